@@ -1,0 +1,34 @@
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: demo test lint bench clean
+
+# From a fresh clone to a generator of cars, a film of it and a mesh: about ten minutes on two CPU cores.
+demo: .venv
+	$(BIN)/genscene train pigan-demo --out demo/run --resume
+	$(BIN)/genscene render demo/run --out demo/orbit.mp4 --seeds 0-7 --size 96 --samples 32
+	$(BIN)/genscene render demo/run --out demo/grid.png --seeds 0-7 --size 64 --samples 32
+	$(BIN)/genscene render demo/run --out demo/depth.png --seeds 0-7 --size 64 --samples 32 --show depth
+	$(BIN)/genscene export mesh demo/run --out demo/car.glb --seed 0
+	$(BIN)/genscene evaluate demo/run --out demo/numbers.json
+	@echo "look at demo/grid.png, demo/depth.png, demo/orbit.mp4 and demo/car.glb"
+
+test: .venv
+	$(BIN)/python -m pytest tests
+
+lint: .venv
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+
+bench: .venv
+	$(BIN)/python -m benchmarks.run
+
+clean:
+	rm -rf .venv demo
+
+.venv: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch .venv
