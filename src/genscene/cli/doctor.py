@@ -1,0 +1,96 @@
+"""genscene doctor: what this machine can do."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from genscene import __version__
+from genscene.cli.options import parse, tell
+from genscene.data.cache import cache_folder
+
+NEEDED = ("numpy", "pillow", "safetensors", "tyro", "cattrs", "rich", "av", "scikit-image", "trimesh")
+EXTRAS = {
+    "viewer": "viser",
+    "cuda": "gsplat",
+    "metrics": "torch-fidelity",
+    "sfm": "pycolmap",
+    "tensorboard": "tensorboard",
+}
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """No options."""
+
+
+def main(words: list[str]) -> None:
+    """Run the verb."""
+    parse(Doctor, words, "genscene doctor", description="What this machine can do.")
+    for line in findings():
+        tell(line)
+
+
+def findings() -> Iterator[str]:
+    """One line for each thing looked at."""
+    yield f"genscene {__version__}, Python {platform.python_version()}, {platform.platform()}"
+    yield f"torch {torch.__version__}, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
+    yield f"memory: {memory()}"
+    yield from devices()
+    for name in NEEDED:
+        yield f"{name} {version(name) or 'is missing: pip install genscene again'}"
+    for extra, name in EXTRAS.items():
+        found = version(name)
+        yield f"extra {extra}: {f'{name} {found}' if found else f'not installed (pip install genscene[{extra}])'}"
+    yield f"video: {video()}"
+    yield f"cache: {cache_folder()} ({writable()})"
+
+
+def devices() -> Iterator[str]:
+    """What torch can compute on."""
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            about = torch.cuda.get_device_properties(i)
+            bf16 = "bf16" if torch.cuda.is_bf16_supported() else "no bf16"
+            yield f"cuda:{i}: {about.name}, {about.total_memory / 2**30:.0f} GiB, {bf16}"
+    else:
+        yield "cuda: none that this torch can use; everything runs on the CPU"
+    if torch.backends.mps.is_available():
+        yield "mps: there"
+
+
+def version(name: str) -> str:
+    """The version of an installed package, or nothing."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def video() -> str:
+    """Whether mp4 can be written."""
+    try:
+        import av
+    except ImportError as error:
+        return f"cannot write films ({error})"
+    return "mp4 (H.264) and gif" if "libx264" in av.codecs_available else "gif only: this av has no H.264"
+
+
+def memory() -> str:
+    """Of the machine."""
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
+    except (ValueError, OSError, AttributeError):
+        return f"unknown on {sys.platform}"
+
+
+def writable() -> str:
+    """Whether decoded pictures can be kept."""
+    folder = cache_folder()
+    while not folder.exists():
+        folder = folder.parent
+    return "writable" if os.access(folder, os.W_OK) else "not writable: pictures are decoded anew for every run"

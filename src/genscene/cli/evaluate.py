@@ -1,0 +1,63 @@
+"""genscene evaluate GENERATOR: how good it is, in numbers."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tyro.conf import Positional
+
+from genscene.apps import reader
+from genscene.cli.options import parse, tell
+from genscene.data import SYNTHETIC
+from genscene.data.synthetic import SETS
+from genscene.errors import BadInput, nearest
+from genscene.files import atomic
+from genscene.training.published import load, opened
+from genscene.training.run import fresh
+
+METRICS = ("steadiness", "frechet-pose")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """All options of the verb."""
+
+    generator: Positional[Path]  # a .safetensors file, or the folder of a run
+    data: str = ""  # synthetic:NAME, whose poses are known; default: what it was trained on
+    metrics: str = ",".join(METRICS)  # which numbers
+    count: int = 2048  # pictures for the Frechet distance
+    out: Path | None = None  # also write the numbers and how they were got as JSON
+
+
+def main(words: list[str]) -> None:
+    """Run the verb."""
+    options = parse(Evaluate, words, "genscene evaluate", description="How good a generator is, in numbers.")
+    asked = options.metrics.split(",")
+    for name in asked:
+        if name not in METRICS:
+            raise BadInput(f"no metric {name!r}; {nearest(name, METRICS)}")
+    generator, (experiment, _) = load(options.generator), opened(options.generator)
+    source = options.data or experiment.data
+    name = source.removeprefix(SYNTHETIC)
+    if not source.startswith(SYNTHETIC) or name not in SETS:
+        known = ", ".join(SYNTHETIC + known for known in SETS)
+        raise BadInput(f"--data {source}: these numbers need pictures whose poses are known: {known}")
+    if options.count < 128:
+        raise BadInput(f"--count {options.count}: wanted at least 128 pictures")
+    stick = reader.yardstick(name)
+    found: dict[str, object] = {"data": source, "reader_error_degrees": torch.rad2deg(torch.tensor(stick.error)).item()}
+    if "steadiness" in asked:
+        found["steadiness"] = reader.steadiness(generator, stick)
+        tell(f"steadiness {found['steadiness']:.3f}  (1: each latent is one thing that turns as the camera does)")
+    if "frechet-pose" in asked:
+        before, after = (
+            reader.distance(g, stick, options.count) for g in (fresh(experiment).generator.eval(), generator)
+        )
+        found |= {"frechet_pose": after, "frechet_pose_untrained": before, "frechet_pose_photographs": stick.floor}
+        found |= {"pictures": options.count, "size": reader.SIZE}
+        less = f"{before / after:.0f}x below the untrained {before:.3f}"
+        tell(f"frechet-pose {after:.4f}  ({less}; between photographs {stick.floor:.4f})")
+    if options.out is not None:
+        with atomic(options.out) as partial:
+            partial.write_text(json.dumps(found, indent=2) + "\n")

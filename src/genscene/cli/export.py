@@ -1,0 +1,126 @@
+"""genscene export mesh|cameras|prior: a surface, a camera path, or a plot of where cameras stand."""
+
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from rich.console import Console
+from rich.progress import Progress
+from tyro.conf import Positional
+
+from genscene.apps.interpolate import styles
+from genscene.cameras import write_path
+from genscene.cli.options import parse, tell
+from genscene.errors import BadInput, nearest
+from genscene.export import mesh
+from genscene.export.plots import plot_prior
+from genscene.paths import along
+from genscene.scenes import Field
+from genscene.systems import PRESETS
+from genscene.training.published import load
+from genscene.training.run import fresh
+from genscene.volume import positive
+
+USAGE = """usage: genscene export mesh GENERATOR --out FILE.glb|obj|ply [--seed N] [--resolution N] [--level X] ...
+       genscene export cameras GENERATOR --out FILE.json [--path orbit] [--frames N]
+       genscene export prior PRESET|GENERATOR --out FILE.png [--count N]
+"""
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """All options of export mesh."""
+
+    generator: Positional[Path]  # a .safetensors file, or the folder of a run
+    out: Path  # FILE.glb, .obj or .ply
+    seed: int = 0  # which scene
+    psi: float = 1.0  # truncation: 1 as trained, towards 0 closer to the average
+    resolution: int = 128  # cubes along the longest side
+    level: float | None = None  # density at which the surface is cut; default: half of what stops light
+    keep: float = 0.05  # parts with less than this share of the largest one's faces are left out; 0: all stay
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """All options of export cameras."""
+
+    generator: Positional[Path]  # a .safetensors file, or the folder of a run
+    out: Path  # FILE.json
+    path: str = "orbit"  # orbit, front, steep, zoom, dolly, spiral
+    frames: int = 90  # cameras on the path
+    fps: float = 30.0  # of the film it stands for
+
+
+@dataclass(frozen=True)
+class Prior:
+    """All options of export prior."""
+
+    source: Positional[str]  # a preset, a .safetensors file, or the folder of a run
+    out: Path  # FILE.png
+    count: int = 2000  # cameras drawn
+
+
+def main(words: list[str]) -> None:
+    """Run the verb."""
+    if not words or words[0] in ("-h", "--help"):
+        tell(USAGE)
+        if not words:
+            raise BadInput("export what?")
+    elif words[0] == "mesh":
+        export_mesh(parse(Mesh, words[1:], "genscene export mesh", description="A coloured surface of one scene."))
+    elif words[0] == "cameras":
+        export_cameras(parse(Cameras, words[1:], "genscene export cameras", description="A camera path as JSON."))
+    elif words[0] == "prior":
+        export_prior(parse(Prior, words[1:], "genscene export prior", description="A plot of where cameras stand."))
+    else:
+        raise BadInput(f"cannot export {words[0]!r}; {nearest(words[0], ('mesh', 'cameras', 'prior'))}")
+
+
+def export_mesh(options: Mesh) -> None:
+    """Marching cubes through the density of one scene."""
+    if options.out.suffix not in mesh.ENDINGS:
+        raise BadInput(f"--out {options.out}: wanted a file ending with {', '.join(mesh.ENDINGS)}")
+    if not 2 <= options.resolution <= 1024:
+        raise BadInput(f"--resolution {options.resolution}: wanted 2 to 1024")
+    generator = load(options.generator)
+    if generator.march is None:
+        raise BadInput(f"{options.generator}: the scenes of this generator have no density to cut a surface from")
+    field = cast(Field, generator.bind(styles(generator, [options.seed], options.psi)))
+    density = partial(positive, march=generator.march)
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("asking for density")
+        lattice = mesh.sample_density(
+            field,
+            density,
+            generator.reach,
+            options.resolution,
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    level = mesh.level_of(lattice) if options.level is None else options.level
+    made = mesh.colored(mesh.cleaned(mesh.surface(lattice, level), options.keep), field)
+    mesh.save_mesh(options.out, made)
+    tell(f"{options.out}: {len(made.vertices)} vertices, {len(made.faces)} faces, cut at density {level:.4g}")
+
+
+def export_cameras(options: Cameras) -> None:
+    """A path around the generator's scenes."""
+    generator = load(options.generator)
+    if generator.orbit is None or options.frames < 1:
+        raise BadInput("no cameras to write: wanted a generator with an orbit, and --frames above 0")
+    cameras = along(options.path, generator.orbit, options.frames, (1, 1))
+    write_path(options.out, cameras, options.frames / options.fps)
+    tell(f"{options.out}: {len(cameras)} cameras")
+
+
+def export_prior(options: Prior) -> None:
+    """A plot of the cameras that a preset or a generator is trained with."""
+    if options.out.suffix != ".png" or not 1 <= options.count <= 100_000:
+        raise BadInput(f"--out {options.out}, --count {options.count}: wanted a .png, and 1 to 100000 cameras")
+    preset = PRESETS.get(options.source)
+    generator = fresh(preset).generator if preset else load(options.source)
+    if generator.orbit is None:
+        raise BadInput(f"{options.source} has no cameras to plot")
+    plot_prior(options.out, generator.orbit, options.count)
+    tell(str(options.out))

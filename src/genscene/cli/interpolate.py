@@ -1,0 +1,44 @@
+"""genscene interpolate GENERATOR: a film from one scene to the next."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from genscene.apps.film import film
+from genscene.apps.interpolate import styles, walk
+from genscene.cli.options import parse, seeds_of, tell
+from genscene.cli.shots import Shot, find, save_film
+from genscene.errors import BadInput
+from genscene.export.video import ENDINGS
+from genscene.paths import along
+
+
+@dataclass(frozen=True)
+class Interpolate:
+    """All options of the verb."""
+
+    generator: Positional[Path]  # a .safetensors file, or the folder of a run
+    seeds: str  # scenes to go through, and back to the first: 0,5,9
+    out: Path  # FILE.mp4 or FILE.gif
+    path: str = "front"  # the camera moves meanwhile: orbit, front, steep, zoom, dolly, spiral, or a .json of cameras
+    frames: int = 0  # of the whole film; default: 45 for each scene
+    shot: Annotated[Shot, arg(name="")] = Shot()
+
+
+def main(words: list[str]) -> None:
+    """Run the verb."""
+    options = parse(Interpolate, words, "genscene interpolate", description="A film from one scene to the next.")
+    if options.out.suffix not in ENDINGS:
+        raise BadInput(f"--out {options.out}: wanted a file ending with {' or '.join(ENDINGS)}")
+    chosen = seeds_of(options.seeds)
+    count = options.frames or 45 * len(chosen)
+    if count < 1:
+        raise BadInput(f"--frames {options.frames}: wanted a number above 0")
+    generator, orbit, size = find(options.generator, options.shot)
+    cameras = along(options.path, orbit, count, size)
+    w = walk(styles(generator, chosen, options.shot.psi), count)
+    frames = film(generator, w, cameras, options.shot.look(), moving=True)
+    save_film(options.out, frames, count, options.shot.fps)
+    tell(str(options.out))

@@ -1,0 +1,24 @@
+"""genscene presets: what can be trained."""
+
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from genscene.cli.options import parse
+from genscene.systems import PRESETS
+
+
+@dataclass(frozen=True)
+class Presets:
+    """No options."""
+
+
+def main(words: list[str]) -> None:
+    """Run the verb."""
+    parse(Presets, words, "genscene presets", description="List what can be trained.")
+    table = Table("preset", "pictures", "stages (side x batch from step)", "steps", box=None, pad_edge=False)
+    for name, experiment in PRESETS.items():
+        stages = ", ".join(f"{s.size[0]}x{s.batch} from {s.start}" for s in experiment.stages)
+        table.add_row(name, experiment.data or "--data PATH", stages, str(experiment.steps))
+    Console(width=140).print(table)

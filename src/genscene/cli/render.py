@@ -1,0 +1,50 @@
+"""genscene render GENERATOR: pictures and films of a trained generator."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from tyro.conf import Positional, arg
+
+from genscene.apps.film import film, sheet
+from genscene.apps.interpolate import styles
+from genscene.cli.options import parse, seeds_of, tell
+from genscene.cli.shots import Shot, bar, find, save_film
+from genscene.errors import BadInput
+from genscene.export.pictures import save_png, tile
+from genscene.export.video import ENDINGS
+from genscene.paths import along, fan
+
+
+@dataclass(frozen=True)
+class Render:
+    """All options of the verb."""
+
+    generator: Positional[Path]  # a .safetensors file, or the folder of a run
+    out: Path  # FILE.png for a sheet of pictures, FILE.mp4 or FILE.gif for a film
+    seeds: str = "0-7"  # which scenes: 0-7, or 0,5,9; one a row in a sheet, side by side in a film
+    path: str = ""  # orbit, front, steep, zoom, dolly, spiral, or a .json of cameras; default: five yaws, or orbit
+    frames: int = 0  # pictures in a row, or frames of the film; default: 5, or 90
+    shot: Annotated[Shot, arg(name="")] = Shot()
+
+
+def main(words: list[str]) -> None:
+    """Run the verb."""
+    options = parse(Render, words, "genscene render", description="Pictures and films of a trained generator.")
+    moving = options.out.suffix in ENDINGS
+    if not moving and options.out.suffix != ".png":
+        raise BadInput(f"--out {options.out}: wanted a file ending with .png, {' or '.join(ENDINGS)}")
+    if options.frames < 0:
+        raise BadInput(f"--frames {options.frames}: wanted a number above 0")
+    generator, orbit, size = find(options.generator, options.shot)
+    count = options.frames or (90 if moving else 5)
+    path = options.path or ("orbit" if moving else "")
+    cameras = along(path, orbit, count, size) if path else fan(orbit, count, size)
+    w = styles(generator, seeds_of(options.seeds), options.shot.psi)
+    if moving:
+        save_film(options.out, film(generator, w, cameras, options.shot.look()), count, options.shot.fps)
+    else:
+        rows = bar(sheet(generator, w, cameras, options.shot.look()), len(w), "rendering")
+        save_png(options.out, tile(torch.stack(list(rows))))
+    tell(str(options.out))

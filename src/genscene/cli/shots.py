@@ -1,0 +1,65 @@
+"""What the verbs that show something share: options, loading, filming with a bar."""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from genscene.apps.film import Look
+from genscene.cli.options import size_of
+from genscene.errors import BadInput
+from genscene.export.pictures import Show, to_bytes
+from genscene.export.video import save_video
+from genscene.orbit import Orbit
+from genscene.system import Generator
+from genscene.training.devices import Device, pick_device
+from genscene.training.published import load, opened
+from genscene.views import Size
+
+
+@dataclass(frozen=True)
+class Shot:
+    """How scenes are shown."""
+
+    size: str = ""  # side, or height x width, in pixels; default: what was trained on
+    psi: float = 1.0  # truncation: 1 as trained, towards 0 closer to the average
+    show: Show = "image"  # what is shown
+    view_lock: bool = False  # colours as seen from the front, wherever the camera is (pi-GAN)
+    samples: int = 0  # samples along each ray in each pass; more is finer; default: what was trained with
+    fps: float = 30.0  # frames a second of a film
+    memory: float = 0.25  # GiB that intermediate results may take; less is slower, never different
+    device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
+
+    def __post_init__(self) -> None:
+        if self.memory <= 0 or self.fps <= 0 or self.samples < 0:
+            raise BadInput("--memory and --fps must be positive, --samples not negative")
+
+    def look(self) -> Look:
+        """What is shown, and what it may cost."""
+        return Look(self.show, self.view_lock, int(self.memory * 2**30))
+
+
+def find(path: Path, shot: Shot) -> tuple[Generator, Orbit, Size]:
+    """The generator in a file, on the device, its orbit, and the size of its pictures."""
+    generator = load(path).to(pick_device(shot.device))
+    if shot.samples:
+        generator = generator.resampled(shot.samples)
+    if generator.orbit is None:
+        raise BadInput(f"{path}: this generator has no cameras to move")
+    return generator, generator.orbit, size_of(shot.size) if shot.size else opened(path)[0].largest()
+
+
+def bar(things: Iterable[Tensor], count: int, what: str) -> Iterable[Tensor]:
+    """The same things, with a bar on the terminal where there is one."""
+    return track(
+        things, what, total=count, transient=True, console=Console(stderr=True), disable=not sys.stderr.isatty()
+    )
+
+
+def save_film(path: Path, frames: Iterable[Tensor], count: int, fps: float) -> None:
+    """Write frames [3, H, W] in [0, 1] as a film."""
+    save_video(path, (to_bytes(frame).numpy() for frame in bar(frames, count, "filming")), fps)

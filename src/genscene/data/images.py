@@ -1,0 +1,154 @@
+"""Folders and zips of picture files: what is in them, and all of it decoded once."""
+
+import os
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.progress import track
+
+from genscene.data.decode import Broken, Treatment, decode
+from genscene.errors import BadInput
+
+ENDINGS = frozenset(ending for ending in Image.registered_extensions() if ending not in (".pdf", ".mpg", ".mpeg"))
+
+
+@dataclass(frozen=True)
+class Files:
+    """The picture files of a folder or zip, sorted by name."""
+
+    root: Path
+    names: tuple[str, ...]  # relative to the root, with forward slashes
+    stamps: tuple[tuple[int, int], ...]  # size in bytes, and time of change or checksum, of each
+    others: int  # files that are no pictures by their ending
+
+    @contextmanager
+    def open(self) -> Iterator["Reader"]:
+        """Something that reads the files by name."""
+        if not self.root.is_file():
+            yield Reader(self.root, None)
+            return
+        with zipfile.ZipFile(self.root) as archive:
+            yield Reader(self.root, archive)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads files by name; nothing is ever unpacked to disk."""
+
+    root: Path
+    archive: zipfile.ZipFile | None
+
+    def read(self, name: str) -> bytes:
+        """All bytes of a file; Broken where it cannot be read."""
+        try:
+            return self.archive.read(name) if self.archive else (self.root / name).read_bytes()
+        except (OSError, zipfile.BadZipFile, KeyError, RuntimeError, EOFError, ValueError) as error:
+            raise Broken(str(error)[:120]) from None
+
+
+def listed(path: str | Path) -> Files:
+    """What picture files there are; BadInput where there are none, or no such place."""
+    root = Path(path).expanduser()
+    if root.is_dir():
+        found = list(_in_folder(root))
+    elif zipfile.is_zipfile(root):
+        found = _in_zip(root)
+    elif root.exists():
+        raise BadInput(f"{root} is neither a folder nor a zip of pictures")
+    else:
+        raise BadInput(f"no such folder or zip: {root}")
+    found.sort()
+    pictures = [entry for entry in found if Path(entry[0]).suffix.lower() in ENDINGS]
+    if not pictures:
+        raise BadInput(f"{root} holds no pictures ({len(found)} other files)")
+    names, stamps = zip(*((name, (size, stamp)) for name, size, stamp in pictures), strict=True)
+    return Files(root, names, stamps, len(found) - len(pictures))
+
+
+def spread(count: int, limit: int) -> list[int]:
+    """At most `limit` of `count` numbers, evenly spread; all of them for 0."""
+    if not limit or limit >= count:
+        return list(range(count))
+    return [i * count // limit for i in range(limit)]
+
+
+def decoded(
+    files: Files, chosen: list[int], treatment: Treatment, quiet: bool
+) -> tuple[np.ndarray, list[int], dict[str, str]]:
+    """Decode the chosen files -> uint8 [N, H, W, C], numbers of the N that are whole, why the others are not."""
+    channels = 4 if treatment.keeps_alpha else 3
+    pixels = np.empty((len(chosen), *treatment.size, channels), np.uint8)
+    whole: list[int] = []
+    broken: dict[str, str] = {}
+    with files.open() as reader, ThreadPoolExecutor(os.cpu_count()) as pool:
+        contents = ((name, _tried(reader, name)) for name in (files.names[i] for i in chosen))
+        results = _bounded(pool, contents, treatment)
+        shown = track(results, "decoding pictures", total=len(chosen), disable=quiet, transient=True)
+        for number, (name, result) in zip(chosen, shown, strict=True):
+            if isinstance(result, Broken):
+                broken[name] = str(result)
+            else:
+                pixels[len(whole)] = result
+                whole.append(number)
+    if not whole:
+        name, reason = next(iter(broken.items()))
+        raise BadInput(f"none of the {len(chosen)} pictures in {files.root} can be read; the first: {name}: {reason}")
+    return pixels[: len(whole)], whole, broken
+
+
+def _bounded(
+    pool: ThreadPoolExecutor, contents: Iterator[tuple[str, bytes | Broken]], treatment: Treatment
+) -> Iterator[tuple[str, np.ndarray | Broken]]:
+    """Decode in order, with only so many files in memory at once."""
+    waiting = []
+    for name, content in contents:
+        waiting.append((name, pool.submit(_decoded, content, treatment)))
+        if len(waiting) >= 64:
+            first, job = waiting.pop(0)
+            yield first, job.result()
+    for name, job in waiting:
+        yield name, job.result()
+
+
+def _decoded(content: bytes | Broken, treatment: Treatment) -> np.ndarray | Broken:
+    try:
+        return content if isinstance(content, Broken) else decode(content, treatment)
+    except Broken as error:
+        return error
+
+
+def _tried(reader: Reader, name: str) -> bytes | Broken:
+    try:
+        return reader.read(name)
+    except Broken as error:
+        return error
+
+
+def _in_folder(root: Path) -> Iterator[tuple[str, int, int]]:
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in names:
+            if name.startswith("."):
+                continue
+            path = Path(folder, name)
+            try:
+                status = path.stat()
+            except OSError:
+                continue  # a link to nowhere
+            yield path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns
+
+
+def _in_zip(root: Path) -> list[tuple[str, int, int]]:
+    try:
+        with zipfile.ZipFile(root) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise BadInput(f"{root} is not a whole zip ({error})") from None
+    hidden = ("__MACOSX/", ".")
+    return [(e.filename, e.file_size, e.CRC) for e in entries if not e.filename.startswith(hidden)]

@@ -1,0 +1,25 @@
+"""A set of pictures in memory: uint8, one size, with cameras where they are known."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genscene.views import Camera
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """N pictures of one size."""
+
+    pixels: np.ndarray  # [N, H, W, 3 or 4], uint8 sRGB; 4: premultiplied by alpha, which is the last
+    cameras: Camera | None = None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def take(self, indices: np.ndarray | slice) -> Tensor:
+        """Pictures [B, 3 or 4, H, W] in [0, 1]."""
+        rows = torch.from_numpy(np.ascontiguousarray(self.pixels[indices]))
+        return rows.movedim(-1, 1).float() / 255

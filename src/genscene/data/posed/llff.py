@@ -1,0 +1,65 @@
+"""LLFF's forward-facing scenes: poses_bounds.npy beside images/, row k belonging to the k-th file by name."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from genscene.data.images import listed
+from genscene.data.posed import Posed, from_opengl, homogeneous, in_sides, pinhole_matrix, size_of
+from genscene.errors import BadInput
+
+
+def read(folder: Path, images: str = "images") -> Posed:
+    """The cameras of a scene for the pictures in one of its folders, whatever their size.
+
+    Raises BadInput where the table is none, or its rows and the pictures differ in number.
+    """
+    path = folder / "poses_bounds.npy"
+    try:
+        table = np.load(path, allow_pickle=False).astype(np.float64)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"cannot read {path} ({error})") from None
+    if table.ndim != 2 or table.shape[1] != 17 or not np.isfinite(table).all():
+        raise BadInput(f"{path} has shape {table.shape}, wanted (N, 17) finite numbers")
+    files = listed(folder / images)
+    if len(files.names) != len(table):
+        raise BadInput(f"{path} has {len(table)} rows, but there are {len(files.names)} pictures in {folder / images}")
+    paths = [files.root / name for name in files.names]
+    sizes = [size_of(picture) for picture in paths]
+    rows = torch.from_numpy(table)
+    matrix = rows[:, :15].view(-1, 3, 5)
+    down, right, back, position, shape = matrix.unbind(-1)
+    focals = [f * w / full for f, full, (_, w) in zip(shape[:, 2], shape[:, 1], sizes, strict=True)]
+    matrices = [pinhole_matrix(f, f, w / 2, h / 2) for f, (h, w) in zip(focals, sizes, strict=True)]
+    pose = homogeneous(torch.stack([right, down, -back, position], dim=-1))
+    nothing = torch.zeros(len(paths), 4, dtype=torch.float64)
+    return Posed(tuple(paths), tuple(sizes), pose, in_sides(torch.stack(matrices), sizes), nothing, rows[:, 15:])
+
+
+def recentred(posed: Posed, factor: float = 0.75) -> Posed:
+    """Nearest depth put at 1 / factor, average camera at the origin, looking along -z, +y up (NeRF's loader)."""
+    assert posed.bounds is not None
+    scale = 1 / (factor * posed.bounds.min())
+    pose = posed.pose.clone()
+    pose[:, :3, 3] *= scale
+    world = from_opengl(average(pose)[None])[0]
+    return replace(posed, pose=torch.linalg.inv(world) @ pose, bounds=posed.bounds * scale)
+
+
+def average(pose: Tensor) -> Tensor:
+    """The camera in the middle of poses [N, 4, 4]: mean position, mean direction, mean up -> [4, 4]."""
+    forward = normalize(pose[:, :3, 2].sum(dim=0), dim=0)
+    right = normalize(torch.linalg.cross(pose[:, :3, 1].sum(dim=0), forward), dim=0)
+    down = torch.linalg.cross(forward, right)
+    middle = torch.eye(4, dtype=pose.dtype)
+    middle[:3] = torch.stack([right, down, forward, pose[:, :3, 3].mean(dim=0)], dim=-1)
+    return middle
+
+
+def holdout(posed: Posed) -> int:
+    """The photograph nearest to the average camera: NeRF keeps it for testing."""
+    return int((posed.pose[:, :3, 3] - average(posed.pose)[:3, 3]).norm(dim=-1).argmin())

@@ -1,0 +1,139 @@
+"""What a run is made of."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import cattrs
+
+from genscene.errors import BadInput
+from genscene.system import SystemConfig
+
+
+@dataclass(frozen=True)
+class Optim:
+    """Adam, and how its learning rate falls."""
+
+    lr: float = 1e-4  # learning rate, times that of the stage
+    betas: tuple[float, float] = (0.0, 0.9)  # decay of the running means of gradient and squared gradient
+    clip: float = 0.0  # largest norm of the gradient; 0: any
+    end: float = 1.0  # share of the learning rate that is left at the last step
+    decay_from: float = 0.0  # share of the run after which it falls, in a straight line
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the run with pictures of one size."""
+
+    start: int = 0  # its first step
+    size: tuple[int, int] = (64, 64)  # height and width of the pictures, in pixels
+    batch: int = 32  # pictures a step, over all processes
+    slices: int = 1  # parts the batch is cut into to save memory; gradients are averaged
+    lr: float = 1.0  # learning rates are multiplied by this
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """How files become pictures of the size that is trained on."""
+
+    fit: Literal["cover", "contain", "stretch"] = "cover"  # cut the longer side; pad the shorter; change the shape
+    keep: float = 1.0  # share of the shorter side that is kept of the middle, before all else
+    background: str = "white"  # behind transparency and padding: white, black, random, or R,G,B from 0 to 255
+    flip: bool = False  # mirror half of the pictures
+    labels: bool = False  # read cameras from dataset.json (EG3D)
+    limit: int = 0  # use so many pictures; 0: all that are there, 5000 of a synthetic set
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that decides what a run gives, but the machine."""
+
+    system: SystemConfig
+    data: str = "synthetic:cars"  # a folder, a zip, or synthetic:NAME
+    pictures: Pictures = Pictures()
+    stages: tuple[Stage, ...] = (Stage(),)
+    steps: int = 200_000  # optimiser steps
+    optim: dict[str, Optim] = field(default_factory=dict)  # one for each player
+    ema: float = 0.999  # share of the old weights in the running mean, at every step
+    seed: int = 0  # of weights, data order and latents
+
+    def __post_init__(self) -> None:
+        starts = [stage.start for stage in self.stages]
+        if not starts or starts[0] != 0 or starts != sorted(set(starts)):
+            raise BadInput(f"stages must start at step 0 and follow one another, got starts {starts}")
+        for stage in self.stages:
+            if min(*stage.size, stage.batch, stage.slices) < 1 or stage.batch % stage.slices:
+                raise BadInput(
+                    f"the stage at {stage.start} has batch {stage.batch}, slices {stage.slices}, size {stage.size}:"
+                    " all must be positive, and the batch a multiple of the slices"
+                )
+        if self.steps < 1:
+            raise BadInput(f"steps must be at least 1, got {self.steps}")
+
+    def stage(self, step: int) -> Stage:
+        """The stage that a step belongs to."""
+        return [stage for stage in self.stages if stage.start <= step][-1]
+
+    def largest(self) -> tuple[int, int]:
+        """Height and width of the largest pictures of any stage that the run reaches."""
+        sizes = [stage.size for stage in self.stages if stage.start < self.steps]
+        return max(h for h, _ in sizes), max(w for _, w in sizes)
+
+    def pictures_before(self, step: int) -> int:
+        """How many pictures the steps before this one saw, over all processes."""
+        ends = [stage.start for stage in self.stages[1:]] + [max(step, self.stages[-1].start)]
+        return sum(
+            max(0, min(step, end) - stage.start) * stage.batch for stage, end in zip(self.stages, ends, strict=True)
+        )
+
+    def lr(self, player: str, step: int) -> float:
+        """The learning rate of a player at a step."""
+        optim = self.optim[player]
+        begin = optim.decay_from * self.steps
+        fallen = min(1.0, max(0.0, (step - begin) / max(1.0, self.steps - begin)))
+        return optim.lr * self.stage(step).lr * (1 + (optim.end - 1) * fallen)
+
+
+def overridden(experiment: Experiment, batch: int | None, size: int | None) -> Experiment:
+    """The same experiment with another batch or (square) picture size in every stage."""
+    stages = experiment.stages
+    if size is not None:
+        stages = (replace(stages[0], size=(size, size)),)
+    if batch is not None:
+        stages = tuple(replace(s, batch=batch, slices=s.slices if batch % s.slices == 0 else 1) for s in stages)
+    return replace(experiment, stages=stages)
+
+
+def dumps(experiment: Experiment) -> str:
+    """An experiment as JSON."""
+    document: dict[str, Any] = cattrs.unstructure(experiment)
+    document["system"] = {"kind": type(experiment.system).__name__} | cattrs.unstructure(experiment.system)
+    return json.dumps(document, indent=2)
+
+
+def loads(text: str, kinds: Mapping[str, type[SystemConfig]], where: str) -> Experiment:
+    """JSON as `dumps` wrote it -> the experiment; kinds: class name -> class of system.
+
+    Raises BadInput, naming `where`, for what is not an experiment or names things this version does not know.
+    """
+    try:
+        document = json.loads(text)
+        kind = document["system"].pop("kind")
+        system = _converter().structure(document.pop("system"), kinds[kind])
+        return _converter().structure(document | {"system": system}, Experiment)
+    except (ValueError, KeyError, TypeError, AttributeError, cattrs.BaseValidationError) as error:
+        raise BadInput(f"{where} holds no experiment that this version can read: {_reason(error)}") from None
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    converter.register_structure_hook_func(lambda kind: kind is SystemConfig, lambda value, _: value)
+    return converter
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, from the innermost of cattrs' groups of errors."""
+    if isinstance(error, cattrs.BaseValidationError):
+        return "; ".join(cattrs.transform_error(error))
+    return f"{type(error).__name__} {error}"

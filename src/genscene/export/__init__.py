@@ -1,0 +1,1 @@
+"""Scenes and pictures as files for other programs."""

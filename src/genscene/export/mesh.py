@@ -1,0 +1,140 @@
+"""A surface out of a density field: marching cubes, coloured, cleaned, in the field's own coordinates."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import trimesh
+from skimage.measure import marching_cubes
+from torch import Tensor
+
+from genscene.errors import BadInput
+from genscene.files import atomic
+from genscene.scenes import Field
+
+ENDINGS = (".glb", ".obj", ".ply")
+CHUNK = 1 << 15  # points asked for at once
+Progress = Callable[[int, int], None]  # points done, of how many
+Box = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Density at the corners of cubes that fill a box around the origin."""
+
+    density: np.ndarray  # [X, Y, Z], at least 0
+    box: Box  # half sides, in world units; corner (0, 0, 0) of the lattice is at -box exactly
+
+    @property
+    def spacing(self) -> np.ndarray:
+        """Sides of a cube, in world units -> [3]."""
+        return 2 * np.array(self.box) / (np.array(self.density.shape) - 1)
+
+
+@torch.no_grad()
+def sample_density(
+    field: Field, positive: Callable[[Tensor], Tensor], box: Box, resolution: int, progress: Progress | None = None
+) -> Lattice:
+    """Ask one field for its density at the corners of `resolution` cubes along the longest side of a box.
+
+    positive: raw density -> density. Cubes have equal sides as nearly as the box allows.
+    """
+    counts = [max(2, round(resolution * half / max(box))) + 1 for half in box]
+    axes = [torch.linspace(-half, half, count) for half, count in zip(box, counts, strict=True)]
+    points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).view(1, -1, 3)
+    parts: list[Tensor] = []
+    for part in points.split(CHUNK, dim=1):
+        parts.append(positive(field(part, front(part))[1][0]))
+        if progress:
+            progress(min(len(parts) * CHUNK, points.shape[1]), points.shape[1])
+    return Lattice(torch.cat(parts).view(*counts).numpy(), box)
+
+
+def front(points: Tensor) -> Tensor:
+    """The direction of a look from the front, for points [B, N, 3]."""
+    return torch.tensor([0.0, 0.0, -1.0]).expand_as(points)
+
+
+def level_of(lattice: Lattice) -> float:
+    """The density at which the surface is cut: half of what stands where half of the light is stopped.
+
+    Light is sent through the lattice along each axis, both ways; the middle value over all that is stopped counts. So
+    the surface is the one that is seen, whatever the scale of the field. Raises BadInput where nothing stops light.
+    """
+    found = [_stopping(lattice.density, axis, lattice.spacing[axis], way) for axis in range(3) for way in (1, -1)]
+    values = np.concatenate(found)
+    if not len(values):
+        highest = float(lattice.density.max())
+        raise BadInput(f"nothing here is dense enough to stop light (highest density {highest:.3g}): give a level")
+    return float(np.median(values)) / 2
+
+
+def _stopping(density: np.ndarray, axis: int, step: float, way: int) -> np.ndarray:
+    """Density where light along an axis, one way, is halved -> [K], of the columns where it is."""
+    columns = np.moveaxis(density, axis, -1).reshape(-1, density.shape[axis])[:, ::way]
+    stopped = np.cumsum(columns * step, axis=-1) > np.log(2)
+    reached = stopped.any(axis=-1)
+    return columns[reached, stopped[reached].argmax(axis=-1)]
+
+
+def surface(lattice: Lattice, level: float) -> trimesh.Trimesh:
+    """Marching cubes (Lewiner 2003), closed at the box, normals outwards, in world units."""
+    padded = np.pad(lattice.density, 1)  # empty outside: what reaches the box's sides is closed there
+    if not padded.min() < level < padded.max():
+        highest = float(lattice.density.max())
+        raise BadInput(f"level {level:.4g} cuts nothing: densities here go from 0 to {highest:.4g}")
+    vertices, faces, _, _ = marching_cubes(padded, level, spacing=tuple(lattice.spacing), gradient_direction="ascent")
+    vertices = vertices - lattice.spacing - np.array(lattice.box)
+    return trimesh.Trimesh(vertices, faces, process=False)
+
+
+def cleaned(mesh: trimesh.Trimesh, keep: float) -> trimesh.Trimesh:
+    """Without connected parts that have less than a share of the largest one's faces; 0 keeps all."""
+    parts = trimesh.graph.connected_component_labels(mesh.face_adjacency, node_count=len(mesh.faces))
+    sizes = np.bincount(parts)
+    mesh.update_faces((sizes >= keep * sizes.max())[parts])
+    mesh.remove_unreferenced_vertices()
+    return mesh
+
+
+@torch.no_grad()
+def colored(mesh: trimesh.Trimesh, field: Field) -> trimesh.Trimesh:
+    """With the field's colours at the vertices, seen straight on."""
+    points = torch.tensor(np.asarray(mesh.vertices), dtype=torch.float32)[None]
+    directions = -torch.tensor(np.array(mesh.vertex_normals), dtype=torch.float32)[None]
+    pairs = zip(points.split(CHUNK, dim=1), directions.split(CHUNK, dim=1), strict=True)
+    colors = torch.cat([field(p, d)[0][0] for p, d in pairs]).clamp(0, 1)
+    mesh.visual = trimesh.visual.ColorVisuals(mesh, vertex_colors=(255 * colors).round().byte().numpy())
+    return mesh
+
+
+def save_mesh(path: str | Path, mesh: trimesh.Trimesh) -> None:
+    """Write as the file's ending says: .glb, .obj or .ply, with vertex colours. Raises BadInput for another ending."""
+    path = Path(path)
+    if path.suffix not in ENDINGS:
+        raise BadInput(f"{path}: wanted a file ending with {', '.join(ENDINGS)}")
+    with atomic(path) as partial:
+        if path.suffix == ".glb":
+            partial.write_bytes(_glb(mesh))
+        else:
+            mesh.export(str(partial))
+
+
+def _glb(mesh: trimesh.Trimesh) -> bytes:
+    """glTF: colours are linear there, and without a material viewers take metal."""
+    linear = mesh.copy()
+    srgb = np.asarray(mesh.visual.vertex_colors)[:, :3] / 255  # type: ignore[union-attr]
+    light = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    linear.visual = trimesh.visual.ColorVisuals(linear, vertex_colors=(255 * light).round().astype(np.uint8))
+
+    def matte(tree: dict[str, Any]) -> None:
+        tree["materials"] = [{"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}}]
+        for part in tree["meshes"]:
+            for primitive in part["primitives"]:
+                primitive["material"] = 0
+
+    content = trimesh.exchange.gltf.export_glb(trimesh.Scene(linear), include_normals=True, tree_postprocessor=matte)
+    return bytes(content)

@@ -1,0 +1,33 @@
+"""Files written whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from genscene.errors import BadInput
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """A name to write to, beside `path` and with its ending; renamed to it when all is written, removed if not."""
+    path = Path(path)
+    made_for(path)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def made_for(path: Path) -> None:
+    """Make the folder a file is to be written to."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"cannot make the folder {path.parent} ({error.strerror})") from None
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder, wanted the name of a file")

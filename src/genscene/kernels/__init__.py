@@ -1,0 +1,31 @@
+"""One door per operation: the same name and shapes whichever way it is computed.
+
+`_torch` is the oracle, written as the papers write it; `_folded` computes the same with fewer passes over memory.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor
+
+from genscene.kernels import _folded, _torch
+
+_backend = _folded
+
+
+def film_sine(x: Tensor, weight: Tensor, bias: Tensor, frequency: Tensor, phase: Tensor) -> Tensor:
+    """sin(frequency * (x weight^T + bias) + phase) (pi-GAN, eq. 2): x [B, N, I], weight [O, I], bias [O],
+    frequency, phase [B, O] -> [B, N, O].
+    """
+    return _backend.film_sine(x, weight, bias, frequency, phase)
+
+
+@contextmanager
+def oracle() -> Iterator[None]:
+    """Compute as the papers write it, for tests and benchmarks."""
+    global _backend
+    before, _backend = _backend, _torch
+    try:
+        yield
+    finally:
+        _backend = before

@@ -1,0 +1,118 @@
+"""Paths to film along: a turn around the scene, a sweep, a zoom, the way between given cameras."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from genscene.cameras import read_cameras
+from genscene.errors import BadInput, nearest
+from genscene.orbit import Orbit, zoomed
+from genscene.rotations import quaternion, rotation, slerp
+from genscene.views import Camera, Size
+
+PathMaker = Callable[[Orbit, int, Size], Camera]
+
+
+def circle(orbit: Orbit, frames: int, size: Size) -> Camera:
+    """Once around at the prior's middle height; the last frame meets the first."""
+    yaw, pitch = orbit.centre()
+    return orbit.at(yaw + 2 * math.pi * _turns(frames), torch.full((frames,), pitch), size)
+
+
+def front(orbit: Orbit, frames: int, size: Size) -> Camera:
+    """Sway about the middle of the prior: +-0.4 rad of yaw, +-0.2 of pitch (pi-GAN's videos)."""
+    yaw, pitch = orbit.centre()
+    angle = 2 * math.pi * _turns(frames)
+    return orbit.at(yaw + 0.4 * angle.sin(), pitch + 0.2 * angle.cos(), size)
+
+
+def steep(orbit: Orbit, frames: int, size: Size) -> Camera:
+    """From three deviations on one side to three on the other, far beyond the training poses (pi-GAN, fig. 7)."""
+    yaw, pitch = orbit.centre()
+    sweep = torch.linspace(-1, 1, frames)
+    reach = min(3 * orbit.yaw[1], math.pi)
+    return orbit.at(yaw + reach * sweep, pitch - 0.5 * orbit.pitch[1] * (1 - sweep.square()), size)
+
+
+def zoom(orbit: Orbit, frames: int, size: Size) -> Camera:
+    """The eye stands still, the field of view breathes by +-40 %."""
+    return zoomed(_still(orbit, frames, size), orbit.fov * (1 + 0.4 * (2 * math.pi * _turns(frames)).sin()))
+
+
+def dolly(orbit: Orbit, frames: int, size: Size) -> Camera:
+    """The field of view stands still, the eye moves 20 % closer and farther along its axis."""
+    camera = _still(orbit, frames, size)
+    pose = camera.pose.clone()
+    pose[:, :3, 3] *= (1 + 0.2 * (2 * math.pi * _turns(frames)).sin())[:, None]
+    return replace(camera, pose=pose)
+
+
+def spiral(orbit: Orbit, frames: int, size: Size) -> Camera:
+    """Two turns while climbing from low to high through the heights of the prior."""
+    yaw, pitch = orbit.centre()
+    height = torch.linspace(1, -1, frames) * orbit.pitch[1]
+    return orbit.at(yaw + 4 * math.pi * _turns(frames), pitch + height, size)
+
+
+def fan(orbit: Orbit, count: int, size: Size) -> Camera:
+    """Cameras side by side: evenly around where the prior goes all round, else across what it covers."""
+    yaw, pitch = orbit.centre()
+    reach = min(5 / 3 * orbit.yaw[1], (1 - 1 / count) * math.pi)
+    return orbit.at(yaw + reach * torch.linspace(-1, 1, count), torch.full((count,), pitch), size)
+
+
+def between(keys: Camera, frames: int) -> Camera:
+    """Through K cameras in turn, evenly in time; on the way from one to the next the eye keeps facing the origin.
+
+    Rotations follow the shorter arc; the origin, as each camera sees it, moves in a straight line. So cameras that
+    look at the origin never let go of it, even on the way from the front to the back.
+    """
+    if len(keys) == 1:
+        return keys[torch.zeros(frames, dtype=torch.long)]
+    place = torch.linspace(0, len(keys) - 1, frames)
+    start = place.long().clamp_max(len(keys) - 2)
+    share = (place - start)[:, None]
+    matrices = keys.pose[:, :3, :3]
+    quats, eyes = quaternion(matrices), (matrices.mT @ keys.pose[:, :3, 3:])[..., 0]
+    turned = rotation(slerp(quats[start], quats[start + 1], share))
+    pose = keys.pose[start].clone()
+    pose[:, :3, :3] = turned
+    pose[:, :3, 3] = (turned @ torch.lerp(eyes[start], eyes[start + 1], share)[..., None])[..., 0]
+    return Camera(pose, torch.lerp(keys.intrinsics[start], keys.intrinsics[start + 1], share[..., None]), keys.size)
+
+
+PATHS: dict[str, PathMaker] = {
+    "orbit": circle,
+    "front": front,
+    "steep": steep,
+    "zoom": zoom,
+    "dolly": dolly,
+    "spiral": spiral,
+}
+
+
+def along(path: str, orbit: Orbit, frames: int, size: Size) -> Camera:
+    """The named path, or the one through the cameras of a JSON file, in so many frames.
+
+    Raises BadInput for a name that is neither.
+    """
+    if path in PATHS:
+        return PATHS[path](orbit, frames, size)
+    if Path(path).suffix != ".json":
+        raise BadInput(f"unknown path {path!r}; {nearest(path, PATHS)}, or a .json of cameras")
+    keys = read_cameras(path, size)
+    return keys if len(keys) == frames else between(keys, frames)
+
+
+def _turns(frames: int) -> Tensor:
+    """Shares of one turn, without its end -> [frames]."""
+    return torch.arange(frames) / frames
+
+
+def _still(orbit: Orbit, frames: int, size: Size) -> Camera:
+    yaw, pitch = orbit.centre()
+    return orbit.at(torch.full((frames,), yaw), torch.full((frames,), pitch), size)

@@ -1,0 +1,40 @@
+"""Rotations as matrices and as quaternions."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+
+def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
+    """The shorter way from a to b, unit quaternions [B, 4], at share [B, 1] of it -> [B, 4] (Shoemake 1985)."""
+    b = torch.where((a * b).sum(-1, keepdim=True) < 0, -b, b)  # q and -q are the same rotation
+    cosine = (a * b).sum(-1, keepdim=True).clamp(-1, 1)
+    angle = torch.acos(cosine)
+    straight = angle < 1e-4  # too short an arc to divide by its sine
+    sine = torch.where(straight, torch.ones_like(angle), angle.sin())
+    arc = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / sine
+    return normalize(torch.where(straight, torch.lerp(a, b, share), arc), dim=-1)
+
+
+def quaternion(matrix: Tensor) -> Tensor:
+    """Rotation matrices [B, 3, 3] -> unit quaternions wxyz [B, 4]: the main eigenvector (Bar-Itzhack 2000)."""
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = (row.unbind(-1) for row in matrix.unbind(-2))
+    rows = [
+        [xx + yy + zz, zy - yz, xz - zx, yx - xy],
+        [zy - yz, xx - yy - zz, xy + yx, xz + zx],
+        [xz - zx, xy + yx, yy - xx - zz, yz + zy],
+        [yx - xy, xz + zx, yz + zy, zz - xx - yy],
+    ]
+    stacked = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+    return torch.linalg.eigh(stacked).eigenvectors[..., -1]
+
+
+def rotation(quats: Tensor) -> Tensor:
+    """Unit quaternions wxyz [B, 4] -> rotation matrices [B, 3, 3]."""
+    w, x, y, z = quats.unbind(-1)
+    rows = [
+        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
+    ]  # fmt: skip
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))

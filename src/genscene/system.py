@@ -1,0 +1,157 @@
+"""The contract: a Generator paints scenes, a System trains it in turns."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Protocol, final
+
+import torch
+from torch import Tensor, nn
+
+from genscene.draws import Draws, mix
+from genscene.orbit import Orbit
+from genscene.scenes import Scene
+from genscene.views import Camera, Rays, Size
+from genscene.volume import March
+
+Stats = dict[str, Tensor]
+BUDGET = 1 << 28  # bytes
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """B pictures, and what else the renderer knows of them."""
+
+    image: Tensor  # [B, 3, H, W], sRGB, 0 to 1, not clamped
+    depth: Tensor | None = None  # [B, 1, H, W], distance along the ray, 0 where nothing is hit
+    alpha: Tensor | None = None  # [B, 1, H, W], 0 to 1
+
+
+@dataclass(frozen=True)
+class Photos:
+    """What a GAN is shown."""
+
+    images: Tensor  # [B, 3, H, W], sRGB, 0 to 1
+    cameras: Camera | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, part: slice) -> "Photos":
+        """Some of the pictures."""
+        return Photos(self.images[part], None if self.cameras is None else self.cameras[part])
+
+    def to(self, device: torch.device) -> "Photos":
+        """The same pictures on another device."""
+        return Photos(self.images.to(device), None if self.cameras is None else self.cameras.to(device))
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What a NeRF is shown."""
+
+    rays: Rays  # [1, R]
+    colors: Tensor  # [1, R, 3], 0 to 1
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When, and for which part of the joint batch, a loss is asked for."""
+
+    step: int  # optimiser steps since the run began
+    stage_start: int = 0  # the step at which this stage began
+    seed: int = 0  # of the run
+    first: int = 0  # place in the joint batch of this part's first picture
+    slices: int = 1  # parts the batch of one process is cut into
+
+    def draws(self, count: int, turn: int, device: torch.device | str) -> Draws:
+        """The random numbers of `count` pictures in the turn with this number."""
+        return Draws([mix(self.seed, self.step, turn, self.first + i) for i in range(count)], device)
+
+
+class Generator(nn.Module, ABC):
+    """What is kept after training: latent code -> scene -> picture."""
+
+    latent_dim: int  # 0: there is one scene, and it is the weights
+    orbit: Orbit | None  # where its cameras stand; None: its views are windows on the plane
+    march: March | None  # how rays walk through its fields; None: its scenes are no fields
+    reach: tuple[float, float, float]  # half sides of the box around the origin that holds every scene
+
+    @abstractmethod
+    def latents(self, draws: Draws) -> Tensor:
+        """One latent code for each stream of draws -> z [B, latent_dim]."""
+
+    @abstractmethod
+    def style(self, z: Tensor, psi: float = 1.0) -> Tensor:
+        """z [B, latent_dim] -> w, what interpolation and inversion work on; psi < 1 pulls it to the average."""
+
+    @abstractmethod
+    def bind(self, w: Tensor) -> Scene:
+        """w [B, ...] -> B scenes."""
+
+    @abstractmethod
+    def render(self, scene: Any, view: Any, budget: int = BUDGET) -> Rendering:
+        """B scenes, B views -> B pictures; the same scene and view give the same picture.
+
+        budget: bytes that intermediate results may take where no gradient flows.
+        """
+
+    @abstractmethod
+    def lock_view(self, scene: Any) -> Any:
+        """The same scenes with colours that do not depend on where one looks from, as seen from the front."""
+
+    @abstractmethod
+    def resampled(self, samples: int) -> "Generator":
+        """The same generator with another number of samples along each ray; shares the weights."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Compute what is stored beside the weights (the average of w); called once they stand, before saving."""
+
+    @final
+    def scene(self, z: Tensor, psi: float = 1.0) -> Scene:
+        """z [B, latent_dim] -> B scenes."""
+        return self.bind(self.style(z, psi))
+
+
+class Loss(Protocol):
+    """What a player minimises in its turn."""
+
+    def __call__(self, batch: Any, moment: Moment) -> tuple[Tensor, Stats]:
+        """A batch at a moment -> the loss [], and numbers worth logging."""
+        ...
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One player learns from one loss; all the others stand still."""
+
+    player: str
+    loss: Loss
+    every: int = 1  # steps between two such turns
+
+
+class System(nn.Module, ABC):
+    """What trains a generator. Its children are the players."""
+
+    generator: Generator
+
+    @abstractmethod
+    def turns(self) -> tuple[Turn, ...]:
+        """The turns of one step, in order; asked for anew at every step."""
+
+
+@dataclass(frozen=True)
+class SystemConfig(ABC):
+    """All the numbers of one paper's system."""
+
+    @abstractmethod
+    def build(self) -> System:
+        """A system with fresh weights."""
+
+    @abstractmethod
+    def check(self, size: Size) -> None:
+        """Raise BadInput where pictures of this size cannot be trained on."""
+
+    @abstractmethod
+    def shrunk(self) -> "SystemConfig":
+        """The same system with as few layers, channels and samples as it can have, for tests."""

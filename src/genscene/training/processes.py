@@ -1,0 +1,77 @@
+"""Several processes that train one system: who we are, and gradients averaged by hand."""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that `torchrun` started; alone without it."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes files and talks."""
+        return self.rank == 0
+
+    def average(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Average the gradients over all processes: one flat all-reduce."""
+        if self.world == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients])
+        dist.all_reduce(flat)
+        flat /= self.world
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def first_then_others(self, load: Callable[[], T]) -> T:
+        """Let the first process load something, and the others after it, who find what it left in the cache."""
+        if self.world == 1:
+            return load()
+        if self.first:
+            loaded = load()
+            dist.barrier()
+            return loaded
+        dist.barrier()
+        return load()
+
+    def agree(self, module: nn.Module) -> None:
+        """Give every process the weights of the first."""
+        if self.world > 1:
+            for tensor in [*module.parameters(), *module.buffers()]:
+                dist.broadcast(tensor.detach(), src=0)
+
+    def any(self, flag: bool) -> bool:
+        """Whether any process raises a flag."""
+        if self.world == 1:
+            return flag
+        raised = torch.tensor(float(flag))
+        if dist.get_backend() == "nccl":
+            raised = raised.cuda()
+        dist.all_reduce(raised, op=dist.ReduceOp.MAX)
+        return bool(raised)
+
+    def leave(self) -> None:
+        """End the group, where there is one."""
+        if self.world > 1:
+            dist.destroy_process_group()
+
+
+def join(device: torch.device) -> Processes:
+    """Join the group that torchrun's environment speaks of."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return Processes()
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Processes(dist.get_rank(), world)

@@ -1,0 +1,152 @@
+"""A run from the first step to the last: data, weights, loop, checkpoints, pictures; and how it ends early."""
+
+import copy
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from genscene.data import load_pictures
+from genscene.data.stream import stream
+from genscene.draws import mix
+from genscene.errors import BadInput, Diverged
+from genscene.experiment import Experiment, dumps, loads
+from genscene.files import atomic
+from genscene.system import Generator, System
+from genscene.systems import KINDS
+from genscene.training.checkpoint import Keep, restore, save
+from genscene.training.devices import Device, pick_device
+from genscene.training.grids import paint_grid
+from genscene.training.interrupts import Interrupted, stop_flag
+from genscene.training.journal import Journal, journal
+from genscene.training.loop import Game, Precision, play
+from genscene.training.optim import optimizers
+from genscene.training.processes import Processes, join
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where and how a run is done; none of it changes what is computed, but for the precision."""
+
+    out: Path = Path("runs/latest")  # folder of the run
+    device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
+    precision: Precision = "fp32"  # tf32: faster products on CUDA; bf16: faster still, coordinates stay in fp32
+    resume: bool = False  # go on where the run in the folder stopped; from the start where there is none
+    save_every: int = 500  # steps between two checkpoints
+    keep_last: int = 2  # checkpoints that stay
+    keep_every: int = 0  # every checkpoint whose step is a multiple of this stays as well; 0: none
+    grid_every: int = 500  # steps between two grids of pictures; 0: none
+
+
+def train(experiment: Experiment, run: Run | str | Path) -> Generator:
+    """Train, writing into the run's folder -> the running mean of the generator.
+
+    The folder gets experiment.json, generator.safetensors, state.pt, metrics.jsonl, checkpoints/ and grids/.
+    Raises BadInput for what cannot be trained, Diverged where a loss is no number, Interrupted when stopped.
+    """
+    run = run if isinstance(run, Run) else Run(Path(run))
+    device = pick_device(run.device)
+    torch.set_float32_matmul_precision("high" if run.precision == "tf32" else "highest")
+    group = join(device)
+    try:
+        check(experiment, group)
+        start_of = occupied(experiment, run)
+        game = begin(experiment, device, group, run.precision)
+        start = restore(run.out, game) if start_of else 0
+        group.agree(game.system)
+        group.agree(game.average)
+        return go_on(game, run, start)
+    finally:
+        group.leave()
+
+
+def go_on(game: Game, run: Run, start: int) -> Generator:
+    """The steps that are left."""
+    experiment, group, keep = game.experiment, game.group, Keep(run.keep_last, run.keep_every)
+    size, quiet = experiment.largest(), not group.first
+    pictures = group.first_then_others(lambda: load_pictures(experiment.data, experiment.pictures, size, quiet))
+    device = next(game.system.parameters()).device
+    if group.first:
+        with atomic(run.out / "experiment.json") as partial:
+            partial.write_text(dumps(experiment) + "\n")
+    saved = start
+    with journal(run.out, start, experiment.steps) if group.first else nullcontext() as book, stop_flag() as stopped:
+        for step, batch in enumerate(stream(experiment, pictures, start, group.rank, group.world), start):
+            try:
+                stats = play(game, batch.to(device), step)
+            except Diverged as error:
+                good = run.out / "state.pt" if saved else "none"
+                raise Diverged(f"{error}; last good checkpoint: {good} (step {saved})") from None
+            done, halt = step + 1, group.any(stopped())
+            if book is not None:
+                book.record(step, stats, experiment.stage(step).batch)
+                watch(game, run, book, done)
+            if done % run.save_every == 0 or done == experiment.steps or halt:
+                if group.first:
+                    save(run.out, game, done, keep)
+                saved = done
+            if halt and done < experiment.steps:
+                raise Interrupted(
+                    f"stopped after step {done} of {experiment.steps}; go on with --resume --out {run.out}"
+                )
+    game.average.settle()
+    return game.average.eval().requires_grad_(False)
+
+
+def watch(game: Game, run: Run, book: Journal, done: int) -> None:
+    """Paint a grid when one is due."""
+    experiment = game.experiment
+    if run.grid_every and (done % run.grid_every == 0 or done == experiment.steps):
+        path = run.out / "grids" / f"{done:08d}.png"
+        paint_grid(path, game.average, experiment.stage(done - 1).size)
+        book.say(f"step {done}: {path}")
+
+
+def fresh(experiment: Experiment) -> System:
+    """The system with the weights that the experiment's run begins with, on the CPU."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix(experiment.seed))
+        return experiment.system.build()
+
+
+def begin(experiment: Experiment, device: torch.device, group: Processes, precision: Precision) -> Game:
+    """Fresh weights, their running mean, optimisers."""
+    system = fresh(experiment).to(device)
+    for module in system.modules():
+        if isinstance(module, nn.Conv2d):  # faster that way, on CPU and CUDA
+            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
+    average = copy.deepcopy(system.generator).requires_grad_(False).eval()
+    return Game(experiment, system, average, optimizers(system, experiment), group, precision)
+
+
+def check(experiment: Experiment, group: Processes) -> None:
+    """Refuse what would fail later."""
+    for stage in experiment.stages:
+        if stage.batch % (group.world * stage.slices):
+            raise BadInput(
+                f"the batch of {stage.batch} at step {stage.start} does not split evenly"
+                f" into {group.world} processes x {stage.slices} slices"
+            )
+        experiment.system.check(stage.size)
+
+
+def occupied(experiment: Experiment, run: Run) -> bool:
+    """Whether the folder holds a run to go on with; BadInput where it holds one that must not be written over."""
+    if not (run.out / "state.pt").exists():
+        return False
+    if not run.resume:
+        raise BadInput(f"{run.out} already holds a run: add --resume to go on with it, or choose another --out")
+    stored = run.out / "experiment.json"
+    if stored.exists():
+        before = loads(stored.read_text(), KINDS, str(stored))
+        if replace(before, steps=experiment.steps) != experiment:
+            raise BadInput(f"{run.out} holds a run of another experiment ({difference(before, experiment)})")
+    return True
+
+
+def difference(a: Experiment, b: Experiment) -> str:
+    """The first lines in which two experiments differ."""
+    pairs = zip(dumps(a).splitlines(), dumps(b).splitlines(), strict=False)
+    return next((f"there {x.strip().rstrip(',')}, here {y.strip().rstrip(',')}" for x, y in pairs if x != y), "?")
