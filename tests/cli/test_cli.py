@@ -1,0 +1,247 @@
+"""The command line: what it prints, what it refuses and how, what it leaves behind."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import genscene
+from genscene.cli import USAGE, main
+from genscene.cli.options import seeds_of, size_of
+from genscene.errors import BadInput
+from genscene.training.run import train
+
+VERBS = [line.split()[0] for line in USAGE.splitlines() if line.startswith("  ")]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A small finished run."""
+    from conftest import tiny
+
+    folder = tmp_path_factory.mktemp("run") / "cars"
+    train(replace(tiny("pigan-carla", steps=2)), folder)
+    return folder
+
+
+def said(capsys):
+    out, err = capsys.readouterr()
+    return out, err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb, capsys):
+    assert main([verb, "--help"]) == 0
+    out, _ = said(capsys)
+    assert f"genscene {verb}" in out
+
+
+@pytest.mark.parametrize(
+    "words", [["export", "mesh"], ["export", "cameras"], ["data", "inspect"], ["data", "synthesize"]]
+)
+def test_every_second_verb_has_help(words, capsys):
+    assert main([*words, "--help"]) == 0
+    assert "genscene" in said(capsys)[0]
+
+
+def test_help_of_a_preset_lists_every_number(capsys):
+    assert main(["train", "pigan-cats", "--help"]) == 0
+    out, _ = said(capsys)
+    for flag in (
+        "--system.generator.march.samples",
+        "--optim.generator.lr",
+        "--data",
+        "--resume",
+        "--precision",
+        "--batch",
+    ):
+        assert flag in out
+
+
+def test_version_and_bare_call(capsys):
+    assert main(["--version"]) == 0
+    assert genscene.__version__ in said(capsys)[0]
+    assert main([]) == 2
+
+
+BAD = {
+    "no such verb": (["rendre"], "did you mean 'render'"),
+    "no such preset": (["train", "pigan-cat"], "did you mean 'pigan-cats'"),
+    "no preset": (["train"], "which preset"),
+    "misspelt option": (["train", "pigan-cats", "--optim.generator.rl", "1"], "did you mean --optim.generator.lr"),
+    "no number": (["train", "pigan-cats", "--steps", "many"], "--steps"),
+    "no data": (["train", "pigan-cats"], "wants --data PATH"),
+    "missing folder": (["train", "pigan-cats", "--data", "nowhere"], "no such folder or zip: nowhere"),
+    "odd size": (["train", "pigan-cats", "--size", "48", "--data", "x"], "powers of two"),
+    "odd batch": (["train", "pigan-cats", "--batch", "0", "--data", "x"], "positive"),
+    "no such device": (["train", "pigan-cats", "--device", "tpu"], "--device"),
+    "heads": (["train", "pigan-cats", "--system.pose-weight", "3"], "heads"),
+    "no generator": (["render", "nowhere.safetensors", "--out", "a.png"], "no generator at nowhere.safetensors"),
+    "no ending": (["render", "x", "--out", "a.tiff"], "ending with .png"),
+    "out is needed": (["render", "x"], "--out"),
+    "no mesh ending": (["export", "mesh", "x", "--out", "a.stl"], ".glb, .obj, .ply"),
+    "export what": (["export", "mash", "x"], "did you mean 'mesh'"),
+    "convert to what": (["convert", "x", "--out", "a.pt"], ".safetensors"),
+    "convert what": (["convert", "nowhere.pth", "--out", "a.safetensors"], "no checkpoint at nowhere.pth"),
+    "inspect what": (["data", "inspect", "nowhere"], "no such folder"),
+    "synthesize what": (["data", "synthesize", "trains", "--out", "new"], "no embedded set 'trains'"),
+    "no metric": (["evaluate", "x", "--metrics", "fid"], "no metric 'fid'"),
+}
+
+
+@pytest.mark.parametrize(("words", "expected"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_line_and_code_two(words, expected, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    _, err = said(capsys)
+    assert err.startswith("genscene: ")
+    assert err.count("\n") == 1
+    assert expected in err
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_a_dry_run_prints_the_whole_experiment_and_writes_nothing(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "pigan-carla", "--dry-run", "--system.gamma", "3", "--optim.generator.lr", "1e-3", "--batch", "8"]
+    assert main(words) == 0
+    document = json.loads(said(capsys)[0])
+    assert document["system"]["gamma"] == 3.0
+    assert document["optim"]["generator"]["lr"] == 1e-3
+    assert [stage["batch"] for stage in document["stages"]] == [8, 8, 8]
+    assert not list(tmp_path.iterdir())
+
+
+def test_presets_and_doctor(capsys):
+    assert main(["presets"]) == 0
+    assert "pigan-celeba-release" in said(capsys)[0]
+    assert main(["doctor"]) == 0
+    out, _ = said(capsys)
+    assert "torch" in out
+    assert "cache" in out
+
+
+@pytest.mark.parametrize("show", ["image", "depth", "alpha", "normal"])
+def test_a_sheet_of_pictures(run_folder, tmp_path, capsys, show):
+    out = tmp_path / "sheet.png"
+    words = ["render", str(run_folder), "--out", str(out), "--seeds", "0-1,5", "--size", "8x12", "--show", show]
+    assert main(words) == 0
+    with Image.open(out) as image:
+        assert image.size == (5 * 12, 3 * 8)
+    assert said(capsys)[0].strip() == str(out)
+
+
+@pytest.mark.parametrize("path", ["orbit", "front", "steep", "zoom", "dolly", "spiral"])
+def test_films_along_every_path(run_folder, tmp_path, path):
+    out = tmp_path / "film.gif"
+    words = [
+        "render",
+        str(run_folder),
+        "--out",
+        str(out),
+        "--path",
+        path,
+        "--frames",
+        "3",
+        "--size",
+        "8",
+        "--seeds",
+        "0,1",
+    ]
+    assert main(words) == 0
+    with Image.open(out) as film:
+        assert film.size == (16, 8)
+
+
+def test_the_same_seed_gives_the_same_picture_whatever_the_memory(run_folder, tmp_path):
+    contents = []
+    for i, extra in enumerate((["--seeds", "3"], ["--seeds", "3", "--memory", "0.0001"], ["--seeds", "1,3"])):
+        out = tmp_path / f"{i}.png"
+        assert main(["render", str(run_folder), "--out", str(out), "--size", "16", *extra]) == 0
+        with Image.open(out) as image:
+            contents.append(image.crop((0, image.height - 16, image.width, image.height)).tobytes())
+    assert contents[0] == contents[2]
+    assert max(abs(a - b) for a, b in zip(contents[0], contents[1], strict=True)) <= 1
+
+
+def test_interpolating_exporting_and_more(run_folder, tmp_path, capsys):
+    where = str(run_folder / "generator.safetensors")
+    film, path, mesh = tmp_path / "a.mp4", tmp_path / "p.json", tmp_path / "m.ply"
+    assert main(["interpolate", where, "--seeds", "0,4", "--out", str(film), "--frames", "4", "--size", "8"]) == 0
+    assert film.stat().st_size > 0
+    assert main(["export", "cameras", where, "--out", str(path), "--frames", "3"]) == 0
+    assert len(json.loads(path.read_text())["frames"]) == 3
+    plot, still = tmp_path / "prior.png", tmp_path / "b.png"
+    assert main(["export", "prior", where, "--out", str(plot), "--count", "50"]) == 0
+    assert main(["export", "prior", "pigan-celeba", "--out", str(plot), "--count", "50"]) == 0
+    assert (
+        main(
+            ["render", where, "--path", str(path), "--out", str(still), "--frames", "3", "--view-lock", "--psi", "0.5"]
+        )
+        == 0
+    )
+    assert main(["export", "mesh", where, "--out", str(mesh), "--resolution", "12", "--level", "0.01"]) == 0
+    assert "faces" in said(capsys)[0]
+    assert main(["export", "mesh", where, "--out", str(tmp_path / "n.ply"), "--level", "1e9"]) == 2
+    assert "cuts nothing" in said(capsys)[1]
+    assert not (tmp_path / "n.ply").exists()
+
+
+def test_training_resuming_and_refusing_from_the_command_line(tmp_path, capsys):
+    out = tmp_path / "run"
+    small = [
+        "--size",
+        "16",
+        "--batch",
+        "2",
+        "--pictures.limit",
+        "6",
+        "--data",
+        "synthetic:objects",
+        "--grid-every",
+        "0",
+    ]
+    small += ["--system.generator.field.width", "8", "--system.generator.field.depth", "2", "--device", "cpu"]
+    small += ["--system.discriminator.channels", "4", "4", "4", "4", "--system.generator.march.samples", "4"]
+    train_it = ["train", "pigan-carla", "--out", str(out), *small]
+    assert main([*train_it, "--steps", "2"]) == 0
+    assert main([*train_it, "--steps", "2"]) == 2
+    assert "--resume" in said(capsys)[1]
+    assert main([*train_it, "--steps", "4", "--resume"]) == 0
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+def test_data_as_files_and_back(tmp_path, capsys):
+    out = tmp_path / "toys"
+    assert main(["data", "synthesize", "objects", "--out", str(out), "--count", "3", "--size", "16"]) == 0
+    assert main(["data", "inspect", str(out)]) == 0
+    text, _ = said(capsys)
+    assert "cameras for 3 of 3 pictures" in text
+    assert "transparency in 3" in text
+    assert main(["data", "synthesize", "objects", "--out", str(out)]) == 2
+
+
+def test_seeds_and_sizes():
+    assert seeds_of("0-3,7, 9 - 10") == [0, 1, 2, 3, 7, 9, 10]
+    assert size_of("96x128") == (96, 128)
+    assert size_of("64") == (64, 64)
+    for text in ("", "a", "3-1", "1--2", "1,", "-1", "0-9999999"):
+        with pytest.raises(BadInput):
+            seeds_of(text)
+    for text in ("", "0", "8x", "x8", "8x8x8", "99999", "-4"):
+        with pytest.raises(BadInput):
+            size_of(text)
+
+
+def test_help_does_not_wait_for_torch_and_ctrl_c_is_130():
+    environment = os.environ | {"PYTHONPATH": str(Path(genscene.__file__).parents[1])}
+    code = "import sys; from genscene.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True).returncode == 0
+    code = "import sys, genscene.cli as c\ndef v(n): raise KeyboardInterrupt\nc.verb = v\nsys.exit(c.main(['train']))"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr.count("\n") == 1

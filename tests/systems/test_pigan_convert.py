@@ -1,0 +1,120 @@
+"""pi-GAN's released checkpoints: pickled modules of classes that are not here, and lists of running means."""
+
+import sys
+import types
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from genscene.errors import BadInput
+from genscene.systems.pigan.convert import convert
+from genscene.training.published import load, publish
+
+
+def released(kind, width=256, first=3, styles=9, grid=None):
+    """A module with the attributes and names of a released generator, of a class that only the test knows."""
+    modules = {name: types.ModuleType(name) for name in ("generators", "generators.generators", "siren", "siren.siren")}
+    made = {}
+
+    def made_class(module, name, base=nn.Module):
+        made[name] = type(name, (base,), {"__module__": module})
+        setattr(modules[module], name, made[name])
+        return made[name]
+
+    film, siren = made_class("siren.siren", "FiLMLayer"), made_class("siren.siren", kind)
+    mapping, outer = (
+        made_class("siren.siren", "CustomMappingNetwork"),
+        made_class("generators.generators", "ImplicitGenerator3d"),
+    )
+
+    def layer(a, b):
+        one = film()
+        one.layer = nn.Linear(a, b)
+        return one
+
+    field = siren()
+    if grid:
+        field.spatial_embeddings = nn.Parameter(torch.randn(*grid) * 0.01)
+    field.network = nn.ModuleList([layer(first, width)] + [layer(width, width) for _ in range(7)])
+    field.final_layer = nn.Linear(width, 1)
+    field.color_layer_sine = layer(width + 3, width)
+    field.color_layer_linear = nn.Sequential(nn.Linear(width, 3), nn.Sigmoid())
+    field.mapping_network = mapping()
+    sides = [(256, 256)] * 3 + [(256, 2 * styles * width)]
+    parts = [part for a, b in sides for part in (nn.Linear(a, b), nn.LeakyReLU(0.2))][:-1]
+    field.mapping_network.network = nn.Sequential(*parts)
+    generator = outer()
+    generator.siren, generator.step, generator.avg_frequencies = field, 200_000, torch.zeros(1, 9 * width)
+    return generator, modules
+
+
+@pytest.fixture
+def on_disk(tmp_path, monkeypatch):
+    """Writes a released generator, and its running means, while its classes can be imported."""
+
+    def write(kind, **sizes):
+        generator, modules = released(kind, **sizes)
+        means = types.ModuleType("torch_ema")
+        means.ExponentialMovingAverage = type("ExponentialMovingAverage", (), {"__module__": "torch_ema"})
+        for name, module in (modules | {"torch_ema": means}).items():
+            monkeypatch.setitem(sys.modules, name, module)
+        torch.save(generator, tmp_path / "generator.pth")
+        ema = means.ExponentialMovingAverage()
+        ema.decay, ema.num_updates = 0.999, 5
+        ema.shadow_params = [p.detach() + 1 for p in generator.parameters()]
+        ema.collected_params = []
+        torch.save(ema, tmp_path / "ema.pth")
+        for name in (*modules, "torch_ema"):
+            monkeypatch.delitem(sys.modules, name)
+        return tmp_path / "generator.pth", generator
+
+    return write
+
+
+@pytest.mark.parametrize(("kind", "warp"), [("TALLSIREN", 1.0), ("SPATIALSIRENBASELINE", 2 / 0.24)])
+def test_the_pickled_class_decides_the_box_warp(on_disk, kind, warp, tmp_path):
+    path, theirs = on_disk(kind)
+    experiment, ours = convert(path, "")
+    assert experiment.system.generator.field.warp == warp
+    assert experiment.system.generator.legacy.corner_pixels
+    assert torch.equal(ours.field.layers[3].weight, theirs.siren.network[3].layer.weight)
+    assert torch.equal(ours.field.tint.bias, theirs.siren.color_layer_sine.layer.bias)
+    assert torch.equal(ours.mapping[6].weight, theirs.siren.mapping_network.network[6].weight)
+    publish(tmp_path / "ours.safetensors", ours, experiment)
+    again = load(tmp_path / "ours.safetensors")
+    assert torch.equal(again.average, ours.average)
+    assert again.average.abs().max() > 0
+
+
+def test_running_means_take_their_names_from_the_generator_beside_them(on_disk):
+    path, _ = on_disk("TALLSIREN")
+    _, plain = convert(path, "")
+    _, means = convert(path.with_name("ema.pth"), "")
+    for a, b in zip(plain.parameters(), means.parameters(), strict=True):
+        assert_close(a + 1, b)
+    path.unlink()
+    with pytest.raises(BadInput, match=r"put the generator\.pth"):
+        convert(path.with_name("ema.pth"), "")
+
+
+def test_the_learned_grid_comes_along(on_disk):
+    path, theirs = on_disk("EmbeddingPiGAN128", width=128, first=35, grid=(1, 32, 96, 96, 96))
+    _, ours = convert(path, "")
+    assert torch.equal(ours.field.grid, theirs.siren.spatial_embeddings)
+
+
+def test_cameras_of_another_preset(on_disk):
+    path, _ = on_disk("SPATIALSIRENBASELINE")
+    experiment, ours = convert(path, "pigan-cats-release")
+    assert experiment.system.generator.field.warp == 2 / 0.24
+    assert ours.orbit.law == "uniform"
+    with pytest.raises(BadInput, match="no preset"):
+        convert(path, "nothing")
+
+
+def test_other_modules_are_refused(tmp_path):
+    torch.save(nn.Linear(2, 2), tmp_path / "generator.pth")
+    with pytest.raises(BadInput, match="found Linear, wanted"):
+        convert(tmp_path / "generator.pth", "")

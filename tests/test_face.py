@@ -1,0 +1,48 @@
+"""The face: every public name resolves, every command of the README runs as far as it can without training."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import genscene
+from genscene.cli import main
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("name", genscene.__all__)
+def test_every_public_name_resolves(name):
+    assert getattr(genscene, name) is not None
+
+
+def test_other_names_are_refused():
+    with pytest.raises(AttributeError, match="nothing"):
+        genscene.nothing  # noqa: B018
+
+
+def test_the_two_lists_of_the_face_agree():
+    assert set(genscene._HOMES) == set(genscene.__all__)
+
+
+def commands():
+    """Every line of a console block of the README and the docs that calls genscene."""
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for block in re.findall(r"```(?:console|bash|sh)\n(.*?)```", path.read_text(), re.S):
+            joined = block.replace("\\\n", " ")
+            for line in joined.splitlines():
+                words = shlex.split(line.removeprefix("$ "), comments=True)
+                if words[:1] == ["genscene"]:
+                    yield pytest.param(words[1:], id=f"{path.stem}: {' '.join(words)[:60]}")
+
+
+@pytest.mark.parametrize("words", commands())
+def test_every_documented_command_is_understood(words, capsys):
+    """Options are parsed; what fails, fails for files that are only there after training."""
+    if words[0] == "train" and "--help" not in words:
+        words = [*words, "--dry-run"]
+    code = main(words) if words[0] not in ("data", "doctor") else 0
+    _, err = capsys.readouterr()
+    wanted_files = ("no generator at", "no checkpoint at", "no such folder", "wants --data", "no camera file")
+    assert code == 0 or any(words in err for words in wanted_files), err

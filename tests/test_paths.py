@@ -1,0 +1,124 @@
+"""Paths to film along, and cameras in files."""
+
+import json
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from genscene.cameras import read_cameras, write_path
+from genscene.draws import Draws
+from genscene.errors import BadInput
+from genscene.orbit import Orbit, angles_of
+from genscene.paths import PATHS, along, between, fan
+from genscene.rotations import quaternion, rotation, slerp
+
+ORBIT = Orbit("uniform", (math.pi / 2, 0.5), (1.2, 0.3), radius=2.0, fov=30.0)
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_every_path_looks_at_the_origin(name):
+    cameras = along(name, ORBIT, 12, (8, 10))
+    assert len(cameras) == 12
+    assert cameras.size == (8, 10)
+    position, forward = cameras.pose[:, :3, 3], cameras.pose[:, :3, 2]
+    assert_close(position + position.norm(dim=-1, keepdim=True) * forward, torch.zeros(12, 3), atol=1e-5, rtol=0)
+
+
+def test_an_orbit_goes_once_around_evenly():
+    yaw, pitch = angles_of(along("orbit", ORBIT, 8, (4, 4)), 0.0)
+    steps = torch.remainder(yaw.diff(), 2 * math.pi)
+    assert_close(steps, torch.full((7,), math.pi / 4), atol=1e-5, rtol=0)
+    assert_close(pitch, torch.full((8,), 1.2))
+
+
+def test_zoom_changes_the_lens_and_dolly_the_distance():
+    zoom, dolly = along("zoom", ORBIT, 8, (4, 4)), along("dolly", ORBIT, 8, (4, 4))
+    assert zoom.intrinsics[:, 0, 0].std() > 0.1
+    assert zoom.pose.std(dim=0).max() < 1e-6
+    assert dolly.intrinsics[:, 0, 0].std() < 1e-6
+    assert_close(dolly.pose[:, :3, 3].norm(dim=-1).max(), torch.tensor(2.4))
+
+
+def test_steep_goes_beyond_the_prior():
+    yaw, _ = angles_of(along("steep", ORBIT, 9, (4, 4)), math.pi / 2)
+    assert yaw.max() > math.pi / 2 + 2 * 0.5
+
+
+def test_between_keeps_its_keys_and_looks_at_the_origin_even_from_front_to_back():
+    keys = ORBIT.at(torch.tensor([0.0, math.pi, 1.0]), torch.tensor([1.2, 1.2, 0.9]), (4, 4))
+    way = between(keys, 9)
+    assert_close(way.pose[::4], keys.pose, atol=1e-5, rtol=0)
+    position, forward = way.pose[:, :3, 3], way.pose[:, :3, 2]
+    assert_close(position.norm(dim=-1), torch.full((9,), 2.0), atol=1e-5, rtol=0)
+    assert_close(position + 2 * forward, torch.zeros(9, 3), atol=1e-5, rtol=0)
+    assert len(between(keys[:1], 5)) == 5
+
+
+def test_a_fan_is_even_around_a_full_prior():
+    full = Orbit("uniform", (0.0, math.pi), (1.2, 0.1))
+    yaw, _ = angles_of(fan(full, 5, (2, 2)), 0.0)
+    assert_close(torch.remainder(yaw.diff(), 2 * math.pi), torch.full((4,), 2 * math.pi / 5), atol=1e-5, rtol=0)
+
+
+def test_a_path_round_trip(tmp_path):
+    cameras = along("zoom", ORBIT, 6, (4, 4))
+    path = tmp_path / "path.json"
+    write_path(path, cameras, 2.0)
+    again = along(str(path), ORBIT, 6, (4, 4))
+    assert_close(again.pose, cameras.pose)
+    assert_close(again.intrinsics, cameras.intrinsics, atol=1e-4, rtol=0)
+    assert len(along(str(path), ORBIT, 30, (4, 4))) == 30
+
+
+def test_a_nerfstudio_path_has_other_axes(tmp_path):
+    cameras = along("orbit", ORBIT, 3, (4, 4))
+    opengl = cameras.pose * torch.tensor([1.0, -1.0, -1.0, 1.0])
+    frames = [{"camera_to_world": pose.flatten().tolist(), "fov": 30.0, "aspect": 1} for pose in opengl]
+    (tmp_path / "p.json").write_text(json.dumps({"camera_path": frames}))
+    assert_close(read_cameras(tmp_path / "p.json", (4, 4)).pose, cameras.pose)
+
+
+BAD = {
+    "not json": "{",
+    "no cameras": "{}",
+    "empty": '{"frames": []}',
+    "no pose": '{"frames": [{"fov": 30}]}',
+    "short pose": '{"frames": [{"camera_to_world": [1, 2], "fov": 30}]}',
+    "nan pose": json.dumps({"frames": [{"camera_to_world": [float("nan")] * 16, "fov": 30}]}),
+    "bad fov": json.dumps({"frames": [{"camera_to_world": [0.0] * 16, "fov": 200}]}),
+    "bad label": '{"labels": [["a.png", [1, 2]]]}',
+    "text label": '{"labels": [["a.png", "x"]]}',
+    "number": "3",
+}
+
+
+@pytest.mark.parametrize("content", BAD.values(), ids=BAD)
+def test_a_damaged_camera_file_is_one_clear_line(tmp_path, content):
+    path = tmp_path / "bad.json"
+    path.write_text(content)
+    with pytest.raises(BadInput, match=r"bad\.json") as error:
+        read_cameras(path, (4, 4))
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_path_names_the_nearest():
+    with pytest.raises(BadInput, match="did you mean 'orbit'"):
+        along("orbits", ORBIT, 3, (4, 4))
+
+
+def test_rotations_and_quaternions_are_the_same_thing():
+    quats = torch.nn.functional.normalize(Draws([0]).normal(20, 4)[0], dim=-1)
+    matrices = rotation(quats)
+    assert_close(matrices @ matrices.mT, torch.eye(3).expand(20, 3, 3), atol=1e-5, rtol=0)
+    again = quaternion(matrices)
+    assert_close((again * quats).sum(-1).abs(), torch.ones(20), atol=1e-5, rtol=0)
+
+
+def test_slerp_ends_at_its_ends_and_halves_the_angle():
+    a, b = torch.tensor([[1.0, 0, 0, 0]]), torch.tensor([[math.cos(0.6), math.sin(0.6), 0, 0]])
+    for share in (0.0, 0.5, 1.0):
+        expected = torch.tensor([[math.cos(0.6 * share), math.sin(0.6 * share), 0, 0]])
+        assert_close(slerp(a, b, torch.tensor([[share]])), expected)
+        assert_close(slerp(a, -b, torch.tensor([[share]])), expected)

@@ -1,0 +1,179 @@
+"""A run that was killed and resumed ends with the bytes of one that was not; checkpoints, and how runs end early."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from genscene.errors import BadInput, Diverged
+from genscene.experiment import dumps
+from genscene.training import run as running
+from genscene.training.checkpoint import Keep, point, prune
+from genscene.training.interrupts import Interrupted, stop_flag
+from genscene.training.journal import clock, trim
+from genscene.training.run import Run, train
+
+STEPS = 60
+RUNNER = """
+import sys
+from pathlib import Path
+from genscene.experiment import loads
+from genscene.systems import KINDS
+from genscene.training.run import Run, train
+experiment = loads(Path(sys.argv[1]).read_text(), KINDS, "test")
+train(experiment, Run(Path(sys.argv[2]), device="cpu", resume=True, save_every=7, grid_every=0))
+"""
+
+
+@contextmanager
+def launched(recipe, out):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(running.__file__).parents[2])}
+    command = [sys.executable, "-c", RUNNER, str(recipe), str(out)]
+    with (
+        out.with_suffix(".err").open("a") as said,
+        subprocess.Popen(command, env=environment, stderr=said) as process,
+    ):
+        yield process
+
+
+def lines_of(out):
+    journal = out / "metrics.jsonl"
+    return journal.read_text().splitlines() if journal.exists() else []
+
+
+def killed(recipe, out, target):
+    """Start or go on with a run and kill it once it has written so many lines; False where it ended before."""
+    with launched(recipe, out) as process:
+        while process.poll() is None and len(lines_of(out)) < target:
+            time.sleep(0.005)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.wait(120)
+    assert process.returncode in (0, -signal.SIGKILL), out.with_suffix(".err").read_text()
+    return process.returncode != 0
+
+
+def test_killed_and_resumed_is_never_killed(experiment, tmp_path):
+    recipe, whole, broken = (tmp_path / name for name in ("recipe.json", "whole", "broken"))
+    recipe.write_text(dumps(replace(experiment, steps=STEPS)))
+    assert not killed(recipe, whole, STEPS + 1)
+    chance, kills = random.Random(0), 0
+    while killed(recipe, broken, len(lines_of(broken)) + chance.randint(5, 25)):
+        kills += 1
+    assert kills >= 2
+    published = [(out / "generator.safetensors").read_bytes() for out in (whole, broken)]
+    assert published[0] == published[1], "not the same bytes"
+    states = [torch.load(out / "state.pt", weights_only=True) for out in (whole, broken)]
+    for part in ("system", "average"):
+        for key, value in states[0][part].items():
+            assert torch.equal(value, states[1][part][key]), key
+    assert [json.loads(line)["step"] for line in lines_of(broken)] == list(range(STEPS))
+
+
+def test_a_run_leaves_its_folder_in_order(experiment, tmp_path):
+    run = Run(tmp_path / "run", save_every=2, keep_last=1, keep_every=4, grid_every=3)
+    generator = train(replace(experiment, steps=6), run)
+    names = {p.relative_to(tmp_path / "run").as_posix() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    kept = {f"checkpoints/{step:08d}.{ending}" for step in (4, 6) for ending in ("pt", "safetensors")}
+    grids = {f"grids/{step:08d}.png" for step in (3, 6)}
+    assert names == kept | grids | {"experiment.json", "generator.safetensors", "state.pt", "metrics.jsonl"}
+    stored = load_file(tmp_path / "run" / "generator.safetensors")
+    assert all(torch.equal(value, stored[name]) for name, value in generator.state_dict().items())
+
+
+def test_a_folder_with_a_run_is_not_written_over(experiment, tmp_path):
+    short = replace(experiment, steps=2)
+    train(short, tmp_path)
+    before = (tmp_path / "generator.safetensors").read_bytes()
+    with pytest.raises(BadInput, match="--resume"):
+        train(short, tmp_path)
+    with pytest.raises(BadInput, match='there "seed": 0, here "seed": 1'):
+        train(replace(short, seed=1), Run(tmp_path, resume=True))
+    assert (tmp_path / "generator.safetensors").read_bytes() == before
+    train(replace(short, steps=4), Run(tmp_path, resume=True))  # longer is allowed
+
+
+def test_a_damaged_state_names_what_is_left(experiment, tmp_path):
+    train(replace(experiment, steps=2), Run(tmp_path, save_every=1))
+    content = (tmp_path / "state.pt").read_bytes()
+    (tmp_path / "state.pt").unlink()
+    (tmp_path / "state.pt").write_bytes(content[: len(content) // 2])
+    with pytest.raises(BadInput, match=r"damaged.*00000001\.pt") as error:
+        train(replace(experiment, steps=4), Run(tmp_path, resume=True))
+    assert "\n" not in str(error.value)
+
+
+def test_a_loss_that_is_no_number_stops_with_step_player_and_checkpoint(experiment, tmp_path, monkeypatch):
+    system = type(experiment.system.build())
+    loss = system.generator_loss
+
+    def poisoned(self, batch, moment):
+        value, stats = loss(self, batch, moment)
+        return value * (float("nan") if moment.step == 3 else 1.0), stats
+
+    monkeypatch.setattr(system, "generator_loss", poisoned)
+    with pytest.raises(Diverged, match=r"loss of the generator is nan at step 3.*state\.pt \(step 2\)"):
+        train(replace(experiment, steps=9), Run(tmp_path, save_every=2))
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
+
+
+def test_an_interrupted_run_saves_and_says_how_to_go_on(experiment, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "stop_flag", lambda: FakeFlag())
+    with pytest.raises(Interrupted, match=r"step 1 of 5; go on with --resume"):
+        train(replace(experiment, steps=5), Run(tmp_path, save_every=100))
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 1
+
+
+class FakeFlag:
+    """Somebody who presses Ctrl-C at once."""
+
+    def __enter__(self):
+        return lambda: True
+
+    def __exit__(self, *_):
+        return None
+
+
+def test_the_first_signal_raises_a_flag_and_the_second_interrupts():
+    with stop_flag() as stopped:
+        assert not stopped()
+        signal.raise_signal(signal.SIGINT)
+        assert stopped()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_pruning_keeps_the_last_and_every_so_many(tmp_path):
+    for step in range(10, 110, 10):
+        for ending in ("pt", "safetensors"):
+            (tmp_path / f"{step:08d}.{ending}").touch()
+    prune(tmp_path, Keep(last=2, every=40))
+    assert sorted(int(p.stem) for p in tmp_path.glob("*.pt")) == [40, 80, 90, 100]
+
+
+def test_a_name_can_point_where_links_are_not_allowed(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "a").write_text("content")
+    point(tmp_path / "b", tmp_path / "a")
+    assert (tmp_path / "b").read_text() == "content"
+
+
+def test_the_journal_forgets_what_will_be_done_again(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 0}\n{"step": 1}\n{"step": 2}\n{"ste')
+    trim(path, 2)
+    assert path.read_text() == '{"step": 0}\n{"step": 1}\n'
+    assert clock(3671) == "1:01:11"
