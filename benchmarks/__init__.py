@@ -1,0 +1,1 @@
+"""What is timed, each as a ratio against a reference in one run."""
