@@ -63,7 +63,8 @@ class PiGANConfig(SystemConfig):
             field=field,
             march=replace(generator.march, samples=4),
         )
-        discriminator = replace(self.discriminator, channels=(4, 4, 4, 4))
+        judge = self.discriminator
+        discriminator = replace(judge, channels=(4, 4, 4, 4), group=min(2, judge.group))
         patches = replace(self.patches, size=min(8, self.patches.size), start=0)
         return replace(self, generator=small, discriminator=discriminator, patches=patches)
 
