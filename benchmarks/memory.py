@@ -1,6 +1,7 @@
-"""Peak memory of a generator's turn: pictures of any size train in the memory of small ones.
+"""Peak memory: pictures of any size train in the memory of small ones.
 
-python -m benchmarks.memory CASE prints the peak in MiB above what was there before the turn.
+python -m benchmarks.memory CASE prints the peak in MiB: of a generator's turn what it takes above what was there
+before; of a whole step everything the process ever had.
 """
 
 import resource
@@ -9,19 +10,23 @@ from dataclasses import replace
 
 import torch
 
+from genscene.cli import prepare
 from genscene.experiment import Stage
 from genscene.system import Moment, Photos
 from genscene.systems import PRESETS
 from genscene.systems.pigan.system import PiGANConfig
-from genscene.training.loop import only
+from genscene.training.loop import only, play
+from genscene.training.processes import Processes
+from genscene.training.run import begin
 
 BATCH = 2
 CASES = {
-    "render 32 x 32 for training": (32, False),
-    "render 64 x 64 for training": (64, False),
-    "render 64 x 64, deferred": (64, True),
-    "render 128 x 128, deferred": (128, True),
-    "render 256 x 256, deferred": (256, True),
+    "generator's turn, 32 x 32": (32, False, False),
+    "generator's turn, 64 x 64": (64, False, False),
+    "generator's turn, 64 x 64, deferred": (64, True, False),
+    "generator's turn, 128 x 128, deferred": (128, True, False),
+    "generator's turn, 256 x 256, deferred": (256, True, False),
+    "whole step of both players, 256 x 256, deferred, and the program": (256, True, True),
 }
 
 
@@ -32,21 +37,24 @@ def highest() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def turn(side: int, deferred: bool) -> float:
-    """Render a batch with a gradient and go back through it; the memory that took."""
-    system_config = PRESETS["pigan-celeba"].system
-    assert isinstance(system_config, PiGANConfig)
-    experiment = replace(PRESETS["pigan-celeba"], stages=(Stage(0, (side, side), BATCH),))
+def measure(side: int, deferred: bool, whole: bool) -> float:
+    """The peak of a turn of the generator of faces, or of a whole step, with a batch of two."""
+    preset = PRESETS["pigan-celeba"]
+    assert isinstance(preset.system, PiGANConfig)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    system = replace(system_config, deferred=deferred).build().to(device)
-    batch = Photos(torch.rand(BATCH, 3, side, side, device=device))
-    assert experiment.stages
+    made = replace(preset.system, deferred=deferred)
+    photos = Photos(torch.rand(BATCH, 3, side, side, device=device))
+    if whole:
+        experiment = replace(preset, system=made, stages=(Stage(0, (side, side), BATCH),))
+        play(begin(experiment, device, Processes(), "fp32"), photos, 1)
+        return highest()
+    system = made.build().to(device)
     before = highest()
     with only(system, "generator"):
-        fakes = system.paint(batch, Moment(0), 1)
-        fakes.images.square().mean().backward()
+        system.paint(photos, Moment(0), 1).images.square().mean().backward()
     return highest() - before
 
 
 if __name__ == "__main__":
-    print(f"{turn(*CASES[sys.argv[1]]):.1f}")
+    prepare()
+    print(f"{measure(*CASES[sys.argv[1]]):.1f}")

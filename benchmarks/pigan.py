@@ -1,113 +1,125 @@
 """pi-GAN: its field, a rendering, a whole step of both players; paper size."""
 
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from genscene import kernels
 from genscene.draws import Draws
-from genscene.experiment import Experiment, Stage
+from genscene.experiment import Stage
 from genscene.system import BUDGET, Photos
 from genscene.systems import PRESETS
 from genscene.systems.pigan.field import StyledField
 from genscene.systems.pigan.generator import PiGANGenerator
 from genscene.systems.pigan.system import PiGANConfig
-from genscene.training.loop import Game, Precision, play
+from genscene.training.loop import Precision, play
 from genscene.training.processes import Processes
 from genscene.training.run import begin
 
 WHOLE = 1 << 50  # a budget that nothing exceeds: pictures at once, as the official code renders in training
+Work = Callable[[], Tensor]  # does it once -> numbers that both sides must agree on
 
 
 @dataclass(frozen=True)
-class Case:
-    """Two ways to do one thing."""
+class Side:
+    """Who does it, and where."""
 
-    name: str
-    reference: Callable[[], object]
-    ours: Callable[[], object]
-    note: str
+    plain: bool  # the formulas as the papers write them, float32, whole pictures
+    device: torch.device
+    precision: Precision = "fp32"
+
+    @property
+    def large(self) -> bool:
+        """Whether there is a GPU to fill."""
+        return self.device.type == "cuda"
+
+    def kernels(self) -> AbstractContextManager[object]:
+        """The oracle for the plain side."""
+        return kernels.oracle() if self.plain else nullcontext()
+
+    def mixed(self) -> AbstractContextManager[object]:
+        """bf16 where it is asked for."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
-def cases(device: torch.device) -> Iterator[Case]:
-    """Everything that is timed."""
-    yield from field_cases(device)
-    yield from render_cases(device)
-    yield from step_cases(device)
+def forward(side: Side) -> Work:
+    """The network at the points of one pass over four pictures of 32 x 32, without a gradient."""
+    generator, points = faces(side), places(side)
+
+    @torch.no_grad()
+    def work() -> Tensor:
+        with side.kernels(), side.mixed():
+            colors, density = bound(generator, 4)(points, points)
+        return torch.cat([colors, density[..., None]], dim=-1)
+
+    return work
 
 
-def faces(device: torch.device) -> PiGANGenerator:
+def backward(side: Side) -> Work:
+    """The same and its gradient."""
+    generator, points = faces(side), places(side)
+
+    def work() -> Tensor:
+        with side.kernels(), side.mixed():
+            colors, density = bound(generator, 4)(points, points)
+        (colors.mean() + density.mean()).backward()
+        gradient = generator.field.linear(0).weight.grad
+        assert gradient is not None
+        found = gradient.clone()
+        generator.zero_grad()
+        return found
+
+    return work
+
+
+def render(side: Side) -> Work:
+    """One picture without a gradient: ours in chunks that stay in the cache."""
+    size = 256 if side.large else 64
+    generator = faces(side)
+    camera = generator.config.orbit.sample(Draws([0], side.device), (size, size))
+
+    @torch.no_grad()
+    def work() -> Tensor:
+        with side.kernels(), side.mixed():
+            return generator.render(bound(generator, 1), camera, WHOLE if side.plain else BUDGET).image
+
+    return work
+
+
+def step(side: Side, shared: bool = False) -> Work:
+    """A whole step: discriminator with R1, generator, both optimisers, the running mean -> the losses."""
+    batch, size = (32, 64) if side.large else (4, 32)
+    preset = PRESETS["pigan-celeba"]
+    assert isinstance(preset.system, PiGANConfig)
+    system = replace(preset.system, share_fakes=shared and not side.plain)
+    experiment = replace(preset, system=system, stages=(Stage(0, (size, size), batch),))
+    game = begin(experiment, side.device, Processes(), side.precision)
+    photos = Photos(torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(side.device))
+
+    def work() -> Tensor:
+        with side.kernels():
+            stats = play(game, photos, 1)
+        return torch.stack([stats[name].double() for name in sorted(stats)])
+
+    return work
+
+
+def faces(side: Side) -> PiGANGenerator:
     """The paper's generator of faces with fresh weights."""
     config = PRESETS["pigan-celeba"].system
     assert isinstance(config, PiGANConfig)
-    return PiGANGenerator(config.generator).to(device)
+    return PiGANGenerator(config.generator).to(side.device)
 
 
-def bound(generator: PiGANGenerator, seeds: list[int]) -> StyledField:
-    """Scenes of seeds."""
-    device = generator.average.device
-    return generator.bind(generator.style(generator.latents(Draws(seeds, device))))
+def places(side: Side) -> Tensor:
+    """Points [4, N, 3] where a camera would look."""
+    count = 32 * 32 * 12 * (16 if side.large else 1)
+    return ((torch.rand(4, count, 3, generator=torch.Generator().manual_seed(0)) - 0.5) / 4).to(side.device)
 
 
-def field_cases(device: torch.device) -> Iterator[Case]:
-    """The network at points: inference in float32, and training in float32 and bf16."""
-    count = 8192 if device.type == "cpu" else 1 << 18
-    generator = faces(device)
-    points = (torch.rand(2, count, 3, device=device) - 0.5) / 4
-
-    def forward(oracle: bool) -> None:
-        with torch.no_grad(), kernels.oracle() if oracle else nullcontext():
-            bound(generator, [0, 1])(points, points)
-
-    def learn(oracle: bool, low: bool = False) -> None:
-        precision = torch.autocast(device.type, torch.bfloat16, enabled=low)
-        with kernels.oracle() if oracle else nullcontext(), precision:
-            colors, density = bound(generator, [0, 1])(points, points)
-        (colors.sum() + density.sum()).backward()
-        generator.zero_grad()
-
-    size = f"2 x {count} points"
-    yield Case("pi-GAN field, forward", lambda: forward(True), lambda: forward(False), size)
-    yield Case("pi-GAN field, forward and backward", lambda: learn(True), lambda: learn(False), size)
-    yield Case("the same, ours in bf16", lambda: learn(True), lambda: learn(False, True), "first layer in float32")
-
-
-def render_cases(device: torch.device) -> Iterator[Case]:
-    """Rendering without a gradient, in chunks."""
-    side = 64 if device.type == "cpu" else 256
-    generator = faces(device)
-    camera = generator.config.orbit.sample(Draws([0], device), (side, side))
-
-    @torch.no_grad()
-    def render(oracle: bool) -> None:
-        with kernels.oracle() if oracle else nullcontext():
-            generator.render(bound(generator, [0]), camera, WHOLE if oracle else BUDGET)
-
-    yield Case(f"pi-GAN render {side} x {side}", lambda: render(True), lambda: render(False), "12 + 12 samples")
-
-
-def game_of(experiment: Experiment, device: torch.device, precision: Precision = "fp32") -> Game:
-    """Both players with fresh weights."""
-    return begin(experiment, device, Processes(), precision)
-
-
-def step_cases(device: torch.device) -> Iterator[Case]:
-    """A whole step: discriminator with R1, generator, both optimisers, the running mean."""
-    batch, side = (4, 32) if device.type == "cpu" else (32, 64)
-    experiment = replace(PRESETS["pigan-celeba"], stages=(Stage(0, (side, side), batch),))
-    photos = Photos(torch.rand(batch, 3, side, side, device=device))
-    plain, ours, low = (game_of(experiment, device, p) for p in ("fp32", "fp32", "bf16"))
-
-    def reference() -> None:
-        with kernels.oracle():
-            play(plain, photos, 1)
-
-    note = f"batch {batch}, 12 + 12 samples"
-    yield Case(f"pi-GAN step {side} x {side}", reference, lambda: play(ours, photos, 1), note)
-    yield Case("the same, ours in bf16", reference, lambda: play(low, photos, 1), note)
-    system = experiment.system
-    assert isinstance(system, PiGANConfig)
-    shared = game_of(replace(experiment, system=replace(system, share_fakes=True)), device, "bf16")
-    yield Case("the same, and one rendering for both players", reference, lambda: play(shared, photos, 1), note)
+def bound(generator: PiGANGenerator, count: int) -> StyledField:
+    """Scenes of the first seeds."""
+    return generator.bind(generator.style(generator.latents(Draws(range(count), generator.average.device))))

@@ -1,7 +1,8 @@
 """make bench: what is faster than the plain formulation, and by how much.
 
-Ours and the reference run in one process, in turn, several times; what counts is the median of the ratios. The
-reference is the oracle: the formulas as the papers write them, whole pictures at once. CUDA is used where it is there.
+Each side runs in a process of its own, in turn, several times; what counts is the median of the ratios. The reference
+is the oracle: the formulas as the papers write them, whole pictures at once, float32, the system's allocator. CUDA is
+used where it is there.
 """
 
 import argparse
@@ -10,20 +11,18 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from genscene.cli import prepare
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
 
-prepare()
-
-import torch  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
-
-from benchmarks import memory, pigan  # noqa: E402
+from benchmarks import memory
+from benchmarks.cases import CASES
 
 HERE = Path(__file__).parent
 
@@ -33,35 +32,56 @@ class Result:
     """One line of the table."""
 
     name: str
-    reference_ms: float
+    plain_ms: float
     ours_ms: float
-    ratio: float  # median of reference / ours over the repeats: above 1 is faster
-    note: str
+    ratio: float  # median of plain / ours over the repeats: above 1 is faster
+    difference: float  # largest of what came out, in units of its largest number
 
 
-def compare(case: pigan.Case, repeats: int) -> Result:
-    """Run both in turn, after one warm-up of each."""
-    for run in (case.reference, case.ours):
-        run()
-    pairs = [(timed(case.reference), timed(case.ours)) for _ in range(repeats)]
-    ratio = statistics.median(a / b for a, b in pairs)
+class Worker:
+    """A process that does one side of a case when it is asked to."""
+
+    def __init__(self, case: str, side: str, folder: Path):
+        self.result = folder / f"{side}.npy"
+        words = [sys.executable, "-m", "benchmarks.worker", case, side, str(self.result)]
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if self.answer() != "ready":
+            raise SystemExit(f"benchmarks: {case!r}, side {side}, did not start")
+
+    def answer(self) -> str:
+        """The next line it prints."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def once(self) -> float:
+        """Do it once -> seconds."""
+        assert self.process.stdin is not None
+        print(file=self.process.stdin, flush=True)
+        return float(self.answer())
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.communicate()
+
+
+def compare(name: str, repeats: int) -> Result:
+    """Both sides of a case, in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain, ours = (Worker(name, side, Path(folder)) for side in ("plain", "ours"))
+        pairs = [(plain.once(), ours.once()) for _ in range(repeats)]
+        plain.close()
+        ours.close()
+        a, b = np.load(plain.result), np.load(ours.result)
+    difference = float(np.abs(a - b).max() / np.abs(a).max())
+    if CASES[name].exact and difference > 1e-5:
+        raise SystemExit(f"benchmarks: {name!r}: the two sides differ by {difference:.1e}")
     first, second = (statistics.median(column) for column in zip(*pairs, strict=True))
-    return Result(case.name, 1e3 * first, 1e3 * second, ratio, case.note)
-
-
-def timed(run: Callable[[], object]) -> float:
-    """Seconds of one run."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    run()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+    ratio = statistics.median(a / b for a, b in pairs)
+    return Result(name, 1e3 * first, 1e3 * second, ratio, difference)
 
 
 def peak(case: str) -> float:
-    """Peak memory of a case, in MiB above what torch takes by itself, in a process of its own."""
+    """Peak memory of a case in MiB, in a process of its own."""
     done = subprocess.run([sys.executable, "-m", "benchmarks.memory", case], capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
 
@@ -73,22 +93,27 @@ def machine() -> dict[str, str]:
     return {"torch": torch.__version__, "card": card, "cpu": platform.machine(), "threads": threads}
 
 
+def show(results: list[Result], peaks: dict[str, float]) -> None:
+    """Print one table."""
+    table = Table("what", "plain ms", "ours ms", "times as fast", "differs by", title=str(machine()))
+    for r in results:
+        table.add_row(r.name, f"{r.plain_ms:.1f}", f"{r.ours_ms:.1f}", f"{r.ratio:.2f}", f"{r.difference:.0e}")
+    for name, mebibytes in peaks.items():
+        table.add_row(f"peak memory: {name}", "", f"{mebibytes:.0f} MiB", "", "")
+    Console(width=130).print(table)
+
+
 def main() -> None:
-    """Measure, print one table, write results.json."""
+    """Measure, print the table, write results.json."""
     options = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    options.add_argument("--repeats", type=int, default=7)
+    options.add_argument("--repeats", type=int, default=9)
+    options.add_argument("--only", default="", help="cases whose name has this in it")
     options.add_argument("--out", type=Path, default=HERE / "results.json")
     chosen = options.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    results = [compare(case, chosen.repeats) for case in pigan.cases(device)]
-    peaks = {name: peak(name) for name in memory.CASES}
-    table = Table("what", "reference ms", "ours ms", "times as fast", "", title=str(machine()))
-    for r in results:
-        table.add_row(r.name, f"{r.reference_ms:.1f}", f"{r.ours_ms:.1f}", f"{r.ratio:.2f}", r.note)
-    least = next(iter(peaks.values()))
-    for name, mebibytes in peaks.items():
-        table.add_row(f"peak memory: {name}", "", f"{mebibytes:.0f} MiB", f"{mebibytes / least:.2f} x the first", "")
-    Console(width=150).print(table)
+    names = [name for name in CASES if chosen.only in name]
+    results = [compare(name, chosen.repeats) for name in track(names, "timing")]
+    peaks = {name: peak(name) for name in track([n for n in memory.CASES if chosen.only in n], "memory")}
+    show(results, peaks)
     written = {"machine": machine(), "times": [vars(r) for r in results], "peak_mebibytes": peaks}
     chosen.out.write_text(json.dumps(written, indent=2) + "\n")
 

@@ -1,0 +1,37 @@
+"""One side of one case in a process of its own: python -m benchmarks.worker CASE plain|ours RESULT
+
+The plain side keeps the system's allocator, ours runs as the command line does. For every line on stdin it does the
+work once and prints the seconds that took; RESULT gets what came out the first time.
+"""
+
+import sys
+import time
+
+import numpy as np
+
+from genscene.cli import prepare
+
+if __name__ == "__main__":
+    name, who, result = sys.argv[1:]
+    if who == "ours":
+        prepare()
+    import torch
+
+    from benchmarks.cases import CASES
+    from benchmarks.pigan import Side
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    case = CASES[name]
+    torch.manual_seed(0)
+    work = case.make(Side(who == "plain", device, "fp32" if who == "plain" else case.precision))
+    np.save(result, work().float().cpu().numpy())
+    work()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        print(time.perf_counter() - start, flush=True)
