@@ -21,5 +21,5 @@ class PictureSet:
 
     def take(self, indices: np.ndarray | slice) -> Tensor:
         """Pictures [B, 3 or 4, H, W] in [0, 1]."""
-        rows = torch.from_numpy(np.require(self.pixels[indices], requirements="CW"))  # the cache is read-only
+        rows = torch.from_numpy(np.array(self.pixels[indices]))  # a copy: the cache is read-only
         return rows.movedim(-1, 1).float() / 255
