@@ -1,12 +1,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
+PROCESSES ?= 2
+PRECISION ?= $(shell grep -qs avx512_bf16 /proc/cpuinfo && echo bf16 || echo fp32)
 export OMP_WAIT_POLICY ?= passive
 
 .PHONY: demo test lint bench clean
 
 # From a fresh clone to a generator of cars, a film of it and a mesh: about ten minutes on two CPU cores.
 demo: .venv
-	$(BIN)/genscene train pigan-demo --out demo/run --resume
+	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc-per-node $(PROCESSES) -m genscene \
+		train pigan-demo --out demo/run --resume --device cpu --precision $(PRECISION)
 	$(BIN)/genscene render demo/run --out demo/orbit.mp4 --seeds 0-7 --size 96 --samples 32
 	$(BIN)/genscene render demo/run --out demo/grid.png --seeds 0-7 --size 64 --samples 32
 	$(BIN)/genscene render demo/run --out demo/depth.png --seeds 0-7 --size 64 --samples 32 --show depth

@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from genscene.errors import BadInput
+
 T = TypeVar("T")
 
 
@@ -69,9 +71,14 @@ class Processes:
 
 
 def join(device: torch.device) -> Processes:
-    """Join the group that torchrun's environment speaks of."""
+    """Join the group that torchrun's environment speaks of; on CUDA each process takes a card of its own."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return Processes()
+    if device.type == "cuda":
+        card, cards = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if card >= cards:
+            raise BadInput(f"torchrun started process {card + 1} on a machine with {cards} CUDA cards: one each")
+        torch.cuda.set_device(card)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return Processes(dist.get_rank(), world)
