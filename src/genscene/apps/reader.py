@@ -25,7 +25,7 @@ from genscene.metrics.frechet import Moments, frechet
 from genscene.orbit import angles_of
 from genscene.system import Generator
 
-VERSION, SIZE, PHOTOS, STEPS = 3, 32, 5000, 1500
+VERSION, SIZE, PHOTOS, STEPS = 4, 32, 5000, 1500
 BATCH, RATE, HELD_OUT = 64, 2e-3, 0.1  # the last: share of the photographs that is not taught on
 
 

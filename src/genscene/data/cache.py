@@ -11,7 +11,7 @@ import numpy as np
 
 from genscene.files import atomic
 
-VERSION = 1  # of what the cache holds; a change of the decoding raises it
+VERSION = 2  # of what the cache holds; a change of the decoding or of the embedded sets raises it
 Made = tuple[np.ndarray, dict[str, Any]]
 
 

@@ -117,7 +117,10 @@ def hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
 
 
 def paint(u: Tensor) -> Tensor:
-    """Three random numbers [B, 3] -> a colour [B, 3]: every hue, and one in six white, grey or black."""
+    """Three random numbers [B, 3] -> a colour [B, 3]: every hue, and one in six grey.
+
+    Grey ends at silver: white would be lost on white.
+    """
     hue, saturation, value = u.unbind(-1)
     place = (hue * 6 / 5 * (len(HUES) - 1)).clamp_max(len(HUES) - 1.001)
     start = place.long()
@@ -126,7 +129,7 @@ def paint(u: Tensor) -> Tensor:
         between(saturation, 0.65, 0.95),
         between(value, 0.55, 1.0),
     )
-    neutral = between(value, 0.18, 1.0)[:, None].expand(-1, 3)
+    neutral = between(value, 0.15, 0.75)[:, None].expand(-1, 3)
     return torch.where(hue[:, None] > 5 / 6, neutral, vivid)
 
 
