@@ -80,7 +80,7 @@ def _parsed(path: str, stamp: int) -> tuple[torch.Tensor, torch.Tensor]:
         frames = document.get("camera_path", document.get("frames"))
     if not isinstance(frames, list) or not frames:
         raise BadInput(f"{path}: wanted a list of cameras ('frames', 'camera_path' or 'labels'), found none")
-    poses = torch.stack([_pose(path, i, frame) for i, frame in enumerate(frames)])
+    poses = torch.stack([matrix(f, "camera_to_world", f"{path}: camera {i}") for i, f in enumerate(frames)]).float()
     fovs = torch.tensor([_fov(path, i, frame) for i, frame in enumerate(frames)])
     return poses * torch.tensor(OPENGL) if opengl else poses, fovs
 
@@ -92,13 +92,14 @@ def _document(content: bytes, path: str) -> Any:
         raise BadInput(f"{path} is not JSON ({error})") from None
 
 
-def _pose(path: str, index: int, frame: Any) -> torch.Tensor:
+def matrix(frame: Any, key: str, where: str) -> torch.Tensor:
+    """The 4 x 4 numbers under a key of a JSON object, float64; BadInput, naming where, if there are none."""
     try:
-        pose = torch.tensor(frame["camera_to_world"], dtype=torch.float32).reshape(4, 4)
+        pose = torch.tensor(frame[key], dtype=torch.float64).reshape(4, 4)
     except (KeyError, TypeError, ValueError, RuntimeError):
-        raise BadInput(f"{path}: camera {index} has no 'camera_to_world' of 4x4 numbers") from None
+        raise BadInput(f"{where} has no {key!r} of 4x4 numbers") from None
     if not pose.isfinite().all():
-        raise BadInput(f"{path}: the pose of camera {index} is not finite")
+        raise BadInput(f"{where}: its {key!r} is not finite")
     return pose
 
 

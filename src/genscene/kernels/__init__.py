@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from torch import Tensor
 
-from genscene.kernels import _folded, _torch
+from . import _folded, _torch
 
 _backend = _folded
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from genscene.cameras import matrix
 from genscene.data.posed import Posed, from_opengl, in_sides, pinhole_matrix, size_of
 from genscene.errors import BadInput
 
@@ -33,7 +34,7 @@ def read(folder: Path, split: str = "train") -> Posed:
     sizes = [size_of(picture) for picture in paths]
     focals = [0.5 * width / math.tan(0.5 * angle) for _, width in sizes]
     matrices = [pinhole_matrix(f, f, w / 2, h / 2) for f, (h, w) in zip(focals, sizes, strict=True)]
-    pose = torch.stack([_pose(path, i, frame) for i, frame in enumerate(frames)])
+    pose = torch.stack([matrix(f, "transform_matrix", f"{path}: frame {i}") for i, f in enumerate(frames)])
     return Posed(
         tuple(paths),
         tuple(sizes),
@@ -52,13 +53,3 @@ def _picture(folder: Path, path: Path, frame: dict[str, object]) -> Path:
         if candidate.is_file():
             return candidate
     raise BadInput(f"{path} names {name}, but there is no such picture in {folder}")
-
-
-def _pose(path: Path, index: int, frame: dict[str, object]) -> torch.Tensor:
-    try:
-        pose = torch.tensor(frame["transform_matrix"], dtype=torch.float64).reshape(4, 4)
-    except (KeyError, TypeError, ValueError, RuntimeError):
-        raise BadInput(f"{path}: frame {index} has no transform_matrix of 4x4 numbers") from None
-    if not pose.isfinite().all():
-        raise BadInput(f"{path}: the transform_matrix of frame {index} is not finite")
-    return pose
