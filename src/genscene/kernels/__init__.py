@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from torch import Tensor
 
-from . import _folded, _torch
+import genscene.kernels._folded as _folded
+import genscene.kernels._torch as _torch
 
 _backend = _folded
 
