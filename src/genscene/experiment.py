@@ -18,8 +18,11 @@ class Optim:
     lr: float = 1e-4  # learning rate, times that of the stage
     betas: tuple[float, float] = (0.0, 0.9)  # decay of the running means of gradient and squared gradient
     clip: float = 0.0  # largest norm of the gradient; 0: any
+    eps: float = 1e-8  # added to the root of the squared gradient
     end: float = 1.0  # share of the learning rate that is left at the last step
-    decay_from: float = 0.0  # share of the run after which it falls, in a straight line
+    decay_from: float = 0.0  # share of the run after which it falls
+    decay: Literal["straight", "exponential"] = "straight"  # along which curve
+    decay_steps: int = 0  # it falls to that share in so many steps, and on, whatever the run's length; 0: by its end
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,20 @@ class Pictures:
 
 
 @dataclass(frozen=True)
+class Photographs:
+    """How posed photographs become rays."""
+
+    downscale: float = 1.0  # sides of the photographs are divided by this
+    side: int = 0  # the longer side is made so many pixels, where it is longer; 0: as it is
+    world: Literal["around", "forward", "given"] = "around"  # where it is put: what is looked at in the middle, ...
+    holdout: int = 8  # every so many-th is kept from training, where the format names none
+    limit: int = 0  # train on so many, evenly chosen (NeRF, table 2); 0: all
+    batching: Literal["all", "image"] = "all"  # rays of a step come from all photographs, or from one
+    precrop_steps: int = 0  # for so many steps only the middle of a photograph is shown (released NeRF)
+    precrop_share: float = 0.5  # sides of that middle
+
+
+@dataclass(frozen=True)
 class Experiment:
     """Everything that decides what a run gives, but the machine."""
 
@@ -57,6 +74,7 @@ class Experiment:
     optim: dict[str, Optim] = field(default_factory=dict)  # one for each player
     ema: float = 0.999  # share of the old weights in the running mean, at every step
     seed: int = 0  # of weights, data order and latents
+    photographs: Photographs = Photographs()
 
     def __post_init__(self) -> None:
         starts = [stage.start for stage in self.stages]
@@ -91,8 +109,10 @@ class Experiment:
         """The learning rate of a player at a step."""
         optim = self.optim[player]
         begin = optim.decay_from * self.steps
-        fallen = min(1.0, max(0.0, (step - begin) / max(1.0, self.steps - begin)))
-        return optim.lr * self.stage(step).lr * (1 + (optim.end - 1) * fallen)
+        length = optim.decay_steps or max(1.0, self.steps - begin)
+        fallen = max(0.0, (step - begin) / length)
+        straight = 1 + (optim.end - 1) * min(1.0, fallen)
+        return optim.lr * self.stage(step).lr * (straight if optim.decay == "straight" else optim.end**fallen)
 
 
 def overridden(experiment: Experiment, batch: int | None, size: int | None) -> Experiment:

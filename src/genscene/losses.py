@@ -4,7 +4,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import mse_loss, softplus
 
 
 def fool(fake: Tensor) -> Tensor:
@@ -26,3 +26,19 @@ def r1(logits: Tensor, images: Tensor) -> Tensor:
 def best(fake: Tensor, share: float) -> Tensor:
     """The highest logits of [B], a share of them rounded up (Sinha et al. 2020, top-k training)."""
     return fake.topk(max(1, math.ceil(share * len(fake)))).values
+
+
+def photometric(color: Tensor, wanted: Tensor, reduction: str = "sum") -> Tensor:
+    """Squared error of colours [B, R, 3] (NeRF, eq. 6): summed, or averaged as in the released code."""
+    return mse_loss(color, wanted, reduction=reduction)
+
+
+def psnr(error: Tensor) -> Tensor:
+    """Mean squared error of numbers from 0 to 1 -> decibels."""
+    return -10 * torch.log10(error.clamp_min(1e-10))
+
+
+def binary_entropy(share: Tensor) -> Tensor:
+    """Mean entropy, in nats, of coins that fall with chances [...], 0 to 1: small where they are near either end."""
+    p = share.clamp(1e-5, 1 - 1e-5)
+    return -(p * p.log() + (1 - p) * (1 - p).log()).mean()

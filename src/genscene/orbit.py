@@ -14,6 +14,8 @@ from genscene.views import Camera, Size, look_at, pinhole
 
 Law = Literal["gaussian", "truncated", "uniform", "sphere", "hybrid", "fixed", "file"]
 
+Y_TO_Z = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+
 
 @dataclass(frozen=True)
 class Orbit:
@@ -31,6 +33,7 @@ class Orbit:
     radius: float = 1.0  # distance from the origin, in world units
     fov: float = 12.0  # field of view across the shorter image side, in degrees
     file: str = ""  # law file: a dataset.json or camera path whose cameras are drawn instead
+    up: Literal["y", "z"] = "y"  # of the world; z: all of the above turned by a quarter about x (Blender)
 
     def angles(self, draws: Source) -> tuple[Tensor, Tensor]:
         """Yaw [B] and pitch [B] by the law; the yaws of all laws are drawn before the pitches."""
@@ -43,9 +46,13 @@ class Orbit:
 
     def at(self, yaw: Tensor, pitch: Tensor, size: Size) -> Camera:
         """Cameras at yaw [B] and pitch [B]."""
-        pitch = pitch.clamp(1e-5, math.pi - 1e-5)  # at the pole itself no direction is up
+        least = 1e-5 if self.up == "y" else torch.finfo(pitch.dtype).eps ** 0.7  # the former is pi-GAN's
+        pitch = pitch.clamp(least, math.pi - least)  # at the pole itself no direction is up
         eye = torch.stack([pitch.sin() * yaw.cos(), pitch.cos(), pitch.sin() * yaw.sin()], dim=-1)
-        return Camera(look_at(self.radius * eye), pinhole(torch.full_like(yaw, self.fov), size), size)
+        pose = look_at(self.radius * eye)
+        if self.up == "z":
+            pose = torch.tensor(Y_TO_Z).to(pose) @ pose
+        return Camera(pose, pinhole(torch.full_like(yaw, self.fov), size), size)
 
     def sample(self, draws: Source, size: Size) -> Camera:
         """One camera for each stream of draws."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol, final
 import torch
 from torch import Tensor, nn
 
-from genscene.draws import Draws, mix
+from genscene.draws import Counted, Draws, mix
 from genscene.orbit import Orbit
 from genscene.scenes import Scene
 from genscene.views import Camera, Rays, Size
@@ -49,8 +49,21 @@ class Photos:
 class Pixels:
     """What a NeRF is shown."""
 
-    rays: Rays  # [1, R]
+    rays: Rays  # [1, R], of depth 1
     colors: Tensor  # [1, R, 3], 0 to 1
+
+    def __len__(self) -> int:
+        """R, the number of rays."""
+        return len(self.rays)
+
+    def __getitem__(self, part: slice) -> "Pixels":
+        """Some of the rays."""
+        return Pixels(self.rays[part], self.colors[:, part])
+
+    def to(self, device: torch.device) -> "Pixels":
+        """The same rays on another device."""
+        rays = Rays(self.rays.origins.to(device), self.rays.directions.to(device))
+        return Pixels(rays, self.colors.to(device))
 
 
 @dataclass(frozen=True)
@@ -63,9 +76,43 @@ class Moment:
     first: int = 0  # place in the joint batch of this part's first picture
     slices: int = 1  # parts the batch of one process is cut into
 
+    steps: int = 1  # of the whole run
+
     def draws(self, count: int, turn: int, device: torch.device | str) -> Draws:
         """The random numbers of `count` pictures in the turn with this number."""
         return Draws([mix(self.seed, self.step, turn, self.first + i) for i in range(count)], device)
+
+    def ray_draws(self, count: int, turn: int, device: torch.device | str) -> Counted:
+        """The random numbers of `count` rays in the turn with this number."""
+        return Counted(mix(self.seed, self.step, turn), self.first, count, device)
+
+
+class Photographed(nn.Module):
+    """What a scene remembers of the photographs it was learnt from."""
+
+    pose: Tensor
+    intrinsics: Tensor
+    size: Tensor
+    to_files: Tensor
+
+    def __init__(self, count: int):
+        super().__init__()
+        self.register_buffer("pose", torch.eye(4).repeat(count, 1, 1))  # [N, 4, 4]
+        self.register_buffer("intrinsics", torch.eye(3).repeat(count, 1, 1))  # [N, 3, 3]
+        self.register_buffer("size", torch.tensor([1, 1]))  # height, width
+        self.register_buffer("to_files", torch.eye(4))  # [4, 4], from the scene's world to that of its files
+
+    def remember(self, camera: Camera, to_files: Tensor) -> None:
+        """Note the cameras, and the way back to the files' coordinates [4, 4]."""
+        self.pose.copy_(camera.pose)
+        self.intrinsics.copy_(camera.intrinsics)
+        self.size.copy_(torch.tensor(camera.size))
+        self.to_files.copy_(to_files)
+
+    def camera(self) -> Camera:
+        """The cameras."""
+        height, width = self.size.tolist()
+        return Camera(self.pose, self.intrinsics, (height, width))
 
 
 class Generator(nn.Module, ABC):
@@ -75,6 +122,7 @@ class Generator(nn.Module, ABC):
     orbit: Orbit | None  # where its cameras stand; None: its views are windows on the plane
     march: March | None  # how rays walk through its fields; None: its scenes are no fields
     reach: tuple[float, float, float]  # half sides of the box around the origin that holds every scene
+    photographed: Photographed | None = None  # the photographs a single scene was learnt from
 
     @abstractmethod
     def latents(self, draws: Draws) -> Tensor:
@@ -155,3 +203,17 @@ class SystemConfig(ABC):
     @abstractmethod
     def shrunk(self) -> "SystemConfig":
         """The same system with as few layers, channels and samples as it can have, for tests."""
+
+
+@dataclass(frozen=True)
+class PosedConfig(SystemConfig):
+    """The numbers of a system that learns the rays of photographs whose cameras are known."""
+
+    @abstractmethod
+    def fitted(self, photographed: Camera, bounds: Tensor) -> "PosedConfig":
+        """The same system for the photographs it is to learn: N cameras, nearest and farthest depths [N, 2]."""
+
+    @property
+    @abstractmethod
+    def corners(self) -> bool:
+        """Whether rays go through the pixels' upper left corners (released NeRF), not through their centres."""

@@ -28,6 +28,20 @@ class Rays:
         """The same rays with directions of length 1, so that distances are those of the world."""
         return replace(self, directions=normalize(wide(self.directions), dim=-1).to(self.directions))
 
+    def ndc(self, focal: tuple[float, float], near: float = 1.0) -> "Rays":
+        """Rays of a forward-facing scene bent so that t from 0 to 1 runs from depth `near` to infinity (NeRF, app. C).
+
+        The world's cameras look along -z, y upwards; focal: twice the focal lengths (x, y), in image sides.
+        """
+        origins, directions = wide(self.origins), wide(self.directions)
+        origins = origins - (near + origins[..., 2:]) / directions[..., 2:] * directions
+        depth, slope = origins[..., 2:], directions[..., 2:]
+        lens = torch.tensor(focal, dtype=origins.dtype, device=origins.device)
+        across = -lens * origins[..., :2] / depth
+        turned = -lens * (directions[..., :2] / slope - origins[..., :2] / depth)
+        bent = torch.cat([across, 1 + 2 * near / depth], -1), torch.cat([turned, -2 * near / depth], -1)
+        return Rays(*(x.to(self.origins) for x in bent))
+
     def __len__(self) -> int:
         """R, the number of rays of each picture."""
         return self.origins.shape[1]

@@ -13,6 +13,8 @@ from genscene.draws import Source
 from genscene.scenes import Field
 from genscene.views import Rays, Size, wide
 
+EMPTY = -1e4  # raw density of nothing: relu and softplus both make it 0
+
 
 @dataclass(frozen=True)
 class March:
@@ -24,7 +26,9 @@ class March:
     density: Literal["relu", "softplus"] = "relu"  # what makes raw density positive
     gain: float = 1.0  # density is gain * density(raw + shift)
     shift: float = 0.0  # added to raw density; negative: space is empty at first
-    tail: float = 1e10  # length of the interval behind the last sample; 1e10: whatever is there is opaque (NeRF)
+    tail: float | None = 1e10  # length of the last interval; 1e10: opaque (released NeRF); None: to far
+    bins: Literal["around", "equal", "between"] = "around"  # pi-GAN's; NeRF's, eq. 2; the released NeRF's
+    inverse: bool = False  # even steps in 1 / distance
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,25 @@ def sample_perturb(draws: Source, rays: int, march: March, hierarchical: bool, n
 
 
 def stratified(rays: Rays, march: March, jitter: Tensor | None) -> Tensor:
-    """S even distances, each moved by jitter [B, R, S] within its bin (NeRF, eq. 2) -> [B, R, S]."""
-    like = wide(rays.origins)
-    t = torch.linspace(march.near, march.far, march.samples, dtype=like.dtype, device=like.device)
-    spacing = (march.far - march.near) / max(1, march.samples - 1)
-    if jitter is not None:
-        t = t + (jitter - 0.5) * spacing
+    """S even distances, each moved by jitter [B, R, S] within its bin (NeRF, eq. 2) -> [B, R, S].
+
+    Bins are cut around even places from near to far, or near to far is cut into equal ones, or they lie between the
+    middles of even places, so that the outer two are halved. Without jitter: the even places, or the bins' middles.
+    """
+    like, count = wide(rays.origins), march.samples
+    share = torch.linspace(0, 1, count, dtype=like.dtype, device=like.device)
+    if march.bins == "equal":
+        share = (torch.arange(count, dtype=like.dtype, device=like.device) + 0.5) / count
+    if jitter is not None and march.bins != "between":
+        share = share + (jitter - 0.5) / (count if march.bins == "equal" else max(1, count - 1))
+    if march.inverse:
+        t = 1 / ((1 - share) / march.near + share / march.far)
+    else:
+        t = march.near + share * (march.far - march.near)
+    if jitter is not None and march.bins == "between":
+        middles = (t[1:] + t[:-1]) / 2
+        low, high = torch.cat([t[:1], middles]), torch.cat([middles, t[-1:]])
+        t = low + jitter * (high - low)
     return t.to(rays.origins).expand(*rays.origins.shape[:2], -1)
 
 
@@ -78,7 +95,8 @@ def positive(raw: Tensor, march: March) -> Tensor:
 def weigh(density: Tensor, t: Tensor, rays: Rays, march: March, noise: Tensor | None = None) -> Tensor:
     """What each sample adds to its pixel (NeRF, eq. 3): raw density, t, noise and the result [B, R, S]."""
     raw = density if noise is None else density + noise
-    steps = torch.cat([t.diff(dim=-1), torch.full_like(t[..., :1], march.tail)], dim=-1)
+    last = march.far - t[..., -1:] if march.tail is None else torch.full_like(t[..., :1], march.tail)
+    steps = torch.cat([t.diff(dim=-1), last], dim=-1)
     optical = positive(raw, march) * steps * rays.directions.norm(dim=-1, keepdim=True)
     passed = torch.cat([torch.zeros_like(optical[..., :1]), optical[..., :-1].cumsum(-1)], dim=-1)
     return (-passed).exp() * -torch.expm1(-optical)

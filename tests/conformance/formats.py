@@ -60,7 +60,7 @@ def one_model(model: colmap.Model) -> Results:
         "camera_id": [shot.camera for shot in model.shots],
         "c2w_opencv": torch.stack([shot.pose for shot in model.shots]),
         "K": torch.stack([lens.intrinsics for lens in lenses]),
-        "distortion": torch.stack([lens.distortion for lens in lenses]),
+        "distortion": torch.stack([lens.distortion[:4] for lens in lenses]),
         "size": [lens.size[::-1] for lens in lenses],
         "points": model.points.positions,
         "colors": model.points.colors,

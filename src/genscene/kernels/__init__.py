@@ -3,7 +3,7 @@
 `_torch` is the oracle, written as the papers write it; `_folded` computes the same with fewer passes over memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from torch import Tensor
@@ -19,6 +19,13 @@ def film_sine(x: Tensor, weight: Tensor, bias: Tensor, frequency: Tensor, phase:
     frequency, phase [B, O] -> [B, N, O].
     """
     return _backend.film_sine(x, weight, bias, frequency, phase)
+
+
+def joint_linear(parts: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
+    """A linear layer of several inputs side by side: parts [B, N, I_k], weight [O, sum of I_k], bias [O]
+    -> [B, N, O].
+    """
+    return _backend.joint_linear(parts, weight, bias)
 
 
 @contextmanager

@@ -1,7 +1,10 @@
 """The operations with everything that does not depend on the point folded into the weights: one product, one pass."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 
 def film_sine(x: Tensor, weight: Tensor, bias: Tensor, frequency: Tensor, phase: Tensor) -> Tensor:
@@ -10,3 +13,12 @@ def film_sine(x: Tensor, weight: Tensor, bias: Tensor, frequency: Tensor, phase:
     offset = (frequency * bias + phase)[:, None]
     argument = torch.baddbmm(offset, x, folded.mT)
     return argument.sin() if argument.requires_grad else argument.sin_()
+
+
+def joint_linear(parts: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
+    """A product for each part, added up without putting the parts side by side: [B, N, I_k] -> [B, N, O]."""
+    weights = weight.split([part.shape[-1] for part in parts], dim=1)
+    total = linear(parts[0], weights[0], bias)
+    for part, columns in zip(parts[1:], weights[1:], strict=True):
+        total = total + linear(part, columns)
+    return total

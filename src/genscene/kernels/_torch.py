@@ -1,5 +1,8 @@
 """The operations as the papers write them: what every other way of computing them is tested against."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
@@ -7,3 +10,8 @@ from torch.nn.functional import linear
 def film_sine(x: Tensor, weight: Tensor, bias: Tensor, frequency: Tensor, phase: Tensor) -> Tensor:
     """sin(frequency * (x weight^T + bias) + phase): [B, N, I] -> [B, N, O]."""
     return (frequency[:, None] * linear(x, weight, bias) + phase[:, None]).sin()
+
+
+def joint_linear(parts: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
+    """linear of the concatenation: [B, N, I_k] -> [B, N, O]."""
+    return linear(torch.cat(list(parts), dim=-1), weight, bias)

@@ -1,16 +1,20 @@
-"""Pictures of how far a run has come: fixed latents from five sides, and their depth."""
+"""Pictures of how far a run has come: fixed latents from five sides, or photographs beside what is rendered."""
 
 from pathlib import Path
 
 import torch
+from torch.nn.functional import interpolate
 
+from genscene.data.posed.photographs import Album
 from genscene.draws import Draws
 from genscene.export.pictures import depth_picture, save_png, span_of, tile
+from genscene.losses import psnr
 from genscene.paths import fan
 from genscene.system import Generator
 from genscene.views import Size
 
 ROWS, COLUMNS = 8, 5
+HELD_OUT, WIDEST = 4, 200  # photographs that are compared, and their longer side in pixels
 
 
 @torch.no_grad()
@@ -29,3 +33,28 @@ def paint_grid(path: Path, generator: Generator, size: Size, seeds: range = rang
             depths.append(depth_picture(rendering.depth, rendering.alpha, span_of(generator)).cpu())
     columns = [torch.stack(images)] + ([torch.stack(depths)] if depths else [])
     save_png(path, tile(torch.cat(columns, dim=1)))
+
+
+@torch.no_grad()
+def paint_held_out(path: Path, generator: Generator, album: Album) -> float:
+    """A few photographs, one a row: as taken, as rendered, and the depth -> mean PSNR in decibels at that size."""
+    height, width = album.camera.size
+    factor = max(1.0, max(height, width) / WIDEST)
+    size = (round(height / factor), round(width / factor))
+    device = next(generator.parameters()).device
+    scene = generator.bind(generator.latents(Draws([0], device)))
+    rows, decibels = [], []
+    for i in range(0, len(album), -(-len(album) // HELD_OUT)):
+        camera = album.camera[i : i + 1].resized(size).to(device)
+        rendering = generator.render(scene, camera)
+        image = rendering.image.clamp(0, 1).cpu()
+        photo = torch.from_numpy(album.pixels[i : i + 1].copy()).movedim(-1, 1).float() / 255
+        photo = photo if size == (height, width) else interpolate(photo, size, mode="area")
+        decibels.append(psnr((image - photo).square().mean()))
+        assert rendering.depth is not None
+        assert rendering.alpha is not None
+        seen = rendering.depth[rendering.alpha > 0.5]
+        span = (float(seen.min()), float(seen.max()) + 1e-6) if len(seen) else (0.0, 1.0)
+        rows.append(torch.cat([photo, image, depth_picture(rendering.depth.cpu(), rendering.alpha.cpu(), span)]))
+    save_png(path, tile(torch.stack(rows)))
+    return float(torch.stack(decibels).mean())

@@ -10,7 +10,7 @@ import torch
 from genscene.draws import mix
 from genscene.errors import Diverged
 from genscene.experiment import Experiment
-from genscene.system import Generator, Moment, Photos, Stats, System, Turn
+from genscene.system import Generator, Moment, Photos, Pixels, Stats, System, Turn
 from genscene.training.optim import Optimizers, advance, follow
 from genscene.training.processes import Processes
 
@@ -29,18 +29,19 @@ class Game:
     precision: Precision = "fp32"
 
 
-def play(game: Game, batch: Photos, step: int) -> Stats:
+def play(game: Game, batch: Photos | Pixels, step: int) -> Stats:
     """One step: every player's turn, then the running mean -> numbers worth logging, detached."""
     torch.manual_seed(mix(game.experiment.seed, game.group.rank, step))
     stats: Stats = {}
     for turn in game.system.turns():
         if step % turn.every == 0:
             stats |= take(game, turn, batch, step)
-    follow(game.average, game.system.generator, game.experiment.ema, step)
+    if game.average is not game.system.generator:
+        follow(game.average, game.system.generator, game.experiment.ema, step)
     return stats
 
 
-def take(game: Game, turn: Turn, batch: Photos, step: int) -> Stats:
+def take(game: Game, turn: Turn, batch: Photos | Pixels, step: int) -> Stats:
     """One turn of one player: gradients of every slice, averaged; one step of its optimiser."""
     stage = game.experiment.stage(step)
     total: Stats = {}
@@ -48,7 +49,7 @@ def take(game: Game, turn: Turn, batch: Photos, step: int) -> Stats:
     with only(game.system, turn.player):
         for start in range(0, len(batch), size):
             first = game.group.rank * len(batch) + start
-            moment = Moment(step, stage.start, game.experiment.seed, first, stage.slices)
+            moment = Moment(step, stage.start, game.experiment.seed, first, stage.slices, game.experiment.steps)
             with mixed(game):
                 loss, stats = turn.loss(batch[start : start + size], moment)
             if not torch.isfinite(loss):

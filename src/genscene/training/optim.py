@@ -15,7 +15,7 @@ def optimizers(system: System, experiment: Experiment) -> Optimizers:
     made = {}
     for player, module in system.named_children():
         optim = experiment.optim[player]
-        made[player] = torch.optim.Adam(module.parameters(), lr=optim.lr, betas=optim.betas)
+        made[player] = torch.optim.Adam(module.parameters(), lr=optim.lr, betas=optim.betas, eps=optim.eps)
     return made
 
 

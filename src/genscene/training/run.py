@@ -3,13 +3,13 @@
 import copy
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from genscene.data import load_pictures
-from genscene.data.stream import stream
+from genscene.data.source import Source, source_of
 from genscene.draws import mix
 from genscene.errors import BadInput, Diverged
 from genscene.experiment import Experiment, dumps, loads
@@ -18,7 +18,7 @@ from genscene.system import Generator, System
 from genscene.systems import KINDS
 from genscene.training.checkpoint import Keep, restore, save
 from genscene.training.devices import Device, pick_device
-from genscene.training.grids import paint_grid
+from genscene.training.grids import paint_grid, paint_held_out
 from genscene.training.interrupts import Interrupted, stop_flag
 from genscene.training.journal import Journal, journal
 from genscene.training.loop import Game, Precision, play
@@ -52,28 +52,31 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
     group = join(device)
     try:
         check(experiment, group)
+        source = source_of(experiment, quiet=not group.first)
+        experiment = source.experiment
         start_of = occupied(experiment, run)
         game = begin(experiment, device, group, run.precision)
+        source.introduce(game.system.generator)
         start = restore(run.out, game) if start_of else 0
         group.agree(game.system)
         group.agree(game.average)
-        return go_on(game, run, start)
+        return go_on(game, run, source, start)
     finally:
         group.leave()
 
 
-def go_on(game: Game, run: Run, start: int) -> Generator:
+def go_on(game: Game, run: Run, source: Source, start: int) -> Generator:
     """The steps that are left."""
     experiment, group, keep = game.experiment, game.group, Keep(run.keep_last, run.keep_every)
-    size, quiet = experiment.largest(), not group.first
-    pictures = group.first_then_others(lambda: load_pictures(experiment.data, experiment.pictures, size, quiet))
     device = next(game.system.parameters()).device
+    batches = source.batches(start, group.rank, group.world)
+    first = group.first_then_others(lambda: next(batches, None))  # the others find pictures in the cache
     if group.first:
         with atomic(run.out / "experiment.json") as partial:
             partial.write_text(dumps(experiment) + "\n")
     saved = start
     with journal(run.out, start, experiment.steps) if group.first else nullcontext() as book, stop_flag() as stopped:
-        for step, batch in enumerate(stream(experiment, pictures, start, group.rank, group.world), start):
+        for step, batch in enumerate(chain([first] if first else [], batches), start):
             try:
                 stats = play(game, batch.to(device), step)
             except Diverged as error:
@@ -82,7 +85,7 @@ def go_on(game: Game, run: Run, start: int) -> Generator:
             done, halt = step + 1, group.any(stopped())
             if book is not None:
                 book.record(step, stats, experiment.stage(step).batch)
-                watch(game, run, book, done)
+                watch(game, run, source, book, done)
             if done % run.save_every == 0 or done == experiment.steps or halt:
                 if group.first:
                     save(run.out, game, done, keep)
@@ -95,13 +98,17 @@ def go_on(game: Game, run: Run, start: int) -> Generator:
     return game.average.eval().requires_grad_(False)
 
 
-def watch(game: Game, run: Run, book: Journal, done: int) -> None:
-    """Paint a grid when one is due."""
+def watch(game: Game, run: Run, source: Source, book: Journal, done: int) -> None:
+    """Paint pictures when they are due: of the prior, or beside photographs that are not learnt."""
     experiment = game.experiment
     if run.grid_every and (done % run.grid_every == 0 or done == experiment.steps):
         path = run.out / "grids" / f"{done:08d}.png"
-        paint_grid(path, game.average, experiment.stage(done - 1).size)
-        book.say(f"step {done}: {path}")
+        if source.held_out is None:
+            paint_grid(path, game.average, experiment.stage(done - 1).size)
+            book.say(f"step {done}: {path}")
+        else:
+            decibels = paint_held_out(path, game.average, source.held_out)
+            book.say(f"step {done}: {path}, {decibels:.2f} dB on photographs that are not learnt")
 
 
 def fresh(experiment: Experiment) -> System:
@@ -117,7 +124,9 @@ def begin(experiment: Experiment, device: torch.device, group: Processes, precis
     for module in system.modules():
         if isinstance(module, nn.Conv2d):  # faster that way, on CPU and CUDA
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
-    average = copy.deepcopy(system.generator).requires_grad_(False).eval()
+    average = system.generator  # the running mean over nothing but now
+    if experiment.ema:
+        average = copy.deepcopy(system.generator).requires_grad_(False).eval()
     return Game(experiment, system, average, optimizers(system, experiment), group, precision)
 
 

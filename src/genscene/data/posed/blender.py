@@ -1,13 +1,13 @@
 """Blender's synthetic scenes as NeRF made them: transforms_train.json and its siblings."""
 
-import json
 import math
 from pathlib import Path
 
 import torch
 
 from genscene.cameras import matrix
-from genscene.data.posed import Posed, from_opengl, in_sides, pinhole_matrix, size_of
+from genscene.data.posed import Posed, from_opengl, in_sides, pinhole_matrix, size_of, undistorted
+from genscene.data.posed.frames import document, named, picture
 from genscene.errors import BadInput
 
 
@@ -18,38 +18,22 @@ def read(folder: Path, split: str = "train") -> Posed:
     frame, for what is missing or no number.
     """
     path = folder / f"transforms_{split}.json"
-    try:
-        document = json.loads(path.read_text())
-    except OSError as error:
-        raise BadInput(f"no {path.name} in {folder} ({error.strerror})") from None
-    except ValueError as error:
-        raise BadInput(f"{path} is not JSON ({error})") from None
-    frames = document.get("frames")
-    angle = document.get("camera_angle_x")
+    content = document(path)
+    frames = content["frames"]
+    angle = content.get("camera_angle_x")
     if not isinstance(angle, int | float) or not 0 < angle < math.pi:
         raise BadInput(f"{path}: camera_angle_x is {angle!r}, wanted radians between 0 and pi")
-    if not isinstance(frames, list) or not frames:
-        raise BadInput(f"{path} lists no frames")
-    paths = [_picture(folder, path, frame) for frame in frames]
+    paths = [_picture(folder, path, named(path, i, frame)) for i, frame in enumerate(frames)]
     sizes = [size_of(picture) for picture in paths]
     focals = [0.5 * width / math.tan(0.5 * angle) for _, width in sizes]
     matrices = [pinhole_matrix(f, f, w / 2, h / 2) for f, (h, w) in zip(focals, sizes, strict=True)]
     pose = torch.stack([matrix(f, "transform_matrix", f"{path}: frame {i}") for i, f in enumerate(frames)])
-    return Posed(
-        tuple(paths),
-        tuple(sizes),
-        from_opengl(pose),
-        in_sides(torch.stack(matrices), sizes),
-        torch.zeros(len(paths), 4, dtype=torch.float64),
-    )
+    intrinsics = in_sides(torch.stack(matrices), sizes)
+    return Posed(tuple(paths), tuple(sizes), from_opengl(pose), intrinsics, undistorted(len(paths)))
 
 
-def _picture(folder: Path, path: Path, frame: dict[str, object]) -> Path:
-    name = frame.get("file_path")
-    if not isinstance(name, str):
-        raise BadInput(f"{path}: a frame without file_path")
-    picture = folder / name
-    for candidate in (picture, picture.with_name(picture.name + ".png")):
-        if candidate.is_file():
-            return candidate
-    raise BadInput(f"{path} names {name}, but there is no such picture in {folder}")
+def _picture(folder: Path, path: Path, name: str) -> Path:
+    found = picture(folder, name)
+    if found is None:
+        raise BadInput(f"{path} names {name}, but there is no such picture in {folder}")
+    return found

@@ -10,20 +10,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genscene.data.posed import Bending, pinhole_matrix
 from genscene.errors import BadInput
 from genscene.rotations import rotation
 
 T = TypeVar("T")
 
-# name, number of parameters, and where among them are fx, fy, cx, cy, k1, k2, p1, p2 (None: 0)
-MODELS: dict[int, tuple[str, int, tuple[int | None, ...]]] = {
-    0: ("SIMPLE_PINHOLE", 3, (0, 0, 1, 2, None, None, None, None)),
-    1: ("PINHOLE", 4, (0, 1, 2, 3, None, None, None, None)),
-    2: ("SIMPLE_RADIAL", 4, (0, 0, 1, 2, 3, None, None, None)),
-    3: ("RADIAL", 5, (0, 0, 1, 2, 3, 4, None, None)),
-    4: ("OPENCV", 8, (0, 1, 2, 3, 4, 5, 6, 7)),
+MODELS: dict[int, tuple[str, Bending, tuple[str, ...]]] = {  # name, what it bends, its parameters in order
+    0: ("SIMPLE_PINHOLE", "pinhole", ("f", "cx", "cy")),
+    1: ("PINHOLE", "pinhole", ("fx", "fy", "cx", "cy")),
+    2: ("SIMPLE_RADIAL", "opencv", ("f", "cx", "cy", "k1")),
+    3: ("RADIAL", "opencv", ("f", "cx", "cy", "k1", "k2")),
+    4: ("OPENCV", "opencv", ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2")),
+    5: ("OPENCV_FISHEYE", "fisheye", ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4")),
+    8: ("SIMPLE_RADIAL_FISHEYE", "fisheye", ("f", "cx", "cy", "k1")),
+    9: ("RADIAL_FISHEYE", "fisheye", ("f", "cx", "cy", "k1", "k2")),
 }
 NUMBERS = {name: number for number, (name, _, _) in MODELS.items()}
+KNOWN = ", ".join(NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class Lens:
 
     size: tuple[int, int]  # (height, width) in pixels
     intrinsics: Tensor  # [3, 3], in pixels
-    distortion: Tensor  # [4], k1, k2, p1, p2
+    distortion: Tensor  # [6], k1, k2, p1, p2, k3, k4
+    model: Bending
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,14 @@ def largest(folder: Path) -> Path:
     ]
     if not found:
         raise BadInput(f"no COLMAP model in {folder}")
-    return max(found, key=lambda place: len(read(place).shots))
+    return max(found, key=_count)
+
+
+def _count(place: Path) -> int:
+    binary, text = place / "images.bin", place / "images.txt"
+    if binary.is_file():
+        return _parsed(binary, lambda file: int(_take(file, "<Q")[0]))
+    return len(_parsed(text, _text_images)) if text.is_file() else 0
 
 
 def _parsed(path: Path, parse: Callable[[BinaryIO], T]) -> T:
@@ -106,8 +118,8 @@ def _cameras(file: BinaryIO) -> dict[int, Lens]:
     for _ in range(_take(file, "<Q")[0]):
         number, model, width, height = _take(file, "<iiQQ")
         if model not in MODELS:
-            raise ValueError(f"camera model {model} is not supported")
-        lenses[number] = _lens(model, width, height, _take(file, f"<{MODELS[model][1]}d"))
+            raise ValueError(f"camera model {model} is not supported, only {KNOWN}")
+        lenses[number] = _lens(model, width, height, _take(file, f"<{len(MODELS[model][2])}d"))
     return lenses
 
 
@@ -136,13 +148,14 @@ def _text_cameras(file: BinaryIO) -> dict[int, Lens]:
     for line in _lines(file):
         number, name, width, height, *numbers = line.split()
         if name not in NUMBERS:
-            raise ValueError(f"camera model {name} is not supported")
+            raise ValueError(f"camera model {name} is not supported, only {KNOWN}")
         lenses[int(number)] = _lens(NUMBERS[name], int(width), int(height), tuple(map(float, numbers)))
     return lenses
 
 
 def _text_images(file: BinaryIO) -> list[Shot]:
-    lines = [line.decode().strip() for line in file if not line.startswith(b"#")]
+    lines = "".join(line.decode() for line in file if not line.startswith(b"#")).rstrip().splitlines()
+    lines += [""] * (len(lines) % 2)  # the last image may have found no points
     shots = []
     for head, points in zip(lines[::2], lines[1::2], strict=True):
         number, *motion, camera, name = head.split(maxsplit=9)
@@ -170,17 +183,23 @@ def _lines(file: BinaryIO) -> list[str]:
 
 
 def _lens(model: int, width: int, height: int, numbers: tuple[float, ...]) -> Lens:
-    name, count, places = MODELS[model]
-    if len(numbers) != count:
-        raise ValueError(f"a {name} camera has {count} parameters, got {len(numbers)}")
-    fx, fy, cx, cy, *rest = (0.0 if place is None else numbers[place] for place in places)
-    intrinsics = torch.tensor([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], dtype=torch.float64)
-    return Lens((height, width), intrinsics, torch.tensor(rest, dtype=torch.float64))
+    name, bending, names = MODELS[model]
+    if len(numbers) != len(names):
+        raise ValueError(f"a {name} camera has {len(names)} parameters, got {len(numbers)}")
+    if not np.isfinite(numbers).all() or min(width, height, numbers[0], numbers[names.index("cx") - 1]) <= 0:
+        raise ValueError(f"a {name} camera of {width}x{height} pixels with parameters {numbers}")
+    given = dict(zip(names, numbers, strict=True))
+    focal = given.get("f", 0.0)
+    intrinsics = pinhole_matrix(given.get("fx", focal), given.get("fy", focal), given["cx"], given["cy"])
+    terms = [given.get(term, 0.0) for term in ("k1", "k2", "p1", "p2", "k3", "k4")]
+    return Lens((height, width), intrinsics, torch.tensor(terms, dtype=torch.float64), bending)
 
 
 def _pose(motion: list[float]) -> Tensor:
     """World-to-camera wxyz and translation -> camera-to-world [4, 4]."""
     numbers = torch.tensor(motion, dtype=torch.float64)
+    if not numbers.isfinite().all() or not numbers[:4].any():
+        raise ValueError(f"a pose of {motion}")
     turned = rotation(torch.nn.functional.normalize(numbers[None, :4], dim=-1))[0]
     pose = torch.eye(4, dtype=torch.float64)
     pose[:3, :3], pose[:3, 3] = turned.mT, -turned.mT @ numbers[4:]

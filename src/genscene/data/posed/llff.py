@@ -1,6 +1,5 @@
 """LLFF's forward-facing scenes: poses_bounds.npy beside images/, row k belonging to the k-th file by name."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,23 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from genscene.data.images import listed
-from genscene.data.posed import Posed, from_opengl, homogeneous, in_sides, pinhole_matrix, size_of
+from genscene.data.posed import (
+    Posed,
+    from_opengl,
+    homogeneous,
+    in_sides,
+    picture_folder,
+    pinhole_matrix,
+    same_shape,
+    size_of,
+    undistorted,
+)
+from genscene.data.posed.normal import Normal
 from genscene.errors import BadInput
 
 
-def read(folder: Path, images: str = "images") -> Posed:
-    """The cameras of a scene for the pictures in one of its folders, whatever their size.
+def read(folder: Path, images: str = "") -> Posed:
+    """The cameras of a scene for the pictures in one of its folders (images/ or its like), whatever their size.
 
     Raises BadInput where the table is none, or its rows and the pictures differ in number.
     """
@@ -25,29 +35,35 @@ def read(folder: Path, images: str = "images") -> Posed:
         raise BadInput(f"cannot read {path} ({error})") from None
     if table.ndim != 2 or table.shape[1] != 17 or not np.isfinite(table).all():
         raise BadInput(f"{path} has shape {table.shape}, wanted (N, 17) finite numbers")
-    files = listed(folder / images)
+    if not (table[:, [4, 9, 14, 15]] > 0).all() or not (table[:, 16] > table[:, 15]).all():
+        raise BadInput(f"{path} has rows whose size, focal length and near are not positive, or far is not beyond near")
+    files = listed(folder / images if images else picture_folder(folder))
     if len(files.names) != len(table):
-        raise BadInput(f"{path} has {len(table)} rows, but there are {len(files.names)} pictures in {folder / images}")
+        raise BadInput(f"{path} has {len(table)} rows, but there are {len(files.names)} pictures in {files.root}")
     paths = [files.root / name for name in files.names]
     sizes = [size_of(picture) for picture in paths]
     rows = torch.from_numpy(table)
     matrix = rows[:, :15].view(-1, 3, 5)
+    for picture, size, wanted in zip(paths, sizes, table[:, [4, 9]], strict=True):
+        same_shape(picture, size, (round(wanted[0]), round(wanted[1])))
     down, right, back, position, shape = matrix.unbind(-1)
     focals = [f * w / full for f, full, (_, w) in zip(shape[:, 2], shape[:, 1], sizes, strict=True)]
     matrices = [pinhole_matrix(f, f, w / 2, h / 2) for f, (h, w) in zip(focals, sizes, strict=True)]
     pose = homogeneous(torch.stack([right, down, -back, position], dim=-1))
-    nothing = torch.zeros(len(paths), 4, dtype=torch.float64)
-    return Posed(tuple(paths), tuple(sizes), pose, in_sides(torch.stack(matrices), sizes), nothing, rows[:, 15:])
+    intrinsics = in_sides(torch.stack(matrices), sizes)
+    return Posed(tuple(paths), tuple(sizes), pose, intrinsics, undistorted(len(paths)), rows[:, 15:])
+
+
+def forward(posed: Posed, factor: float = 0.75) -> Normal:
+    """Nearest depth to 1 / factor, average camera to the origin, looking along -z, +y up (NeRF's loader)."""
+    assert posed.bounds is not None
+    middle = from_opengl(average(posed.pose)[None])[0]
+    return Normal(1 / (factor * float(posed.bounds.min())), middle[:3, :3].mT, middle[:3, 3])
 
 
 def recentred(posed: Posed, factor: float = 0.75) -> Posed:
-    """Nearest depth put at 1 / factor, average camera at the origin, looking along -z, +y up (NeRF's loader)."""
-    assert posed.bounds is not None
-    scale = 1 / (factor * posed.bounds.min())
-    pose = posed.pose.clone()
-    pose[:, :3, 3] *= scale
-    world = from_opengl(average(pose)[None])[0]
-    return replace(posed, pose=torch.linalg.inv(world) @ pose, bounds=posed.bounds * scale)
+    """The same cameras in the world of `forward`."""
+    return posed.moved(forward(posed, factor))
 
 
 def average(pose: Tensor) -> Tensor:

@@ -50,3 +50,14 @@ def synthesize(name: str, indices: range, size: Size, seed: int = 0) -> Truth:
     yaw, pitch = kind.orbit.angles(draws)
     camera = kind.orbit.at(yaw, pitch, size)
     return Truth(trace(kind.scenes(draws), camera), camera, yaw, pitch)
+
+
+@torch.no_grad()
+def views_of_one(name: str, indices: range, size: Size, seed: int = 0) -> Truth:
+    """Pictures of the one scene with number `seed` of an embedded set, from cameras with these numbers."""
+    kind = SETS[name]
+    draws = Draws([mix(seed, index, 1) for index in indices])
+    yaw, pitch = kind.orbit.angles(draws)
+    camera = kind.orbit.at(yaw, pitch, size)
+    scene = kind.scenes(Draws([mix(seed, 0)] * len(indices)))
+    return Truth(trace(scene, camera), camera, yaw, pitch)

@@ -11,8 +11,7 @@ from torch.nn.functional import grid_sample, relu
 
 from genscene.kernels import film_sine
 from genscene.layers.encoding import positional
-
-EMPTY = -1e4  # raw density of nothing: relu and softplus both make it 0
+from genscene.volume import EMPTY
 
 
 @dataclass(frozen=True)

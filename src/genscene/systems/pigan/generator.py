@@ -120,12 +120,11 @@ class PiGANGenerator(Generator):
         chunk = rays if torch.is_grad_enabled() else self.chunk(len(view), budget)
         return self.trace(scene, view, perturb, self.config.eval_background, chunk)
 
-    def chunk(self, batch: int, budget: int) -> int:
-        """Rays of each of B pictures that fit into so many bytes."""
-        passes = 2 if self.config.hierarchical else 1
-        a_ray = (
-            4 * self.config.march.samples * (4 * self.config.field.width + 30 * passes)
-        )  # layers, then a few numbers
+    def chunk(self, batch: int, budget: int, graph: bool = False) -> int:
+        """Rays of each of B pictures that fit into so many bytes; graph: with all that their gradient needs."""
+        field, passes = self.config.field, 2 if self.config.hierarchical else 1
+        layers = 3 * passes * field.styles if graph else 4  # kept at once, as wide as the field
+        a_ray = 4 * self.config.march.samples * (layers * field.width + 30 * passes)
         return max(1, budget // (a_ray * batch))
 
     def rays(self, view: Camera) -> Rays:

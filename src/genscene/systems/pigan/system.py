@@ -132,7 +132,7 @@ class PiGAN(System):
         rays = size[0] * size[1]
         perturb = sample_perturb(draws, rays, config.march, config.hierarchical, noise)
         deferred = self.config.deferred and torch.is_grad_enabled()
-        chunk = generator.chunk(len(batch), BUDGET) if deferred or not torch.is_grad_enabled() else rays
+        chunk = generator.chunk(len(batch), BUDGET, deferred) if deferred or not torch.is_grad_enabled() else rays
         scene = generator.bind(generator.style(z))
         image = generator.trace(scene, camera, perturb, config.background, chunk, deferred).image
         yaw, pitch = angles_of(camera, config.orbit.yaw[0])

@@ -1,0 +1,139 @@
+"""Any folder of photographs with cameras: which format lies there, what is kept for testing, where its world goes."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from genscene.data import say
+from genscene.data.posed import Posed, blender, llff, nerfstudio
+from genscene.data.posed.normal import Normal, around, target
+from genscene.data.posed.sparse import PLACES, read_posed
+from genscene.errors import BadInput, nearest
+
+Split = Literal["train", "val", "test"]
+World = Literal["around", "forward", "given"]
+Format = Literal["blender", "llff", "nerfstudio", "colmap"]
+SPLITS, WORLDS = ("train", "val", "test"), ("around", "forward", "given")
+MODELS = ("cameras.bin", "*/cameras.bin", "cameras.txt", "*/cameras.txt")
+
+
+def look(folder: str | Path, split: Split = "train", every: int = 8, world: World = "around") -> Posed:
+    """The photographs of a split and their cameras, whatever format lies in a folder; bounds are always there.
+
+    Blender's scenes name their splits, transforms.json may; of others every so many-th photograph by name, from the
+    first, is both val and test, and every=0 keeps none from training. The world they are put into is that of
+    `around`, of `llff.forward`, or the file's; Blender's stays as it is, being centred by its makers. The map is
+    `normal` of what is returned, and made of all photographs, so that it is the same for every split.
+    """
+    root = Path(folder).expanduser()
+    for word, known in ((split, SPLITS), (world, WORLDS)):
+        if word not in known:
+            raise BadInput(f"{word!r}: {nearest(word, known)}")
+    if every < 0:
+        raise BadInput(f"every {every}-th photograph for testing: wanted 0 or more")
+    kind = format_of(root)
+    if kind == "blender":
+        wanted = checked(blender.read(root, split))
+        everything = wanted if split == "train" else checked(blender.read(root, "train"))
+        normal = placed(everything, world, kind)
+        return bounded(wanted.moved(normal), everything.moved(normal).pose)
+    everything = checked(READERS[kind](root))
+    if everything.missing:
+        names, count = everything.missing, len(everything)
+        say(f"{root}: {len(names)} of {len(names) + count} photographs are not there, the first: {names[0]}")
+    everything = everything.moved(placed(everything, world, kind))
+    everything = bounded(everything, everything.pose)
+    return everything.part(numbers(root, everything, kind, split, every))
+
+
+def format_of(folder: Path) -> Format:
+    """Which format lies in a folder."""
+    if not folder.is_dir():
+        raise BadInput(f"no such folder: {folder}")
+    if any((folder / f"transforms_{split}.json").is_file() for split in SPLITS):
+        return "blender"
+    if (folder / "poses_bounds.npy").is_file():
+        return "llff"
+    if (folder / nerfstudio.NAME).is_file():
+        return "nerfstudio"
+    if any(any((folder / place).glob(pattern)) for place in (*PLACES, ".") for pattern in MODELS):
+        return "colmap"
+    looked = "transforms_train.json (Blender), poses_bounds.npy (LLFF), transforms.json (nerfstudio), sparse/ (COLMAP)"
+    raise BadInput(f"{folder} holds no photographs with cameras: looked for {looked}")
+
+
+def splits(folder: str | Path) -> tuple[Split, ...]:
+    """The splits `look` finds in a folder."""
+    root = Path(folder).expanduser()
+    if format_of(root) != "blender":
+        return "train", "val", "test"
+    every: tuple[Split, ...] = ("train", "val", "test")
+    return tuple(split for split in every if (root / f"transforms_{split}.json").is_file())
+
+
+def numbers(folder: Path, posed: Posed, kind: Format, split: Split, every: int) -> list[int]:
+    """Which photographs are in a split."""
+    named = nerfstudio.chosen(folder, split) if kind == "nerfstudio" else None
+    if named is not None:
+        found = [i for i, path in enumerate(posed.paths) if path in named]
+    else:
+        kept = {i for i in range(len(posed)) if every and i % every == 0}
+        found = [i for i in range(len(posed)) if (i in kept) == (split != "train")]
+    if not found:
+        raise BadInput(
+            f"{folder}: none of {len(posed)} photographs is for {split} (every {every}-th is kept for testing)"
+        )
+    return found
+
+
+def placed(posed: Posed, world: World, kind: Format) -> Normal:
+    """The map to the world that was asked for."""
+    if world == "given":
+        return Normal()
+    if world == "forward":
+        if posed.bounds is None:
+            raise BadInput(f"the world 'forward' needs depths, which {posed.paths[0].parent.parent} does not give")
+        return llff.forward(posed)
+    return Normal() if kind == "blender" and centred(posed.pose) else around(posed.pose)
+
+
+def centred(pose: Tensor) -> bool:
+    """Whether cameras look at the world's origin, within a quarter of their distance."""
+    middle = target(pose)
+    return middle is None or bool(middle.norm() < 0.25 * (pose[:, :3, 3] - middle).norm(dim=-1).mean())
+
+
+def bounded(posed: Posed, pose: Tensor) -> Posed:
+    """Depths where the format gives none: what Blender's scenes have, 2 to 6 for cameras [M, 4, 4] at a distance of 4.
+
+    Cameras that look at no common point get a hundredth of their spread to ten times of it.
+    """
+    if posed.bounds is not None:
+        return posed
+    middle = target(pose)
+    position = pose[:, :3, 3]
+    if middle is None:
+        spread = float((position - position.mean(dim=0)).norm(dim=-1).max()) or 1.0
+        ends = [0.01 * spread, 10 * spread]
+    else:
+        unit = float(f"{float((position - middle).norm(dim=-1).mean()) / 4:.2g}")  # 4.03 counts as 4
+        ends = [2 * unit, 6 * unit]
+    return replace(posed, bounds=torch.tensor([ends], dtype=torch.float64).repeat(len(posed), 1))
+
+
+def checked(posed: Posed) -> Posed:
+    """Refuse poses that are no rigid motions."""
+    turn = posed.pose[:, :3, :3]
+    off = (turn.mT @ turn - torch.eye(3, dtype=turn.dtype)).abs().amax(dim=(1, 2))
+    for path, error, volume in zip(posed.paths, off, torch.linalg.det(turn), strict=True):
+        if not error < 0.02 or volume <= 0:
+            raise BadInput(
+                f"the pose of {path} is no rotation and position: off by {float(error):.2g}, wanted below 0.02"
+            )
+    return posed
+
+
+READERS = {"llff": llff.read, "nerfstudio": nerfstudio.read, "colmap": read_posed}

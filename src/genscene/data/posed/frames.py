@@ -1,0 +1,42 @@
+"""The JSON files that list frames, as Blender's scenes, nerfstudio and instant-ngp have them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from genscene.errors import BadInput
+
+ENDINGS = ("", ".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
+
+
+def document(path: Path) -> dict[str, Any]:
+    """The JSON object of a file, which has at least one frame; BadInput, naming the file, where it is none."""
+    try:
+        found = json.loads(path.read_text())
+    except OSError as error:
+        raise BadInput(f"no {path.name} in {path.parent} ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path} is not JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise BadInput(f"{path} holds a {type(found).__name__}, wanted an object with frames")
+    frames = found.get("frames")
+    if not isinstance(frames, list) or not frames:
+        raise BadInput(f"{path} lists no frames")
+    for index, frame in enumerate(frames):
+        if not isinstance(frame, dict):
+            raise BadInput(f"{path}: frame {index} is a {type(frame).__name__}, wanted an object")
+    return found
+
+
+def named(path: Path, index: int, frame: dict[str, Any], key: str = "file_path") -> str:
+    """The file a frame names, with forward slashes."""
+    name = frame.get(key)
+    if not isinstance(name, str) or not name:
+        raise BadInput(f"{path}: frame {index} is without {key}")
+    return name.replace("\\", "/")
+
+
+def picture(folder: Path, name: str) -> Path | None:
+    """The picture of a name, with or without its ending; None where there is none."""
+    place = folder / name
+    return next((p for p in (place.with_name(place.name + end) for end in ENDINGS) if p.is_file()), None)

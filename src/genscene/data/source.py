@@ -1,0 +1,113 @@
+"""What a run learns from: pictures, or photographs whose cameras are known."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from genscene.data import SYNTHETIC, load_pictures
+from genscene.data.posed.folder import look, splits
+from genscene.data.posed.normal import Normal
+from genscene.data.posed.photographs import Album, photographs
+from genscene.data.rays import ray_stream
+from genscene.data.stream import stream
+from genscene.data.synthetic import SETS, views_of_one
+from genscene.errors import BadInput, nearest
+from genscene.experiment import Experiment
+from genscene.system import Generator, Photos, Pixels, PosedConfig
+
+VIEWS = 100  # of an embedded scene
+
+
+class Source(Protocol):
+    """Where batches come from."""
+
+    experiment: Experiment  # with what only the data could tell
+    held_out: Album | None  # photographs that are not learnt
+
+    def introduce(self, generator: Generator) -> None:
+        """Let a generator know what it will be shown."""
+        ...
+
+    def batches(self, start: int, rank: int, world: int) -> Iterator[Photos | Pixels]:
+        """This process's part of the batches of steps start, start + 1, ... to the end of the run."""
+        ...
+
+
+@dataclass
+class PictureSource:
+    """Pictures of many things, for a discriminator."""
+
+    experiment: Experiment
+    quiet: bool = False
+    held_out: Album | None = None
+
+    def introduce(self, generator: Generator) -> None:
+        """It learns of them by the discriminator alone."""
+
+    def batches(self, start: int, rank: int = 0, world: int = 1) -> Iterator[Photos | Pixels]:
+        """Batches of pictures."""
+        experiment = self.experiment
+        pictures = load_pictures(experiment.data, experiment.pictures, experiment.largest(), self.quiet)
+        yield from stream(experiment, pictures, start, rank, world)
+
+
+@dataclass
+class AlbumSource:
+    """Photographs of one scene, and their cameras."""
+
+    experiment: Experiment
+    album: Album
+    held_out: Album | None = None
+
+    def introduce(self, generator: Generator) -> None:
+        """Let it remember the cameras."""
+        if generator.photographed is not None:
+            generator.photographed.remember(self.album.camera, self.album.normal.inverse().matrix().float())
+
+    def batches(self, start: int, rank: int = 0, world: int = 1) -> Iterator[Photos | Pixels]:
+        """Batches of rays."""
+        assert isinstance(self.experiment.system, PosedConfig)
+        yield from ray_stream(self.experiment, self.album, start, self.experiment.system.corners, rank, world)
+
+
+def source_of(experiment: Experiment, quiet: bool = False) -> Source:
+    """The source that an experiment names, and the experiment with what only the data could tell."""
+    if not isinstance(experiment.system, PosedConfig):
+        return PictureSource(experiment, quiet)
+    album = album_of(experiment, "train")
+    assert album is not None
+    assert album.bounds is not None
+    system = experiment.system.fitted(album.camera, album.bounds)
+    return AlbumSource(replace(experiment, system=system), album, album_of(experiment, "val"))
+
+
+def album_of(experiment: Experiment, split: str) -> Album | None:
+    """The photographs of a split; None where none are kept from training."""
+    how, behind = experiment.photographs, experiment.pictures.background
+    if experiment.data.startswith(SYNTHETIC):
+        return embedded_album(experiment, split)
+    if split == "train":
+        return photographs(look(experiment.data, "train", how.holdout, how.world), behind, how.downscale, how.side)
+    there = [s for s in splits(experiment.data) if s != "train"]
+    if not there or not how.holdout:
+        return None
+    wanted = "val" if "val" in there and split == "val" else there[-1]
+    return photographs(look(experiment.data, wanted, how.holdout, how.world), behind, how.downscale, how.side)
+
+
+def embedded_album(experiment: Experiment, split: str) -> Album:
+    """One embedded scene from many sides, in the middle, y upwards."""
+    name = experiment.data.removeprefix(SYNTHETIC)
+    if name not in SETS:
+        raise BadInput(f"no embedded set {name!r}; {nearest(name, SETS)}")
+    size = experiment.largest()
+    numbers = range(VIEWS) if split == "train" else range(VIEWS, VIEWS + 10)
+    truth = views_of_one(name, numbers, size, experiment.seed)
+    pixels = (truth.on_white() * 255).round().byte().movedim(1, -1).numpy()
+    turned = Normal(rotation=torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]).double())  # y up -> z up
+    camera = replace(truth.camera, pose=turned.poses(truth.camera.pose))
+    bounds = torch.tensor([[1.0, 4.5]]).repeat(len(numbers), 1)
+    return Album(np.ascontiguousarray(pixels), camera, bounds, None, turned)

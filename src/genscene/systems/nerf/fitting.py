@@ -1,0 +1,40 @@
+"""From the cameras of photographs to numbers: where to look from, how near and how far."""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from genscene.orbit import Orbit
+from genscene.views import Camera
+from genscene.volume import March
+
+
+def orbit_of(camera: Camera) -> Orbit:
+    """An orbit like the photographs': around the origin, z upwards, at their mean distance and height."""
+    eye = camera.pose[:, :3, 3].double()
+    radius = eye.norm(dim=-1).clamp_min(1e-6)
+    pitch = torch.acos((eye[:, 2] / radius).clamp(-1, 1))
+    spread = ((pitch.max() - pitch.min()) / 2).clamp_min(0.05)
+    shorter = float(camera.intrinsics[:, [0, 1], [0, 1]].max(dim=1).values.mean())
+    fov = math.degrees(2 * math.atan(0.5 / shorter))
+    return Orbit(
+        "uniform",
+        (math.pi / 2, math.pi),
+        (round(float(pitch.mean()), 4), round(float(spread), 4)),
+        round(float(radius.mean()), 4),
+        round(fov, 3),
+        up="z",
+    )
+
+
+def march_of(march: March, bounds: Tensor) -> March:
+    """The same steps from nine tenths of the nearest depth to the farthest (NeRF's loader)."""
+    return replace(march, near=round(0.9 * float(bounds.min()), 6), far=round(float(bounds.max()), 6))
+
+
+def focal_of(camera: Camera) -> tuple[float, float]:
+    """Twice the focal lengths in image sides, as `Rays.ndc` wants them."""
+    x, y = (float(2 * camera.intrinsics[:, i, i].mean()) for i in (0, 1))
+    return x, y

@@ -1,0 +1,178 @@
+"""Pictures out of voxels: only samples that may hold something are looked at, only those that show are coloured."""
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from genscene.draws import Draws
+from genscene.orbit import Orbit
+from genscene.system import BUDGET, Generator, Photographed, Rendering
+from genscene.systems.nerf.voxels import VoxelConfig, Voxels
+from genscene.views import Camera, Rays
+from genscene.volume import EMPTY, March, Perturb, in_chunks, positive, to_image
+
+SHOWN = 1e-4  # samples that add less to their pixel are not coloured
+
+
+@dataclass(frozen=True)
+class GridGeneratorConfig:
+    """All the numbers of the generator."""
+
+    voxels: VoxelConfig = VoxelConfig()
+    march: March = March(0.0, 100.0, 1, "softplus", gain=25.0, shift=-6.2, tail=None)  # samples: in each half voxel
+    cone: float = 0.01  # in contracted space steps grow to this share of the distance
+    background: Literal["black", "white"] = "white"
+    photographs: int = 0  # how many it was learnt from
+    orbit: Orbit = Orbit()
+
+
+@dataclass(frozen=True)
+class VoxelField:
+    """The scene."""
+
+    voxels: Voxels
+    direction: tuple[float, float, float] | None = None  # every sample is seen from here; None: from its ray
+
+    def __call__(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """points, unit directions [B, N, 3] -> colours [B, N, 3] in (0, 1), raw density [B, N]."""
+        placed = self.voxels.place(points.flatten(0, 1))
+        raw = self.voxels.raw_density(placed)
+        inside = (placed.abs() <= 1).all(dim=-1)
+        colors = self.voxels.colors(placed, self.seen(directions.flatten(0, 1)))
+        return colors.view_as(points), torch.where(inside, raw, EMPTY).view(points.shape[:2])
+
+    def seen(self, directions: Tensor) -> Tensor:
+        """The directions that colours are asked for."""
+        return directions if self.direction is None else directions.new_tensor(self.direction).expand_as(directions)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N samples on R rays, ray by ray, from near to far; the empty ones are left out."""
+
+    ray: Tensor  # [N], whose sample it is
+    t: Tensor  # [N], distance
+    length: Tensor  # [N], of the interval it stands for
+    placed: Tensor  # [N, 3], -1 to 1 inside the grid
+    rays: int  # R
+
+
+class GridGenerator(Generator):
+    """One scene, which is the voxels."""
+
+    latent_dim = 0
+
+    def __init__(self, config: GridGeneratorConfig):
+        super().__init__()
+        self.config = config
+        self.orbit, self.march = config.orbit, config.march
+        self.photographed = Photographed(config.photographs)
+        self.reach = config.voxels.box
+        self.voxels = Voxels(config.voxels)
+
+    def latents(self, draws: Draws) -> Tensor:
+        """There is one scene: no numbers -> [B, 0]."""
+        return next(self.parameters()).new_zeros(len(draws), 0)
+
+    def style(self, z: Tensor, psi: float = 1.0) -> Tensor:
+        """The same nothing [B, 0]."""
+        return z
+
+    def bind(self, w: Tensor) -> VoxelField:
+        """The scene, as often as it is looked at."""
+        return VoxelField(self.voxels)
+
+    def lock_view(self, scene: VoxelField) -> VoxelField:
+        """The same scene with colours as seen from the front."""
+        return replace(scene, direction=(0.0, 0.0, -1.0))
+
+    def render(self, scene: VoxelField, view: Camera, budget: int = BUDGET) -> Rendering:
+        """The scene from B cameras -> pictures in [0, 1], depth, alpha; the same every time."""
+
+        def part(rays: Rays, perturb: Perturb) -> tuple[Tensor, ...]:
+            found = [self.walk(scene, Rays(o[None], d[None])) for o, d in zip(*vars(rays).values(), strict=True)]
+            return tuple(torch.stack(column) for column in zip(*found, strict=True))
+
+        rays = view.rays().unit()
+        a_ray = 60 * sum(self.voxels.counts) // self.config.march.samples
+        chunk = len(rays) if torch.is_grad_enabled() else max(1, budget // (a_ray * len(view)))
+        return Rendering(*(to_image(x, view.size) for x in in_chunks(part, rays, Perturb(), chunk)))
+
+    def walk(self, scene: VoxelField, rays: Rays, jitter: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Walk along R unit rays [1, R] -> colours [R, 3], depth [R, 1], alpha [R, 1]; jitter [R], 0 to 1."""
+        found = self.samples(rays, jitter)
+        weights = weigh_packed(self.voxels.raw_density(found.placed), found, self.config.march)
+        shown = (weights.detach() > SHOWN).nonzero()[:, 0]
+        owner = found.ray[shown]
+        colors = scene.voxels.colors(found.placed[shown], scene.seen(rays.directions[0, owner]))
+        alpha = weights.new_zeros(found.rays).index_add(0, found.ray, weights)[:, None]
+        color = weights.new_zeros(found.rays, 3).index_add(0, owner, weights[shown, None] * colors)
+        depth = weights.new_zeros(found.rays).index_add(0, found.ray, weights * found.t)[:, None]
+        if self.config.background == "white":
+            color = color + (1 - alpha)
+        return color, depth / alpha.clamp_min(1e-5), alpha
+
+    @torch.no_grad()
+    def samples(self, rays: Rays, jitter: Tensor | None) -> Samples:
+        """Where along R unit rays the scene is asked: half a voxel apart, where there may be something."""
+        origins, directions = rays.origins[0], rays.directions[0]
+        begin, end, edges = self.span(origins, directions)
+        lengths = edges.diff()
+        within = 0.5 if jitter is None else jitter[:, None]
+        t = begin[:, None] + edges[:-1] + within * lengths
+        placed = self.voxels.place(origins[:, None] + t[..., None] * directions[:, None])
+        keep = (self.voxels.full(placed) & (t < end[:, None])).nonzero()
+        ray, step = keep.unbind(-1)
+        return Samples(ray, t[ray, step], lengths[step], placed[ray, step], len(origins))
+
+    def span(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Where R rays are within the box, begin and end [R], [R], and edges of S intervals from there on [S + 1]."""
+        config, step = self.config.voxels, self.stride()
+        if config.contracted:
+            edges = [self.config.march.near]
+            while edges[-1] < self.config.march.far:
+                edges.append(edges[-1] + max(step, self.config.cone * edges[-1]))
+            begin, end = torch.zeros_like(origins[:, 0]), torch.full_like(origins[:, 0], self.config.march.far)
+            return begin, end, origins.new_tensor(edges)
+        half = origins.new_tensor(config.box)
+        safe = torch.where(directions.abs() < 1e-9, 1e-9, directions)
+        sides = torch.stack([(-half - origins) / safe, (half - origins) / safe])
+        begin = sides.amin(dim=0).amax(dim=-1).clamp_min(self.config.march.near)
+        end = sides.amax(dim=0).amin(dim=-1).clamp(max=self.config.march.far)
+        count = max(1, int(((end - begin).max().clamp_min(0) / step).ceil()))
+        return begin, end, step * torch.arange(count + 1, device=origins.device, dtype=origins.dtype)
+
+    def stride(self) -> float:
+        """Length of a step, in world units: half a voxel, or less for more samples."""
+        config = self.config.voxels
+        longest = max(config.box) * (0.5 if config.contracted else 1.0)
+        return longest / (max(self.voxels.counts) - 1) / self.config.march.samples
+
+    @torch.no_grad()
+    def look_for_empty(self, least: float) -> None:
+        """Note where a step stops less than a share of the light."""
+        raw = self.config.voxels.rate * self.voxels.density[int(self.voxels.level)]
+        self.voxels.look_for_empty(-torch.expm1(-positive(raw, self.config.march) * self.stride()) > least)
+
+    def resampled(self, samples: int) -> "GridGenerator":
+        """The same generator with another number of samples in each half voxel; shares the weights."""
+        other = copy.copy(self)
+        other.config = replace(self.config, march=replace(self.config.march, samples=samples))
+        other.march = other.config.march
+        return other
+
+    def settle(self) -> None:
+        """Nothing is stored beside the weights."""
+
+
+def weigh_packed(raw: Tensor, samples: Samples, march: March) -> Tensor:
+    """What each of N samples adds to its pixel (NeRF, eq. 3): raw density [N] -> [N]."""
+    optical = positive(raw, march) * samples.length
+    before = optical.double().cumsum(0) - optical  # sums over all rays need room for rounding
+    counts = torch.bincount(samples.ray, minlength=samples.rays)
+    first = (counts.cumsum(0) - counts).clamp(max=max(0, len(raw) - 1))
+    passed = before - before[first[samples.ray]] if len(raw) else before
+    return (-passed).exp().to(raw) * -torch.expm1(-optical)

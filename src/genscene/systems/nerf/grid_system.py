@@ -1,0 +1,82 @@
+"""NeRF over voxels as a game of one player: the same pictures, coarse grids first, empty space skipped."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from genscene.losses import binary_entropy, photometric, psnr
+from genscene.system import Moment, Pixels, PosedConfig, Stats, System, Turn
+from genscene.systems.nerf.fitting import orbit_of
+from genscene.systems.nerf.grid import GridGenerator, GridGeneratorConfig
+from genscene.views import Camera, Size
+
+
+@dataclass(frozen=True)
+class GridConfig(PosedConfig):
+    """All the numbers of the system."""
+
+    generator: GridGeneratorConfig = GridGeneratorConfig()
+    ends: tuple[float, ...] = (0.1, 0.3)  # shares of the run at which the next finer level takes over
+    empty_every: int = 50  # steps between two looks for empty space, from the second level on
+    empty_below: float = 1e-3  # space is empty where a step stops less light than that
+    variation: float = 1e-5  # weight of the squared difference of neighbours' densities
+    entropy: float = 1e-3  # weight of the entropy of the pixels' opacity: they should be there or not
+
+    def build(self) -> "GridSystem":
+        """A system with fresh weights."""
+        return GridSystem(self)
+
+    def check(self, size: Size) -> None:
+        """Rays come from pictures of any size."""
+
+    @property
+    def corners(self) -> bool:
+        """Rays go through the pixels' centres."""
+        return False
+
+    def fitted(self, photographed: Camera, bounds: Tensor) -> "GridConfig":
+        """With the photographs' orbit."""
+        generator = replace(self.generator, photographs=len(photographed), orbit=orbit_of(photographed))
+        return replace(self, generator=generator)
+
+    def shrunk(self) -> "GridConfig":
+        """Levels of 4 and 6 corners."""
+        voxels = replace(self.generator.voxels, levels=(4, 6), width=8)
+        return replace(self, generator=replace(self.generator, voxels=voxels), ends=(0.5,))
+
+
+class GridSystem(System):
+    """The generator and its loss."""
+
+    def __init__(self, config: GridConfig):
+        super().__init__()
+        self.config = config
+        self.generator: GridGenerator = GridGenerator(config.generator)
+
+    def turns(self) -> tuple[Turn, ...]:
+        """One player."""
+        return (Turn("generator", self.generator_loss),)
+
+    def generator_loss(self, batch: Pixels, moment: Moment) -> tuple[Tensor, Stats]:
+        """Mean squared error of the colours, and what keeps the voxels tidy."""
+        self.tend(moment)
+        generator = self.generator
+        jitter = moment.ray_draws(len(batch), 0, batch.colors.device).uniform()
+        scene = generator.bind(batch.colors.new_zeros(1, 0))
+        color, _, alpha = generator.walk(scene, batch.rays.unit(), jitter)
+        error = photometric(color, batch.colors[0], "mean")
+        loss = error + self.config.variation * generator.voxels.variation()
+        loss = loss + self.config.entropy * binary_entropy(alpha)
+        return loss, {"loss": loss, "psnr": psnr(error.detach())}
+
+    @torch.no_grad()
+    def tend(self, moment: Moment) -> None:
+        """Change to the next level, or look for empty space, when it is time; once a step."""
+        voxels = self.generator.voxels
+        wanted = sum(moment.step >= end * moment.steps for end in self.config.ends)
+        if wanted > int(voxels.level):
+            voxels.grow(wanted)
+            self.generator.look_for_empty(self.config.empty_below)
+        elif wanted and moment.step % self.config.empty_every == 0:
+            self.generator.look_for_empty(self.config.empty_below)

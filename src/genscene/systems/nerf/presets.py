@@ -1,0 +1,93 @@
+"""NeRF's experiments: the paper's, the released code's, the ablations of table 2."""
+
+import math
+from dataclasses import replace
+from typing import Literal
+
+from genscene.experiment import Experiment, Optim, Photographs, Stage
+from genscene.orbit import Orbit
+from genscene.systems.nerf.field import FieldConfig
+from genscene.systems.nerf.generator import Legacy, NeRFGeneratorConfig
+from genscene.systems.nerf.grid import GridGeneratorConfig
+from genscene.systems.nerf.grid_system import GridConfig
+from genscene.systems.nerf.system import NeRFConfig
+from genscene.systems.nerf.voxels import VoxelConfig
+from genscene.volume import March
+
+TURNTABLE = Orbit("uniform", (math.pi / 2, math.pi), (math.radians(60), math.radians(25)), radius=4.0, fov=39.6, up="z")
+BLENDER = NeRFGeneratorConfig(orbit=TURNTABLE)
+FORWARD = replace(BLENDER, march=March(0.0, 1.0, 64, tail=None, bins="equal"), background="black", ndc=(1.0, 1.0))
+VOXELS = replace(BLENDER, march=March(0.5, 2.5, 64, tail=None, bins="equal"))
+
+SIZE = (800, 800)
+EVERY = Photographs()  # all of them, at random
+Batching = Literal["all", "image"]
+
+
+def fitted(
+    system: NeRFConfig, steps: int, decay: int, rays: int = 4096, photographs: Photographs = EVERY
+) -> Experiment:
+    """Adam at 5e-4, a tenth of that every `decay` thousand steps (NeRF, sec. 5.3)."""
+    adam = Optim(5e-4, betas=(0.9, 0.999), eps=1e-7, end=0.1, decay="exponential", decay_steps=1000 * decay)
+    stages, optim = (Stage(0, SIZE, rays),), {"generator": adam}
+    return Experiment(system, "", stages=stages, steps=steps, optim=optim, ema=0.0, photographs=photographs)
+
+
+def released(
+    generator: NeRFGeneratorConfig, noise: float, steps: int, decay: int, rays: int, batching: Batching
+) -> Experiment:
+    """The released code's settings, with its encoding, bins, pixels, last interval, depth and mean."""
+    made = replace(
+        generator,
+        field=replace(generator.field, legacy_encoding=True),
+        march=replace(generator.march, tail=1e10, bins="between"),
+        legacy=Legacy(pixel_corners=True, raw_depth=True),
+    )
+    return fitted(NeRFConfig(made, noise, "mean"), steps, decay, rays, Photographs(batching=batching))
+
+
+def ablated(generator: NeRFGeneratorConfig = BLENDER, limit: int = 0) -> Experiment:
+    """A row of table 2, with the lego scene in mind."""
+    return fitted(NeRFConfig(generator), 300_000, 300, photographs=Photographs(limit=limit))
+
+
+SINGLE = replace(BLENDER, fine=0, march=replace(BLENDER.march, samples=256))
+
+
+def field(octaves: int = 10, views: bool = True) -> FieldConfig:
+    """The network with something left out."""
+    return FieldConfig(octaves=octaves, direction_octaves=4 if octaves else 0, view_dependent=views)
+
+
+def grid(levels: tuple[int, ...], rays: int, steps: int, side: int) -> Experiment:
+    """Voxels, coarse to fine, fitted to scenes that stand free within a box of 2.6 world units."""
+    generator = GridGeneratorConfig(VoxelConfig(levels=levels), orbit=TURNTABLE)
+    adam = Optim(0.05, betas=(0.9, 0.99), eps=1e-15, end=0.1, decay_from=0.3, decay="exponential")
+    return Experiment(
+        GridConfig(generator),
+        "",
+        stages=(Stage(0, (100, 100), rays),),
+        steps=steps,
+        optim={"generator": adam},
+        ema=0.0,
+        photographs=Photographs(side=side),
+    )
+
+
+PRESETS: dict[str, Experiment] = {
+    "nerf-grid-demo": grid((32, 64, 80), 4096, 3000, side=100),
+    "nerf-blender": fitted(NeRFConfig(BLENDER), 300_000, 300),
+    "nerf-llff": fitted(NeRFConfig(FORWARD, noise=1.0), 200_000, 250),
+    "nerf-deepvoxels": fitted(NeRFConfig(VOXELS), 200_000, 200),
+    "nerf-blender-release": released(BLENDER, 0.0, 500_000, 500, 1024, "image"),
+    "nerf-llff-release": released(FORWARD, 1.0, 200_000, 250, 4096, "all"),
+    "nerf-deepvoxels-release": released(VOXELS, 0.0, 200_000, 200, 4096, "image"),
+    "nerf-minimal": ablated(replace(SINGLE, field=field(0, views=False))),
+    "nerf-no-encoding": ablated(replace(BLENDER, field=field(0))),
+    "nerf-no-views": ablated(replace(BLENDER, field=field(views=False))),
+    "nerf-no-hierarchy": ablated(SINGLE),
+    "nerf-25-pictures": ablated(limit=25),
+    "nerf-50-pictures": ablated(limit=50),
+    "nerf-5-octaves": ablated(replace(BLENDER, field=field(5))),
+    "nerf-15-octaves": ablated(replace(BLENDER, field=field(15))),
+}

@@ -1,0 +1,153 @@
+"""A scene as voxels: density and colour at the corners of cubes, in levels from coarse to fine, and which are empty."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding_bag, grid_sample, interpolate, max_pool3d, pad
+
+from genscene.layers.encoding import harmonics, positional
+
+Box = tuple[float, float, float]
+Counts = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class VoxelConfig:
+    """The grids."""
+
+    box: Box = (1.3, 1.3, 1.3)  # half sides, in world units, around the origin
+    levels: tuple[int, ...] = (32, 64, 80)  # corners along the longest side
+    color: Literal["harmonics", "network"] = "harmonics"  # what a corner's numbers are; network: features of a view MLP
+    degree: int = 1  # of the spherical harmonics
+    features: int = 12  # numbers at a corner that the view MLP takes
+    width: int = 64  # channels of the view MLP
+    octaves: int = 4  # of the direction's encoding in front of it
+    contracted: bool = False  # all of space: beyond half the box it is squeezed in (Barron et al. 2022, eq. 10)
+    rate: float = 4.0  # raw density is this times the stored number, which so learns as much faster than colour
+
+    @property
+    def channels(self) -> int:
+        """Numbers of colour at a corner."""
+        return 3 * (self.degree + 1) ** 2 if self.color == "harmonics" else self.features
+
+    def counts(self, level: int) -> Counts:
+        """Corners along x, y, z."""
+        longest = max(self.box)
+        x, y, z = (max(2, round(self.levels[level] * half / longest)) for half in self.box)
+        return x, y, z
+
+
+class Voxels(nn.Module):
+    """Grids of all levels; one is in use, the coarser ones have done their work."""
+
+    level: Tensor
+    occupied: Tensor
+
+    def __init__(self, config: VoxelConfig):
+        super().__init__()
+        self.config = config
+        counts = [config.counts(i) for i in range(len(config.levels))]
+        self.density = nn.ParameterList(nn.Parameter(torch.zeros(c)) for c in counts)
+        self.color = nn.ParameterList(nn.Parameter(torch.zeros(math.prod(c), config.channels)) for c in counts)
+        self.network = view_network(config) if config.color == "network" else None
+        if self.network is not None:
+            for table in self.color:
+                nn.init.normal_(table, std=0.1)
+        self.register_buffer("level", torch.tensor(0))
+        self.register_buffer("occupied", torch.ones(math.prod(counts[-1]), dtype=torch.bool))
+
+    @property
+    def counts(self) -> Counts:
+        """Corners along x, y, z of the level in use."""
+        return self.config.counts(int(self.level))
+
+    def place(self, points: Tensor) -> Tensor:
+        """World points [..., 3] -> -1 to 1 inside the grid."""
+        half = points.new_tensor(self.config.box)
+        if not self.config.contracted:
+            return points / half
+        inner = 2 * points / half  # 1 is half way to the box's side
+        length = inner.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        return torch.where(length <= 1, inner, (2 - 1 / length) * inner / length) / 2
+
+    def raw_density(self, placed: Tensor) -> Tensor:
+        """Raw density, trilinear, at placed points [N, 3] -> [N]."""
+        grid = self.density[int(self.level)][None, None]
+        found = grid_sample(grid, placed.flip(-1).view(1, 1, 1, -1, 3), align_corners=True, padding_mode="border")
+        return self.config.rate * found.view(-1)
+
+    def colors(self, placed: Tensor, directions: Tensor) -> Tensor:
+        """Colours at placed points [N, 3], seen along unit directions [N, 3] -> [N, 3] in (0, 1)."""
+        corners, shares = self.corners(placed)
+        found = embedding_bag(corners, self.color[int(self.level)], mode="sum", per_sample_weights=shares)
+        if self.network is not None:
+            encoded = positional(directions, self.config.octaves) if self.config.octaves else directions
+            return self.network(torch.cat([found, encoded], dim=-1)).sigmoid()
+        basis = harmonics(directions, self.config.degree)
+        return (found.view(-1, 3, basis.shape[-1]) * basis[:, None]).sum(dim=-1).sigmoid()
+
+    @torch.no_grad()
+    def corners(self, placed: Tensor) -> tuple[Tensor, Tensor]:
+        """The eight corners around placed points [N, 3] and their shares -> [N, 8], [N, 8]."""
+        counts = torch.tensor(self.counts, device=placed.device)
+        at = ((placed + 1) / 2 * (counts - 1)).clamp_min(0).minimum(counts - 1.0)
+        low = at.long().minimum(counts - 2)
+        part = at - low
+        strides = self.strides(placed.device)
+        first = (low * strides).sum(dim=-1)
+        steps = torch.tensor([[i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(8)], device=placed.device)
+        shares = torch.where(steps.bool(), part[:, None], 1 - part[:, None]).prod(dim=-1)
+        return first[:, None] + (steps * strides).sum(dim=-1), shares
+
+    @torch.no_grad()
+    def full(self, placed: Tensor) -> Tensor:
+        """Whether there may be anything at placed points [..., 3] -> [...]."""
+        counts = torch.tensor(self.counts, device=placed.device)
+        nearest = ((placed + 1) * (0.5 * (counts - 1)) + 0.5).to(torch.int32)
+        flat = (nearest[..., 0] * int(counts[1]) + nearest[..., 1]) * int(counts[2]) + nearest[..., 2]
+        inside = (placed.abs() <= 1).all(dim=-1)
+        return self.occupied[torch.where(inside, flat, 0).long()] & inside
+
+    def strides(self, device: torch.device) -> Tensor:
+        """How far apart neighbours along x, y, z stand in the table [3]."""
+        _, y, z = self.counts
+        return torch.tensor([y * z, z, 1], device=device)
+
+    @torch.no_grad()
+    def grow(self, level: int) -> None:
+        """Go on with a finer level, which begins as the one in use."""
+        now, counts = int(self.level), self.config.counts(level)
+        coarse = self.density[now][None, None]
+        table = self.color[now].view(*self.config.counts(now), -1).movedim(-1, 0)[None]
+        both = torch.cat([coarse, table], dim=1)
+        fine = interpolate(both, counts, mode="trilinear", align_corners=True)[0]
+        self.density[level].copy_(fine[0])
+        self.color[level].copy_(fine[1:].movedim(0, -1).reshape(-1, self.config.channels))
+        self.level.fill_(level)
+        self.occupied.fill_(True)
+
+    @torch.no_grad()
+    def look_for_empty(self, opaque: Tensor) -> None:
+        """Note which corners, or a neighbour of theirs, hold something: opaque [X, Y, Z], bool."""
+        wide = max_pool3d(pad(opaque[None, None].float(), (1,) * 6), 3, stride=1)
+        self.occupied[: wide.numel()] = wide.flatten() > 0
+
+    def variation(self) -> Tensor:
+        """Mean squared difference of stored densities between neighbours []."""
+        grid = self.density[int(self.level)]
+        return sum((grid.diff(dim=axis).square().mean() for axis in range(3)), grid.new_zeros(()))
+
+
+def view_network(config: VoxelConfig) -> nn.Sequential:
+    """Features of a point and an encoded direction -> colour before the sigmoid."""
+    inputs, width = config.features + (6 * config.octaves or 3), config.width
+    return nn.Sequential(
+        nn.Linear(inputs, width),
+        nn.ReLU(),
+        nn.Linear(width, width),
+        nn.ReLU(),
+        nn.Linear(width, 3),
+    )

@@ -1,0 +1,398 @@
+"""Any folder of posed photographs becomes one value, or one line that says what is wrong with it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.testing import assert_close
+
+from genscene.data.posed import colmap, sparse
+from genscene.data.posed.folder import format_of, look, splits
+from genscene.data.posed.normal import Normal, around, target
+from genscene.data.posed.photographs import photographs
+from genscene.errors import BadInput
+from genscene.rotations import quaternion
+from genscene.views import look_at
+
+OPENGL = torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64)
+COUNT = 10
+
+
+def circle(centre=(1.0, 2.0, 3.0), radius=4.0, count=COUNT):
+    """Cameras on a slanted ring that look at a point, +z upwards -> [N, 4, 4]."""
+    angle = torch.linspace(0, 2 * torch.pi, count + 1, dtype=torch.float64)[:-1]
+    eye = radius * torch.stack([0.8 * angle.cos(), 0.8 * angle.sin(), torch.full_like(angle, 0.6)], dim=-1)
+    pose = look_at(eye, (0.0, 0.0, 1.0))
+    pose[:, :3, 3] += torch.tensor(centre, dtype=torch.float64)
+    return pose
+
+
+def picture(path, size=(12, 8), mode="RGB", color=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, color).save(path)
+
+
+def written(root, name="transforms.json", ending=".png", extra=None, **top):
+    """A transforms.json of the ring and its pictures; what the frames say more is in `extra`."""
+    pose = circle() * OPENGL
+    frames = []
+    for i in range(COUNT):
+        picture(root / "images" / f"{i:02}.png", color=(20 * i, 0, 0))
+        frames.append({"file_path": f"images/{i:02}{ending}", "transform_matrix": pose[i].tolist(), **(extra or {})})
+    (root / name).write_text(json.dumps({"fl_x": 15, "w": 12, "h": 8, **top, "frames": frames[::-1]}))
+
+
+def modelled(root, camera="1 PINHOLE 12 8 15 15 6 4", place="sparse/0"):
+    """A COLMAP text model of the ring, with points about what it looks at."""
+    (root / place).mkdir(parents=True)
+    pose = circle()
+    turn = pose[:, :3, :3].mT
+    shift = -(turn @ pose[:, :3, 3:])[..., 0]
+    rows = torch.cat([quaternion(turn), shift], dim=1).tolist()
+    lines = [f"{i} {' '.join(map(str, row))} 1 {i:02}.png\n\n" for i, row in enumerate(rows)]
+    (root / place / "cameras.txt").write_text(f"{camera}\n")
+    (root / place / "images.txt").write_text("".join(reversed(lines)))
+    cloud = torch.rand(40, 3, generator=torch.Generator().manual_seed(0)) - 0.5 + torch.tensor([1.0, 2.0, 3.0])
+    (root / place / "points3D.txt").write_text(
+        "".join(f"{i} {x} {y} {z} 1 2 3 0.5\n" for i, (x, y, z) in enumerate(cloud.tolist()))
+    )
+    for i in range(COUNT):
+        picture(root / "images" / f"{i:02}.png")
+
+
+def test_the_normal_centres_scales_and_comes_back():
+    pose = circle()
+    assert_close(target(pose), torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
+    tilt = torch.linalg.qr(torch.rand(3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64))[0]
+    tilted = Normal(2.5, tilt * torch.linalg.det(tilt), torch.tensor([5.0, 0.0, -1.0], dtype=torch.float64)).poses(pose)
+    normal = around(tilted)
+    moved = normal.poses(tilted)
+    assert_close(moved[:, :3, 3].norm(dim=-1), torch.ones(COUNT, dtype=torch.float64))
+    assert_close(moved[:, :3, 2], -moved[:, :3, 3])  # they look at the origin
+    assert_close(-moved[:, :3, 1].mean(dim=0)[:2], torch.zeros(2, dtype=torch.float64))
+    assert_close(moved[:, 2, 3], torch.full((COUNT,), 0.6, dtype=torch.float64))  # above, as they were
+    assert_close(normal.inverse().poses(moved), tilted)
+    assert_close(normal.inverse().matrix() @ normal.matrix(), torch.eye(4, dtype=torch.float64))
+
+
+def test_cameras_that_look_at_nothing_in_common():
+    pose = torch.eye(4, dtype=torch.float64).repeat(3, 1, 1)
+    pose[:, 0, 3] = torch.tensor([0.0, 1.0, 2.0])
+    assert target(pose) is None
+    assert_close(around(pose).centre, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
+    outwards = circle() * torch.tensor([-1.0, 1.0, -1.0, 1.0], dtype=torch.float64)
+    assert target(outwards) is None
+    assert around(pose[:1]).scale == 1  # one camera has no extent
+
+
+def test_nerfstudio_by_name_with_shared_numbers(tmp_path):
+    written(tmp_path, k1=0.1, camera_model="OPENCV")
+    found = look(tmp_path, world="given", every=0)
+    assert format_of(tmp_path) == "nerfstudio"
+    assert [path.name for path in found.paths] == [f"{i:02}.png" for i in range(COUNT)]
+    assert_close(found.pose, circle())
+    assert found.model == "opencv"
+    assert_close(found.distortion[0], torch.tensor([0.1, 0, 0, 0, 0, 0], dtype=torch.float64))
+    assert_close(found.pixel_intrinsics()[0, [0, 1, 0, 1], [0, 1, 2, 2]], torch.tensor([15.0, 15, 6, 4]).double())
+    assert found.bounds.shape == (COUNT, 2)
+
+
+def test_nerfstudio_numbers_of_a_frame_win(tmp_path):
+    written(tmp_path, ending="", extra={"fl_x": 30, "fl_y": 20, "cx": 5.5}, fl_y=1, cx=1)
+    found = look(tmp_path, every=0)
+    assert found.model == "pinhole"
+    assert_close(found.pixel_intrinsics()[3, [0, 1, 0], [0, 1, 2]], torch.tensor([30.0, 20, 5.5]).double())
+
+
+def test_nerfstudio_angles_boxes_and_smaller_pictures(tmp_path):
+    written(tmp_path, fl_x=15)
+    document = json.loads((tmp_path / "transforms.json").read_text())
+    del document["fl_x"]
+    document |= {"camera_angle_x": 0.9, "aabb_scale": 4, "w": 24, "h": 16, "camera_model": "OPENCV_FISHEYE", "k3": 0.2}
+    (tmp_path / "transforms.json").write_text(json.dumps(document))
+    found = look(tmp_path, every=0, world="given")
+    assert_close(found.pixel_intrinsics()[0, 0, 0], torch.tensor(6 / np.tan(0.45)))
+    assert found.model == "fisheye"
+    assert_close(found.distortion[0, 4], torch.tensor(0.2, dtype=torch.float64))
+    assert_close(found.bounds[:, 0], torch.full((COUNT,), 0.1 / 0.33, dtype=torch.float64))
+    corner = torch.tensor([-1.0, -1.0, -1.0], dtype=torch.float64) * 2 / 0.33
+    assert (found.bounds[:, 1] >= ((corner - found.pose[:, :3, 3]) * found.pose[:, :3, 2]).sum(-1) - 1e-9).all()
+
+
+def test_splits(tmp_path):
+    written(tmp_path)
+    assert [path.name for path in look(tmp_path, "val").paths] == ["00.png", "08.png"]
+    assert [path.name for path in look(tmp_path, "test", every=5).paths] == ["00.png", "05.png"]
+    train = look(tmp_path, "train")
+    assert len(train) == 8
+    assert_close(look(tmp_path, "test").normal.matrix(), train.normal.matrix())  # one world for all splits
+    written(tmp_path, train_filenames=["images/03.png"], test_filenames=["images/04.png", "images/05.png"])
+    assert [path.name for path in look(tmp_path, "train").paths] == ["03.png"]
+    assert len(look(tmp_path, "test")) == 2
+    written(tmp_path)
+    with pytest.raises(BadInput, match="none of 10 photographs is for test"):
+        look(tmp_path, "test", every=0)
+    with pytest.raises(BadInput, match="did you mean 'test'"):
+        look(tmp_path, "tests")
+
+
+def test_missing_photographs_are_named_and_left_out(tmp_path, capsys):
+    written(tmp_path)
+    (tmp_path / "images" / "03.png").unlink()
+    found = look(tmp_path, every=0)
+    assert len(found) == COUNT - 1
+    assert found.missing == ("images/03.png",)
+    assert "1 of 10 photographs are not there, the first: images/03.png" in capsys.readouterr().err.replace("\n", "")
+    for path in (tmp_path / "images").iterdir():
+        path.unlink()
+    with pytest.raises(BadInput, match=r"names 10 pictures, but none is in .*; the first: images/09\.png"):
+        look(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"fl_x": None}, "fl_x is None, wanted a number"),
+        ({"fl_x": -3}, "fl_x is -3, wanted pixels"),
+        ({"k1": float("nan")}, "k1 is nan"),
+        ({"w": 8, "h": 12}, r"00\.png has 12x8 pixels, but its camera is for 8x12"),
+        ({"camera_model": "OPENCV_FISH"}, "did you mean 'OPENCV_FISHEYE'"),
+        ({"frames": {}}, "lists no frames"),
+        ({"frames": [3]}, "frame 0 is a int"),
+        ({"frames": [{"file_path": "images/00.png"}]}, "frame 0 has no 'transform_matrix'"),
+        ({"frames": [{"file_path": "images/00.png", "transform_matrix": [[float("nan")] * 4] * 4}]}, "not finite"),
+        ({"frames": [{"file_path": "images/00.png", "transform_matrix": [[0.0] * 4] * 4}]}, "no rotation"),
+        ({"aabb_scale": 0}, "aabb_scale and scale are 0"),
+        ({"train_filenames": "all"}, "no list of names"),
+    ],
+)
+def test_nerfstudio_refuses(tmp_path, change, words):
+    written(tmp_path, **{key: value for key, value in change.items() if key != "frames"})
+    if "frames" in change:
+        document = json.loads((tmp_path / "transforms.json").read_text())
+        (tmp_path / "transforms.json").write_text(json.dumps(document | change))
+    with pytest.raises(BadInput, match=words) as caught:
+        look(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path) in str(caught.value) or "did you" in words
+
+
+def test_nerfstudio_refuses_without_intrinsics_and_other_json(tmp_path):
+    written(tmp_path)
+    document = json.loads((tmp_path / "transforms.json").read_text())
+    del document["fl_x"]
+    (tmp_path / "transforms.json").write_text(json.dumps(document))
+    with pytest.raises(BadInput, match="has no intrinsics: wanted fl_x or camera_angle_x"):
+        look(tmp_path)
+    for content, words in (("[]", "holds a list"), ("{", "is not JSON")):
+        (tmp_path / "transforms.json").write_text(content)
+        with pytest.raises(BadInput, match=words):
+            look(tmp_path)
+
+
+def test_masks_are_for_all_frames_or_none(tmp_path):
+    picture(tmp_path / "masks" / "m.png", mode="L", color=255)
+    written(tmp_path, extra={"mask_path": "masks/m.png"})
+    found = look(tmp_path)
+    assert len(found.masks) == len(found) == 8
+    document = json.loads((tmp_path / "transforms.json").read_text())
+    del document["frames"][0]["mask_path"]
+    (tmp_path / "transforms.json").write_text(json.dumps(document))
+    with pytest.raises(BadInput, match="9 of 10 frames have a mask_path"):
+        look(tmp_path)
+    written(tmp_path, extra={"mask_path": "masks/none.png"})
+    with pytest.raises(BadInput, match=r"names the mask masks/none\.png"):
+        look(tmp_path)
+
+
+def test_colmap(tmp_path):
+    modelled(tmp_path, place="colmap/sparse/0")
+    found = look(tmp_path, world="given", every=0)
+    assert format_of(tmp_path) == "colmap"
+    assert [path.name for path in found.paths] == [f"{i:02}.png" for i in range(COUNT)]
+    assert_close(found.pose, circle())
+    assert found.model == "pinhole"
+    assert ((found.bounds > 3) & (found.bounds < 5)).all()
+    points = torch.from_numpy(colmap.read(tmp_path / "colmap/sparse/0").points.positions)
+    for i in range(COUNT):
+        depth, inside = sparse.seen(points, found.pose[i], found.intrinsics[i], found.distortion[i], "pinhole")
+        assert inside.all()
+        assert (depth > 3).all()
+    moved = look(tmp_path, every=0)
+    assert_close(moved.bounds, found.bounds / 4)
+
+
+@pytest.mark.parametrize(
+    ("camera", "model", "terms"),
+    [
+        ("1 SIMPLE_RADIAL 12 8 15 6 4 0.1", "opencv", [0.1, 0, 0, 0, 0, 0]),
+        ("1 RADIAL 12 8 15 6 4 0.1 0.2", "opencv", [0.1, 0.2, 0, 0, 0, 0]),
+        ("1 OPENCV 24 16 30 30 12 8 0.1 0.2 0.3 0.4", "opencv", [0.1, 0.2, 0.3, 0.4, 0, 0]),
+        ("1 OPENCV_FISHEYE 12 8 15 15 6 4 0.1 0.2 0.3 0.4", "fisheye", [0.1, 0.2, 0, 0, 0.3, 0.4]),
+        ("1 RADIAL_FISHEYE 12 8 15 6 4 0.1 0.2", "fisheye", [0.1, 0.2, 0, 0, 0, 0]),
+        ("1 SIMPLE_PINHOLE 12 8 15 6 4", "pinhole", [0] * 6),
+        ("1 OPENCV 12 8 15 15 6 4 0 0 0 0", "pinhole", [0] * 6),
+    ],
+)
+def test_colmap_lenses(tmp_path, camera, model, terms):
+    modelled(tmp_path, camera)
+    found = look(tmp_path)
+    assert found.model == model
+    assert_close(found.distortion[0], torch.tensor(terms, dtype=torch.float64))
+    assert_close(found.pixel_intrinsics()[0, [0, 1, 0, 1], [0, 1, 2, 2]], torch.tensor([15.0, 15, 6, 4]).double())
+
+
+def test_colmap_refuses(tmp_path):
+    modelled(tmp_path)
+    images = tmp_path / "sparse/0/images.txt"
+    text = images.read_text()
+    images.write_text(text.replace("4.0", "nan", 1))
+    with pytest.raises(BadInput, match=r"images\.txt is damaged"):
+        look(tmp_path)
+    images.write_text("")
+    with pytest.raises(BadInput, match="has no images"):
+        look(tmp_path)
+    images.write_text("0 1 0 0 0 0 0 0 7 00.png\n")  # no second line, camera 7
+    with pytest.raises(BadInput, match=r"no camera 7, which 00\.png"):
+        look(tmp_path)
+    images.write_text(text.replace(".png", ".jpg"))
+    with pytest.raises(BadInput, match="names 10 pictures, but none is in"):
+        look(tmp_path)
+    images.write_text(text)
+    for path in (tmp_path / "images").iterdir():
+        path.unlink()
+    (tmp_path / "images").rmdir()
+    with pytest.raises(BadInput, match="cameras but no photographs"):
+        look(tmp_path)
+
+
+def llff_scene(root, folder="images_4"):
+    rows = []
+    for i in range(3):
+        picture(root / folder / f"{i}.png")
+        motion = [[0, 1, 0, i, 32], [1, 0, 0, 0, 48], [0, 0, -1, 0, 40.0]]  # down is y, right is x, back is -z
+        rows.append([*np.array(motion).ravel(), 2.0, 8.0])
+    np.save(root / "poses_bounds.npy", np.array(rows))
+    return rows
+
+
+def test_llff_in_whichever_folder_and_world(tmp_path):
+    rows = llff_scene(tmp_path)
+    picture(tmp_path / "images_8" / "0.png")
+    given = look(tmp_path, world="given", every=0)
+    assert given.paths[0].parent.name == "images_4"
+    assert_close(
+        given.pose[1, :3], torch.eye(4, dtype=torch.float64)[:3] + torch.tensor([[0, 0, 0, 1.0]] + [[0] * 4] * 2)
+    )
+    ahead = look(tmp_path, world="forward", every=0)
+    assert_close(ahead.bounds.min(), torch.tensor(4 / 3, dtype=torch.float64))
+    assert_close(ahead.pose[:, :3, 2], torch.tensor([[0.0, 0.0, -1.0]], dtype=torch.float64).expand(3, 3))
+    assert_close(ahead.normal.inverse().poses(ahead.pose), given.pose)
+    assert len(look(tmp_path)) == 2  # the first is kept for testing
+    rows[0][15] = 0.0
+    np.save(tmp_path / "poses_bounds.npy", np.array(rows))
+    with pytest.raises(BadInput, match=r"poses_bounds\.npy has rows whose"):
+        look(tmp_path)
+
+
+def blender_scene(root, centre):
+    for split in ("train", "val"):
+        pose = circle(centre) * OPENGL
+        frames = [{"file_path": f"./{split}/r_{i}", "transform_matrix": pose[i].tolist()} for i in range(COUNT)]
+        for i in range(COUNT):
+            picture(root / split / f"r_{i}.png")
+        (root / f"transforms_{split}.json").write_text(json.dumps({"camera_angle_x": 0.7, "frames": frames}))
+
+
+def test_blender_stays_where_it_is_unless_it_is_elsewhere(tmp_path):
+    blender_scene(tmp_path, (0.0, 0.0, 0.0))
+    found = look(tmp_path, "val")
+    assert_close(found.pose, circle((0.0, 0.0, 0.0)))
+    assert found.bounds[0].tolist() == [2, 6]
+    assert splits(tmp_path) == ("train", "val")
+    with pytest.raises(BadInput, match=r"no transforms_test\.json"):
+        look(tmp_path, "test")
+    blender_scene(tmp_path, (10.0, 0.0, 0.0))
+    moved = look(tmp_path)
+    assert_close(moved.pose[:, :3, 3].norm(dim=-1), torch.ones(COUNT, dtype=torch.float64))
+    assert moved.bounds[0].tolist() == [0.5, 1.5]
+
+
+def test_a_folder_of_nothing(tmp_path):
+    with pytest.raises(BadInput, match=r"looked for transforms_train\.json .* sparse/"):
+        look(tmp_path)
+    with pytest.raises(BadInput, match="no such folder"):
+        look(tmp_path / "none")
+
+
+def test_transparency_is_composited_before_it_is_made_smaller(tmp_path):
+    written(tmp_path)
+    checker = np.zeros((8, 12, 4), np.uint8)
+    checker[..., 0] = 255
+    checker[:, ::2, 3] = 255  # every other column is red, the others are clear red
+    for path in (tmp_path / "images").iterdir():
+        Image.fromarray(checker).save(path)
+    posed = look(tmp_path)
+    album = photographs(posed, "0,0,100", downscale=2)
+    assert album.pixels.shape == (8, 4, 6, 3)
+    assert album.pixels.dtype == np.uint8
+    assert np.abs(album.pixels.astype(int) - [128, 0, 50]).max() <= 1
+    assert album.camera.size == (4, 6)
+    assert album.camera.pose.dtype == torch.float32
+    assert album.masks is None
+    assert len(album) == 8
+    assert photographs(posed, side=6).camera.size == (4, 6)
+    assert photographs(posed, side=600).camera.size == (8, 12)  # never larger
+    with pytest.raises(BadInput, match=r"downscale 0\.5"):
+        photographs(posed, downscale=0.5)
+    with pytest.raises(BadInput, match="wanted white, black"):
+        photographs(posed, "pinkish")
+
+
+def test_sixteen_bits_grey_and_palettes(tmp_path):
+    written(tmp_path)
+    names = sorted((tmp_path / "images").iterdir())
+    Image.fromarray(np.full((8, 12), 128 * 257, np.uint16)).save(names[1])
+    Image.new("L", (12, 8), 128).save(names[2])
+    Image.new("LA", (12, 8), (128, 255)).save(names[3])
+    Image.new("RGB", (12, 8), (128, 128, 128)).quantize(4).save(names[4])
+    album = photographs(look(tmp_path).part([0, 1, 2, 3]))
+    assert (album.pixels == 128).all()
+
+
+def test_photographs_refuse(tmp_path):
+    written(tmp_path)
+    posed = look(tmp_path)
+    content = posed.paths[2].read_bytes()
+    posed.paths[2].write_bytes(content[: len(content) // 2 + 8])
+    with pytest.raises(BadInput, match=r"cannot decode the picture .*03\.png"):
+        photographs(posed)
+    posed.paths[2].write_bytes(b"nothing")
+    with pytest.raises(BadInput, match=r"cannot read the picture .*03\.png"):
+        look(tmp_path)
+    picture(posed.paths[2], (24, 16))
+    with pytest.raises(BadInput, match=r"03\.png is 24x16 pixels, but 01\.png is 12x8"):
+        photographs(look(tmp_path))
+    assert len(photographs(look(tmp_path), side=12)) == 8  # the same size in the end
+
+
+def test_masks_and_the_border_of_a_straightened_picture(tmp_path):
+    half = np.zeros((8, 12), np.uint8)
+    half[:, :6] = 255
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(half).save(tmp_path / "masks" / "m.png")
+    written(tmp_path, extra={"mask_path": "masks/m.png"})
+    masks = photographs(look(tmp_path), downscale=2).masks
+    assert masks.shape == (8, 4, 6)
+    assert (masks == half[::2, ::2]).all()
+    written(tmp_path, k1=0.8)
+    masks = photographs(look(tmp_path)).masks
+    assert set(np.unique(masks)) == {0, 255}
+    assert (masks[:, 3:5, 4:8] == 255).all()
+    assert (masks[:, [0, 0, -1, -1], [0, -1, 0, -1]] == 0).all()  # the lens has not seen the corners
+    picture(tmp_path / "masks" / "m.png", (6, 4), "L")
+    written(tmp_path, extra={"mask_path": "masks/m.png"})
+    with pytest.raises(BadInput, match=r"m\.png is 6x4 pixels, wanted 12x8"):
+        photographs(look(tmp_path))
