@@ -122,7 +122,7 @@ class Generator(nn.Module, ABC):
     orbit: Orbit | None  # where its cameras stand; None: its views are windows on the plane
     march: March | None  # how rays walk through its fields; None: its scenes are no fields
     reach: tuple[float, float, float]  # half sides of the box around the origin that holds every scene
-    photographed: Photographed | None = None  # the photographs a single scene was learnt from
+    photographed: Photographed | None  # the photographs a single scene was learnt from
 
     @abstractmethod
     def latents(self, draws: Draws) -> Tensor:
@@ -146,6 +146,10 @@ class Generator(nn.Module, ABC):
     @abstractmethod
     def lock_view(self, scene: Any) -> Any:
         """The same scenes with colours that do not depend on where one looks from, as seen from the front."""
+
+    @abstractmethod
+    def measured(self, view: Camera) -> Rays:
+        """The rays of B cameras, in whose lengths depth is measured."""
 
     @abstractmethod
     def resampled(self, samples: int) -> "Generator":

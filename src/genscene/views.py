@@ -180,3 +180,11 @@ def look_at(eye: Tensor, up: tuple[float, float, float] = (0.0, 1.0, 0.0)) -> Te
     pose = torch.eye(4).to(eye).repeat(len(eye), 1, 1)
     pose[:, :3] = torch.stack([right, down, forward, eye], dim=-1)
     return pose
+
+
+def moved(cameras: Camera, similarity: Tensor) -> Camera:
+    """The same cameras in another world [4, 4]: turned and shifted, and scaled without becoming larger themselves."""
+    pose = similarity.to(cameras.pose) @ cameras.pose
+    scale = torch.linalg.det(similarity[:3, :3]).abs() ** (1 / 3)
+    pose[:, :3, :3] /= scale.to(pose)
+    return replace(cameras, pose=pose)

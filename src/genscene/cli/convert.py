@@ -1,5 +1,6 @@
 """genscene convert CHECKPOINT: official checkpoints into ours, without running what is in them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -8,18 +9,26 @@ from tyro.conf import Positional
 
 from genscene.cli.options import parse, tell
 from genscene.errors import BadInput
-from genscene.systems.pigan.convert import convert
+from genscene.experiment import Experiment
+from genscene.system import Generator
+from genscene.systems.nerf import convert as nerf
+from genscene.systems.pigan import convert as pigan
 from genscene.training.published import publish
+
+CONVERTERS: dict[str, Callable[[Path, str], tuple[Experiment, Generator]]] = {
+    "pigan": pigan.convert,
+    "nerf": nerf.convert,
+}
 
 
 @dataclass(frozen=True)
 class Convert:
     """All options of the verb."""
 
-    checkpoint: Positional[Path]  # pi-GAN: generator.pth, or an ema.pth that lies beside one
+    checkpoint: Positional[Path]  # pi-GAN: generator.pth, or an ema.pth beside one; NeRF: nerf-pytorch's NNNNNN.tar
     out: Path  # FILE.safetensors
-    system: Literal["pigan"] = "pigan"  # whose checkpoint it is
-    preset: str = ""  # whose cameras and background it gets; default: those of the pickled class
+    system: Literal["pigan", "nerf"] = "pigan"  # whose checkpoint it is
+    preset: str = ""  # whose cameras and background it gets; default: its class's, or nerf-blender-release
 
 
 def main(words: list[str]) -> None:
@@ -28,7 +37,7 @@ def main(words: list[str]) -> None:
     options = parse(Convert, words, "genscene convert", description=about)
     if options.out.suffix != ".safetensors":
         raise BadInput(f"--out {options.out}: wanted a file ending with .safetensors")
-    experiment, generator = convert(options.checkpoint, options.preset)
+    experiment, generator = CONVERTERS[options.system](options.checkpoint, options.preset)
     publish(options.out, generator, experiment)
     count = sum(parameter.numel() for parameter in generator.parameters())
     tell(f"{options.out}: {count} parameters; see it with: genscene render {options.out} --out pictures.png")

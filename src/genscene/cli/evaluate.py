@@ -1,18 +1,21 @@
 """genscene evaluate GENERATOR: how good it is, in numbers."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from tyro.conf import Positional
 
 from genscene.apps import reader
 from genscene.cli.options import parse, tell
+from genscene.cli.scores import score
 from genscene.data import SYNTHETIC
 from genscene.data.synthetic import SETS
 from genscene.errors import BadInput, nearest
 from genscene.files import atomic
+from genscene.system import PosedConfig
 from genscene.training.published import load, opened
 from genscene.training.run import fresh
 
@@ -27,6 +30,7 @@ class Evaluate:
     data: str = ""  # synthetic:NAME, whose poses are known; default: what it was trained on
     metrics: str = ",".join(METRICS)  # which numbers
     count: int = 2048  # pictures for the Frechet distance
+    split: Literal["train", "val", "test"] = "val"  # of a scene learnt from photographs: which of them
     out: Path | None = None  # also write the numbers and how they were got as JSON
 
 
@@ -38,6 +42,9 @@ def main(words: list[str]) -> None:
         if name not in METRICS:
             raise BadInput(f"no metric {name!r}; {nearest(name, METRICS)}")
     generator, (experiment, _) = load(options.generator), opened(options.generator)
+    if isinstance(experiment.system, PosedConfig):
+        score(generator, replace(experiment, data=options.data or experiment.data), options.split, options.out)
+        return
     source = options.data or experiment.data
     name = source.removeprefix(SYNTHETIC)
     if not source.startswith(SYNTHETIC) or name not in SETS:

@@ -1,29 +1,36 @@
-"""genscene export mesh|cameras|prior: a surface, a camera path, or a plot of where cameras stand."""
+"""genscene export mesh|pointcloud|cameras|prior: a surface, points on it, a camera path, where cameras stand."""
 
+import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
 
+import torch
+import trimesh
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, track
 from tyro.conf import Positional
 
 from genscene.apps.interpolate import styles
+from genscene.apps.points import seen_points
 from genscene.cameras import write_path
 from genscene.cli.options import parse, tell
+from genscene.cli.shots import PHOTOGRAPHS, path_of
 from genscene.errors import BadInput, nearest
 from genscene.export import mesh
 from genscene.export.plots import plot_prior
-from genscene.paths import along
+from genscene.files import atomic
 from genscene.scenes import Field
 from genscene.systems import PRESETS
 from genscene.training.published import load
 from genscene.training.run import fresh
+from genscene.views import moved
 from genscene.volume import positive
 
 USAGE = """usage: genscene export mesh GENERATOR --out FILE.glb|obj|ply [--seed N] [--resolution N] [--level X] ...
+       genscene export pointcloud GENERATOR --out FILE.ply [--count N]
        genscene export cameras GENERATOR --out FILE.json [--path orbit] [--frames N]
        genscene export prior PRESET|GENERATOR --out FILE.png [--count N]
 """
@@ -43,12 +50,22 @@ class Mesh:
 
 
 @dataclass(frozen=True)
+class Points:
+    """All options of export pointcloud."""
+
+    generator: Positional[Path]  # of one scene, learnt from photographs: a .safetensors file, or the folder of a run
+    out: Path  # FILE.ply
+    count: int = 200_000  # points, about
+    opaque: float = 0.9  # rays that are stopped by less than this share of their light give no point
+
+
+@dataclass(frozen=True)
 class Cameras:
     """All options of export cameras."""
 
     generator: Positional[Path]  # a .safetensors file, or the folder of a run
     out: Path  # FILE.json
-    path: str = "orbit"  # orbit, front, steep, zoom, dolly, spiral
+    path: str = "orbit"  # orbit, front, steep, zoom, dolly, spiral, or photographs: where they were taken from
     frames: int = 90  # cameras on the path
     fps: float = 30.0  # of the film it stands for
 
@@ -70,12 +87,14 @@ def main(words: list[str]) -> None:
             raise BadInput("export what?")
     elif words[0] == "mesh":
         export_mesh(parse(Mesh, words[1:], "genscene export mesh", description="A coloured surface of one scene."))
+    elif words[0] == "pointcloud":
+        export_points(parse(Points, words[1:], "genscene export pointcloud", description="Points of one scene."))
     elif words[0] == "cameras":
         export_cameras(parse(Cameras, words[1:], "genscene export cameras", description="A camera path as JSON."))
     elif words[0] == "prior":
         export_prior(parse(Prior, words[1:], "genscene export prior", description="A plot of where cameras stand."))
     else:
-        raise BadInput(f"cannot export {words[0]!r}; {nearest(words[0], ('mesh', 'cameras', 'prior'))}")
+        raise BadInput(f"cannot export {words[0]!r}; {nearest(words[0], ('mesh', 'pointcloud', 'cameras', 'prior'))}")
 
 
 def export_mesh(options: Mesh) -> None:
@@ -85,7 +104,7 @@ def export_mesh(options: Mesh) -> None:
     if not 2 <= options.resolution <= 1024:
         raise BadInput(f"--resolution {options.resolution}: wanted 2 to 1024")
     generator = load(options.generator)
-    if generator.march is None:
+    if generator.march is None or getattr(generator.config, "ndc", None) is not None:
         raise BadInput(f"{options.generator}: the scenes of this generator have no density to cut a surface from")
     field = cast(Field, generator.bind(styles(generator, [options.seed], options.psi)))
     density = partial(positive, march=generator.march)
@@ -100,8 +119,29 @@ def export_mesh(options: Mesh) -> None:
         )
     level = mesh.level_of(lattice) if options.level is None else options.level
     made = mesh.colored(mesh.cleaned(mesh.surface(lattice, level), options.keep), field)
+    if generator.photographed is not None:
+        made.apply_transform(generator.photographed.to_files.double().numpy())
     mesh.save_mesh(options.out, made)
     tell(f"{options.out}: {len(made.vertices)} vertices, {len(made.faces)} faces, cut at density {level:.4g}")
+
+
+def export_points(options: Points) -> None:
+    """What the photographs' cameras see, in the coordinates of their files."""
+    if options.out.suffix != ".ply" or options.count < 1:
+        raise BadInput(f"--out {options.out}, --count {options.count}: wanted a .ply, and at least 1 point")
+    generator = load(options.generator)
+    if generator.photographed is None or not len(generator.photographed.pose):
+        raise BadInput(f"{options.generator} was not learnt from photographs: there are no cameras to see points from")
+    camera = generator.photographed.camera()
+    side = max(1, math.ceil((options.count / len(camera)) ** 0.5))
+    shots = track(range(len(camera)), "looking", console=Console(stderr=True), transient=True)
+    seen = [seen_points(generator, camera[i : i + 1].resized((side, side)), options.opaque) for i in shots]
+    points, colors = (torch.cat(column).double().numpy() for column in zip(*seen, strict=True))
+    cloud = trimesh.PointCloud(points, (255 * colors).round().astype("uint8"))
+    cloud.apply_transform(generator.photographed.to_files.double().numpy())
+    with atomic(options.out) as partial:
+        cloud.export(str(partial))
+    tell(f"{options.out}: {len(points)} points")
 
 
 def export_cameras(options: Cameras) -> None:
@@ -109,7 +149,11 @@ def export_cameras(options: Cameras) -> None:
     generator = load(options.generator)
     if generator.orbit is None or options.frames < 1:
         raise BadInput("no cameras to write: wanted a generator with an orbit, and --frames above 0")
-    cameras = along(options.path, generator.orbit, options.frames, (1, 1))
+    if options.path == PHOTOGRAPHS and generator.photographed is not None:
+        options = replace(options, frames=len(generator.photographed.pose))
+    cameras = path_of(generator, options.path, options.frames, (1, 1))
+    if generator.photographed is not None:
+        cameras = moved(cameras, generator.photographed.to_files)
     write_path(options.out, cameras, options.frames / options.fps)
     tell(f"{options.out}: {len(cameras)} cameras")
 

@@ -37,6 +37,8 @@ def main(words: list[str]) -> None:
     if count < 1:
         raise BadInput(f"--frames {options.frames}: wanted a number above 0")
     generator, orbit, size = find(options.generator, options.shot)
+    if not generator.latent_dim:
+        raise BadInput(f"{options.generator} holds one scene: there is none to go to (genscene render films it)")
     cameras = along(options.path, orbit, count, size)
     w = walk(styles(generator, chosen, options.shot.psi), count)
     frames = film(generator, w, cameras, options.shot.look(), moving=True)

@@ -8,13 +8,11 @@ import torch
 from tyro.conf import Positional, arg
 
 from genscene.apps.film import film, sheet
-from genscene.apps.interpolate import styles
-from genscene.cli.options import parse, seeds_of, tell
-from genscene.cli.shots import Shot, bar, find, save_film
+from genscene.cli.options import parse, tell
+from genscene.cli.shots import Shot, bar, find, path_of, save_film, scenes_of
 from genscene.errors import BadInput
 from genscene.export.pictures import save_png, tile
 from genscene.export.video import ENDINGS
-from genscene.paths import along, fan
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Render:
     generator: Positional[Path]  # a .safetensors file, or the folder of a run
     out: Path  # FILE.png for a sheet of pictures, FILE.mp4 or FILE.gif for a film
     seeds: str = "0-7"  # which scenes: 0-7, or 0,5,9; one a row in a sheet, side by side in a film
-    path: str = ""  # orbit, front, steep, zoom, dolly, spiral, or a .json of cameras; default: five yaws, or orbit
+    path: str = ""  # orbit, front, steep, zoom, dolly, spiral, photographs, or a .json; default: five yaws, or orbit
     frames: int = 0  # pictures in a row, or frames of the film; default: 5, or 90
     shot: Annotated[Shot, arg(name="")] = Shot()
 
@@ -37,11 +35,11 @@ def main(words: list[str]) -> None:
         raise BadInput(f"--out {options.out}: wanted a file ending with .png, {' or '.join(ENDINGS)}")
     if options.frames < 0:
         raise BadInput(f"--frames {options.frames}: wanted a number above 0")
-    generator, orbit, size = find(options.generator, options.shot)
+    generator, _, size = find(options.generator, options.shot)
     count = options.frames or (90 if moving else 5)
     path = options.path or ("orbit" if moving else "")
-    cameras = along(path, orbit, count, size) if path else fan(orbit, count, size)
-    w = styles(generator, seeds_of(options.seeds), options.shot.psi)
+    cameras = path_of(generator, path, count, size)
+    w = scenes_of(generator, options.seeds, options.shot.psi)
     if moving:
         save_film(options.out, film(generator, w, cameras, options.shot.look()), count, options.shot.fps)
     else:

@@ -5,20 +5,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
 from genscene.apps.film import Look
-from genscene.cli.options import size_of
+from genscene.apps.interpolate import styles
+from genscene.cli.options import seeds_of, size_of
 from genscene.errors import BadInput
 from genscene.export.pictures import Show, to_bytes
 from genscene.export.video import save_video
 from genscene.orbit import Orbit
+from genscene.paths import along, between, fan
 from genscene.system import Generator
 from genscene.training.devices import Device, pick_device
 from genscene.training.published import load, opened
-from genscene.views import Size
+from genscene.views import Camera, Size
+
+PHOTOGRAPHS = "photographs"  # the path along the cameras of the photographs a scene was learnt from
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,34 @@ def find(path: Path, shot: Shot) -> tuple[Generator, Orbit, Size]:
         generator = generator.resampled(shot.samples)
     if generator.orbit is None:
         raise BadInput(f"{path}: this generator has no cameras to move")
-    return generator, generator.orbit, size_of(shot.size) if shot.size else opened(path)[0].largest()
+    if shot.size:
+        return generator, generator.orbit, size_of(shot.size)
+    if generator.photographed is not None and len(generator.photographed.pose):
+        return generator, generator.orbit, generator.photographed.camera().size
+    return generator, generator.orbit, opened(path)[0].largest()
+
+
+def scenes_of(generator: Generator, seeds: str, psi: float) -> Tensor:
+    """The styles of seeds; of a generator that is one scene, that one."""
+    return styles(generator, seeds_of(seeds) if generator.latent_dim else [0], psi)
+
+
+def path_of(generator: Generator, path: str, count: int, size: Size) -> Camera:
+    """The cameras of a path, or, where none is named, some that show the scene: of its prior or its photographs."""
+    assert generator.orbit is not None
+    given = generator.photographed.camera().resized(size) if generator.photographed is not None else None
+    if path == PHOTOGRAPHS or (not path and given is not None and len(given)):
+        if given is None or not len(given):
+            raise BadInput(f"--path {PHOTOGRAPHS}: this generator was not learnt from photographs with cameras")
+        return through(given, count)
+    return along(path, generator.orbit, count, size) if path else fan(generator.orbit, count, size)
+
+
+def through(cameras: Camera, count: int) -> Camera:
+    """From camera to camera in order, in so many frames; where there are more cameras than frames, some of them."""
+    if count <= len(cameras):
+        return cameras[torch.linspace(0, len(cameras) - 1, count).round().long()]
+    return between(cameras, count)
 
 
 def bar(things: Iterable[Tensor], count: int, what: str) -> Iterable[Tensor]:

@@ -112,8 +112,8 @@ def settled(experiment: Experiment, settings: dict[str, str], content: dict[str,
         direction_octaves=(views - 3) // 6,
         view_dependent="rgb_linear.weight" in state,
     )
-    fine = int(settings.get("n_importance", config.fine)) if "network_fine_state_dict" in content else 0
-    march = replace(config.march, samples=int(settings.get("n_samples", config.march.samples)))
+    fine = int(settings.get("N_importance", config.fine)) if "network_fine_state_dict" in content else 0
+    march = replace(config.march, samples=int(settings.get("N_samples", config.march.samples)))
     background = config.background
     if settings.get("dataset_type", "blender") == "blender" and "white_bkgd" in settings:
         background = "white" if settings["white_bkgd"] == "True" else "black"

@@ -98,12 +98,12 @@ class NeRFGenerator(Generator):
             return seen.color, seen.depth, seen.alpha
 
         a_ray = 4 * (self.config.march.samples + self.config.fine) * 5 * self.config.field.width
-        rays = self.rays(view)
+        rays = self.measured(view)
         chunk = len(rays) if torch.is_grad_enabled() else max(1, budget // (a_ray * len(view)))
         parts = in_chunks(part, rays, Perturb(), chunk)
         return Rendering(*(to_image(x, view.size) for x in parts))
 
-    def rays(self, view: Camera) -> Rays:
+    def measured(self, view: Camera) -> Rays:
         """Rays of depth 1, as NeRF measures its distances."""
         if self.config.legacy.pixel_corners:
             height, width = view.size

@@ -96,10 +96,14 @@ class GridGenerator(Generator):
             found = [self.walk(scene, Rays(o[None], d[None])) for o, d in zip(*vars(rays).values(), strict=True)]
             return tuple(torch.stack(column) for column in zip(*found, strict=True))
 
-        rays = view.rays().unit()
+        rays = self.measured(view)
         a_ray = 60 * sum(self.voxels.counts) // self.config.march.samples
         chunk = len(rays) if torch.is_grad_enabled() else max(1, budget // (a_ray * len(view)))
         return Rendering(*(to_image(x, view.size) for x in in_chunks(part, rays, Perturb(), chunk)))
+
+    def measured(self, view: Camera) -> Rays:
+        """Rays of unit length."""
+        return view.rays().unit()
 
     def walk(self, scene: VoxelField, rays: Rays, jitter: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Walk along R unit rays [1, R] -> colours [R, 3], depth [R, 1], alpha [R, 1]; jitter [R], 0 to 1."""

@@ -76,6 +76,7 @@ def grid(levels: tuple[int, ...], rays: int, steps: int, side: int) -> Experimen
 
 PRESETS: dict[str, Experiment] = {
     "nerf-grid-demo": grid((32, 64, 80), 4096, 3000, side=100),
+    "nerf-grid": grid((48, 96, 144), 4096, 4000, side=400),
     "nerf-blender": fitted(NeRFConfig(BLENDER), 300_000, 300),
     "nerf-llff": fitted(NeRFConfig(FORWARD, noise=1.0), 200_000, 250),
     "nerf-deepvoxels": fitted(NeRFConfig(VOXELS), 200_000, 200),

@@ -77,6 +77,7 @@ class PiGANGenerator(Generator):
     """z [B, latent_dim] -> a field of colour and density bound to it -> pictures of any size."""
 
     average: Tensor
+    photographed = None
 
     def __init__(self, config: PiGANGeneratorConfig):
         super().__init__()
@@ -127,7 +128,7 @@ class PiGANGenerator(Generator):
         a_ray = 4 * self.config.march.samples * (layers * field.width + 30 * passes)
         return max(1, budget // (a_ray * batch))
 
-    def rays(self, view: Camera) -> Rays:
+    def measured(self, view: Camera) -> Rays:
         """Rays of unit length, as pi-GAN measures its distances."""
         return (view.corner_aligned() if self.config.legacy.corner_pixels else view).rays().unit()
 
@@ -145,7 +146,7 @@ class PiGANGenerator(Generator):
         def part(rays: Rays, perturb: Perturb) -> tuple[Tensor, ...]:
             return self.walk(scene, rays, perturb, background)
 
-        color, depth, alpha = in_chunks(part, self.rays(view), perturb, chunk, deferred)
+        color, depth, alpha = in_chunks(part, self.measured(view), perturb, chunk, deferred)
         return Rendering(*(to_image(x, view.size) for x in (color, depth, alpha)))
 
     def walk(
