@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks import pigan
-from benchmarks.pigan import Side, Work
+from benchmarks import nerf, pigan
+from benchmarks.side import Side, Work
 from genscene.training.loop import Precision
 
 
@@ -27,4 +27,7 @@ CASES = {
     "pi-GAN step": Case(pigan.step),
     "pi-GAN step, bf16": Case(pigan.step, "bf16", exact=False),
     "pi-GAN step, bf16, one rendering for both players": Case(partial(pigan.step, shared=True), "bf16", exact=False),
+    "NeRF step": Case(nerf.step),
+    "NeRF step, bf16": Case(nerf.step, "bf16", exact=False),
+    "NeRF render": Case(nerf.render),
 }

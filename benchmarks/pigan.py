@@ -1,13 +1,11 @@
 """pi-GAN: its field, a rendering, a whole step of both players; paper size."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from genscene import kernels
+from benchmarks.side import Side, Work
 from genscene.draws import Draws
 from genscene.experiment import Stage
 from genscene.system import BUDGET, Photos
@@ -15,34 +13,11 @@ from genscene.systems import PRESETS
 from genscene.systems.pigan.field import StyledField
 from genscene.systems.pigan.generator import PiGANGenerator
 from genscene.systems.pigan.system import PiGANConfig
-from genscene.training.loop import Precision, play
+from genscene.training.loop import play
 from genscene.training.processes import Processes
 from genscene.training.run import begin
 
 WHOLE = 1 << 50  # a budget that nothing exceeds: pictures at once, as the official code renders in training
-Work = Callable[[], Tensor]  # does it once -> numbers that both sides must agree on
-
-
-@dataclass(frozen=True)
-class Side:
-    """Who does it, and where."""
-
-    plain: bool  # the formulas as the papers write them, float32, whole pictures
-    device: torch.device
-    precision: Precision = "fp32"
-
-    @property
-    def large(self) -> bool:
-        """Whether there is a GPU to fill."""
-        return self.device.type == "cuda"
-
-    def kernels(self) -> AbstractContextManager[object]:
-        """The oracle for the plain side."""
-        return kernels.oracle() if self.plain else nullcontext()
-
-    def mixed(self) -> AbstractContextManager[object]:
-        """bf16 where it is asked for."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 def forward(side: Side) -> Work:

@@ -18,7 +18,7 @@ if __name__ == "__main__":
     import torch
 
     from benchmarks.cases import CASES
-    from benchmarks.pigan import Side
+    from benchmarks.side import Side
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     case = CASES[name]

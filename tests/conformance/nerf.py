@@ -59,7 +59,7 @@ def disparity(seen: Seen) -> Tensor:
 def get_rays(case: Case) -> Results:
     height, width = case.about["constructor"]["H"], case.about["constructor"]["W"]
     generator = NeRFGenerator(legacy(NeRFGeneratorConfig(FieldConfig(width=8))))
-    rays = generator.rays(camera_of(case, height, width))
+    rays = generator.measured(camera_of(case, height, width))
     return {"rays_o": rays.origins.view(height, width, 3), "rays_d": rays.directions.view(height, width, 3)}
 
 
@@ -214,7 +214,7 @@ def render_ndc_image(case: Case) -> Results:
     pixels = case["K"][0, 0].float()  # the official code keeps this one number in single precision
     focal = (float(1 / (width / (2 * pixels))), float(1 / (height / (2 * pixels))))
     generator = generator_of(case, options["near"], options["far"], focal)
-    rays = generator.rays(camera)
+    rays = generator.measured(camera)
     bent = rays.ndc(focal)
     scene = generator.bind(torch.zeros(1, 0))
     coarse, fine = generator.walk(scene, rays, Perturb())

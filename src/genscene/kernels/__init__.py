@@ -28,6 +28,15 @@ def joint_linear(parts: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tenso
     return _backend.joint_linear(parts, weight, bias)
 
 
+def linear_twice(
+    x: Tensor, beside: Tensor, first: Tensor, first_bias: Tensor, second: Tensor, second_bias: Tensor
+) -> Tensor:
+    """A linear layer of x, then one of that with `beside` next to it, nothing in between: x [B, N, I],
+    beside [B, N, J], first [M, I], second [O, M + J] -> [B, N, O].
+    """
+    return _backend.linear_twice(x, beside, first, first_bias, second, second_bias)
+
+
 @contextmanager
 def oracle() -> Iterator[None]:
     """Compute as the papers write it, for tests and benchmarks."""

@@ -22,3 +22,12 @@ def joint_linear(parts: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tenso
     for part, columns in zip(parts[1:], weights[1:], strict=True):
         total = total + linear(part, columns)
     return total
+
+
+def linear_twice(
+    x: Tensor, beside: Tensor, first: Tensor, first_bias: Tensor, second: Tensor, second_bias: Tensor
+) -> Tensor:
+    """Both as one, the first folded into the second: [B, N, I], [B, N, J] -> [B, N, O]."""
+    inner, outer = second[:, : len(first)], second[:, len(first) :]
+    bias = linear(first_bias, inner, second_bias)
+    return joint_linear((x, beside), torch.cat([inner @ first, outer], dim=1), bias)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, relu
+from torch.nn.functional import relu
 
-from genscene.kernels import joint_linear
+from genscene.kernels import joint_linear, linear_twice
 from genscene.layers.encoding import positional, raw_positional
 
 
@@ -67,16 +67,9 @@ class NeRFField(nn.Module):
         density = self.density(x)[..., 0]
         if self.feature is None or self.tint is None:
             return self.color(x), density
-        tinted = feature_then_tint(x, direction, self.feature, self.tint)
+        feature, tint = self.feature, self.tint
+        tinted = linear_twice(x, direction, feature.weight, feature.bias, tint.weight, tint.bias)
         return self.color(relu(tinted, inplace=True)), density
-
-
-def feature_then_tint(x: Tensor, direction: Tensor, feature: nn.Linear, tint: nn.Linear) -> Tensor:
-    """The linear feature layer and the view layer behind it as one product: nothing stands between them."""
-    width = feature.out_features
-    weight, rest = tint.weight[:, :width], tint.weight[:, width:]
-    bias = linear(feature.bias, weight, tint.bias)
-    return joint_linear((x, direction), torch.cat([weight @ feature.weight, rest], dim=1), bias)
 
 
 def encoded_width(config: FieldConfig, octaves: int) -> int:

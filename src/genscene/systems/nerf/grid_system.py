@@ -36,8 +36,14 @@ class GridConfig(PosedConfig):
         return False
 
     def fitted(self, photographed: Camera, bounds: Tensor) -> "GridConfig":
-        """With the photographs' orbit."""
-        generator = replace(self.generator, photographs=len(photographed), orbit=orbit_of(photographed))
+        """With the photographs' orbit; a box that is not all of space grows with the cameras' distance, from 4 on."""
+        orbit = orbit_of(photographed)
+        generator = replace(self.generator, photographs=len(photographed), orbit=orbit)
+        scale = float(f"{orbit.radius:.2g}") / 4
+        if not generator.voxels.contracted and scale != 1:
+            x, y, z = (round(scale * half, 6) for half in generator.voxels.box)
+            march = replace(generator.march, gain=generator.march.gain / scale)
+            generator = replace(generator, voxels=replace(generator.voxels, box=(x, y, z)), march=march)
         return replace(self, generator=generator)
 
     def shrunk(self) -> "GridConfig":

@@ -1,0 +1,35 @@
+"""The two sides of a comparison."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from genscene import kernels
+from genscene.training.loop import Precision
+
+Work = Callable[[], Tensor]  # does it once -> numbers that both sides must agree on
+
+
+@dataclass(frozen=True)
+class Side:
+    """Who does it, and where."""
+
+    plain: bool  # the formulas as the papers write them, float32, whole pictures
+    device: torch.device
+    precision: Precision = "fp32"
+
+    @property
+    def large(self) -> bool:
+        """Whether there is a GPU to fill."""
+        return self.device.type == "cuda"
+
+    def kernels(self) -> AbstractContextManager[object]:
+        """The oracle for the plain side."""
+        return kernels.oracle() if self.plain else nullcontext()
+
+    def mixed(self) -> AbstractContextManager[object]:
+        """bf16 where it is asked for."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
