@@ -37,8 +37,7 @@ def main(words: list[str]) -> None:
         raise BadInput(f"--frames {options.frames}: wanted a number above 0")
     generator, _, size = find(options.generator, options.shot)
     count = options.frames or (90 if moving else 5)
-    path = options.path or ("orbit" if moving else "")
-    cameras = path_of(generator, path, count, size)
+    cameras = path_of(generator, options.path, count, size, moving)
     w = scenes_of(generator, options.seeds, options.shot.psi)
     if moving:
         save_film(options.out, film(generator, w, cameras, options.shot.look()), count, options.shot.fps)

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from genscene.apps.compare import Compared, compared
 from genscene.cli.options import tell
+from genscene.data.posed.folder import Split
 from genscene.data.source import album_of
-from genscene.errors import BadInput
 from genscene.experiment import Experiment
 from genscene.export.pictures import save_png, tile
 from genscene.files import atomic
@@ -21,11 +21,9 @@ from genscene.system import Generator
 SHOWN = 4  # photographs in the picture
 
 
-def score(generator: Generator, experiment: Experiment, split: str, out: Path | None) -> None:
+def score(generator: Generator, experiment: Experiment, split: Split, out: Path | None) -> None:
     """Print the numbers; with --out write them, the protocol, and a picture of photographs beside renderings."""
     album = album_of(experiment, split)
-    if album is None:
-        raise BadInput(f"{experiment.data} keeps no photographs from training to compare with")
     every = track(compared(generator, album), "comparing", len(album), console=Console(stderr=True), transient=True)
     found = list(every)
     rows = [{"photograph": i, "psnr": c.psnr, "ssim": c.ssim} for i, c in enumerate(found)]

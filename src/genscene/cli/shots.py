@@ -23,6 +23,7 @@ from genscene.training.devices import Device, pick_device
 from genscene.training.published import load, opened
 from genscene.views import Camera, Size
 
+ALIGNED = 0.8  # length of the mean viewing direction above which photographs face one way
 PHOTOGRAPHS = "photographs"  # the path along the cameras of the photographs a scene was learnt from
 
 
@@ -67,10 +68,16 @@ def scenes_of(generator: Generator, seeds: str, psi: float) -> Tensor:
     return styles(generator, seeds_of(seeds) if generator.latent_dim else [0], psi)
 
 
-def path_of(generator: Generator, path: str, count: int, size: Size) -> Camera:
-    """The cameras of a path, or, where none is named, some that show the scene: of its prior or its photographs."""
+def path_of(generator: Generator, path: str, count: int, size: Size, moving: bool = False) -> Camera:
+    """The cameras of a path, or, where none is named, some that show the scene: of its prior or its photographs.
+
+    A film goes around, unless the photographs were all taken in about one direction.
+    """
     assert generator.orbit is not None
     given = generator.photographed.camera().resized(size) if generator.photographed is not None else None
+    if not path and moving:
+        aligned = given is not None and len(given) and float(given.pose[:, :3, 2].mean(dim=0).norm()) > ALIGNED
+        path = PHOTOGRAPHS if aligned else "orbit"
     if path == PHOTOGRAPHS or (not path and given is not None and len(given)):
         if given is None or not len(given):
             raise BadInput(f"--path {PHOTOGRAPHS}: this generator was not learnt from photographs with cameras")

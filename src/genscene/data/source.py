@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from genscene.data import SYNTHETIC, load_pictures
-from genscene.data.posed.folder import look, splits
+from genscene.data.posed.folder import Split, look, splits
 from genscene.data.posed.normal import Normal
 from genscene.data.posed.photographs import Album, photographs
 from genscene.data.rays import ray_stream
@@ -78,24 +78,28 @@ def source_of(experiment: Experiment, quiet: bool = False) -> Source:
     if not isinstance(experiment.system, PosedConfig):
         return PictureSource(experiment, quiet)
     album = album_of(experiment, "train")
-    assert album is not None
     assert album.bounds is not None
     system = experiment.system.fitted(album.camera, album.bounds)
-    return AlbumSource(replace(experiment, system=system), album, album_of(experiment, "val"))
+    return AlbumSource(replace(experiment, system=system), album, held_out(experiment))
 
 
-def album_of(experiment: Experiment, split: str) -> Album | None:
-    """The photographs of a split; None where none are kept from training."""
+def held_out(experiment: Experiment) -> Album | None:
+    """The photographs that are kept from training; None where there are none."""
+    if experiment.data.startswith(SYNTHETIC):
+        return embedded_album(experiment, "val")
+    there = [split for split in splits(experiment.data) if split != "train"]
+    return album_of(experiment, there[0]) if there and experiment.photographs.holdout else None
+
+
+def album_of(experiment: Experiment, split: Split) -> Album:
+    """The photographs of a split; BadInput where there is none of that name."""
     how, behind = experiment.photographs, experiment.pictures.background
     if experiment.data.startswith(SYNTHETIC):
         return embedded_album(experiment, split)
-    if split == "train":
-        return photographs(look(experiment.data, "train", how.holdout, how.world), behind, how.downscale, how.side)
-    there = [s for s in splits(experiment.data) if s != "train"]
-    if not there or not how.holdout:
-        return None
-    wanted = "val" if "val" in there and split == "val" else there[-1]
-    return photographs(look(experiment.data, wanted, how.holdout, how.world), behind, how.downscale, how.side)
+    there = splits(experiment.data)
+    if split not in there:
+        raise BadInput(f"{experiment.data} has no photographs for {split}; there are some for {', '.join(there)}")
+    return photographs(look(experiment.data, split, how.holdout, how.world), behind, how.downscale, how.side)
 
 
 def embedded_album(experiment: Experiment, split: str) -> Album:

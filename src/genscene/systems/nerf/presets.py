@@ -22,6 +22,7 @@ VOXELS = replace(BLENDER, march=March(0.5, 2.5, 64, tail=None, bins="equal"))
 SIZE = (800, 800)
 EVERY = Photographs()  # all of them, at random
 Batching = Literal["all", "image"]
+World = Literal["around", "forward"]
 
 
 def fitted(
@@ -43,7 +44,8 @@ def released(
         march=replace(generator.march, tail=1e10, bins="between"),
         legacy=Legacy(pixel_corners=True, raw_depth=True),
     )
-    return fitted(NeRFConfig(made, noise, "mean"), steps, decay, rays, Photographs(batching=batching))
+    world: World = "forward" if generator.ndc else "around"
+    return fitted(NeRFConfig(made, noise, "mean"), steps, decay, rays, Photographs(batching=batching, world=world))
 
 
 def ablated(generator: NeRFGeneratorConfig = BLENDER, limit: int = 0) -> Experiment:
@@ -88,8 +90,8 @@ PRESETS: dict[str, Experiment] = {
     "nerf-grid-photos": photos(),
     "nerf-grid": grid((48, 96, 144), 4096, 4000, side=400),
     "nerf-blender": fitted(NeRFConfig(BLENDER), 300_000, 300),
-    "nerf-llff": fitted(NeRFConfig(FORWARD, noise=1.0), 200_000, 250),
-    "nerf-deepvoxels": fitted(NeRFConfig(VOXELS), 200_000, 200),
+    "nerf-llff": fitted(NeRFConfig(FORWARD, noise=1.0), 200_000, 250, photographs=Photographs(world="forward")),
+    "nerf-deepvoxels": fitted(NeRFConfig(VOXELS, bounds="photographs"), 200_000, 200),
     "nerf-blender-release": released(BLENDER, 0.0, 500_000, 500, 1024, "image"),
     "nerf-llff-release": released(FORWARD, 1.0, 200_000, 250, 4096, "all"),
     "nerf-deepvoxels-release": released(VOXELS, 0.0, 200_000, 200, 4096, "image"),
