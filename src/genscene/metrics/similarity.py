@@ -1,17 +1,47 @@
-"""How alike two pictures are: SSIM."""
+"""How alike two pictures are: SSIM, in the variants there are."""
+
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
 
-def ssim(a: Tensor, b: Tensor) -> float:
-    """Structural similarity of pictures [3, H, W] in [0, 1] (Wang et al. 2004): Gaussian window of deviation 1.5.
+@dataclass(frozen=True)
+class Window:
+    """What SSIM looks through; libraries differ in it, so it is named beside every number."""
 
-    Windows of 11 pixels, biased covariances, each channel by itself, averaged over what has a whole window.
-    """
+    gaussian: bool = True  # of deviation 1.5 over 11 pixels (Wang et al. 2004); or a box of 7 pixels
+    sample: bool = False  # whether covariances are divided by N - 1, as scikit-image does unless told
+
+    @property
+    def side(self) -> int:
+        """In pixels."""
+        return 11 if self.gaussian else 7
+
+
+GAUSSIAN = Window()
+
+
+def ssim(a: Tensor, b: Tensor, window: Window = GAUSSIAN) -> float:
+    """Structural similarity of pictures [C, H, W] in [0, 1], averaged over channels and what has a whole window."""
+    border = window.side // 2
+    return float(ssim_map(a, b, window)[:, border:-border, border:-border].mean())
+
+
+def ssim_map(a: Tensor, b: Tensor, window: Window = GAUSSIAN) -> Tensor:
+    """Structural similarity around each pixel of pictures [C, H, W] in [0, 1] -> [C, H, W]; reflected at the border."""
     first, second = (np.asarray(x.movedim(0, -1).double()) for x in (a, b))
-    value = structural_similarity(
-        first, second, channel_axis=-1, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    _, full = structural_similarity(
+        first,
+        second,
+        channel_axis=-1,
+        data_range=1.0,
+        gaussian_weights=window.gaussian,
+        sigma=1.5,
+        win_size=window.side,
+        use_sample_covariance=window.sample,
+        full=True,
     )
-    return float(value)
+    return torch.from_numpy(full).movedim(-1, 0)

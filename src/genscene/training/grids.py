@@ -54,7 +54,7 @@ def paint_held_out(path: Path, generator: Generator, album: Album) -> float:
         assert rendering.depth is not None
         assert rendering.alpha is not None
         seen = rendering.depth[rendering.alpha > 0.5]
-        span = (float(seen.min()), float(seen.max()) + 1e-6) if len(seen) else (0.0, 1.0)
+        span = (float(seen.quantile(0.02)), float(seen.quantile(0.98)) + 1e-6) if len(seen) else (0.0, 1.0)
         rows.append(torch.cat([photo, image, depth_picture(rendering.depth.cpu(), rendering.alpha.cpu(), span)]))
     save_png(path, tile(torch.stack(rows)))
     return float(torch.stack(decibels).mean())

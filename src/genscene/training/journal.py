@@ -27,16 +27,17 @@ class Journal:
     task: TaskID | None
     steps: int
     writer: Any  # tensorboard's, or None
+    what: str = "pictures"  # a batch is made of
     began: float = field(default_factory=time.monotonic)
     done: int = 0  # steps since the journal was opened
-    pictures: int = 0
+    things: int = 0  # seen since then
     spoken: float = 0.0
 
     def record(self, step: int, stats: Stats, batch: int) -> None:
         """Write down what a step gave."""
         numbers = {name: float(value) for name, value in stats.items()}
         seconds = time.monotonic() - self.began
-        self.done, self.pictures = self.done + 1, self.pictures + batch
+        self.done, self.things = self.done + 1, self.things + batch
         self.file.write(json.dumps({"step": step, "seconds": round(seconds, 3)} | numbers) + "\n")
         self.file.flush()
         if self.writer is not None:
@@ -49,9 +50,9 @@ class Journal:
         (self.bar.console if self.bar else Console(stderr=True)).print(line, highlight=False, soft_wrap=True)
 
     def _speak(self, step: int, seconds: float, numbers: dict[str, float]) -> None:
-        rate, pictures = self.done / max(seconds, 1e-9), self.pictures / max(seconds, 1e-9)
+        rate, things = self.done / max(seconds, 1e-9), self.things / max(seconds, 1e-9)
         words = "  ".join(f"{name} {value:.3f}" for name, value in numbers.items())
-        text = f"{rate:.2f} steps/s  {pictures:.0f} pictures/s  {words}"
+        text = f"{rate:.2f} steps/s  {things:.0f} {self.what}/s  {words}"
         if self.bar is not None and self.task is not None:
             self.bar.update(self.task, completed=step + 1, numbers=text)
         elif seconds - self.spoken >= LINES_EVERY or step + 1 == self.steps or self.done == 1:
@@ -61,8 +62,11 @@ class Journal:
 
 
 @contextmanager
-def journal(folder: Path, start: int, steps: int) -> Iterator[Journal]:
-    """Open the journal of a run at a step; what an earlier process wrote of this step and later is dropped."""
+def journal(folder: Path, start: int, steps: int, what: str = "pictures") -> Iterator[Journal]:
+    """Open the journal of a run at a step; what an earlier process wrote of this step and later is dropped.
+
+    what: of which batches are made.
+    """
     path = folder / "metrics.jsonl"
     trim(path, start)
     bar = _bar() if sys.stderr.isatty() else None
@@ -72,7 +76,7 @@ def journal(folder: Path, start: int, steps: int) -> Iterator[Journal]:
         try:
             if bar:
                 bar.start()
-            yield Journal(file, bar, task, steps, writer)
+            yield Journal(file, bar, task, steps, writer, what)
         finally:
             if bar:
                 bar.stop()

@@ -14,7 +14,7 @@ from genscene.draws import mix
 from genscene.errors import BadInput, Diverged
 from genscene.experiment import Experiment, dumps, loads
 from genscene.files import atomic
-from genscene.system import Generator, System
+from genscene.system import Generator, PosedConfig, System
 from genscene.systems import KINDS
 from genscene.training.checkpoint import Keep, restore, save
 from genscene.training.devices import Device, pick_device
@@ -75,7 +75,9 @@ def go_on(game: Game, run: Run, source: Source, start: int) -> Generator:
         with atomic(run.out / "experiment.json") as partial:
             partial.write_text(dumps(experiment) + "\n")
     saved = start
-    with journal(run.out, start, experiment.steps) if group.first else nullcontext() as book, stop_flag() as stopped:
+    what = "rays" if isinstance(experiment.system, PosedConfig) else "pictures"
+    book_of = journal(run.out, start, experiment.steps, what) if group.first else nullcontext()
+    with book_of as book, stop_flag() as stopped:
         for step, batch in enumerate(chain([first] if first else [], batches), start):
             try:
                 stats = play(game, batch.to(device), step)

@@ -1,0 +1,46 @@
+"""Weights of networks that measure: read from files a person names, checked tensor by tensor, known by their hash."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from genscene.convert import Rules, rename
+from genscene.errors import BadInput
+from genscene.pickles import contents, tensors
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """All tensors of a .npz, a .safetensors or a checkpoint of torch, which is not run."""
+    if not path.is_file():
+        raise BadInput(f"no weights at {path}")
+    if path.suffix not in (".npz", ".safetensors"):
+        return tensors(contents(path))
+    try:
+        return _arrays(path) if path.suffix == ".npz" else load_file(path)
+    except Exception as error:  # a damaged archive can raise anything
+        said = " ".join(str(error).split())
+        raise BadInput(f"{path} is no whole {path.suffix} of weights ({type(error).__name__}: {said})") from None
+
+
+def fitted(path: Path, found: Mapping[str, Tensor], rules: Rules, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What was found in a file under our names; BadInput names the file and the first tensor that does not fit."""
+    try:
+        return rename(found, rules, wanted)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+
+
+def sha256(path: Path) -> str:
+    """What a file of weights is known by, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _arrays(path: Path) -> dict[str, Tensor]:
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: torch.from_numpy(stored[name]) for name in stored.files}
