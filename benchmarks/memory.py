@@ -8,12 +8,19 @@ import resource
 import sys
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from genscene.cli import prepare
+from genscene.data.posed.normal import Normal
+from genscene.data.posed.photographs import Album
+from genscene.data.rays import ray_stream
+from genscene.draws import Draws
 from genscene.experiment import Stage
 from genscene.system import Moment, Photos
 from genscene.systems import PRESETS
+from genscene.systems.nerf.presets import TURNTABLE
+from genscene.systems.nerf.system import NeRFConfig
 from genscene.systems.pigan.system import PiGANConfig
 from genscene.training.loop import only, play
 from genscene.training.processes import Processes
@@ -28,6 +35,8 @@ CASES = {
     "generator's turn, 256 x 256, deferred": (256, True, False),
     "whole step of both players, 256 x 256, deferred, and the program": (256, True, True),
 }
+NERF = "NeRF, 1024 rays of 100 photographs of 800 x 800, and the program"
+NAMES = (*CASES, NERF)
 
 
 def highest() -> float:
@@ -55,6 +64,21 @@ def measure(side: int, deferred: bool, whole: bool) -> float:
     return highest() - before
 
 
+def photographs() -> float:
+    """The peak of two steps of the released NeRF's settings on a set of the usual size."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 800, 800, 3), np.uint8)
+    camera = TURNTABLE.sample(Draws(range(100)), (800, 800))
+    album = Album(pixels, camera, torch.tensor([[2.0, 6.0]]).repeat(100, 1), None, Normal())
+    experiment = PRESETS["nerf-blender-release"]
+    assert isinstance(experiment.system, NeRFConfig)
+    experiment = replace(experiment, system=experiment.system.fitted(album.camera, torch.ones(100, 2)))
+    game = begin(experiment, device, Processes(), "fp32")
+    for step, batch in zip(range(2), ray_stream(experiment, album, 0), strict=False):
+        play(game, batch.to(device), step)
+    return highest()
+
+
 if __name__ == "__main__":
     prepare()
-    print(f"{measure(*CASES[sys.argv[1]]):.1f}")
+    print(f"{photographs() if sys.argv[1] == NERF else measure(*CASES[sys.argv[1]]):.1f}")

@@ -112,7 +112,7 @@ def main() -> None:
     chosen = options.parse_args()
     names = [name for name in CASES if chosen.only in name]
     results = [compare(name, chosen.repeats) for name in track(names, "timing")]
-    peaks = {name: peak(name) for name in track([n for n in memory.CASES if chosen.only in n], "memory")}
+    peaks = {name: peak(name) for name in track([n for n in memory.NAMES if chosen.only in n], "memory")}
     show(results, peaks)
     written = {"machine": machine(), "times": [vars(r) for r in results], "peak_mebibytes": peaks}
     chosen.out.write_text(json.dumps(written, indent=2) + "\n")

@@ -30,7 +30,7 @@ def fitted(
 ) -> Experiment:
     """Adam at 5e-4, a tenth of that every `decay` thousand steps (NeRF, sec. 5.3)."""
     adam = Optim(5e-4, betas=(0.9, 0.999), eps=1e-7, end=0.1, decay="exponential", decay_steps=1000 * decay)
-    stages, optim = (Stage(0, SIZE, rays),), {"generator": adam}
+    stages, optim = (Stage(0, SIZE, rays, slices=max(1, rays // 256)),), {"generator": adam}
     return Experiment(system, "", stages=stages, steps=steps, optim=optim, ema=0.0, photographs=photographs)
 
 
