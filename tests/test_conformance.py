@@ -5,11 +5,11 @@ import inspect
 import pytest
 import torch
 
-from conformance import formats, nerf, pigan
+from conformance import formats, metrics, nerf, pigan
 from conformance.case import FOLDER, cases, judge, opened
 
-MAPPED = {"pigan": pigan.CASES, "nerf": nerf.CASES, "formats": formats.CASES}
-AWAITED = {"graf", "giraffe", "cips", "cgsgan", "splat", "metrics"}  # systems that do not exist here yet
+MAPPED = {"pigan": pigan.CASES, "nerf": nerf.CASES, "formats": formats.CASES, "metrics": metrics.CASES}
+AWAITED = {"graf", "giraffe", "cips", "cgsgan", "splat"}  # systems that do not exist here yet
 GRADIENTS = ("gd_conv", "gd_rgb", "gd_final", "grad_real", "gg_net3", "gg_map0", "gg_sigma", "gg_rgb")
 KINKED = {"pigan/losses": GRADIENTS}  # all pass through the discriminator's leaky rectifiers
 

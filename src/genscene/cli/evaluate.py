@@ -31,6 +31,8 @@ class Evaluate:
     metrics: str = ",".join(METRICS)  # which numbers
     count: int = 2048  # pictures for the Frechet distance
     split: Literal["train", "val", "test"] = "val"  # of a scene learnt from photographs: which of them
+    # of a scene learnt from photographs: also LPIPS, by files of SqueezeNet's weights and of LPIPS's linear layers
+    lpips: tuple[Path, Path] | None = None
     out: Path | None = None  # also write the numbers and how they were got as JSON
 
 
@@ -43,8 +45,11 @@ def main(words: list[str]) -> None:
             raise BadInput(f"no metric {name!r}; {nearest(name, METRICS)}")
     generator, (experiment, _) = load(options.generator), opened(options.generator)
     if isinstance(experiment.system, PosedConfig):
-        score(generator, replace(experiment, data=options.data or experiment.data), options.split, options.out)
+        experiment = replace(experiment, data=options.data or experiment.data)
+        score(generator, experiment, options.split, options.out, options.lpips)
         return
+    if options.lpips is not None:
+        raise BadInput("--lpips compares with photographs: it wants a scene that was learnt from some")
     source = options.data or experiment.data
     name = source.removeprefix(SYNTHETIC)
     if not source.startswith(SYNTHETIC) or name not in SETS:

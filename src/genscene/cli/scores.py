@@ -1,4 +1,4 @@
-"""genscene evaluate of a scene learnt from photographs: PSNR and SSIM on those that were kept from it."""
+"""genscene evaluate of a scene learnt from photographs: PSNR, SSIM and LPIPS on those that were kept from it."""
 
 import json
 from dataclasses import asdict
@@ -12,30 +12,72 @@ from rich.table import Table
 from genscene.apps.compare import Compared, compared
 from genscene.cli.options import tell
 from genscene.data.posed.folder import Split
+from genscene.data.posed.photographs import Album
 from genscene.data.source import album_of
 from genscene.experiment import Experiment
 from genscene.export.pictures import save_png, tile
 from genscene.files import atomic
+from genscene.metrics.lpips import LPIPS, lpips
+from genscene.metrics.weights import sha256
 from genscene.system import Generator
 
 SHOWN = 4  # photographs in the picture
+LPIPS_COLUMN = "LPIPS (SqueezeNet)"
+COLUMNS = {"psnr": ("PSNR", " dB", 2), "ssim": ("SSIM", "", 4), "lpips": (LPIPS_COLUMN, "", 4)}  # unit, digits
+LPIPSFiles = tuple[Path, Path]  # SqueezeNet's weights, LPIPS's linear layers
 
 
-def score(generator: Generator, experiment: Experiment, split: Split, out: Path | None) -> None:
+def score(
+    generator: Generator, experiment: Experiment, split: Split, out: Path | None, files: LPIPSFiles | None = None
+) -> None:
     """Print the numbers; with --out write them, the protocol, and a picture of photographs beside renderings."""
     album = album_of(experiment, split)
+    network = None if files is None else lpips(*files)
     every = track(compared(generator, album), "comparing", len(album), console=Console(stderr=True), transient=True)
-    found = list(every)
-    rows = [{"photograph": i, "psnr": c.psnr, "ssim": c.ssim} for i, c in enumerate(found)]
-    means = {name: sum(row[name] for row in rows) / len(rows) for name in ("psnr", "ssim")}
-    table = Table("photograph", "PSNR dB", "SSIM", box=None, pad_edge=False)
-    for i, c in enumerate(found):
-        table.add_row(str(i), f"{c.psnr:.2f}", f"{c.ssim:.4f}")
+    found, rows = [], []
+    for c in every:
+        found.append(c)
+        rows.append(numbers(c, network))
+    means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    show(rows)
+    tell(f"{', '.join(said(name, mean) for name, mean in means.items())}, mean of {len(rows)} photographs ({split})")
+    settings = protocol(experiment, split, album)
+    if network is not None and files is not None:
+        tell(f"{LPIPS_COLUMN}: {network.backbone.remark}")
+        settings["lpips"] = lpips_protocol(network, files)
+    if out is not None:
+        photographs = [{"photograph": i, **row} for i, row in enumerate(rows)]
+        with atomic(out) as partial:
+            document = {"protocol": settings, "mean": means, "photographs": photographs}
+            partial.write_text(json.dumps(document, indent=2) + "\n")
+        save_png(out.with_suffix(".png"), side_by_side(found))
+        tell(f"{out}, {out.with_suffix('.png')}")
+
+
+def numbers(c: Compared, network: LPIPS | None) -> dict[str, float]:
+    """What is told of one photograph."""
+    row = {"psnr": c.psnr, "ssim": c.ssim}
+    return row if network is None else row | {"lpips": float(network(c.image[None], c.photo[None]))}
+
+
+def show(rows: list[dict[str, float]]) -> None:
+    """Print a table, one photograph a row."""
+    titles = ("".join(COLUMNS[name][:2]) for name in rows[0])
+    table = Table("photograph", *titles, box=None, pad_edge=False)
+    for i, row in enumerate(rows):
+        table.add_row(str(i), *(f"{value:.{COLUMNS[name][2]}f}" for name, value in row.items()))
     Console().print(table)
-    tell(f"PSNR {means['psnr']:.2f} dB, SSIM {means['ssim']:.4f}, mean of {len(rows)} photographs ({split})")
-    if out is None:
-        return
-    protocol = {
+
+
+def said(name: str, value: float) -> str:
+    """A number with its name and unit."""
+    title, unit, digits = COLUMNS[name]
+    return f"{title} {value:.{digits}f}{unit}"
+
+
+def protocol(experiment: Experiment, split: Split, album: Album) -> dict[str, object]:
+    """What must be the same for two numbers to be compared."""
+    return {
         "data": experiment.data,
         "split": split,
         "size": album.camera.size,
@@ -44,11 +86,16 @@ def score(generator: Generator, experiment: Experiment, split: Split, out: Path 
         "rounding": "8 bits a channel, sRGB",
         "ssim": "Gaussian window 1.5, 11 pixels, biased covariance, mean over channels",
     }
-    document = {"protocol": protocol, "mean": means, "photographs": rows}
-    with atomic(out) as partial:
-        partial.write_text(json.dumps(document, indent=2) + "\n")
-    save_png(out.with_suffix(".png"), side_by_side(found))
-    tell(f"{out}, {out.with_suffix('.png')}")
+
+
+def lpips_protocol(network: LPIPS, files: LPIPSFiles) -> dict[str, object]:
+    """Which network LPIPS looked through, and what its weights are known by."""
+    return {
+        "backbone": network.backbone.name,
+        "remark": network.backbone.remark,
+        "weights": {"file": files[0].name, "sha256": sha256(files[0])},
+        "linear": {"file": files[1].name, "sha256": sha256(files[1])},
+    }
 
 
 def side_by_side(found: list[Compared]) -> torch.Tensor:

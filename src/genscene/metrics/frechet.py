@@ -25,10 +25,11 @@ class Moments:
     @staticmethod
     def over(batches: Iterable[Tensor]) -> "Moments":
         """Features in batches [B, D], none of them kept -> the moments of all."""
-        tally = reduce(Tally.merged, map(Tally.of, batches), None)
-        if tally is None:
+        tallies = map(Tally.of, batches)
+        first = next(tallies, None)
+        if first is None:
             raise BadInput("moments of no features at all")
-        return tally.moments()
+        return reduce(Tally.merged, tallies, first).moments()
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,8 @@ class Tally:
         off = wide - mean
         return Tally(len(wide), mean, off.mT @ off)
 
-    def merged(self: "Tally | None", other: "Tally") -> "Tally":
-        """The tally of both parts together (Chan, Golub & LeVeque 1983, eq. 2.1); of the other alone if self is none."""
-        if self is None:
-            return other
+    def merged(self, other: "Tally") -> "Tally":
+        """The tally of both parts together (Chan, Golub & LeVeque 1983, pairwise updating)."""
         count, apart = self.count + other.count, other.mean - self.mean
         between = torch.outer(apart, apart) * (self.count * other.count / count)
         return Tally(count, self.mean + apart * (other.count / count), self.scatter + other.scatter + between)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -28,14 +29,14 @@ class Score:
 
 
 def inception_score(logits: Tensor, parts: int = 10, seed: int = 2020) -> Score:
-    """Logits [N, K], without bias by custom -> exp of the mean divergence from the mean (eq. 1), in parts of N."""
+    """Logits [N, K], without bias by custom -> exp of the mean divergence from the mean (sec. 4), in parts of N."""
     count = len(logits)
     if count < parts:
         raise BadInput(f"inception score of {count} pictures in {parts} parts")
     order = torch.from_numpy(np.random.RandomState(seed).permutation(count))
     logs = logits.double().log_softmax(dim=-1)[order.to(logits.device)]
     ends = [i * count // parts for i in range(parts + 1)]
-    return Score(torch.stack([_of(logs[a:b]) for a, b in zip(ends, ends[1:], strict=False)]))
+    return Score(torch.stack([_of(logs[a:b]) for a, b in pairwise(ends)]))
 
 
 def _of(logs: Tensor) -> Tensor:

@@ -45,10 +45,9 @@ def draw(fakes: int, reals: int, subsets: int, size: int, seed: int) -> Iterator
 
 
 def discrepancy(x: Tensor, y: Tensor, unbiased: bool = True) -> Tensor:
-    """Squared maximum mean discrepancy of features [N, D], [M, D] (Gretton et al. 2012, eq. 3; biased: eq. 5)."""
+    """Squared maximum mean discrepancy of features [N, D], [M, D] (Gretton et al. 2012, sec. 2.2)."""
     x, y = x.double(), y.double()
-    within = sum((_mean_within(kernel(z, z), unbiased) for z in (x, y)), torch.zeros((), dtype=torch.float64).to(x))
-    return within - 2 * kernel(x, y).mean()
+    return _mean_within(x, unbiased) + _mean_within(y, unbiased) - 2 * kernel(x, y).mean()
 
 
 def kernel(x: Tensor, y: Tensor) -> Tensor:
@@ -56,7 +55,9 @@ def kernel(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.mT / x.shape[-1] + 1) ** 3
 
 
-def _mean_within(products: Tensor, unbiased: bool) -> Tensor:
+def _mean_within(x: Tensor, unbiased: bool) -> Tensor:
+    """Mean kernel of features [N, D] among themselves, of each with itself only if biased."""
+    products = kernel(x, x)
     if not unbiased:
         return products.mean()
     count = len(products)

@@ -36,9 +36,8 @@ def manifold(fake: Tensor, real: Tensor, neighbours: int = 3) -> Manifold:
         total += int(inside.sum())
         held |= inside.any(dim=0)
         reached |= (apart <= others[rows, None]).any(dim=0)
-    count = len(fake)
-    shares = (float(x.double().mean()) for x in (reached, held))
-    return Manifold(precise / count, next(shares), total / (neighbours * count), next(shares))
+    recall, coverage = (int(x.sum()) / len(real) for x in (reached, held))
+    return Manifold(precise / len(fake), recall, total / (neighbours * len(fake)), coverage)
 
 
 def radii(features: Tensor, neighbours: int = 3) -> Tensor:

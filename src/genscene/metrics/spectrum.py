@@ -22,7 +22,7 @@ def power(images: Tensor) -> Tensor:
 
 
 def profile(spectra: Tensor) -> Tensor:
-    """Spectra [B, N, N] -> their mean over rings of whole radius [B, N // 2 + 1] (Durall et al. 2020, eq. 4)."""
+    """Spectra [B, N, N] -> their mean over rings of whole radius [B, N // 2 + 1] (Durall et al. 2020, azimuthal)."""
     size = spectra.shape[-1]
     ring = rings(size, spectra.device).flatten()
     inner = ring <= size // 2  # the corners belong to no whole ring

@@ -42,5 +42,5 @@ def sha256(path: Path) -> str:
 
 
 def _arrays(path: Path) -> dict[str, Tensor]:
-    with np.load(path, allow_pickle=False) as stored:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         return {name: torch.from_numpy(stored[name]) for name in stored.files}
