@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Diverged as error:
         return fail(error, 1)
     except KeyboardInterrupt as error:
-        return fail(error or "interrupted", 130)
+        return fail(str(error) or "interrupted", 130)
     except OSError as error:
         return fail(error, 2)
     except SystemExit as error:
