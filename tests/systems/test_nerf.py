@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -184,6 +186,32 @@ def test_a_checkpoint_of_the_pytorch_port_becomes_ours(tmp_path):
     for name in ("other.tar", "none.tar"):
         with pytest.raises(BadInput, match=name):
             convert(tmp_path / name, "")
+
+
+def test_official_weights_are_read_and_never_run(tmp_path):
+    generator = NeRFGenerator(legacy(NeRFGeneratorConfig(FieldConfig(width=16))))
+    parts = ("coarse", "fine")
+    for part, name in zip(parts, ("model_000010.npy", "model_fine_000010.npy"), strict=True):
+        field = getattr(generator, part)
+        layers = [*field.layers, field.feature, field.tint, field.color, field.density]
+        flat = [x.detach().numpy() for layer in layers for x in (layer.weight.T.contiguous(), layer.bias)]
+        objects = np.empty(len(flat), dtype=object)
+        objects[:] = flat
+        np.save(tmp_path / name, objects, allow_pickle=True)
+    _, made = convert(tmp_path / "model_000010.npy", "")
+    for a, b in zip(generator.parameters(), made.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "pwned",))
+
+    np.save(tmp_path / "model_000011.npy", np.array([Evil()], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "model_000012.npy", np.zeros(3))
+    for name in ("model_000011.npy", "model_000012.npy", "model_000013.npy"):
+        with pytest.raises(BadInput, match=name):
+            convert(tmp_path / name, "")
+    assert not (tmp_path / "pwned").exists()
 
 
 def test_released_presets_take_a_photograph_at_a_time_and_corners():

@@ -25,7 +25,7 @@ CONVERTERS: dict[str, Callable[[Path, str], tuple[Experiment, Generator]]] = {
 class Convert:
     """All options of the verb."""
 
-    checkpoint: Positional[Path]  # pi-GAN: generator.pth, or an ema.pth beside one; NeRF: nerf-pytorch's NNNNNN.tar
+    checkpoint: Positional[Path]  # pi-GAN: generator.pth, or an ema.pth beside one; NeRF: NNNNNN.tar, model_NNNNNN.npy
     out: Path  # FILE.safetensors
     system: Literal["pigan", "nerf"] = "pigan"  # whose checkpoint it is
     preset: str = ""  # whose cameras and background it gets; default: its class's, or nerf-blender-release

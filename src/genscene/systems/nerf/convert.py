@@ -1,4 +1,4 @@
-"""NeRF's released checkpoints under our names: the PyTorch port's .tar files."""
+"""NeRF's released checkpoints under our names: the PyTorch port's .tar files, the official .npy files."""
 
 import re
 from dataclasses import replace
@@ -10,6 +10,7 @@ from torch import Tensor
 from genscene.convert import Rules, rename
 from genscene.errors import BadInput
 from genscene.experiment import Experiment
+from genscene.systems.nerf import keras
 from genscene.systems.nerf.field import FieldConfig
 from genscene.systems.nerf.generator import Legacy, NeRFGenerator, NeRFGeneratorConfig
 from genscene.systems.nerf.presets import PRESETS
@@ -50,7 +51,9 @@ def network(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Te
 
 
 def convert(path: Path, preset: str) -> tuple[Experiment, NeRFGenerator]:
-    """A checkpoint NNNNNN.tar of the PyTorch port as ours; the settings beside it (args.txt, config.txt) are read.
+    """A checkpoint NNNNNN.tar of the PyTorch port, or an official model_NNNNNN.npy, as ours.
+
+    What lies beside it is read: settings (args.txt, config.txt), and an official model_fine_NNNNNN.npy.
 
     preset: whose background, bounds and samples it gets where no settings say, "" for nerf-blender-release.
     """
@@ -74,6 +77,10 @@ def known(preset: str) -> str:
 
 def opened(path: Path) -> dict[str, dict[str, Tensor]]:
     """The state dicts in a checkpoint, read without executing anything."""
+    if path.suffix == ".npy":
+        fine = keras.beside(path)
+        both = {"network_fn_state_dict": keras.network(path)}
+        return both | ({"network_fine_state_dict": keras.network(fine)} if fine.is_file() else {})
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
