@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
+from genscene.data.inspect import inspect
 from genscene.data.posed import colmap, sparse
 from genscene.data.posed.folder import format_of, look, splits
 from genscene.data.posed.normal import Normal, around, target
@@ -396,3 +397,12 @@ def test_masks_and_the_border_of_a_straightened_picture(tmp_path):
     written(tmp_path, extra={"mask_path": "masks/m.png"})
     with pytest.raises(BadInput, match=r"m\.png is 6x4 pixels, wanted 12x8"):
         photographs(look(tmp_path))
+
+
+def test_inspection_tells_the_splits_and_what_to_type(tmp_path):
+    written(tmp_path, fl_x=15.0, w=12, h=8)
+    lines = inspect(tmp_path)
+    assert any(line.startswith("  train: ") and "pinhole cameras, distance 1.000" in line for line in lines)
+    assert lines[-1].endswith(f"genscene train nerf-grid-photos --data {tmp_path}")
+    (tmp_path / "transforms.json").write_text('{"frames": []}')
+    assert "cannot be used" in inspect(tmp_path)[-1]

@@ -13,6 +13,8 @@ from PIL import Image
 from genscene.cameras import read_labels
 from genscene.data.decode import ALPHA, Broken, opened
 from genscene.data.images import Files, listed
+from genscene.data.posed import folder
+from genscene.errors import BadInput
 from genscene.orbit import angles_of
 from genscene.views import Camera
 
@@ -50,9 +52,31 @@ def inspect(path: Path) -> list[str]:
         )
     lines += [f"  broken: {name}: {reason}" for name, reason in found.broken.items()]
     lines += labels(files)
-    if whole:
+    if files.root.is_dir() and any((files.root / name).exists() for name in POSED):
+        lines += posed(files.root)
+    elif whole:
         lines += advice(files, found, whole)
     return lines
+
+
+def posed(root: Path) -> Iterator[str]:
+    """What the cameras of photographs are, or why they cannot be used, and what to type next."""
+    try:
+        kind = folder.format_of(root)
+        for split in folder.splits(root):
+            part = folder.look(root, split)
+            distance = part.pose[:, :3, 3].norm(dim=-1)
+            assert part.bounds is not None
+            near, far = float(part.bounds.min()), float(part.bounds.max())
+            yield (
+                f"  {split}: {len(part)} photographs with {part.model} cameras,"
+                f" distance {mean(distance)}, depths {near:.3g} to {far:.3g}"
+            )
+    except BadInput as error:
+        yield f"  cameras cannot be used: {error}"
+        return
+    preset = "nerf-grid-demo" if kind == "blender" else "nerf-grid-photos"
+    yield f"  train on them: genscene train {preset} --data {root}"
 
 
 def look(files: Files) -> Found:
