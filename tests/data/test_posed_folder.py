@@ -406,3 +406,28 @@ def test_inspection_tells_the_splits_and_what_to_type(tmp_path):
     assert lines[-1].endswith(f"genscene train nerf-grid-photos --data {tmp_path}")
     (tmp_path / "transforms.json").write_text('{"frames": []}')
     assert "cannot be used" in inspect(tmp_path)[-1]
+
+
+def test_deepvoxels(tmp_path):
+    place, pose = tmp_path / "train" / "vase", circle(centre=(0.0, 0.0, 0.0))
+    for split in ("train", "validation"):
+        root = tmp_path / split / "vase"
+        (root / "pose").mkdir(parents=True)
+        for i in range(COUNT):
+            picture(root / "rgb" / f"{i:06}.png")
+            rows = torch.linalg.inv(pose[i]) if split == "validation" else pose[i]
+            (root / "pose" / f"{i:06}.txt").write_text(" ".join(str(float(x)) for x in rows.flatten()))
+        flag = "\n1" if split == "validation" else ""
+        (root / "intrinsics.txt").write_text(f"30 12 8 0.\n0. 0. 0.\n1.\n1.\n16 24{flag}\n")
+    found = look(place)
+    assert splits(place) == ("train", "val")
+    assert_close(found.pose, pose)
+    assert_close(found.pixel_intrinsics()[0, :2].flatten(), torch.tensor([15.0, 0, 6, 0, 15, 4]).double())
+    assert_close(found.bounds[0], torch.tensor([3.0, 5.0]).double())
+    assert_close(look(place, "val").pose, pose[::8])
+    (place / "pose" / "000001.txt").write_text("1 2 3")
+    with pytest.raises(BadInput, match=r"000001\.txt: wanted 4x4"):
+        look(place)
+    (place / "intrinsics.txt").write_text("30 nothing")
+    with pytest.raises(BadInput, match=r"intrinsics\.txt"):
+        look(place)

@@ -23,6 +23,7 @@ POSED = {
     "transforms.json": "nerfstudio or instant-ngp scene",
     "poses_bounds.npy": "LLFF scene",
     "sparse": "COLMAP model",
+    "intrinsics.txt": "DeepVoxels shape",
 }
 
 

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from genscene.data import say
-from genscene.data.posed import Posed, blender, llff, nerfstudio
+from genscene.data.posed import Posed, blender, deepvoxels, llff, nerfstudio
 from genscene.data.posed.normal import Normal, around, target
 from genscene.data.posed.sparse import PLACES, read_posed
 from genscene.errors import BadInput, nearest
 
 Split = Literal["train", "val", "test"]
 World = Literal["around", "forward", "given"]
-Format = Literal["blender", "llff", "nerfstudio", "colmap"]
+Format = Literal["blender", "llff", "nerfstudio", "deepvoxels", "colmap"]
 SPLITS, WORLDS = ("train", "val", "test"), ("around", "forward", "given")
 MODELS = ("cameras.bin", "*/cameras.bin", "cameras.txt", "*/cameras.txt")
 
@@ -35,9 +35,9 @@ def look(folder: str | Path, split: Split = "train", every: int = 8, world: Worl
     if every < 0:
         raise BadInput(f"every {every}-th photograph for testing: wanted 0 or more")
     kind = format_of(root)
-    if kind == "blender":
-        wanted = checked(blender.read(root, split))
-        everything = wanted if split == "train" else checked(blender.read(root, "train"))
+    if kind in SPLIT:
+        wanted = checked(SPLIT[kind](root, split))
+        everything = wanted if split == "train" else checked(SPLIT[kind](root, "train"))
         normal = placed(everything, world, kind)
         return bounded(wanted.moved(normal), everything.moved(normal).pose)
     everything = checked(READERS[kind](root))
@@ -59,18 +59,24 @@ def format_of(folder: Path) -> Format:
         return "llff"
     if (folder / nerfstudio.NAME).is_file():
         return "nerfstudio"
+    if deepvoxels.there(folder):
+        return "deepvoxels"
     if any(any((folder / place).glob(pattern)) for place in (*PLACES, ".") for pattern in MODELS):
         return "colmap"
     looked = "transforms_train.json (Blender), poses_bounds.npy (LLFF), transforms.json (nerfstudio), sparse/ (COLMAP)"
+    looked += ", intrinsics.txt and pose/ (DeepVoxels)"
     raise BadInput(f"{folder} holds no photographs with cameras: looked for {looked}")
 
 
 def splits(folder: str | Path) -> tuple[Split, ...]:
     """The splits `look` finds in a folder."""
     root = Path(folder).expanduser()
-    if format_of(root) != "blender":
-        return "train", "val", "test"
+    kind = format_of(root)
     every: tuple[Split, ...] = ("train", "val", "test")
+    if kind == "deepvoxels":
+        return tuple(split for split in every if deepvoxels.there(deepvoxels.sibling(root, split)))
+    if kind != "blender":
+        return every
     return tuple(split for split in every if (root / f"transforms_{split}.json").is_file())
 
 
@@ -97,7 +103,7 @@ def placed(posed: Posed, world: World, kind: Format) -> Normal:
         if posed.bounds is None:
             raise BadInput(f"the world 'forward' needs depths, which {posed.paths[0].parent.parent} does not give")
         return llff.forward(posed)
-    return Normal() if kind == "blender" and centred(posed.pose) else around(posed.pose)
+    return Normal() if kind in SPLIT and centred(posed.pose) else around(posed.pose)
 
 
 def centred(pose: Tensor) -> bool:
@@ -136,4 +142,5 @@ def checked(posed: Posed) -> Posed:
     return posed
 
 
+SPLIT = {"blender": blender.read, "deepvoxels": deepvoxels.read}  # formats that name their splits
 READERS = {"llff": llff.read, "nerfstudio": nerfstudio.read, "colmap": read_posed}

@@ -1,0 +1,94 @@
+"""How good after how long: python -m benchmarks.curves SCENE [--seconds N] [--out FILE.json]
+
+Trains NeRF's networks and its voxels on one scene at two sizes for so many seconds each, and prints PSNR on photographs
+that are not learnt against the seconds that were trained, pictures in between not counted.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from genscene.cli import prepare
+
+prepare()
+
+import torch  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from genscene.apps.compare import compared  # noqa: E402
+from genscene.data.posed.photographs import Album  # noqa: E402
+from genscene.data.source import source_of  # noqa: E402
+from genscene.experiment import Experiment, Stage  # noqa: E402
+from genscene.systems import PRESETS  # noqa: E402
+from genscene.training.loop import Game, play  # noqa: E402
+from genscene.training.processes import Processes  # noqa: E402
+from genscene.training.run import begin  # noqa: E402
+
+RUNS = {"nerf": "nerf-blender", "nerf-grid": "nerf-grid-demo", "nerf-grid, 144^3": "nerf-grid"}
+SIDES = (100, 400)
+SHOTS, PICTURES, PROBE = 5, 4, 5  # points of a curve, photographs at each, steps to find out how long one takes
+
+
+def curve(experiment: Experiment, seconds: float) -> list[tuple[float, float]]:
+    """Seconds of training, and decibels after them."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    source = source_of(experiment, quiet=True)
+    assert source.held_out is not None
+    pace = timed(begin(source.experiment, device, Processes(), "fp32"), source.batches(0, 0, 1), PROBE) / PROBE
+    steps = max(SHOTS, round(seconds / pace))
+    game = begin(replace(source.experiment, steps=steps), device, Processes(), "fp32")
+    batches, found, spent = source.batches(0, 0, 1), [], 0.0
+    for shot in range(SHOTS):
+        first, last = shot * steps // SHOTS, (shot + 1) * steps // SHOTS
+        spent += timed(game, batches, last - first, first)
+        found.append((round(spent, 1), round(decibels(game, source.held_out), 2)))
+    return found
+
+
+def timed(game: Game, batches: object, count: int, first: int = 0) -> float:
+    """Seconds that so many steps take."""
+    start = time.perf_counter()
+    device = next(game.system.parameters()).device
+    for step in range(first, first + count):
+        play(game, next(batches).to(device), step)  # type: ignore[call-overload]
+    return time.perf_counter() - start
+
+
+def decibels(game: Game, album: Album) -> float:
+    """Mean PSNR on a few photographs."""
+    every = torch.linspace(0, len(album) - 1, PICTURES).round().long()
+    few = replace(album, pixels=album.pixels[every.numpy()], camera=album.camera[every], masks=None)
+    scores = [c.psnr for c in compared(game.average, few)]
+    return sum(scores) / len(scores)
+
+
+def main() -> None:
+    """Train, print, write."""
+    options = argparse.ArgumentParser(prog="benchmarks.curves", description=__doc__)
+    options.add_argument("scene", help="a folder of photographs with cameras, with a white background")
+    options.add_argument("--seconds", type=float, default=60.0, help="of training, for each curve")
+    options.add_argument("--out", type=Path, default=Path(__file__).parent / "curves.json")
+    chosen = options.parse_args()
+    table = Table("system", "pixels", *(f"point {i + 1}" for i in range(SHOTS)), title="seconds: dB")
+    written = []
+    for name, preset in RUNS.items():
+        for side in SIDES:
+            made = replace(PRESETS[preset], data=chosen.scene, stages=(stage_of(PRESETS[preset]),))
+            points = curve(replace(made, photographs=replace(made.photographs, side=side)), chosen.seconds)
+            table.add_row(name, str(side), *(f"{s:.0f}: {db:.1f}" for s, db in points))
+            written.append({"system": name, "side": side, "seconds_decibels": points})
+    Console(width=120).print(table)
+    chosen.out.write_text(json.dumps(written, indent=1) + "\n")
+
+
+def stage_of(preset: Experiment) -> Stage:
+    """The preset's stage; of the networks with as many rays as a CPU takes in a few seconds."""
+    stage = preset.stages[0]
+    return stage if stage.slices == 1 else replace(stage, batch=1024, slices=4)
+
+
+if __name__ == "__main__":
+    main()
