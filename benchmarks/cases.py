@@ -29,5 +29,5 @@ CASES = {
     "pi-GAN step, bf16, one rendering for both players": Case(partial(pigan.step, shared=True), "bf16", exact=False),
     "NeRF step": Case(nerf.step),
     "NeRF step, bf16": Case(nerf.step, "bf16", exact=False),
-    "NeRF render": Case(nerf.render),
+    "NeRF render": Case(nerf.render, exact=False),  # untrained: rounding moves the second pass's samples
 }

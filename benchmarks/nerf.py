@@ -20,7 +20,8 @@ def step(side: Side) -> Work:
     """One step of the paper-size networks, 64 + 128 samples -> the loss."""
     count = 4096 if side.large else 1024
     preset = PRESETS["nerf-blender"]
-    game = begin(replace(preset, stages=(Stage(0, (800, 800), count),)), side.device, Processes(), side.precision)
+    stage = Stage(0, (800, 800), count, slices=1 if side.plain else count // 256)
+    game = begin(replace(preset, stages=(stage,)), side.device, Processes(), side.precision)
     batch = looking_in(count).to(side.device)
 
     def work() -> Tensor:
