@@ -1,7 +1,6 @@
 """Inception score: each picture is of one thing, all together are of many (Salimans et al. 2016)."""
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -9,26 +8,10 @@ import torch
 from torch import Tensor
 
 from genscene.errors import BadInput
+from genscene.metrics.spread import Spread
 
 
-@dataclass(frozen=True)
-class Score:
-    """1: all pictures look alike to the network; the number of its classes: each looks like one, evenly."""
-
-    each: Tensor  # [parts]
-
-    @property
-    def mean(self) -> float:
-        """The score."""
-        return float(self.each.mean())
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation over the parts, divided by their number."""
-        return float(self.each.std(correction=0))
-
-
-def inception_score(logits: Tensor, parts: int = 10, seed: int = 2020) -> Score:
+def inception_score(logits: Tensor, parts: int = 10, seed: int = 2020) -> Spread:
     """Logits [N, K], without bias by custom -> exp of the mean divergence from the mean (sec. 4), in parts of N."""
     count = len(logits)
     if count < parts:
@@ -36,7 +19,7 @@ def inception_score(logits: Tensor, parts: int = 10, seed: int = 2020) -> Score:
     order = torch.from_numpy(np.random.RandomState(seed).permutation(count))
     logs = logits.double().log_softmax(dim=-1)[order.to(logits.device)]
     ends = [i * count // parts for i in range(parts + 1)]
-    return Score(torch.stack([_of(logs[a:b]) for a, b in pairwise(ends)]))
+    return Spread(torch.stack([_of(logs[a:b]) for a, b in pairwise(ends)]))
 
 
 def _of(logs: Tensor) -> Tensor:

@@ -1,39 +1,25 @@
 """Kernel distance between two sets of features, unbiased and therefore fit for few pictures (Binkowski et al. 2018)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from genscene.errors import BadInput
+from genscene.metrics.spread import Spread
 
 
-@dataclass(frozen=True)
-class KID:
-    """Squared maximum mean discrepancy, estimated on many subsets; tables often print it times 100."""
+def kid(fake: Tensor, real: Tensor, subsets: int = 100, size: int = 1000, seed: int = 2020) -> Spread:
+    """Features [N, D], [M, D] -> squared maximum mean discrepancy on random subsets of equal size.
 
-    each: Tensor  # [subsets]
-
-    @property
-    def mean(self) -> float:
-        """The distance; slightly below 0 at times."""
-        return float(self.each.mean())
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation over the subsets, divided by their number."""
-        return float(self.each.std(correction=0))
-
-
-def kid(fake: Tensor, real: Tensor, subsets: int = 100, size: int = 1000, seed: int = 2020) -> KID:
-    """Features [N, D], [M, D] -> their kernel distance on random subsets of equal size."""
+    Its mean is slightly below 0 at times; tables often print it times 100.
+    """
     size = min(size, len(fake), len(real))
     if size < 2:
         raise BadInput(f"kernel distance of {len(fake)} and {len(real)} features, wanted at least 2 of each")
     drawn = draw(len(fake), len(real), subsets, size, seed)
-    return KID(torch.stack([discrepancy(fake[one], real[other]) for one, other in drawn]))
+    return Spread(torch.stack([discrepancy(fake[one], real[other]) for one, other in drawn]))
 
 
 def draw(fakes: int, reals: int, subsets: int, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
