@@ -18,10 +18,11 @@ import torch  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from genscene.apps.compare import compared  # noqa: E402
 from genscene.data.posed.photographs import Album  # noqa: E402
+from genscene.data.rays import ray_stream  # noqa: E402
 from genscene.data.source import source_of  # noqa: E402
 from genscene.experiment import Experiment, Stage  # noqa: E402
+from genscene.system import Moment  # noqa: E402
 from genscene.systems import PRESETS  # noqa: E402
 from genscene.training.loop import Game, play  # noqa: E402
 from genscene.training.processes import Processes  # noqa: E402
@@ -29,7 +30,8 @@ from genscene.training.run import begin  # noqa: E402
 
 RUNS = {"nerf": "nerf-blender", "nerf-grid": "nerf-grid-demo", "nerf-grid, 144^3": "nerf-grid"}
 SIDES = (100, 400)
-SHOTS, PICTURES, PROBE = 5, 4, 5  # points of a curve, photographs at each, steps to find out how long one takes
+SHOTS, PROBE = 5, 4  # points of a curve, steps to find out how long one takes
+RAYS, PART = 4096, 512  # pixels that are looked at for each point, at once
 
 
 def curve(experiment: Experiment, seconds: float) -> list[tuple[float, float]]:
@@ -57,12 +59,16 @@ def timed(game: Game, batches: object, count: int, first: int = 0) -> float:
     return time.perf_counter() - start
 
 
+@torch.no_grad()
 def decibels(game: Game, album: Album) -> float:
-    """Mean PSNR on a few photographs."""
-    every = torch.linspace(0, len(album) - 1, PICTURES).round().long()
-    few = replace(album, pixels=album.pixels[every.numpy()], camera=album.camera[every], masks=None)
-    scores = [c.psnr for c in compared(game.average, few)]
-    return sum(scores) / len(scores)
+    """PSNR on some thousand pixels of photographs that are not learnt."""
+    experiment = replace(game.experiment, stages=(Stage(0, (1, 1), RAYS),))
+    batch = next(ray_stream(experiment, album, 0))
+    (turn,) = game.system.turns()
+    parts = [batch[i : i + PART] for i in range(0, RAYS, PART)]
+    device = next(game.system.parameters()).device
+    scores = [turn.loss(part.to(device), Moment(0))[1]["psnr"] for part in parts]
+    return float(-10 * torch.log10((10 ** (-torch.stack(scores) / 10)).mean()))
 
 
 def main() -> None:

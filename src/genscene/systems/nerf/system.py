@@ -71,7 +71,7 @@ class NeRF(System):
         loss = sum((photometric(s.color, batch.colors, self.config.loss) for s in seen), batch.colors.new_zeros(()))
         error = photometric(seen[-1].color.detach(), batch.colors, "mean")
         scale = moment.slices if self.config.loss == "sum" else 1  # slices are averaged, sums want to be added
-        return scale * loss, {"loss": loss, "psnr": psnr(error)}
+        return scale * loss, {"loss": scale * loss, "psnr": psnr(error)}
 
     def perturb(self, batch: Pixels, moment: Moment) -> Perturb:
         """Random places within bins, and noise on densities, for every ray of a batch."""
