@@ -11,8 +11,9 @@ from genscene.cameras import read_cameras, write_path
 from genscene.draws import Draws
 from genscene.errors import BadInput
 from genscene.orbit import Orbit, angles_of
-from genscene.paths import PATHS, along, between, fan
+from genscene.paths import PATHS, along, between, ellipse, fan, winding
 from genscene.rotations import quaternion, rotation, slerp
+from genscene.views import Camera, look_at
 
 ORBIT = Orbit("uniform", (math.pi / 2, 0.5), (1.2, 0.3), radius=2.0, fov=30.0)
 
@@ -122,3 +123,28 @@ def test_slerp_ends_at_its_ends_and_halves_the_angle():
         expected = torch.tensor([[math.cos(0.6 * share), math.sin(0.6 * share), 0, 0]])
         assert_close(slerp(a, b, torch.tensor([[share]])), expected)
         assert_close(slerp(a, -b, torch.tensor([[share]])), expected)
+
+
+def test_an_ellipse_goes_around_as_the_cameras_stand():
+    eye = torch.tensor([[3.0, 0, 1], [-3, 0, 1], [0, 1, 1], [0, -1, 1]])
+    given = Camera(look_at(eye, (0.0, 0.0, 1.0)), torch.eye(3).repeat(4, 1, 1), (4, 6))
+    made = ellipse(given, 8)
+    assert_close(made.pose[0, :3, 3], torch.tensor([3.0, 0, 1]), atol=0.2, rtol=0.1)
+    assert_close(made.pose[2, :3, 3], torch.tensor([0.0, 1, 1]), atol=0.2, rtol=0.1)
+    axes = torch.nn.functional.normalize(-made.pose[:, :3, 3], dim=-1)
+    assert_close(made.pose[:, :3, 2], axes)
+
+
+def test_a_spiral_winds_about_cameras_that_face_one_way():
+    eye = torch.randn(9, 3) * torch.tensor([0.5, 0.2, 0.05]) + torch.tensor([0.0, 0.0, 5.0])
+    down = torch.eye(4)
+    down[:3, :3] = torch.diag(torch.tensor([1.0, -1, -1]))  # looks along -z, y upwards
+    pose = down.repeat(9, 1, 1)
+    pose[:, :3, 3] = eye
+    made = winding(Camera(pose, torch.eye(3).repeat(9, 1, 1), (4, 6)), 12)
+    target = eye.mean(dim=0) * torch.tensor([1.0, 1, 0])
+    axes = torch.nn.functional.normalize(target - made.pose[:, :3, 3], dim=-1)
+    assert_close(made.pose[:, :3, 2], axes, atol=1e-5, rtol=0)
+    assert_close(torch.linalg.det(made.pose[:, :3, :3]), torch.ones(12))
+    assert (made.pose[:, 1, 1] < -0.9).all()
+    assert (made.pose[:, :3, 3] - eye.mean(dim=0)).abs().max() < 1.5

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from genscene.cameras import read_cameras
 from genscene.errors import BadInput, nearest
 from genscene.orbit import Orbit, zoomed
 from genscene.rotations import quaternion, rotation, slerp
-from genscene.views import Camera, Size
+from genscene.views import Camera, Size, look_at
 
 PathMaker = Callable[[Orbit, int, Size], Camera]
 
@@ -83,6 +84,39 @@ def between(keys: Camera, frames: int) -> Camera:
     pose[:, :3, :3] = turned
     pose[:, :3, 3] = (turned @ torch.lerp(eyes[start], eyes[start + 1], share)[..., None])[..., 0]
     return Camera(pose, torch.lerp(keys.intrinsics[start], keys.intrinsics[start + 1], share[..., None]), keys.size)
+
+
+def ellipse(given: Camera, frames: int) -> Camera:
+    """Once around the origin as given cameras stand, z upwards: at their mean height, as far out along x and y.
+
+    Nine in ten of the cameras stand within (as in mip-NeRF 360's films).
+    """
+    eye = given.pose[:, :3, 3]
+    radii = eye[:, :2].abs().quantile(0.9, dim=0)
+    angle = 2 * math.pi * _turns(frames).to(eye)
+    across = torch.stack([angle.cos(), angle.sin()], dim=-1) * radii
+    stands = torch.cat([across, eye[:, 2].mean().expand(frames, 1)], dim=-1)
+    return Camera(look_at(stands, (0.0, 0.0, 1.0)), given.intrinsics.mean(dim=0).expand(frames, 3, 3), given.size)
+
+
+def winding(given: Camera, frames: int, turns: int = 2) -> Camera:
+    """A spiral about the middle of cameras that face one way, as wide as nine in ten of them stand (NeRF's films).
+
+    It looks at the origin's depth along the mean axis; where that is not in front, 4 ahead (NeRF's bent scenes).
+    """
+    forward, eye = normalize(given.pose[:, :3, 2].mean(dim=0), dim=0), given.pose[:, :3, 3]
+    right = normalize(torch.linalg.cross(given.pose[:, :3, 1].mean(dim=0), forward), dim=0)
+    frame = torch.stack([right, torch.linalg.cross(forward, right), forward], dim=-1)
+    middle = eye.mean(dim=0)
+    radii = ((eye - middle) @ frame).abs().quantile(0.9, dim=0)
+    angle = 2 * math.pi * turns * _turns(frames).to(eye)
+    way = torch.stack([angle.cos(), angle.sin(), (angle / 2).sin()], dim=-1) * radii
+    ahead = float(-(middle @ forward))
+    target = middle + forward * (ahead if ahead > 0.1 else 4.0)
+    up = tuple(float(x) for x in -frame[:, 1])
+    pose = look_at(middle + way @ frame.mT - target, (up[0], up[1], up[2]))
+    pose[:, :3, 3] += target
+    return Camera(pose, given.intrinsics.mean(dim=0).expand(frames, 3, 3), given.size)
 
 
 PATHS: dict[str, PathMaker] = {

@@ -17,7 +17,7 @@ from genscene.errors import BadInput
 from genscene.export.pictures import Show, to_bytes
 from genscene.export.video import save_video
 from genscene.orbit import Orbit
-from genscene.paths import along, between, fan
+from genscene.paths import along, between, ellipse, fan, winding
 from genscene.system import Generator
 from genscene.training.devices import Device, pick_device
 from genscene.training.published import load, opened
@@ -75,13 +75,17 @@ def path_of(generator: Generator, path: str, count: int, size: Size, moving: boo
     """
     assert generator.orbit is not None
     given = generator.photographed.camera().resized(size) if generator.photographed is not None else None
+    given = given if given is not None and len(given) else None
+    aligned = given is not None and float(given.pose[:, :3, 2].mean(dim=0).norm()) > ALIGNED
     if not path and moving:
-        aligned = given is not None and len(given) and float(given.pose[:, :3, 2].mean(dim=0).norm()) > ALIGNED
-        path = PHOTOGRAPHS if aligned else "orbit"
-    if path == PHOTOGRAPHS or (not path and given is not None and len(given)):
-        if given is None or not len(given):
-            raise BadInput(f"--path {PHOTOGRAPHS}: this generator was not learnt from photographs with cameras")
-        return through(given, count)
+        path = "spiral" if aligned else "orbit"
+    tour = TOURS.get(path) or (through if not path and given is not None else None)
+    if path == "spiral" and aligned:
+        tour = winding
+    if tour is not None:
+        if given is None:
+            raise BadInput(f"--path {path}: this generator was not learnt from photographs with cameras")
+        return tour(given, count)
     return along(path, generator.orbit, count, size) if path else fan(generator.orbit, count, size)
 
 
@@ -102,3 +106,6 @@ def bar(things: Iterable[Tensor], count: int, what: str) -> Iterable[Tensor]:
 def save_film(path: Path, frames: Iterable[Tensor], count: int, fps: float) -> None:
     """Write frames [3, H, W] in [0, 1] as a film."""
     save_video(path, (to_bytes(frame).numpy() for frame in bar(frames, count, "filming")), fps)
+
+
+TOURS = {PHOTOGRAPHS: through, "ellipse": ellipse}  # paths that only photographs give
