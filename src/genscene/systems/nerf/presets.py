@@ -23,7 +23,6 @@ SIZE = (800, 800)
 EVERY = Photographs()  # all of them, at random
 Batching = Literal["all", "image"]
 World = Literal["around", "forward"]
-Color = Literal["harmonics", "network"]
 
 
 def fitted(
@@ -62,9 +61,9 @@ def field(octaves: int = 10, views: bool = True) -> FieldConfig:
     return FieldConfig(octaves=octaves, direction_octaves=4 if octaves else 0, view_dependent=views)
 
 
-def grid(levels: tuple[int, ...], rays: int, steps: int, side: int, color: Color = "harmonics") -> Experiment:
+def grid(levels: tuple[int, ...], rays: int, steps: int, side: int) -> Experiment:
     """Voxels, coarse to fine, fitted to scenes that stand free within a box of 2.6 world units."""
-    generator = GridGeneratorConfig(VoxelConfig(levels=levels, color=color), orbit=TURNTABLE)
+    generator = GridGeneratorConfig(VoxelConfig(levels=levels), orbit=TURNTABLE)
     adam = Optim(0.05, betas=(0.9, 0.99), eps=1e-15, end=0.1, decay_from=0.3, decay="exponential")
     return Experiment(
         GridConfig(generator),
@@ -90,7 +89,6 @@ PRESETS: dict[str, Experiment] = {
     "nerf-grid-demo": grid((32, 64, 80), 4096, 3000, side=100),
     "nerf-grid-photos": photos(),
     "nerf-grid": grid((48, 96, 144), 4096, 4000, side=400),
-    "nerf-grid-network": grid((32, 64, 80), 4096, 3000, side=100, color="network"),
     "nerf-blender": fitted(NeRFConfig(BLENDER), 300_000, 300),
     "nerf-llff": fitted(NeRFConfig(FORWARD, noise=1.0), 200_000, 250, photographs=Photographs(world="forward")),
     "nerf-deepvoxels": fitted(NeRFConfig(VOXELS, bounds="photographs"), 200_000, 200),
