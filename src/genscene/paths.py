@@ -13,7 +13,7 @@ from genscene.cameras import read_cameras
 from genscene.errors import BadInput, nearest
 from genscene.orbit import Orbit, zoomed
 from genscene.rotations import quaternion, rotation, slerp
-from genscene.views import Camera, Size, look_at
+from genscene.views import Camera, Size, look_along, look_at
 
 PathMaker = Callable[[Orbit, int, Size], Camera]
 
@@ -113,9 +113,8 @@ def winding(given: Camera, frames: int, turns: int = 2) -> Camera:
     way = torch.stack([angle.cos(), angle.sin(), (angle / 2).sin()], dim=-1) * radii
     ahead = float(-(middle @ forward))
     target = middle + forward * (ahead if ahead > 0.1 else 4.0)
-    up = tuple(float(x) for x in -frame[:, 1])
-    pose = look_at(middle + way @ frame.mT - target, (up[0], up[1], up[2]))
-    pose[:, :3, 3] += target
+    stands = middle + way @ frame.mT
+    pose = look_along(stands, target - stands, -frame[:, 1])
     return Camera(pose, given.intrinsics.mean(dim=0).expand(frames, 3, 3), given.size)
 
 

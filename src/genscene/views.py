@@ -174,8 +174,13 @@ def pinhole(fov: Tensor, size: Size) -> Tensor:
 
 def look_at(eye: Tensor, up: tuple[float, float, float] = (0.0, 1.0, 0.0)) -> Tensor:
     """Camera-to-world poses [B, 4, 4] of cameras at eye [B, 3] that look at the origin, `up` upwards."""
-    forward = normalize(-eye, dim=-1)
-    right = normalize(torch.linalg.cross(forward, torch.tensor(up).to(eye).expand_as(eye)), dim=-1)
+    return look_along(eye, -eye, torch.tensor(up).to(eye))
+
+
+def look_along(eye: Tensor, forward: Tensor, up: Tensor) -> Tensor:
+    """Camera-to-world poses [B, 4, 4] of cameras at eye [B, 3] that look along forward [B, 3], up [3] upwards."""
+    forward = normalize(forward, dim=-1)
+    right = normalize(torch.linalg.cross(forward, up.expand_as(forward)), dim=-1)
     down = torch.linalg.cross(forward, right)
     pose = torch.eye(4).to(eye).repeat(len(eye), 1, 1)
     pose[:, :3] = torch.stack([right, down, forward, eye], dim=-1)

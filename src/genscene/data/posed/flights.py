@@ -9,6 +9,8 @@ from torch.nn.functional import normalize
 
 from genscene.data.posed import Posed
 from genscene.data.posed.llff import average
+from genscene.data.posed.normal import crossing
+from genscene.views import look_along
 
 VIEWS = 120
 Vector = tuple[float, float, float]
@@ -29,17 +31,7 @@ def spiral(posed: Posed, views: int = VIEWS, turns: int = 2, rate: float = 0.5) 
     eye = way @ middle[:3, :3].mT + middle[:3, 3]
     target = middle[:3, :3] @ torch.stack([torch.zeros_like(focus), torch.zeros_like(focus), focus]) + middle[:3, 3]
     up = -posed.pose[:, :3, 1].sum(dim=0)
-    return looking(eye, target - eye, up)
-
-
-def looking(eye: Tensor, forward: Tensor, up: Tensor) -> Tensor:
-    """Poses [V, 4, 4] at eye [V, 3], looking along forward [V, 3], with up [3] upwards."""
-    forward = normalize(forward, dim=-1)
-    right = normalize(torch.linalg.cross(forward, up.expand_as(forward)), dim=-1)
-    down = torch.linalg.cross(forward, right)
-    pose = torch.eye(4, dtype=eye.dtype).repeat(len(eye), 1, 1)
-    pose[:, :3] = torch.stack([right, down, forward, eye], dim=-1)
-    return pose
+    return look_along(eye, target - eye, up)
 
 
 def spherified(posed: Posed) -> Posed:
@@ -56,17 +48,10 @@ def spherified(posed: Posed) -> Posed:
     return replace(posed, pose=pose, bounds=posed.bounds * scale)
 
 
-def crossing(pose: Tensor) -> Tensor:
-    """The point nearest to the optical axes of poses [N, 4, 4], in the sense of least squares -> [3]."""
-    forward, eye = pose[:, :3, 2], pose[:, :3, 3]
-    across = torch.eye(3, dtype=pose.dtype) - forward[:, :, None] * forward[:, None]
-    return torch.linalg.solve(across.sum(dim=0), (across @ eye[..., None]).sum(dim=0))[:, 0]
-
-
 def circle(posed: Posed, views: int = VIEWS) -> Tensor:
     """Poses [V, 4, 4] once around a spherified scene, at the cameras' mean height; the last is the first again."""
     height = posed.pose[:, 2, 3].mean()
     angle = torch.linspace(0, 2 * math.pi, views, dtype=height.dtype)
     radius = (1 - height.square()).sqrt()
     eye = torch.stack([radius * angle.cos(), radius * angle.sin(), height.expand_as(angle)], dim=-1)
-    return looking(eye, -eye, torch.tensor([0.0, 0.0, 1.0], dtype=height.dtype))
+    return look_along(eye, -eye, torch.tensor([0.0, 0.0, 1.0], dtype=height.dtype))

@@ -54,13 +54,24 @@ def around(pose: Tensor) -> Normal:
 
 def target(pose: Tensor) -> Tensor | None:
     """The point nearest to all optical axes of poses [N, 4, 4] -> [3]; None if they are parallel or it lies behind."""
-    position, forward = pose[:, :3, 3], normalize(pose[:, :3, 2], dim=-1)
-    across = torch.eye(3, dtype=pose.dtype) - forward[:, :, None] * forward[:, None, :]
-    if torch.linalg.eigvalsh(across.mean(dim=0))[0] < PARALLEL:
+    if torch.linalg.eigvalsh(across(pose).mean(dim=0))[0] < PARALLEL:
         return None
-    point = torch.linalg.solve(across.sum(dim=0), (across @ position[..., None]).sum(dim=0)[:, 0])
+    position, forward = pose[:, :3, 3], normalize(pose[:, :3, 2], dim=-1)
+    point = crossing(pose)
     depth = ((point - position) * forward).sum(dim=-1)
     return point if bool(depth.median() > 0) else None
+
+
+def crossing(pose: Tensor) -> Tensor:
+    """The point nearest to the optical axes of poses [N, 4, 4], in the sense of least squares -> [3]."""
+    sides = across(pose)
+    return torch.linalg.solve(sides.sum(dim=0), (sides @ pose[:, :3, 3:]).sum(dim=0)[:, 0])
+
+
+def across(pose: Tensor) -> Tensor:
+    """What takes from a vector its part along each optical axis -> [N, 3, 3]."""
+    forward = normalize(pose[:, :3, 2], dim=-1)
+    return torch.eye(3, dtype=pose.dtype) - forward[:, :, None] * forward[:, None, :]
 
 
 def upright(ups: Tensor) -> Tensor:

@@ -7,11 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genscene.draws import Draws
 from genscene.orbit import Orbit
 from genscene.scenes import Field
-from genscene.system import BUDGET, Generator, Photographed, Rendering
+from genscene.system import BUDGET, Photographed, Rendering
 from genscene.systems.nerf.field import FieldConfig, NeRFField
+from genscene.systems.nerf.single import SingleScene
 from genscene.views import Camera, Rays
 from genscene.volume import March, Perturb, composite, in_chunks, resample, stratified, to_image, weigh
 
@@ -60,10 +60,8 @@ class Seen:
     weights: Tensor  # [B, R, S]
 
 
-class NeRFGenerator(Generator):
+class NeRFGenerator(SingleScene):
     """One scene, which is the weights."""
-
-    latent_dim = 0
 
     def __init__(self, config: NeRFGeneratorConfig):
         super().__init__()
@@ -73,14 +71,6 @@ class NeRFGenerator(Generator):
         self.reach = (config.field.extent,) * 3
         self.coarse = NeRFField(config.field)
         self.fine = NeRFField(config.field) if config.fine else None
-
-    def latents(self, draws: Draws) -> Tensor:
-        """There is one scene: no numbers -> [B, 0]."""
-        return next(self.parameters()).new_zeros(len(draws), 0)
-
-    def style(self, z: Tensor, psi: float = 1.0) -> Tensor:
-        """The same nothing [B, 0]."""
-        return z
 
     def bind(self, w: Tensor) -> TwoFields:
         """The scene, as often as it is looked at."""
@@ -150,9 +140,6 @@ class NeRFGenerator(Generator):
         other.config = replace(self.config, march=replace(march, samples=samples), fine=fine)
         other.march = other.config.march
         return other
-
-    def settle(self) -> None:
-        """Nothing is stored beside the weights."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genscene.draws import Draws
 from genscene.orbit import Orbit
-from genscene.system import BUDGET, Generator, Photographed, Rendering
+from genscene.system import BUDGET, Photographed, Rendering
+from genscene.systems.nerf.single import SingleScene
 from genscene.systems.nerf.voxels import VoxelConfig, Voxels
 from genscene.views import Camera, Rays
 from genscene.volume import EMPTY, March, Perturb, in_chunks, positive, to_image
@@ -60,10 +60,8 @@ class Samples:
     rays: int  # R
 
 
-class GridGenerator(Generator):
+class GridGenerator(SingleScene):
     """One scene, which is the voxels."""
-
-    latent_dim = 0
 
     def __init__(self, config: GridGeneratorConfig):
         super().__init__()
@@ -72,14 +70,6 @@ class GridGenerator(Generator):
         self.photographed = Photographed(config.photographs)
         self.reach = config.voxels.box
         self.voxels = Voxels(config.voxels)
-
-    def latents(self, draws: Draws) -> Tensor:
-        """There is one scene: no numbers -> [B, 0]."""
-        return next(self.parameters()).new_zeros(len(draws), 0)
-
-    def style(self, z: Tensor, psi: float = 1.0) -> Tensor:
-        """The same nothing [B, 0]."""
-        return z
 
     def bind(self, w: Tensor) -> VoxelField:
         """The scene, as often as it is looked at."""
@@ -167,9 +157,6 @@ class GridGenerator(Generator):
         other.config = replace(self.config, march=replace(self.config.march, samples=samples))
         other.march = other.config.march
         return other
-
-    def settle(self) -> None:
-        """Nothing is stored beside the weights."""
 
 
 def weigh_packed(raw: Tensor, samples: Samples, march: March) -> Tensor:
