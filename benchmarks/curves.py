@@ -22,10 +22,10 @@ from genscene.data.posed.photographs import Album  # noqa: E402
 from genscene.data.rays import ray_stream  # noqa: E402
 from genscene.data.source import source_of  # noqa: E402
 from genscene.experiment import Experiment, Stage  # noqa: E402
+from genscene.processes import Processes  # noqa: E402
 from genscene.system import Moment  # noqa: E402
 from genscene.systems import PRESETS  # noqa: E402
 from genscene.training.loop import Game, play  # noqa: E402
-from genscene.training.processes import Processes  # noqa: E402
 from genscene.training.run import begin  # noqa: E402
 
 RUNS = {"nerf": "nerf-blender", "nerf-grid": "nerf-grid-demo", "nerf-grid, 144^3": "nerf-grid"}

@@ -17,13 +17,13 @@ from genscene.data.posed.photographs import Album
 from genscene.data.rays import ray_stream
 from genscene.draws import Draws
 from genscene.experiment import Stage
+from genscene.processes import Processes
 from genscene.system import Moment, Photos
 from genscene.systems import PRESETS
 from genscene.systems.nerf.presets import TURNTABLE
 from genscene.systems.nerf.system import NeRFConfig
 from genscene.systems.pigan.system import PiGANConfig
 from genscene.training.loop import only, play
-from genscene.training.processes import Processes
 from genscene.training.run import begin
 
 BATCH = 2

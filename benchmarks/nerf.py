@@ -7,11 +7,11 @@ from torch import Tensor
 
 from benchmarks.side import Side, Work
 from genscene.experiment import Stage
+from genscene.processes import Processes
 from genscene.system import BUDGET, Pixels
 from genscene.systems import PRESETS
 from genscene.systems.nerf.system import NeRFConfig
 from genscene.training.loop import play
-from genscene.training.processes import Processes
 from genscene.training.run import begin
 from genscene.views import Rays
 

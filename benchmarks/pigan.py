@@ -8,13 +8,13 @@ from torch import Tensor
 from benchmarks.side import Side, Work
 from genscene.draws import Draws
 from genscene.experiment import Stage
+from genscene.processes import Processes
 from genscene.system import BUDGET, Photos
 from genscene.systems import PRESETS
 from genscene.systems.pigan.field import StyledField
 from genscene.systems.pigan.generator import PiGANGenerator
 from genscene.systems.pigan.system import PiGANConfig
 from genscene.training.loop import play
-from genscene.training.processes import Processes
 from genscene.training.run import begin
 
 WHOLE = 1 << 50  # a budget that nothing exceeds: pictures at once, as the official code renders in training

@@ -10,11 +10,11 @@ from conftest import tiny
 from genscene.data.source import source_of
 from genscene.draws import Draws
 from genscene.export.mesh import sample_density
+from genscene.processes import Processes
 from genscene.systems import PRESETS
 from genscene.systems.pigan.system import PiGANConfig
 from genscene.training.loop import Game, play, take
 from genscene.training.optim import optimizers
-from genscene.training.processes import Processes
 from genscene.training.published import load, publish
 from genscene.training.run import begin, fresh
 from genscene.volume import positive

@@ -8,10 +8,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "genscene"
 FLOORS = (
-    "errors draws files rotations views scenes losses cameras pickles convert layers kernels metrics",
+    "errors draws files processes rotations views scenes losses cameras pickles convert layers kernels metrics",
     "orbit paths volume windows system",
     "experiment export",
     "systems data",
+    "evaluation",
     "training apps",
     "cli __main__ __init__",
 )

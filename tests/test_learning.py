@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from genscene.apps import reader
+from genscene.evaluation import reader
 from genscene.experiment import Pictures
 from genscene.metrics.circular import resultant, wrapped
 from genscene.metrics.frechet import Moments, frechet

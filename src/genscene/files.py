@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and the folder of those that can be made again."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from genscene.errors import BadInput
+
+
+def cache_folder() -> Path:
+    """$GENSCENE_CACHE, or genscene in the user's cache folder."""
+    chosen = os.environ.get("GENSCENE_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genscene"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from genscene.data import load_pictures
-from genscene.data.cache import cache_folder
+from genscene.files import cache_folder
 from genscene.data.decode import Broken, Treatment, background, decode
 from genscene.data.images import listed, spread
 from genscene.data.inspect import inspect

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 import genscene.training.run as running
 from genscene.errors import BadInput
 from genscene.experiment import Stage, dumps
-from genscene.training.processes import Processes
+from genscene.processes import Processes
 from genscene.training.run import Run, check, train
 
 RUNNER = """

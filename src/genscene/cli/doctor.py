@@ -11,13 +11,13 @@ import torch
 
 from genscene import __version__
 from genscene.cli.options import parse, tell
-from genscene.data.cache import cache_folder
+from genscene.files import cache_folder
 
 NEEDED = ("numpy", "pillow", "safetensors", "tyro", "cattrs", "rich", "av", "scikit-image", "trimesh")
 EXTRAS = {
     "viewer": "viser",
     "cuda": "gsplat",
-    "metrics": "torch-fidelity",
+    "metrics": "transformers",
     "sfm": "pycolmap",
     "tensorboard": "tensorboard",
 }

@@ -8,12 +8,12 @@ from typing import Literal
 import torch
 from tyro.conf import Positional
 
-from genscene.apps import reader
 from genscene.cli.options import parse, tell
 from genscene.cli.scores import score
 from genscene.data import SYNTHETIC
 from genscene.data.synthetic import SETS
 from genscene.errors import BadInput, nearest
+from genscene.evaluation import reader
 from genscene.files import atomic
 from genscene.system import PosedConfig
 from genscene.training.published import load, opened

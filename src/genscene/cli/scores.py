@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from genscene.apps.compare import Compared, compared
 from genscene.cli.options import tell
 from genscene.data.posed.folder import Split
 from genscene.data.posed.photographs import Album
 from genscene.data.source import album_of
+from genscene.evaluation.photographs import Compared, compared
 from genscene.experiment import Experiment
 from genscene.export.pictures import save_png, tile
 from genscene.files import atomic

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from genscene.cameras import read_labels
-from genscene.data.cache import cached
+from genscene.data.cache import Blank, Made, cached
 from genscene.data.decode import Broken, Treatment, background
 from genscene.data.images import Files, decoded, listed, spread
 from genscene.data.pictures import PictureSet
@@ -40,8 +40,8 @@ def load_pictures(source: str, pictures: Pictures, size: Size, quiet: bool = Fal
     treatment = Treatment(size, pictures)
     key = [str(files.root.resolve()), files.names, files.stamps, size, dataclasses.asdict(pictures)]
 
-    def make() -> tuple[np.ndarray, dict[str, object]]:
-        pixels, whole, broken = decoded(files, chosen, treatment, quiet or not sys.stderr.isatty())
+    def make(blank: Blank) -> Made:
+        pixels, whole, broken = decoded(files, chosen, treatment, quiet or not sys.stderr.isatty(), blank)
         return pixels, {"whole": whole, "broken": broken}
 
     pixels, notes = cached(key, make)
@@ -56,12 +56,15 @@ def embedded(name: str, count: int, size: Size, quiet: bool) -> PictureSet:
     if name not in SETS:
         raise BadInput(f"no embedded set {name!r}; {nearest(name, SETS)}")
 
-    def make() -> tuple[np.ndarray, dict[str, object]]:
+    def make(blank: Blank) -> Made:
         if not quiet and not sys.stderr.isatty():
             say(f"ray-tracing {count} pictures of {name}")
         shown = track(traced(name, count, size), f"ray-tracing {name}", total=count, disable=quiet, transient=True)
-        pixels, labels = zip(*shown, strict=True)
-        return np.stack(pixels), {"labels": labels}
+        pixels, labels = blank((count, *size, 3)), []
+        for i, (picture, label) in enumerate(shown):
+            pixels[i] = picture
+            labels.append(label)
+        return pixels, {"labels": labels}
 
     pixels, notes = cached(["synthetic", name, count, size], make)
     return PictureSet(pixels, Camera.from_label(torch.tensor(notes["labels"]), size))

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from genscene.data.cache import Blank
 from genscene.data.decode import Broken, Treatment, decode
 from genscene.errors import BadInput
 
@@ -79,11 +80,10 @@ def spread(count: int, limit: int) -> list[int]:
 
 
 def decoded(
-    files: Files, chosen: list[int], treatment: Treatment, quiet: bool
+    files: Files, chosen: list[int], treatment: Treatment, quiet: bool, blank: Blank
 ) -> tuple[np.ndarray, list[int], dict[str, str]]:
     """Decode the chosen files -> uint8 [N, H, W, C], numbers of the N that are whole, why the others are not."""
-    channels = 4 if treatment.keeps_alpha else 3
-    pixels = np.empty((len(chosen), *treatment.size, channels), np.uint8)
+    pixels = blank((len(chosen), *treatment.size, 4 if treatment.keeps_alpha else 3))
     whole: list[int] = []
     broken: dict[str, str] = {}
     with files.open() as reader, ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -10,9 +10,9 @@ import torch
 from genscene.draws import mix
 from genscene.errors import Diverged
 from genscene.experiment import Experiment
+from genscene.processes import Processes
 from genscene.system import Generator, Moment, Photos, Pixels, Stats, System, Turn
 from genscene.training.optim import Optimizers, advance, follow
-from genscene.training.processes import Processes
 
 Precision = Literal["fp32", "tf32", "bf16"]
 

@@ -14,6 +14,7 @@ from genscene.draws import mix
 from genscene.errors import BadInput, Diverged
 from genscene.experiment import Experiment, dumps, loads
 from genscene.files import atomic
+from genscene.processes import Processes, join
 from genscene.system import Generator, PosedConfig, System
 from genscene.systems import KINDS
 from genscene.training.checkpoint import Keep, restore, save
@@ -23,7 +24,6 @@ from genscene.training.interrupts import Interrupted, stop_flag
 from genscene.training.journal import Journal, journal
 from genscene.training.loop import Game, Precision, play
 from genscene.training.optim import optimizers
-from genscene.training.processes import Processes, join
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,10 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, leaky_relu, mse_loss
 
 from genscene.data import load_pictures
-from genscene.data.cache import cache_folder
 from genscene.draws import Draws
 from genscene.errors import BadInput
 from genscene.experiment import Pictures
-from genscene.files import atomic
+from genscene.files import atomic, cache_folder
 from genscene.metrics.circular import resultant, wrapped
 from genscene.metrics.frechet import Moments, frechet
 from genscene.orbit import angles_of

@@ -1,13 +1,13 @@
-"""Several processes that train one system: who we are, and gradients averaged by hand."""
+"""Several processes at one task: who we are, gradients averaged by hand, rows gathered."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from genscene.errors import BadInput
 
@@ -58,11 +58,28 @@ class Processes:
         """Whether any process raises a flag."""
         if self.world == 1:
             return flag
-        raised = torch.tensor(float(flag))
-        if dist.get_backend() == "nccl":
-            raised = raised.cuda()
+        raised = torch.tensor(float(flag), device=_device())
         dist.all_reduce(raised, op=dist.ReduceOp.MAX)
         return bool(raised)
+
+    def told(self, number: int) -> int:
+        """A whole number, as the first process knows it."""
+        if self.world == 1:
+            return number
+        word = torch.tensor(number, device=_device())
+        dist.broadcast(word, src=0)
+        return int(word)
+
+    def gathered(self, rows: Tensor, counts: Sequence[int]) -> list[Tensor]:
+        """The rows [counts[rank], D] of all processes, by rank; the first of the counts is the largest."""
+        if self.world == 1:
+            return [rows]
+        room = rows.new_zeros(counts[0], rows.shape[1])
+        room[: len(rows)] = rows
+        room = room.to(_device())
+        found = [torch.empty_like(room) for _ in range(self.world)]
+        dist.all_gather(found, room)
+        return [part[:count] for part, count in zip(found, counts, strict=True)]
 
     def leave(self) -> None:
         """End the group, where there is one."""
@@ -82,3 +99,8 @@ def join(device: torch.device) -> Processes:
         torch.cuda.set_device(card)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return Processes(dist.get_rank(), world)
+
+
+def _device() -> str:
+    """Where the processes' messages lie."""
+    return "cuda" if dist.get_backend() == "nccl" else "cpu"

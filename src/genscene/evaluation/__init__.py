@@ -1,0 +1,1 @@
+"""Numbers for generators: a protocol, statistics under it, metrics of these, reports of those."""
