@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks import nerf, pigan
+from benchmarks import extractors, nerf, pigan
 from benchmarks.side import Side, Work
 from genscene.training.loop import Precision
 
@@ -30,4 +30,5 @@ CASES = {
     "NeRF step": Case(nerf.step),
     "NeRF step, bf16": Case(nerf.step, "bf16", exact=False),
     "NeRF render": Case(nerf.render, exact=False),  # untrained: rounding moves the second pass's samples
+    "Inception features": Case(extractors.inception),
 }

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from conftest import tiny
 from genscene.data.source import source_of
 from genscene.draws import Draws
+from genscene.experiment import fresh
 from genscene.export.mesh import sample_density
 from genscene.processes import Processes
 from genscene.systems import PRESETS
@@ -16,7 +17,7 @@ from genscene.systems.pigan.system import PiGANConfig
 from genscene.training.loop import Game, play, take
 from genscene.training.optim import optimizers
 from genscene.training.published import load, publish
-from genscene.training.run import begin, fresh
+from genscene.training.run import begin
 from genscene.volume import positive
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from genscene.evaluation import reader
-from genscene.experiment import Pictures
+from genscene.experiment import Pictures, fresh
 from genscene.metrics.circular import resultant, wrapped
 from genscene.metrics.frechet import Moments, frechet
 from genscene.systems import PRESETS
-from genscene.training.run import Run, fresh, train
+from genscene.training.run import Run, train
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import cattrs
+import torch
 
+from genscene.draws import mix
 from genscene.errors import BadInput
-from genscene.system import SystemConfig
+from genscene.system import System, SystemConfig
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,12 @@ class Optim:
     decay_from: float = 0.0  # share of the run after which it falls
     decay: Literal["straight", "exponential"] = "straight"  # along which curve
     decay_steps: int = 0  # it falls to that share in so many steps, and on, whatever the run's length; 0: by its end
+    parts: dict[str, float] = field(default_factory=dict)  # name of a part of the player: factor on its learning rate
+
+    def __post_init__(self) -> None:
+        for part, factor in self.parts.items():
+            if not 0 <= factor < float("inf"):
+                raise BadInput(f"the learning rate of the part {part!r} has factor {factor}, wanted 0 or more")
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,13 @@ class Experiment:
         fallen = max(0.0, (step - begin) / length)
         straight = 1 + (optim.end - 1) * min(1.0, fallen)
         return optim.lr * self.stage(step).lr * (straight if optim.decay == "straight" else optim.end**fallen)
+
+
+def fresh(experiment: Experiment) -> System:
+    """The system with the weights that the experiment's run begins with, on the CPU."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix(experiment.seed))
+        return experiment.system.build()
 
 
 def overridden(experiment: Experiment, batch: int | None, size: int | None) -> Experiment:

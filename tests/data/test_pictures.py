@@ -11,7 +11,6 @@ from PIL import Image
 from torch.testing import assert_close
 
 from genscene.data import load_pictures
-from genscene.files import cache_folder
 from genscene.data.decode import Broken, Treatment, background, decode
 from genscene.data.images import listed, spread
 from genscene.data.inspect import inspect
@@ -20,6 +19,7 @@ from genscene.data.stream import order, stream
 from genscene.draws import Draws
 from genscene.errors import BadInput
 from genscene.experiment import Pictures, Stage
+from genscene.files import cache_folder
 from genscene.orbit import Orbit
 
 

@@ -14,14 +14,14 @@ from genscene.cli import main
 from genscene.data.source import album_of, source_of
 from genscene.draws import Counted
 from genscene.errors import BadInput
-from genscene.experiment import Stage
+from genscene.experiment import Stage, fresh
 from genscene.systems import PRESETS
 from genscene.systems.nerf.convert import convert, legacy
 from genscene.systems.nerf.field import FieldConfig, NeRFField
 from genscene.systems.nerf.generator import NeRFGenerator, NeRFGeneratorConfig, unbent
-from genscene.systems.nerf.grid import GridGenerator, GridGeneratorConfig, Samples, weigh_packed
+from genscene.systems.nerf.grid import GridGenerator, GridGeneratorConfig, Samples, distortion, weigh_packed
 from genscene.systems.nerf.voxels import VoxelConfig
-from genscene.training.run import Run, fresh, train
+from genscene.training.run import Run, train
 from genscene.views import Rays
 from genscene.volume import March, Perturb, weigh
 
@@ -85,15 +85,49 @@ def test_packed_samples_weigh_what_dense_ones_do():
     assert place.max() < 6
 
 
-def grown() -> GridGenerator:
-    generator = GridGenerator(GridGeneratorConfig(VoxelConfig(levels=(9, 17), box=(1.0, 1.0, 1.0))))
+def test_distortion_by_sums_is_the_double_sum():
+    ray = torch.tensor([0] * 5 + [2] * 7 + [3])  # the second ray and the last meet nothing
+    random = torch.Generator().manual_seed(0)
+    weights, shares, lengths = torch.rand(3, len(ray), generator=random, dtype=torch.float64)
+    places = torch.sort(ray + shares).values - ray
+    weights.requires_grad_()
+    apart = (places[:, None] - places).abs() * (ray[:, None] == ray)
+    wanted = ((weights[:, None] * weights * apart).sum() + (weights.square() * lengths).sum() / 3) / 5
+    found = distortion(weights, places, lengths, ray, 5)
+    assert_close(found, wanted)
+    slopes = [torch.autograd.grad(value, weights)[0] for value in (found, wanted)]
+    assert_close(*slopes)
+    nothing = torch.zeros(0, requires_grad=True)
+    assert distortion(nothing, nothing, nothing, torch.zeros(0, dtype=torch.long), 5) == 0
+
+
+@pytest.mark.parametrize("contracted", [False, True])
+def test_distortion_pulls_a_ray_s_weights_together(contracted):
+    voxels = VoxelConfig(levels=(17,), box=(1.0, 1.0, 1.0), contracted=contracted)
+    generator = GridGenerator(GridGeneratorConfig(voxels, March(0.05, 9.0, 1, "softplus", gain=3.0, tail=None)))
+    rays = Rays(torch.tensor([[[0.0, 0.0, -0.9]]]), torch.tensor([[[0.0, 0.0, 1.0]]]))
+    scene, measured = generator.bind(torch.zeros(1, 0)), []
+    for sheets in ((8, 9), (3, 14), (8,)):
+        generator.voxels.density[0].data.fill_(-20.0)[:, :, sheets] = 0.5
+        walked = generator.walk(scene, rays)
+        value = generator.distortion(walked)
+        (slope,) = torch.autograd.grad(value, generator.voxels.density[0])
+        assert slope.isfinite().all()
+        assert slope.abs().max() > 0
+        measured.append(float(value.detach() / walked.weights.detach().sum().square()))
+    assert measured[2] < measured[0] < measured[1] < 1
+
+
+def grown(color="harmonics") -> GridGenerator:
+    generator = GridGenerator(GridGeneratorConfig(VoxelConfig(levels=(9, 17), box=(1.0, 1.0, 1.0), color=color)))
     torch.nn.init.normal_(generator.voxels.density[0], std=2.0)
     torch.nn.init.normal_(generator.voxels.color[0])
     return generator
 
 
-def test_a_finer_level_begins_as_the_coarser_one():
-    generator = grown()
+@pytest.mark.parametrize("color", ["harmonics", "network"])
+def test_a_finer_level_begins_as_the_coarser_one(color):
+    generator = grown(color)
     points = 2 * torch.rand(50, 3) - 1
     placed, directions = generator.voxels.place(points), torch.nn.functional.normalize(torch.randn(50, 3), dim=-1)
     before = generator.voxels.raw_density(placed), generator.voxels.colors(placed, directions)
@@ -104,6 +138,16 @@ def test_a_finer_level_begins_as_the_coarser_one():
     colors, density = generator.bind(torch.zeros(1, 0))(points[None], directions[None])
     assert_close(density[0], after[0])
     assert_close(colors[0], after[1])
+
+
+def test_a_view_network_begins_with_colours_that_do_not_depend_on_the_view():
+    voxels = grown("network").voxels
+    placed, directions = 2 * torch.rand(2, 50, 3) - 1
+    plain = voxels.colors(placed, torch.nn.functional.normalize(directions, dim=-1))
+    assert torch.equal(plain, voxels.colors(placed, torch.tensor([0.0, 0, 1]).expand(50, 3)))
+    assert plain.std() > 0.05
+    torch.nn.init.normal_(voxels.network[-1].weight)
+    assert (voxels.colors(placed, directions) - plain).abs().max() > 0.01
 
 
 def test_skipping_what_is_empty_changes_no_picture():

@@ -1,75 +1,114 @@
 """genscene evaluate GENERATOR: how good it is, in numbers."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-import torch
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
+from genscene.cli.measuring import Measuring, embedding, lay_out, protocols, subject
 from genscene.cli.options import parse, tell
+from genscene.cli.results import Result, show, write
 from genscene.cli.scores import score
-from genscene.data import SYNTHETIC
-from genscene.data.synthetic import SETS
-from genscene.errors import BadInput, nearest
-from genscene.evaluation import reader
-from genscene.files import atomic
+from genscene.errors import BadInput
+from genscene.evaluation.asked import ASKED, Question, fitting
+from genscene.evaluation.desk import Desk, Subject, is_statistics
+from genscene.evaluation.measures import Number, cautions, wanted
+from genscene.processes import Processes, join
 from genscene.system import PosedConfig
-from genscene.training.published import load, opened
-from genscene.training.run import fresh
+from genscene.training.devices import pick_device
 
-METRICS = ("steadiness", "frechet-pose")
+ABOUT = "How good a generator, or a folder or zip of generated pictures, is, in numbers.\n\nprotocols:\n"
 
 
 @dataclass(frozen=True)
 class Evaluate:
     """All options of the verb."""
 
-    generator: Positional[Path]  # a .safetensors file, or the folder of a run
-    data: str = ""  # synthetic:NAME, whose poses are known; default: what it was trained on
-    metrics: str = ",".join(METRICS)  # which numbers
-    count: int = 2048  # pictures for the Frechet distance
+    generator: Positional[Path]  # a .safetensors file, the folder of a run, or a folder or zip of generated pictures
+    data: str = ""  # a folder, a zip, synthetic:NAME, or statistics written before; default: what it was trained on
+    measuring: Annotated[Measuring, arg(name="")] = Measuring()
+    statistics: Path | None = None  # a folder: write the statistics of the real pictures there
     split: Literal["train", "val", "test"] = "val"  # of a scene learnt from photographs: which of them
     # of a scene learnt from photographs: also LPIPS, by files of SqueezeNet's weights and of LPIPS's linear layers
     lpips: tuple[Path, Path] | None = None
-    out: Path | None = None  # also write the numbers and how they were got as JSON
+    out: Path | None = None  # also write numbers and protocol as JSON, and pictures beside it
 
 
 def main(words: list[str]) -> None:
     """Run the verb."""
-    options = parse(Evaluate, words, "genscene evaluate", description="How good a generator is, in numbers.")
-    asked = options.metrics.split(",")
-    for name in asked:
-        if name not in METRICS:
-            raise BadInput(f"no metric {name!r}; {nearest(name, METRICS)}")
-    generator, (experiment, _) = load(options.generator), opened(options.generator)
-    if isinstance(experiment.system, PosedConfig):
-        experiment = replace(experiment, data=options.data or experiment.data)
-        score(generator, experiment, options.split, options.out, options.lpips)
+    options = parse(Evaluate, words, "genscene evaluate", description=ABOUT + protocols())
+    names = asked_for(options.measuring, ())
+    wanted(names, options.measuring.extractor, ASKED)  # unknown ones are told of before anything is loaded
+    if options.out is not None and options.out.suffix != ".json":
+        raise BadInput(f"--out {options.out}: wanted a name ending with .json")
+    measured = subject(options.generator)
+    if measured.experiment is not None and isinstance(measured.experiment.system, PosedConfig):
+        assert measured.generator is not None
+        experiment = replace(measured.experiment, data=options.data or measured.experiment.data)
+        score(measured.generator, experiment, options.split, options.out, options.lpips)
         return
     if options.lpips is not None:
         raise BadInput("--lpips compares with photographs: it wants a scene that was learnt from some")
-    source = options.data or experiment.data
-    name = source.removeprefix(SYNTHETIC)
-    if not source.startswith(SYNTHETIC) or name not in SETS:
-        known = ", ".join(SYNTHETIC + known for known in SETS)
-        raise BadInput(f"--data {source}: these numbers need pictures whose poses are known: {known}")
-    if options.count < 128:
-        raise BadInput(f"--count {options.count}: wanted at least 128 pictures")
-    stick = reader.yardstick(name)
-    found: dict[str, object] = {"data": source, "reader_error_degrees": torch.rad2deg(torch.tensor(stick.error)).item()}
-    if "steadiness" in asked:
-        found["steadiness"] = reader.steadiness(generator, stick)
-        tell(f"steadiness {found['steadiness']:.3f}  (1: each latent is one thing that turns as the camera does)")
-    if "frechet-pose" in asked:
-        before, after = (
-            reader.distance(g, stick, options.count) for g in (fresh(experiment).generator.eval(), generator)
-        )
-        found |= {"frechet_pose": after, "frechet_pose_untrained": before, "frechet_pose_photographs": stick.floor}
-        found |= {"pictures": options.count, "size": reader.SIZE}
-        less = f"{before / after:.0f}x below the untrained {before:.3f}"
-        tell(f"frechet-pose {after:.4f}  ({less}; between photographs {stick.floor:.4f})")
+    data = options.data or (measured.experiment.data if measured.experiment else "")
+    if not data:
+        raise BadInput(f"{options.generator} are pictures: --data PATH names the real ones they are compared with")
+    group = join(pick_device(options.measuring.device))
+    try:
+        evaluate(measured, data, options, group)
+    finally:
+        group.leave()
+
+
+def evaluate(measured: Subject, data: str, options: Evaluate, group: Processes) -> None:
+    """Measure both sides, and tell."""
+    how = options.measuring
+    names = asked_for(how, fitting(measured.generator, data) if measured.generator else ())
+    desk = lay_out(measured, data, how, wanted(names, how.extractor, ASKED), group)
+    reals = None if is_statistics(Path(data)) else desk.reals(data)
+    real = desk.stored(Path(data)) if reals is None else desk.side(reals, "real pictures")
+    lot = desk.lot(measured)
+    fake = desk.side(lot, "generated pictures")
+    if not group.first:
+        return
+    if options.statistics is not None:
+        for name, statistics in real.items():
+            statistics.save(options.statistics / f"{name}.safetensors")
+    answered, passed = answers(measured, data, names, desk, how)
+    numbers = desk.numbers(names, how.extractor, fake, real) + answered
+    said = [line for by in fake for line in cautions(fake[by], real[by], names)][:1] + passed
+    result = Result(measured.name, desk, numbers, said, fake, real)
+    show(result)
     if options.out is not None:
-        with atomic(options.out) as partial:
-            partial.write_text(json.dumps(found, indent=2) + "\n")
+        for path in write(options.out, result, lot, reals):
+            tell(str(path))
+
+
+def asked_for(how: Measuring, more: list[str] | tuple[str, ...]) -> list[str]:
+    """The metrics that were named, else the protocol's and some more."""
+    if how.metrics:
+        return how.metrics.split(",")
+    return [*how.chosen().metrics, *more]
+
+
+def answers(
+    measured: Subject, data: str, names: list[str], desk: Desk, how: Measuring
+) -> tuple[list[Number], list[str]]:
+    """What the generator itself is asked, and why some of it has no answer where nobody asked by name."""
+    asked = [name for name in names if name in ASKED]
+    if not asked:
+        return [], []
+    if measured.generator is None or measured.experiment is None:
+        raise BadInput(f"{', '.join(asked)}: wanted a generator to ask, {measured.path} are pictures")
+    protocol = desk.task.protocol
+    size, count, by = desk.task.size, protocol.fakes.count, embedding(how, desk.device)
+    question = Question(measured.generator, measured.experiment, data, size, protocol.psi, how.seed, count, by)
+    numbers, passed = [], []
+    for name in asked:
+        try:
+            numbers += ASKED[name](question)
+        except BadInput as error:
+            if how.metrics:
+                raise
+            passed.append(f"no {name}: {error}")
+    return numbers, passed

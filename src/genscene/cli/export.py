@@ -19,13 +19,13 @@ from genscene.cameras import write_path
 from genscene.cli.options import parse, tell
 from genscene.cli.shots import PHOTOGRAPHS, path_of
 from genscene.errors import BadInput, nearest
+from genscene.experiment import fresh
 from genscene.export import mesh
 from genscene.export.plots import plot_prior
 from genscene.files import atomic
 from genscene.scenes import Field
 from genscene.systems import PRESETS
 from genscene.training.published import load
-from genscene.training.run import fresh
 from genscene.views import moved
 from genscene.volume import positive
 

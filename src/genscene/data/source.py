@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, cast, get_args
 
 import numpy as np
 import torch
 
-from genscene.data import SYNTHETIC, load_pictures
+from genscene.data import SYNTHETIC, load_pictures, say
 from genscene.data.posed.folder import Split, look, splits
 from genscene.data.posed.normal import Normal
-from genscene.data.posed.photographs import Album, photographs
+from genscene.data.posed.photographs import Album, photographs, surroundings
 from genscene.data.rays import ray_stream
 from genscene.data.stream import stream
 from genscene.data.synthetic import SETS, views_of_one
 from genscene.errors import BadInput, nearest
 from genscene.experiment import Experiment
-from genscene.system import Generator, Photos, Pixels, PosedConfig
+from genscene.system import Behind, Generator, Photos, Pixels, PosedConfig
 
 VIEWS = 100  # of an embedded scene
 
@@ -79,8 +79,29 @@ def source_of(experiment: Experiment, quiet: bool = False) -> Source:
         return PictureSource(experiment, quiet)
     album = album_of(experiment, "train")
     assert album.bounds is not None
-    system = experiment.system.fitted(album.camera, album.bounds)
-    return AlbumSource(replace(experiment, system=system), album, held_out(experiment))
+    behind = backdrop(experiment, album)
+    system = experiment.system.fitted(album.camera, album.bounds, behind)
+    if not quiet and system != experiment.system.fitted(album.camera, album.bounds):
+        say(f"{experiment.data}: what the photographs show stands before {behind}, and so will what is rendered")
+    pictures = replace(experiment.pictures, background=behind or experiment.pictures.background)
+    experiment = replace(experiment, system=system, pictures=pictures)
+    return AlbumSource(experiment, album, held_out(experiment))
+
+
+def backdrop(experiment: Experiment, album: Album) -> Behind | None:
+    """The colour behind what photographs show: what transparency was put on, else that of their borders, if it is one.
+
+    Raises BadInput where transparency was put on a colour that nothing can be rendered before.
+    """
+    name = experiment.pictures.background
+    if not album.clear:
+        return surroundings(album.pixels)
+    if name not in get_args(Behind):
+        raise BadInput(
+            f"{experiment.data}: --pictures.background {name!r}: scenes are rendered before white or black,"
+            " so transparent photographs are wanted on one of them"
+        )
+    return cast(Behind, name)
 
 
 def held_out(experiment: Experiment) -> Album | None:

@@ -56,7 +56,7 @@ class Protocol:
         }
 
 
-WEIGHTS_FREE = ("frechet", "kernel", "manifold", "spectrum")
+WEIGHTS_FREE = ("frechet", "kernel", "manifold", "copies", "spectrum")
 PROTOCOLS: dict[str, Protocol] = {
     "tracking": Protocol("genscene: no weights needed, quick enough for every day", WEIGHTS_FREE, fakes=Side(2048)),
     "genscene": Protocol("genscene: no weights needed, counts as published numbers have them", WEIGHTS_FREE),

@@ -16,6 +16,7 @@ from genscene.convert import Rules
 from genscene.metrics.weights import fitted, read
 
 SIDE, CLASSES = 299, 1008
+EPSILON = 1e-3  # added to variances
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class Unit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, width, H', W']."""
-        return relu(batch_norm(self.conv(x), self.mean, self.variance, self.gain, self.offset, eps=1e-3))
+        return relu(batch_norm(self.conv(x), self.mean, self.variance, self.gain, self.offset, eps=EPSILON))
 
 
 class Way(nn.Module):

@@ -10,12 +10,11 @@ import torch
 from torch import nn
 
 from genscene.data.source import Source, source_of
-from genscene.draws import mix
 from genscene.errors import BadInput, Diverged
-from genscene.experiment import Experiment, dumps, loads
+from genscene.experiment import Experiment, dumps, fresh, loads
 from genscene.files import atomic
 from genscene.processes import Processes, join
-from genscene.system import Generator, PosedConfig, System
+from genscene.system import Generator, PosedConfig
 from genscene.systems import KINDS
 from genscene.training.checkpoint import Keep, restore, save
 from genscene.training.devices import Device, pick_device
@@ -111,13 +110,6 @@ def watch(game: Game, run: Run, source: Source, book: Journal, done: int) -> Non
         else:
             decibels = paint_held_out(path, game.average, source.held_out)
             book.say(f"step {done}: {path}, {decibels:.2f} dB on photographs that are not learnt")
-
-
-def fresh(experiment: Experiment) -> System:
-    """The system with the weights that the experiment's run begins with, on the CPU."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix(experiment.seed))
-        return experiment.system.build()
 
 
 def begin(experiment: Experiment, device: torch.device, group: Processes, precision: Precision) -> Game:

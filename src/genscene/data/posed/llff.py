@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import normalize
 
 from genscene.data.images import listed
 from genscene.data.posed import (
@@ -21,6 +19,7 @@ from genscene.data.posed import (
 )
 from genscene.data.posed.normal import Normal
 from genscene.errors import BadInput
+from genscene.paths import average
 
 
 def read(folder: Path, images: str = "") -> Posed:
@@ -64,16 +63,6 @@ def forward(posed: Posed, factor: float = 0.75) -> Normal:
 def recentred(posed: Posed, factor: float = 0.75) -> Posed:
     """The same cameras in the world of `forward`."""
     return posed.moved(forward(posed, factor))
-
-
-def average(pose: Tensor) -> Tensor:
-    """The camera in the middle of poses [N, 4, 4]: mean position, mean direction, mean up -> [4, 4]."""
-    forward = normalize(pose[:, :3, 2].sum(dim=0), dim=0)
-    right = normalize(torch.linalg.cross(pose[:, :3, 1].sum(dim=0), forward), dim=0)
-    down = torch.linalg.cross(forward, right)
-    middle = torch.eye(4, dtype=pose.dtype)
-    middle[:3] = torch.stack([right, down, forward, pose[:, :3, 3].mean(dim=0)], dim=-1)
-    return middle
 
 
 def holdout(posed: Posed) -> int:

@@ -19,6 +19,7 @@ from genscene.data.posed import Posed
 from genscene.data.posed.normal import Normal
 from genscene.data.posed.undistort import Map, mapping, undistort
 from genscene.errors import BadInput
+from genscene.system import Behind
 from genscene.views import Camera, Size
 
 Lens = Callable[[int], Map | None]
@@ -33,6 +34,7 @@ class Album:
     bounds: Tensor | None  # [N, 2], nearest and farthest depth, float32
     masks: np.ndarray | None  # [N, H, W], uint8, 0 where nothing is to be learnt, else 255
     normal: Normal  # from the file's world to the cameras'
+    clear: bool = False  # whether any was transparent somewhere
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -48,10 +50,11 @@ def photographs(posed: Posed, behind: str = "white", downscale: float = 1.0, sid
     lens = lenses(posed)
     pixels = np.empty((len(posed), *size, 3), np.uint8)
     masks = None if posed.masks is None and posed.model == "pinhole" else np.empty((len(posed), *size), np.uint8)
+    clear = np.zeros(len(posed), bool)
 
     def fill(i: int) -> None:
         straight = lens(i)
-        flat = flattened(opened(posed.paths[i], posed.sizes[i]), color)
+        flat, clear[i] = flattened(opened(posed.paths[i], posed.sizes[i]), color)
         pixels[i] = shrunk(flat if straight is None else undistort(flat, straight), size)
         if masks is not None:
             masks[i] = shrunk(validity(posed, i, straight), size) // 255 * 255  # where all of a pixel is valid
@@ -62,7 +65,7 @@ def photographs(posed: Posed, behind: str = "white", downscale: float = 1.0, sid
             pass
     camera = Camera(posed.pose.float(), posed.intrinsics.float(), size)
     bounds = None if posed.bounds is None else posed.bounds.float()
-    return Album(pixels, camera, bounds, masks, posed.normal)
+    return Album(pixels, camera, bounds, masks, posed.normal, bool(clear.any()))
 
 
 def common(posed: Posed, downscale: float, side: int) -> Size:
@@ -98,13 +101,26 @@ def opened(path: Path, size: Size) -> Image.Image:
     return image
 
 
-def flattened(image: Image.Image, color: tuple[int, int, int]) -> np.ndarray:
-    """Any mode, on a colour -> uint8 [H, W, 3]."""
+def flattened(image: Image.Image, color: tuple[int, int, int]) -> tuple[np.ndarray, bool]:
+    """Any mode, on a colour -> uint8 [H, W, 3], and whether that colour is seen anywhere."""
     if image.mode not in ALPHA and "transparency" not in image.info:
-        return np.asarray(colored(image))[..., :3]
+        return np.asarray(colored(image))[..., :3], False
     rgba = np.asarray(image.convert("RGBA")).astype(np.uint16)
     alpha = rgba[..., 3:]
-    return ((rgba[..., :3] * alpha + np.array(color, np.uint16) * (255 - alpha) + 127) // 255).astype(np.uint8)
+    flat = (rgba[..., :3] * alpha + np.array(color, np.uint16) * (255 - alpha) + 127) // 255
+    return flat.astype(np.uint8), bool((alpha < 255).any())
+
+
+def surroundings(pixels: np.ndarray, share: float = 0.95, slack: int = 8) -> Behind | None:
+    """The colour around what N opaque photographs [N, H, W, 3], uint8, show: that of their borders; None: not one.
+
+    share of the pixels of all four sides must be within `slack` of it.
+    """
+    sides = (pixels[:, 0], pixels[:, -1], pixels[:, 1:-1, 0], pixels[:, 1:-1, -1])
+    border = np.concatenate([side.reshape(-1, 3) for side in sides])
+    if (border <= slack).all(axis=1).mean() >= share:
+        return "black"
+    return "white" if (border >= 255 - slack).all(axis=1).mean() >= share else None
 
 
 def shrunk(picture: np.ndarray, size: Size) -> np.ndarray:

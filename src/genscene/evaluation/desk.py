@@ -1,0 +1,115 @@
+"""A measurement laid out: what is measured, against what, at which size, through which extractors."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from genscene.data import SYNTHETIC, load_pictures
+from genscene.data.sizes import one_size
+from genscene.errors import BadInput
+from genscene.evaluation.measures import METRICS, Number
+from genscene.evaluation.protocol import Protocol, agree
+from genscene.evaluation.sides import Generated, Lot, Stored
+from genscene.evaluation.statistics import Statistics
+from genscene.evaluation.stream import Streaming, Task, measure
+from genscene.experiment import Experiment
+from genscene.metrics.extractor import Extractor
+from genscene.system import Generator
+from genscene.views import Size
+
+Sides = dict[str, Statistics]  # by what metrics call the extractor
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: a generator, or a folder or zip of pictures that something generated."""
+
+    path: Path
+    generator: Generator | None = None
+    experiment: Experiment | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it: its file, or the folder of its run."""
+        return self.path.parent.name if self.path.name == "generator.safetensors" else self.path.stem or str(self.path)
+
+    def size(self, protocol: Protocol, data: str) -> Size:
+        """Height and width of all pictures; BadInput where pictures of mixed sizes leave it open."""
+        if protocol.size:
+            return protocol.size, protocol.size
+        other = None
+        if is_pictures(Path(data)) and not (self.experiment and data == self.experiment.data):
+            other = one_size(data)
+        if self.experiment is not None:
+            return self.experiment.largest()
+        own = one_size(str(self.path))
+        if other and own != other:
+            here, there = (f"{height}x{width}" for height, width in (own, other))
+            raise BadInput(f"{self.path} holds pictures of {here}, {data} of {there}: --size N makes them one size")
+        return own
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One task for all sides, and its extractors by what metrics call them."""
+
+    task: Task
+    extractors: dict[str, Extractor]
+    streaming: Streaming
+    device: torch.device
+    seed: int = 0  # of latents and cameras
+
+    def lot(self, subject: Subject) -> Lot:
+        """The pictures of a subject."""
+        protocol = self.task.protocol
+        if subject.generator is None:
+            quiet = not self.streaming.group.first
+            pictures = load_pictures(str(subject.path), self.task.pictures, self.task.size, quiet)
+            return Stored(pictures, protocol.fakes, str(subject.path))
+        truncated, generator = protocol.rounding == "truncated", subject.generator.to(self.device)
+        return Generated(generator, protocol.fakes, self.task.size, truncated, protocol.psi, self.seed)
+
+    def reals(self, data: str) -> Stored:
+        """The real pictures of a folder, zip or embedded set."""
+        side, pictures = self.task.protocol.reals, self.task.pictures
+        if data.startswith(SYNTHETIC) and side.count:
+            pictures = replace(pictures, limit=side.count)
+        quiet = not self.streaming.group.first
+        return Stored(load_pictures(data, pictures, self.task.size, quiet), side, data)
+
+    def side(self, lot: Lot, name: str) -> Sides:
+        """The statistics of one side; none in processes that are not the first."""
+        return dict(zip(self.extractors, measure(lot, name, self.task, self.streaming), strict=False))
+
+    def stored(self, path: Path) -> Sides:
+        """Statistics that were written before; BadInput where they are of another protocol than this."""
+        found = {}
+        for name, looks in self.extractors.items():
+            place = path / f"{name}.safetensors" if path.is_dir() else path
+            if not place.is_file():
+                raise BadInput(f"{path} holds no statistics by {looks.name} (no {place.name})")
+            found[name] = Statistics.load(place)
+            now = self.task.protocol.fields(looks, self.task.size, self.task.pictures)
+            agree(found[name].protocol, now, (str(place), "here"))
+        return found
+
+    def numbers(self, metrics: list[str], chosen: str, fake: Sides, real: Sides) -> list[Number]:
+        """What metrics make of both sides; those that are none of statistics are passed over."""
+        found = []
+        for name in metrics:
+            metric = METRICS.get(name)
+            if metric is not None:
+                by = metric.extractor or chosen
+                found += metric.compute(fake[by], real[by], self.extractors[by])
+        return found
+
+
+def is_pictures(path: Path) -> bool:
+    """Whether a path is a zip, or a folder that holds neither a run nor statistics."""
+    return path.suffix == ".zip" or (path.is_dir() and not any(path.glob("*.safetensors")))
+
+
+def is_statistics(path: Path) -> bool:
+    """Whether a path is a file of statistics, or a folder of such files."""
+    return path.suffix == ".safetensors" or (path.is_dir() and any(path.glob("*.safetensors")))

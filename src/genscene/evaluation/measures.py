@@ -1,0 +1,147 @@
+"""Metrics by name: which extractor each wants, what it makes of two sides' statistics, and which way is better."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from genscene.errors import BadInput, nearest
+from genscene.evaluation.neighbours import memorised
+from genscene.evaluation.statistics import Statistics
+from genscene.metrics.cmmd import cmmd
+from genscene.metrics.extractor import Extractor
+from genscene.metrics.frechet import frechet
+from genscene.metrics.inception_score import inception_score
+from genscene.metrics.kid import kid
+from genscene.metrics.manifold import manifold
+from genscene.metrics.power_features import decibels_of
+from genscene.metrics.spectrum import spectral_gap
+
+Better = Literal["low", "high"]
+CHOSEN, SPECTRUM = "", "spectrum"  # instead of an extractor's name: the one that was asked for; power spectra
+
+
+@dataclass(frozen=True)
+class Number:
+    """One measured number."""
+
+    name: str  # as JSON has it
+    title: str  # as people call it
+    value: float
+    better: Better
+    deviation: float | None = None  # over parts of the data, where it is estimated on several
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is made of the statistics of generated and of real pictures."""
+
+    extractor: str
+    compute: Callable[[Statistics, Statistics, Extractor], list[Number]]
+
+
+def titled(metric: str, extractor: Extractor) -> str:
+    """A metric's title where its extractor has no published name for it."""
+    return f"{metric} ({extractor.name})"
+
+
+def frechet_by(title: str) -> Callable[[Statistics, Statistics, Extractor], list[Number]]:
+    """Frechet distance under a name; of any extractor where the name is empty."""
+
+    def compute(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
+        value = frechet(fake.moments, real.moments)
+        return [Number(title.lower() or "frechet", title or titled("Frechet distance", by), value, "low")]
+
+    return compute
+
+
+def kernel_by(title: str) -> Callable[[Statistics, Statistics, Extractor], list[Number]]:
+    """Kernel distance under a name, times 100 as tables print it."""
+
+    def compute(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
+        found = kid(fake.features, real.features)
+        name, said = title.lower() or "kernel", f"{title or titled('kernel distance', by)} x 100"
+        return [Number(f"{name}_x100", said, 100 * found.mean, "low", 100 * found.deviation)]
+
+    return compute
+
+
+def shares(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
+    """Precision, recall, density and coverage."""
+    found = manifold(fake.features, real.features)
+    return [Number(name, titled(name, by), value, "high") for name, value in vars(found).items()]
+
+
+def score(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
+    """Inception score, of the generated pictures alone."""
+    if by.head is None:
+        raise BadInput(f"{by.name} names no classes: the inception score wants Inception")
+    logits = torch.cat([part.to(by.head) @ by.head.mT for part in fake.features.split(4096)])
+    found = inception_score(logits)
+    return [Number("is", "inception score", found.mean, "high", found.deviation)]
+
+
+def clip_distance(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
+    """CMMD."""
+    return [Number("cmmd", "CMMD", cmmd(fake.features, real.features), "low")]
+
+
+def spectral(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
+    """How far apart the mean power spectra lie, over all but the constant."""
+    one, other = profiles(fake, real)
+    return [Number("spectrum", "spectral gap", spectral_gap(one, other), "low", unit="dB")]
+
+
+def copies(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
+    """Share of generated pictures as close to a real one as only one in a hundred real ones is to another."""
+    value = memorised(fake.features, real.features)
+    return [Number("copies", f"copies of real pictures ({by.name}; 0.01 is chance)", value, "low")]
+
+
+def profiles(fake: Statistics, real: Statistics) -> tuple[Tensor, Tensor]:
+    """Mean power over rings of frequencies, in dB [N // 2 + 1], of both sides."""
+    return decibels_of(fake.tally.mean), decibels_of(real.tally.mean)
+
+
+METRICS: dict[str, Metric] = {
+    "fid": Metric("inception", frechet_by("FID")),
+    "kid": Metric("inception", kernel_by("KID")),
+    "is": Metric("inception", score),
+    "pr": Metric("vgg16", shares),
+    "fd-dinov2": Metric("dinov2", frechet_by("FD-DINOv2")),
+    "cmmd": Metric("clip", clip_distance),
+    "frechet": Metric(CHOSEN, frechet_by("")),
+    "kernel": Metric(CHOSEN, kernel_by("")),
+    "manifold": Metric(CHOSEN, shares),
+    "copies": Metric(CHOSEN, copies),
+    "spectrum": Metric(SPECTRUM, spectral),
+}
+
+
+def wanted(metrics: Iterable[str], chosen: str, more: Iterable[str] = ()) -> list[str]:
+    """The extractors that metrics want, each once; BadInput for a name that is none of these or of `more`."""
+    known = {**METRICS, **dict.fromkeys(more)}
+    found = []
+    for name in metrics:
+        if name not in known:
+            raise BadInput(f"no metric {name!r}; {nearest(name, known)}")
+        metric = METRICS.get(name)
+        if metric is not None:
+            found.append(metric.extractor or chosen)
+    return list(dict.fromkeys(found))
+
+
+def cautions(fake: Statistics, real: Statistics, metrics: Iterable[str]) -> list[str]:
+    """What a reader of the numbers should be told."""
+    counts = (fake.tally.count, real.tally.count)
+    said = []
+    if {"fid", "fd-dinov2", "frechet"} & {*metrics} and min(counts) < len(fake.tally.mean):
+        wide = len(fake.tally.mean)
+        said.append(
+            f"Frechet distances of {counts[0]} against {counts[1]} pictures are biased upwards where features are"
+            f" {wide} wide; the kernel distance is not"
+        )
+    return said
