@@ -59,13 +59,13 @@ def test_the_weights_are_what_they_were():
     """Whoever changes these numbers changes the protocol: a new name, and no number of before compares."""
     extractor = random_features()
     assert extractor.name == "random-convolutions-1"
-    assert extractor.weights == "seed 0, HASH"
+    assert extractor.weights == "seed 0, d2b44496e64a"
     assert extractor.width == design.WIDTH == 368
     first, second = drawn(0)
     assert first.flat[0] == 2 * 0.5488135039273248 - 1  # RandomState(0), for ever
     assert (first.shape, second.shape) == ((24, 3, 3, 3), (8, 24, 4, 4))
     seen = extractor(pictures(1, 40, 24))[0]
-    wanted = torch.tensor([0.0])
+    wanted = torch.tensor([0.009923, -0.594531, 11.177456, 4.629914, 3.810480, 6.999948, 2.000608, 0.628558])
     assert_close(seen[[0, 20, 50, 80, 100, 150, 250, 367]], wanted, atol=1e-4, rtol=1e-4)
 
 
@@ -165,9 +165,9 @@ def test_squeezenet_sees_small_and_large_pictures_at_stated_sizes(squeezed):
         bigger = interpolate(images / 255, shown, mode="bilinear", antialias=True)
         with torch.no_grad():
             assert_close(extractor(images), extractor.look.backbone(bigger)[-1].mean((2, 3)))
-    with pytest.raises(BadInput, match="torch.float32"):
+    with pytest.raises(BadInput, match=r"torch\.float32"):
         extractor(torch.zeros(1, 3, 32, 32))
-    with pytest.raises(BadInput, match="none.npz"):
+    with pytest.raises(BadInput, match=r"none\.npz"):
         squeezenet_features("none.npz")
 
 

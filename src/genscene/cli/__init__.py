@@ -15,6 +15,7 @@ USAGE = """usage: genscene VERB ... (genscene VERB --help tells more)
   interpolate  a film from one scene to the next
   export       a mesh, a camera path, or a plot of the prior, as a file
   evaluate     how good a generator is, in numbers
+  compare      several generators, in one table and on one page
   convert      official checkpoints into ours, safely
   data         look into pictures, or make some
   doctor       what this machine can do
@@ -63,6 +64,8 @@ def verb(name: str) -> Callable[[list[str]], None]:
             from genscene.cli.export import main
         case "evaluate":
             from genscene.cli.evaluate import main
+        case "compare":
+            from genscene.cli.compare import main
         case "convert":
             from genscene.cli.convert import main
         case "data":

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from genscene.cli.measuring import Measuring, embedding, lay_out, protocols, subject
+from genscene.cli.measuring import Measuring, asked_for, embedding, lay_out, protocols, subject
 from genscene.cli.options import parse, tell
 from genscene.cli.results import Result, show, write
 from genscene.cli.scores import score
@@ -82,13 +82,6 @@ def evaluate(measured: Subject, data: str, options: Evaluate, group: Processes) 
     if options.out is not None:
         for path in write(options.out, result, lot, reals):
             tell(str(path))
-
-
-def asked_for(how: Measuring, more: list[str] | tuple[str, ...]) -> list[str]:
-    """The metrics that were named, else the protocol's and some more."""
-    if how.metrics:
-        return how.metrics.split(",")
-    return [*how.chosen().metrics, *more]
 
 
 def answers(

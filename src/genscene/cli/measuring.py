@@ -1,6 +1,6 @@
 """What evaluate and compare share: the options of a protocol, and how they lay out a measurement."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -85,6 +85,13 @@ def lay_out(measured: Subject, data: str, options: Measuring, names: list[str], 
             extractors[name] = extractor(name, getattr(options.weights, name, "")).on(device)
     task = Task(protocol, size, pictures, tuple(extractors.values()))
     return Desk(task, extractors, Streaming(options.batch, cache=options.cache, group=group), device, options.seed)
+
+
+def asked_for(how: Measuring, more: Iterable[str]) -> list[str]:
+    """The metrics that were named, else the protocol's and some more."""
+    if how.metrics:
+        return how.metrics.split(",")
+    return [*how.chosen().metrics, *more]
 
 
 def protocols() -> str:

@@ -40,11 +40,11 @@ def show(result: Result) -> None:
         tell(
             f"{result.name}: {fakes} generated against {reals} real pictures of {size[0]}x{size[1]}, {protocol.source}"
         )
-    table = Table("metric", "value", "", box=None, pad_edge=False)
+    table = Table("metric", "value", "", "", box=None, pad_edge=False)
     table.columns[1].justify = "right"
     for number in result.numbers:
         arrow = {"low": "low is better", "high": "high is better"}[number.better]
-        table.add_row(number.title, written(number), arrow)
+        table.add_row(number.title, written(number), arrow, number.by)
     Console().print(table)
     for line in [*result.cautions, *(looks.remark for looks in result.desk.extractors.values() if looks.remark)]:
         tell(f"note: {line}")

@@ -37,7 +37,7 @@ def steadiness(question: Question) -> list[Number]:
     error = torch.rad2deg(torch.tensor(stick.error)).item()
     value = reader.steadiness(question.generator, stick)
     return [
-        Number("steadiness", "steadiness (1: turns as the camera does)", value, "high"),
+        Number("steadiness", "steadiness (1: turns with the camera)", value, "high"),
         Number("reader_error_degrees", "the pose reader's own error on photographs", error, "low", unit="degrees"),
     ]
 
@@ -50,7 +50,7 @@ def frechet_pose(question: Question) -> list[Number]:
     device = next(question.generator.parameters()).device
     before, after = (reader.distance(g.to(device), stick, question.count) for g in (untrained, question.generator))
     return [
-        Number("frechet_pose", "Frechet distance (pose reader)", after, "low"),
+        Number("frechet_pose", "Frechet distance", after, "low", by="pose reader"),
         Number("frechet_pose_untrained", "  the same, untrained", before, "low"),
         Number("frechet_pose_photographs", "  the same, between photographs", stick.floor, "low"),
     ]
@@ -75,7 +75,7 @@ def sameness(question: Question) -> list[Number]:
     by = question.embedding()
     found = identity(question.generator, by, size=question.size, psi=question.psi, seed=question.seed)
     return [
-        Number("identity", f"identity across views ({by.name})", found.same, "high"),
+        Number("identity", "identity across views", found.same, "high", by=by.name),
         Number("identity_of_others", "  the same, of different latents", found.other, "low"),
     ]
 

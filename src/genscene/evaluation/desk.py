@@ -28,10 +28,13 @@ class Subject:
     path: Path
     generator: Generator | None = None
     experiment: Experiment | None = None
+    alias: str = ""
 
     @property
     def name(self) -> str:
-        """What to call it: its file, or the folder of its run."""
+        """What to call it: its alias, its file, or the folder of its run."""
+        if self.alias:
+            return self.alias
         return self.path.parent.name if self.path.name == "generator.safetensors" else self.path.stem or str(self.path)
 
     def size(self, protocol: Protocol, data: str) -> Size:
@@ -39,7 +42,7 @@ class Subject:
         if protocol.size:
             return protocol.size, protocol.size
         other = None
-        if is_pictures(Path(data)) and not (self.experiment and data == self.experiment.data):
+        if data and is_pictures(Path(data)) and not (self.experiment and data == self.experiment.data):
             other = one_size(data)
         if self.experiment is not None:
             return self.experiment.largest()

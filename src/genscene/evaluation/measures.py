@@ -33,6 +33,7 @@ class Number:
     better: Better
     deviation: float | None = None  # over parts of the data, where it is estimated on several
     unit: str = ""
+    by: str = ""  # what it looks through, where its title does not say so
 
 
 @dataclass(frozen=True)
@@ -43,17 +44,14 @@ class Metric:
     compute: Callable[[Statistics, Statistics, Extractor], list[Number]]
 
 
-def titled(metric: str, extractor: Extractor) -> str:
-    """A metric's title where its extractor has no published name for it."""
-    return f"{metric} ({extractor.name})"
-
-
 def frechet_by(title: str) -> Callable[[Statistics, Statistics, Extractor], list[Number]]:
     """Frechet distance under a name; of any extractor where the name is empty."""
 
     def compute(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
         value = frechet(fake.moments, real.moments)
-        return [Number(title.lower() or "frechet", title or titled("Frechet distance", by), value, "low")]
+        return [
+            Number(title.lower() or "frechet", title or "Frechet distance", value, "low", by="" if title else by.name)
+        ]
 
     return compute
 
@@ -63,8 +61,9 @@ def kernel_by(title: str) -> Callable[[Statistics, Statistics, Extractor], list[
 
     def compute(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
         found = kid(fake.features, real.features)
-        name, said = title.lower() or "kernel", f"{title or titled('kernel distance', by)} x 100"
-        return [Number(f"{name}_x100", said, 100 * found.mean, "low", 100 * found.deviation)]
+        name, looks = title.lower() or "kernel", "" if title else by.name
+        said = f"{title or 'kernel distance'} x 100"
+        return [Number(f"{name}_x100", said, 100 * found.mean, "low", 100 * found.deviation, by=looks)]
 
     return compute
 
@@ -72,7 +71,7 @@ def kernel_by(title: str) -> Callable[[Statistics, Statistics, Extractor], list[
 def shares(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
     """Precision, recall, density and coverage."""
     found = manifold(fake.features, real.features)
-    return [Number(name, titled(name, by), value, "high") for name, value in vars(found).items()]
+    return [Number(name, name, value, "high", by=by.name) for name, value in vars(found).items()]
 
 
 def score(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
@@ -98,7 +97,7 @@ def spectral(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
 def copies(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
     """Share of generated pictures as close to a real one as only one in a hundred real ones is to another."""
     value = memorised(fake.features, real.features)
-    return [Number("copies", f"copies of real pictures ({by.name}; 0.01 is chance)", value, "low")]
+    return [Number("copies", "copies of real pictures (0.01: chance)", value, "low", by=by.name)]
 
 
 def profiles(fake: Statistics, real: Statistics) -> tuple[Tensor, Tensor]:

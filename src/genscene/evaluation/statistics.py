@@ -38,6 +38,12 @@ class Statistics:
         """Raise BadInput where the other's protocol is not this one's; names: what to call the two."""
         agree(self.protocol, other.protocol, names)
 
+    def halves(self) -> tuple["Statistics", "Statistics"]:
+        """Statistics of every second picture whose features were kept, and of the others."""
+        one, other = self.features[::2], self.features[1::2]
+        kind, notes = self.protocol, self.notes
+        return Statistics(kind, notes, Tally.of(one), one), Statistics(kind, notes, Tally.of(other), other)
+
     def save(self, path: str | Path) -> None:
         """Write them as one safetensors file, protocol and notes in its header."""
         about = {"kind": KIND, "protocol": dict(self.protocol), "notes": dict(self.notes), "count": self.tally.count}

@@ -16,7 +16,7 @@ CELLS = 4  # a side: colours and detail are also averaged in so many cells
 SMALLEST, LARGEST = 16, 128  # pixels a side
 WIDTH = SCALES * (2 * FILTERS + 2 * SECOND + CELLS**2) + 3 * CELLS**2
 
-# What a picture is taken for where a scale is needed: a Markov field (Jain 1989, sec. 2.9) of usual contrast
+# What a picture is taken for where a scale is needed: a Markov field (Jain 1989) of usual contrast
 CONTRAST = 0.25  # standard deviation of a channel in [0, 1]
 NEAR = 0.95  # correlation of neighbours
 COLOR = 0.9  # correlation of red, green and blue
@@ -96,7 +96,7 @@ def fingerprint(seed: int) -> str:
 
 
 def fitted(images: Tensor) -> Tensor:
-    """Pictures [B, 3, H, W] with sides of at most LARGEST, what is larger averaged over areas; BadInput below SMALLEST."""
+    """Pictures [B, 3, H, W], sides above LARGEST averaged over areas down to it; BadInput for sides below SMALLEST."""
     if min(images.shape[-2:]) < SMALLEST:
         size = "x".join(map(str, images.shape[-2:]))
         raise BadInput(f"random features of pictures of {size} pixels, wanted sides of at least {SMALLEST}")

@@ -1,0 +1,170 @@
+"""Several generators under one protocol: their numbers, how far these can be trusted, and who is better for sure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from genscene.errors import BadInput
+from genscene.evaluation.asked import ASKED, Question
+from genscene.evaluation.bootstrap import (
+    Resampled,
+    better,
+    bootstrap,
+    frechet_resamples,
+    indicators,
+    kernel_resamples,
+    mean_resamples,
+)
+from genscene.evaluation.desk import Desk, Sides
+from genscene.evaluation.measures import METRICS, Better, Number
+from genscene.evaluation.report import Cell, Column
+from genscene.metrics.extractor import Extractor
+from genscene.metrics.power_features import decibels_of
+from genscene.metrics.spectrum import spectral_gap
+
+MOST = 10_000  # features of a side that intervals are found from
+REMARK = (
+    "Intervals hold 95 % of what other sets of as many pictures would give, found by drawing the pictures again from "
+    "themselves (at most 10,000 of a side). They say nothing of a generator trained again from another seed. All are "
+    "compared on the same resampled real pictures: those that are not told apart from the best may owe their "
+    "difference to chance."
+)
+Table = list[tuple[Column, list[Cell | None]]]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How sets are drawn again."""
+
+    resamples: int = 50
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Bout:
+    """The features of one extractor, of all generators and of the real pictures."""
+
+    fakes: list[Tensor]  # [N, D] each
+    real: Tensor  # [M, D]
+    by: Extractor
+
+
+def judged(desk: Desk, names: Sequence[str], chosen: str, fakes: list[Sides], real: Sides, draw: Draw) -> Table:
+    """A column for each number of the metrics of statistics, one cell for each generator."""
+    found: Table = []
+    for name in names:
+        if name in METRICS:
+            metric = METRICS[name]
+            key = metric.extractor or chosen
+            every = [metric.compute(fake[key], real[key], desk.extractors[key]) for fake in fakes]
+            bout = Bout([fake[key].features[:MOST] for fake in fakes], real[key].features[:MOST], desk.extractors[key])
+            again = RESAMPLED[name](bout, draw) if name in RESAMPLED else {}
+            for numbers in zip(*every, strict=True):
+                found.append((column(numbers[0]), cells(numbers, again.get(numbers[0].name))))
+    return found
+
+
+def column(number: Number) -> Column:
+    """The head of a number's column."""
+    digits = 2 if abs(number.value) >= 1 or number.unit else 3
+    return Column(number.title, number.better == "low", digits, number.unit, f"by {number.by}" if number.by else "")
+
+
+def cells(numbers: Sequence[Number], again: Resampled | None) -> list[Cell | None]:
+    """A number of every generator, with its interval, and whether the best is better for sure."""
+    if again is None:
+        return [Cell(number.value) for number in numbers]
+    return cells_of(again, numbers[0].better, [number.value for number in numbers])
+
+
+def cells_of(again: Resampled, way: Better, values: list[float] | None = None) -> list[Cell | None]:
+    """Resampled numbers of every generator as cells; values: what is told, where it is another estimate of the same."""
+    told = again.estimate.tolist() if values is None else values
+    best = int(again.estimate.argmin() if way == "low" else again.estimate.argmax())
+    found: list[Cell | None] = []
+    for i, value in enumerate(told):
+        shift, interval = value - float(again.estimate[i]), again.interval(i)
+        moved = type(interval)(interval.low + shift, interval.high + shift)
+        level = i != best and not better(again.difference(i, best))
+        found.append(Cell(value, moved, level))
+    return found
+
+
+def distances(name: str) -> Callable[[Bout, Draw], dict[str, Resampled]]:
+    """Resampled Frechet distances, by the name their number has."""
+    return lambda bout, draw: {name: frechet_resamples(bout.fakes, bout.real, draw.resamples, draw.seed)}
+
+
+def kernels(name: str) -> Callable[[Bout, Draw], dict[str, Resampled]]:
+    """Resampled kernel distances times 100, by the name their number has."""
+
+    def again(bout: Bout, draw: Draw) -> dict[str, Resampled]:
+        found = kernel_resamples(bout.fakes, bout.real, draw.resamples, draw.seed)
+        return {name: Resampled(100 * found.estimate, 100 * found.each)}
+
+    return again
+
+
+def shares(bout: Bout, draw: Draw) -> dict[str, Resampled]:
+    """Resampled precision and recall."""
+    inside, reached = zip(*(indicators(fake, bout.real) for fake in bout.fakes), strict=True)
+    counts = (20 * draw.resamples, draw.seed)
+    return {"precision": mean_resamples(inside, *counts), "recall": mean_resamples(reached, *counts)}
+
+
+def gaps(bout: Bout, draw: Draw) -> dict[str, Resampled]:
+    """Resampled spectral gaps; the real pictures' spectrum stands."""
+    real = decibels_of(bout.real.double().mean(dim=0))
+
+    def gap(fake: Tensor) -> Callable[[Tensor], float]:
+        wide = fake.double()
+        return lambda often: spectral_gap(decibels_of(often.double() @ wide / often.sum()), real)
+
+    whole = [gap(fake)(torch.ones(len(fake))) for fake in bout.fakes]
+    again = [bootstrap(gap(fake), len(fake), 4 * draw.resamples, draw.seed) for fake in bout.fakes]
+    return {"spectrum": Resampled(torch.tensor(whole, dtype=torch.float64), torch.stack(again))}
+
+
+RESAMPLED: dict[str, Callable[[Bout, Draw], dict[str, Resampled]]] = {
+    "fid": distances("fid"),
+    "fd-dinov2": distances("fd-dinov2"),
+    "frechet": distances("frechet"),
+    "kid": kernels("kid_x100"),
+    "kernel": kernels("kernel_x100"),
+    "pr": shares,
+    "manifold": shares,
+    "spectrum": gaps,
+}
+
+
+def answered(names: Sequence[str], questions: Sequence[Question]) -> Table:
+    """A column for each thing the generators are asked; None where one has no answer."""
+    found: Table = []
+    for name in names:
+        if name in ASKED:
+            numbers = [first_answer(name, question) for question in questions]
+            heads = [number for number in numbers if number is not None]
+            if heads:
+                found.append((column(heads[0]), [None if n is None else Cell(n.value) for n in numbers]))
+    return found
+
+
+def first_answer(name: str, question: Question) -> Number | None:
+    """What a generator answers; None where it cannot."""
+    try:
+        return ASKED[name](question)[0]
+    except BadInput:
+        return None
+
+
+def floor(desk: Desk, names: Sequence[str], chosen: str, real: Sides) -> list[float]:
+    """The numbers of one half of the real pictures against the other: what is to be expected of a perfect generator."""
+    found = []
+    for name in names:
+        if name in METRICS:
+            key = METRICS[name].extractor or chosen
+            one, other = real[key].halves()
+            found += [number.value for number in METRICS[name].compute(one, other, desk.extractors[key])]
+    return found
