@@ -38,7 +38,8 @@ def load_pictures(source: str, pictures: Pictures, size: Size, quiet: bool = Fal
     files = listed(source)
     chosen = spread(len(files.names), pictures.limit)
     treatment = Treatment(size, pictures)
-    key = [str(files.root.resolve()), files.names, files.stamps, size, dataclasses.asdict(pictures)]
+    untreated = dataclasses.replace(pictures, flip=False, labels=False)  # both are for later
+    key = [str(files.root.resolve()), files.names, files.stamps, size, dataclasses.asdict(untreated)]
 
     def make(blank: Blank) -> Made:
         pixels, whole, broken = decoded(files, chosen, treatment, quiet or not sys.stderr.isatty(), blank)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from genscene.files import atomic
 from genscene.system import Stats
 
+EVALUATIONS = "evaluations.jsonl"  # what the run was judged by, beside metrics.jsonl
 LINES_EVERY = 10.0  # seconds between two lines where there is no terminal
 
 
@@ -69,6 +70,7 @@ def journal(folder: Path, start: int, steps: int, what: str = "pictures") -> Ite
     """
     path = folder / "metrics.jsonl"
     trim(path, start)
+    trim(folder / EVALUATIONS, start + 1)  # they name the steps that were done
     bar = _bar() if sys.stderr.isatty() else None
     writer = _tensorboard(folder)
     with path.open("a") as file:

@@ -21,6 +21,7 @@ from genscene.training.devices import Device, pick_device
 from genscene.training.grids import paint_grid, paint_held_out
 from genscene.training.interrupts import Interrupted, stop_flag
 from genscene.training.journal import Journal, journal
+from genscene.training.judge import Judging, appointed, judge
 from genscene.training.loop import Game, Precision, play
 from genscene.training.optim import optimizers
 
@@ -37,6 +38,14 @@ class Run:
     keep_last: int = 2  # checkpoints that stay
     keep_every: int = 0  # every checkpoint whose step is a multiple of this stays as well; 0: none
     grid_every: int = 500  # steps between two grids of pictures; 0: none
+    evaluate_every: int = 0  # steps between two evaluations, which keep best.safetensors; 0: none
+    best_by: str = ""  # the metric that tells which is best; default: frechet, or psnr of held-out photographs
+    evaluate_count: int = 2048  # pictures generated for each evaluation
+    evaluate_weights: str = ""  # of the network that metric looks through: a file, or download (Inception, VGG16)
+
+    def judging(self) -> Judging:
+        """When the run is judged, and by what."""
+        return Judging(self.evaluate_every, self.best_by, self.evaluate_count, self.evaluate_weights)
 
 
 def train(experiment: Experiment, run: Run | str | Path) -> Generator:
@@ -68,6 +77,7 @@ def go_on(game: Game, run: Run, source: Source, start: int) -> Generator:
     """The steps that are left."""
     experiment, group, keep = game.experiment, game.group, Keep(run.keep_last, run.keep_every)
     device = next(game.system.parameters()).device
+    judge_of = appointed(run.judging(), game, source)
     batches = source.batches(start, group.rank, group.world)
     first = group.first_then_others(lambda: next(batches, None))  # the others find pictures in the cache
     if group.first:
@@ -87,6 +97,10 @@ def go_on(game: Game, run: Run, source: Source, start: int) -> Generator:
             if book is not None:
                 book.record(step, stats, experiment.stage(step).batch)
                 watch(game, run, source, book, done)
+            if judge_of is not None and (done % run.evaluate_every == 0 or done == experiment.steps):
+                said = judge(game, run.out, source, judge_of, done)
+                if book is not None:
+                    book.say(said)
             if done % run.save_every == 0 or done == experiment.steps or halt:
                 if group.first:
                     save(run.out, game, done, keep)
