@@ -4,19 +4,29 @@ python -m benchmarks.memory CASE prints the peak in MiB: of a generator's turn w
 before; of a whole step everything the process ever had.
 """
 
+import os
 import resource
 import sys
+import tempfile
 from dataclasses import replace
 
 import numpy as np
 import torch
 
 from genscene.cli import prepare
+from genscene.data.pictures import PictureSet
 from genscene.data.posed.normal import Normal
 from genscene.data.posed.photographs import Album
 from genscene.data.rays import ray_stream
 from genscene.draws import Draws
-from genscene.experiment import Stage
+from genscene.evaluation.protocol import PROTOCOLS, Side
+from genscene.evaluation.sides import Stored
+from genscene.evaluation.stream import Task
+from genscene.evaluation.stream import measure as measured
+from genscene.experiment import Pictures, Stage
+from genscene.metrics.frechet import frechet
+from genscene.metrics.kid import kid
+from genscene.metrics.random_features import random_features
 from genscene.processes import Processes
 from genscene.system import Moment, Photos
 from genscene.systems import PRESETS
@@ -36,7 +46,8 @@ CASES = {
     "whole step of both players, 256 x 256, deferred, and the program": (256, True, True),
 }
 NERF = "NeRF, 1024 rays of 100 photographs of 800 x 800, and the program"
-NAMES = (*CASES, NERF)
+PICTURES = "50,000 pictures of 64 x 64 by random convolutions, with Frechet and kernel distance, and the program"
+NAMES = (*CASES, NERF, PICTURES)
 
 
 def highest() -> float:
@@ -79,6 +90,22 @@ def photographs() -> float:
     return highest()
 
 
+def pictures(count: int = 50_000, side: int = 64) -> float:
+    """The peak of streaming so many pictures, mapped from a file, and of comparing them with themselves."""
+    with tempfile.TemporaryDirectory() as folder:
+        pixels = np.lib.format.open_memmap(f"{folder}/pixels.npy", "w+", np.uint8, (count, side, side, 3))
+        for start in range(0, count, 1000):
+            rows = pixels[start : start + 1000]
+            rows[:] = np.random.default_rng(start).integers(0, 256, rows.shape, np.uint8)
+        os.environ["GENSCENE_CACHE"] = folder
+        task = Task(PROTOCOLS["genscene"], (side, side), Pictures(), (random_features(),))
+        (found,) = measured(Stored(PictureSet(pixels), Side(), "noise"), "pictures", task)
+        frechet(found.moments, found.moments)
+        kid(found.features, found.features)
+        return highest()
+
+
 if __name__ == "__main__":
     prepare()
-    print(f"{photographs() if sys.argv[1] == NERF else measure(*CASES[sys.argv[1]]):.1f}")
+    alone = {NERF: photographs, PICTURES: pictures}
+    print(f"{alone[sys.argv[1]]() if sys.argv[1] in alone else measure(*CASES[sys.argv[1]]):.1f}")
