@@ -104,7 +104,8 @@ def contested(subjects: list[Subject], data: str, options: Compare, draw: Draw, 
         return None
     table = judged(desk, names, how.extractor, fakes, real, draw)
     halves = floor(desk, names, how.extractor, real)
-    table += answered(names, questions(subjects, data, desk, how))
+    if any(name in ASKED for name in names):
+        table += answered(names, questions(subjects, data, desk, how))
     called = [each.name for each in subjects]
     height, width = desk.task.size
     return Report(
@@ -138,13 +139,15 @@ def real_count(real: Sides) -> int:
 
 
 def questions(subjects: list[Subject], data: str, desk: Desk, how: Measuring) -> list[Question]:
-    """What each generator is asked; those that are pictures cannot be."""
+    """What each generator is asked; BadInput where there are pictures among them, which cannot be."""
     by, protocol = embedding(how, desk.device), desk.task.protocol
-    return [
-        Question(s.generator, s.experiment, data, desk.task.size, protocol.psi, how.seed, protocol.fakes.count, by)
-        for s in subjects
-        if s.generator is not None and s.experiment is not None
-    ]
+    found = []
+    for each in subjects:
+        if each.generator is None or each.experiment is None:
+            raise BadInput(f"{', '.join(ASKED)} are asked of generators, {each.path} are pictures")
+        size, count = desk.task.size, protocol.fakes.count
+        found.append(Question(each.generator, each.experiment, data, size, protocol.psi, how.seed, count, by))
+    return found
 
 
 def shared(subjects: list[Subject], data: str) -> list[str]:

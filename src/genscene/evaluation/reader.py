@@ -111,12 +111,12 @@ def taught(images: Tensor, yaw: Tensor, pitch: Tensor, steps: int) -> PoseReader
 def distance(generator: Generator, stick: Yardstick, count: int = 2048, size: int = SIZE) -> float:
     """Frechet distance of generated pictures, from the generator's own prior, to the photographs."""
     assert generator.orbit is not None
-    features = []
+    features, device = [], next(generator.parameters()).device
     for start in range(0, count, 32):
-        draws = Draws(range(1_000_000 + start, 1_000_000 + min(start + 32, count)))
+        draws = Draws(range(1_000_000 + start, 1_000_000 + min(start + 32, count)), device)
         scene = generator.scene(generator.latents(draws))
         rendering = generator.render(scene, generator.orbit.sample(draws, (size, size)))
-        features.append(stick.reader.features(rendering.image))
+        features.append(stick.reader.features(rendering.image.cpu()))
     return frechet(Moments.of(torch.cat(features)), stick.moments)
 
 
@@ -129,10 +129,11 @@ def steadiness(generator: Generator, stick: Yardstick, latents: int = 32, yaws: 
     assert generator.orbit is not None
     _, pitch = generator.orbit.centre()
     asked = 2 * math.pi * torch.arange(yaws) / yaws
-    cameras = generator.orbit.at(asked, torch.full((yaws,), pitch), (size, size))
+    device = next(generator.parameters()).device
+    cameras = generator.orbit.at(asked, torch.full((yaws,), pitch), (size, size)).to(device)
     lengths = []
     for seed in range(latents):
-        w = generator.style(generator.latents(Draws([seed])))
+        w = generator.style(generator.latents(Draws([seed], device)))
         rendering = generator.render(generator.bind(w.expand(yaws, *w.shape[1:])), cameras)
-        lengths.append(resultant(stick.reader.yaw(rendering.image) - asked))
+        lengths.append(resultant(stick.reader.yaw(rendering.image.cpu()) - asked))
     return float(torch.stack(lengths).mean())

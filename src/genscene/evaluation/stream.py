@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from genscene.metrics.extractor import Extractor
 from genscene.processes import Processes
 from genscene.views import Size
 
+LINES_EVERY = 30.0  # seconds between two lines where there is no terminal
 SAVE_EVERY = 20.0  # seconds between two notes of how far it has come
 
 
@@ -73,9 +74,7 @@ def stream(
     """Show all pictures from `start` on to the extractors, each process its share, and note them in order."""
     group, saved = streaming.group, time.monotonic()
     rounds = range(start, len(lot), streaming.batch * group.world)
-    quiet = streaming.quiet or not group.first or not sys.stderr.isatty()
-    console = Console(stderr=True)
-    for begin in track(rounds, f"looking at {name}", console=console, disable=quiet, transient=True):
+    for begin in watched(rounds, f"looking at {name}", streaming.quiet or not group.first):
         parts = shares(begin, len(lot), streaming.batch, group.world)
         mine = parts[group.rank]
         images = lot.take(mine) if len(mine) else None
@@ -91,6 +90,22 @@ def stream(
                 book.save()
     for book in books:
         book.save()
+
+
+def watched(rounds: range, words: str, quiet: bool) -> Iterator[int]:
+    """The rounds, with a bar on a terminal and a line now and then elsewhere, and how long it will take."""
+    console, began = Console(stderr=True), time.monotonic()
+    if quiet or sys.stderr.isatty():
+        yield from track(rounds, words, console=console, disable=quiet, transient=True)
+        return
+    spoken = began
+    for done, begin in enumerate(rounds):
+        yield begin
+        now = time.monotonic()
+        if now - spoken > LINES_EVERY:
+            left, spoken = (now - began) / (done + 1) * (len(rounds) - done - 1), now
+            line = f"{words}: {min(begin + rounds.step, rounds.stop)} of {rounds.stop}, {left / 60:.1f} minutes left"
+            console.print(line, highlight=False, soft_wrap=True)
 
 
 def shares(begin: int, end: int, batch: int, world: int) -> list[range]:
