@@ -11,9 +11,9 @@ from genscene.cameras import read_cameras, write_path
 from genscene.draws import Draws
 from genscene.errors import BadInput
 from genscene.orbit import Orbit, angles_of
-from genscene.paths import PATHS, along, between, ellipse, fan, winding
+from genscene.paths import PATHS, along, average, between, ellipse, fan, focal_depth, winding
 from genscene.rotations import quaternion, rotation, slerp
-from genscene.views import Camera, look_at
+from genscene.views import Camera, look_at, moved
 
 ORBIT = Orbit("uniform", (math.pi / 2, 0.5), (1.2, 0.3), radius=2.0, fov=30.0)
 
@@ -148,3 +148,37 @@ def test_a_spiral_winds_about_cameras_that_face_one_way():
     assert_close(torch.linalg.det(made.pose[:, :3, :3]), torch.ones(12))
     assert (made.pose[:, 1, 1] < -0.9).all()
     assert (made.pose[:, :3, 3] - eye.mean(dim=0)).abs().max() < 1.5
+
+
+def facing():
+    """Nine cameras that look about along -z, y upwards, from about (1, 0, 5)."""
+    tilt = rotation(torch.nn.functional.normalize(torch.tensor([[1.0, 0, 0, 0]]) + Draws([1]).normal(9, 4)[0] / 50))
+    pose = torch.eye(4).repeat(9, 1, 1)
+    pose[:, :3, :3] = tilt @ torch.diag(torch.tensor([1.0, -1, -1]))
+    pose[:, :3, 3] = Draws([2]).normal(9, 3)[0] * torch.tensor([0.5, 0.2, 0.05]) + torch.tensor([1.0, 0.0, 5.0])
+    return Camera(pose, torch.eye(3).repeat(9, 1, 1), (4, 6))
+
+
+def test_a_spiral_moves_with_its_cameras():
+    turn = torch.eye(4)
+    turn[:3, :3] = rotation(torch.nn.functional.normalize(torch.tensor([[0.9, 0.3, -0.5, 0.2]])))[0]
+    turn[:3, 3] = torch.tensor([3.0, -1, 2])
+    here, there = (winding(cameras, 7, focus=2.0) for cameras in (facing(), moved(facing(), turn)))
+    assert_close(there.pose, moved(here, turn).pose, atol=1e-5, rtol=1e-5)
+    assert_close(average(moved(facing(), turn).pose), turn @ average(facing().pose), atol=1e-5, rtol=1e-5)
+
+
+def test_a_spiral_looks_at_the_depth_that_is_asked_for_and_is_as_wide():
+    middle = average(facing().pose)
+    made = winding(facing(), 8, 2.0, torch.tensor([0.3, 0.2, 0.1]))
+    local = torch.linalg.inv(middle) @ made.pose
+    assert_close(local[0, :3, 3], torch.tensor([0.3, 0, 0]), atol=1e-5, rtol=0)
+    axes = torch.nn.functional.normalize(torch.tensor([0.0, 0, 2]) - local[:, :3, 3], dim=-1)
+    assert_close(local[:, :3, 2], axes, atol=1e-5, rtol=0)
+
+
+def test_bent_scenes_are_looked_at_before_the_middle_of_their_depths():
+    cameras = facing()
+    cameras.pose[:, 2, 3] -= 6  # the origin is behind them
+    assert focal_depth(4 / 3, math.inf) == pytest.approx(4.8)
+    assert_close(winding(cameras, 5).pose, winding(cameras, 5, 4.8).pose)

@@ -99,23 +99,37 @@ def ellipse(given: Camera, frames: int) -> Camera:
     return Camera(look_at(stands, (0.0, 0.0, 1.0)), given.intrinsics.mean(dim=0).expand(frames, 3, 3), given.size)
 
 
-def winding(given: Camera, frames: int, turns: int = 2) -> Camera:
-    """A spiral about the middle of cameras that face one way, as wide as nine in ten of them stand (NeRF's films).
+def winding(given: Camera, frames: int, focus: float = 0.0, radii: Tensor | None = None) -> Camera:
+    """A spiral about the middle of cameras that face one way, as NeRF's films: two turns across, one along the view.
 
-    It looks at the origin's depth along the mean axis; where that is not in front, 4 ahead (NeRF's bent scenes).
+    focus: the depth it looks at; 0: the origin's, or, where that is not in front, what suits NeRF's bent scenes.
+    radii [3]: how wide it is along the average camera's axes; None: as nine in ten of the cameras stand.
     """
-    forward, eye = normalize(given.pose[:, :3, 2].mean(dim=0), dim=0), given.pose[:, :3, 3]
-    right = normalize(torch.linalg.cross(given.pose[:, :3, 1].mean(dim=0), forward), dim=0)
-    frame = torch.stack([right, torch.linalg.cross(forward, right), forward], dim=-1)
-    middle = eye.mean(dim=0)
-    radii = ((eye - middle) @ frame).abs().quantile(0.9, dim=0)
-    angle = 2 * math.pi * turns * _turns(frames).to(eye)
+    middle = average(given.pose)
+    axes, eye = middle[:3, :3], middle[:3, 3]
+    if radii is None:
+        radii = ((given.pose[:, :3, 3] - eye) @ axes).abs().quantile(0.9, dim=0)
+    origin = float(-(eye @ axes[:, 2]))
+    focus = focus or (origin if origin > 0.1 else focal_depth(4 / 3, math.inf))
+    angle = 4 * math.pi * _turns(frames).to(eye)
     way = torch.stack([angle.cos(), angle.sin(), (angle / 2).sin()], dim=-1) * radii
-    ahead = float(-(middle @ forward))
-    target = middle + forward * (ahead if ahead > 0.1 else 4.0)
-    stands = middle + way @ frame.mT
-    pose = look_along(stands, target - stands, -frame[:, 1])
+    stands = way @ axes.mT + eye
+    pose = look_along(stands, eye + focus * axes[:, 2] - stands, -given.pose[:, :3, 1].sum(dim=0))
     return Camera(pose, given.intrinsics.mean(dim=0).expand(frames, 3, 3), given.size)
+
+
+def average(pose: Tensor) -> Tensor:
+    """The camera in the middle of poses [N, 4, 4]: mean position, mean direction, mean up -> [4, 4] (NeRF's loader)."""
+    forward = normalize(pose[:, :3, 2].sum(dim=0), dim=0)
+    right = normalize(torch.linalg.cross(pose[:, :3, 1].sum(dim=0), forward), dim=0)
+    middle = torch.eye(4).to(pose)
+    middle[:3] = torch.stack([right, torch.linalg.cross(forward, right), forward, pose[:, :3, 3].mean(dim=0)], dim=-1)
+    return middle
+
+
+def focal_depth(near: float, far: float) -> float:
+    """The depth that NeRF's films look at in a scene whose nearest and farthest depths are these."""
+    return 1 / (0.25 / (0.9 * near) + 0.75 / (5 * far))
 
 
 PATHS: dict[str, PathMaker] = {

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, Literal, Protocol, final
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from genscene.volume import March
 
 Stats = dict[str, Tensor]
 BUDGET = 1 << 28  # bytes
+Behind = Literal["black", "white"]
 
 
 @dataclass(frozen=True)
@@ -214,8 +215,11 @@ class PosedConfig(SystemConfig):
     """The numbers of a system that learns the rays of photographs whose cameras are known."""
 
     @abstractmethod
-    def fitted(self, photographed: Camera, bounds: Tensor) -> "PosedConfig":
-        """The same system for the photographs it is to learn: N cameras, nearest and farthest depths [N, 2]."""
+    def fitted(self, photographed: Camera, bounds: Tensor, behind: Behind | None = None) -> "PosedConfig":
+        """The same system for the photographs it is to learn: N cameras, nearest and farthest depths [N, 2].
+
+        behind: the colour that surrounds what they show; None: no single one, the system keeps its own.
+        """
 
     @property
     @abstractmethod

@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import mse_loss
+from torch.nn.functional import mse_loss, normalize
 
 from conformance.case import Case
-from genscene.data.posed import Posed, flights, llff
+from genscene.data.posed import Posed, llff
+from genscene.data.posed.normal import Normal, crossing
 from genscene.layers.encoding import raw_positional
 from genscene.losses import photometric, psnr
 from genscene.orbit import Orbit
+from genscene.paths import average, circle, focal_depth, winding
 from genscene.systems.nerf.convert import legacy, network
 from genscene.systems.nerf.field import FieldConfig, NeRFField
 from genscene.systems.nerf.generator import NeRFGenerator, NeRFGeneratorConfig, Seen
@@ -113,16 +115,16 @@ def llff_poses(case: Case, scratch: Path) -> Results:
             Image.new("RGB", size).save(scratch / folder / f"{i}.png")
     full, half = llff.read(scratch), llff.read(scratch, "images_2")
     recentred = llff.recentred(full)
-    sphere = flights.spherified(recentred)
+    sphere = spherified(recentred)
     found: Results = {
         "recentred": columns(llff.recentred(replace(full, bounds=torch.full((7, 2), 1 / 0.75, dtype=torch.float64)))),
-        "average": columns(replace(full, pose=llff.average(full.pose)[None].expand(7, 4, 4)))[0],
+        "average": columns(replace(full, pose=average(full.pose)[None].expand(7, 4, 4)))[0],
     }
     for name, posed, path in (
-        ("spiral", recentred, flights.spiral(recentred)),
-        ("half", llff.recentred(half), flights.spiral(llff.recentred(half))),
-        ("sphere", sphere, flights.circle(sphere)),
-        ("plain", full, flights.spiral(full)),
+        ("spiral", recentred, spiral(recentred)),
+        ("half", llff.recentred(half), spiral(llff.recentred(half))),
+        ("sphere", sphere, around(sphere)),
+        ("plain", full, spiral(full)),
     ):
         shown = replace(
             posed, pose=path, sizes=posed.sizes[:1] * 120, intrinsics=posed.intrinsics[:1].expand(120, 3, 3)
@@ -130,6 +132,30 @@ def llff_poses(case: Case, scratch: Path) -> Results:
         found |= {f"{name}_poses": columns(posed).float(), f"{name}_bds": posed.bounds.float()}
         found |= {f"{name}_path": columns(shown)[::8].float(), f"{name}_test": [llff.holdout(posed)]}
     return found
+
+
+def spiral(posed: Posed) -> Tensor:
+    """Their film of a scene that faces one way: as wide as cameras stand from the world's middle, along its axes."""
+    cameras = Camera(posed.pose, posed.intrinsics, posed.sizes[0])
+    radii = cameras.pose[:, :3, 3].abs().quantile(0.9, dim=0)
+    return winding(cameras, 120, focal_depth(float(posed.bounds.min()), float(posed.bounds.max())), radii).pose
+
+
+def spherified(posed: Posed) -> Posed:
+    """Their world of a scene photographed from all sides: its middle at the origin, z upwards, cameras about 1 away."""
+    centre = crossing(posed.pose)
+    up = normalize((posed.pose[:, :3, 3] - centre).mean(dim=0), dim=0)
+    first = normalize(torch.linalg.cross(torch.tensor([0.1, 0.2, 0.3], dtype=up.dtype), up), dim=0)
+    rotation = torch.stack([first, normalize(torch.linalg.cross(up, first), dim=0), up])
+    scale = 1 / (posed.pose[:, :3, 3] - centre).square().sum(dim=-1).mean().sqrt()
+    return posed.moved(Normal(float(scale), rotation, centre))
+
+
+def around(posed: Posed) -> Tensor:
+    """Their film of it: at the cameras' mean height, the other way round than ours, the first place twice."""
+    height = float(posed.pose[:, 2, 3].mean())
+    ours = circle(Orbit(yaw=(0.0, 0.0), pitch=(math.acos(height), 0.0), radius=1.0, up="z"), 119, posed.sizes[0]).pose
+    return torch.cat([ours, ours[:1]]).flip(0).double()
 
 
 def columns(posed: Posed) -> Tensor:

@@ -2,14 +2,13 @@
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from genscene.orbit import Orbit
 from genscene.scenes import Field
-from genscene.system import BUDGET, Photographed, Rendering
+from genscene.system import BUDGET, Behind, Photographed, Rendering
 from genscene.systems.nerf.field import FieldConfig, NeRFField
 from genscene.systems.nerf.single import SingleScene
 from genscene.views import Camera, Rays
@@ -31,7 +30,7 @@ class NeRFGeneratorConfig:
     field: FieldConfig = FieldConfig()
     march: March = March(2.0, 6.0, 64, tail=None, bins="equal")
     fine: int = 128  # samples that the coarse network's weights place; 0: one network (ablation)
-    background: Literal["black", "white"] = "white"
+    background: Behind = "white"
     ndc: tuple[float, float] | None = None  # forward-facing scenes: twice the focal lengths in image sides
     photographs: int = 0  # how many it was learnt from
     orbit: Orbit = Orbit()  # to look around without photographs' poses

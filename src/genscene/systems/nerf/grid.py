@@ -2,13 +2,12 @@
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from genscene.orbit import Orbit
-from genscene.system import BUDGET, Photographed, Rendering
+from genscene.system import BUDGET, Behind, Photographed, Rendering
 from genscene.systems.nerf.single import SingleScene
 from genscene.systems.nerf.voxels import VoxelConfig, Voxels
 from genscene.views import Camera, Rays
@@ -24,7 +23,7 @@ class GridGeneratorConfig:
     voxels: VoxelConfig = VoxelConfig()
     march: March = March(0.0, 100.0, 1, "softplus", gain=25.0, shift=-6.2, tail=None)  # samples: in each half voxel
     cone: float = 0.01  # in contracted space steps grow to this share of the distance
-    background: Literal["black", "white"] = "white"
+    background: Behind = "white"
     photographs: int = 0  # how many it was learnt from
     orbit: Orbit = Orbit()
 
@@ -60,6 +59,17 @@ class Samples:
     rays: int  # R
 
 
+@dataclass(frozen=True)
+class Walked:
+    """What R rays met."""
+
+    color: Tensor  # [R, 3]
+    depth: Tensor  # [R, 1]
+    alpha: Tensor  # [R, 1]
+    samples: Samples
+    weights: Tensor  # [N], what each sample adds to its pixel
+
+
 class GridGenerator(SingleScene):
     """One scene, which is the voxels."""
 
@@ -83,8 +93,8 @@ class GridGenerator(SingleScene):
         """The scene from B cameras -> pictures in [0, 1], depth, alpha; the same every time."""
 
         def part(rays: Rays, perturb: Perturb) -> tuple[Tensor, ...]:
-            found = [self.walk(scene, Rays(o[None], d[None])) for o, d in zip(*vars(rays).values(), strict=True)]
-            return tuple(torch.stack(column) for column in zip(*found, strict=True))
+            met = [self.walk(scene, Rays(o[None], d[None])) for o, d in zip(*vars(rays).values(), strict=True)]
+            return tuple(torch.stack([getattr(one, name) for one in met]) for name in ("color", "depth", "alpha"))
 
         rays = self.measured(view)
         a_ray = 60 * sum(self.voxels.counts) // self.config.march.samples
@@ -95,8 +105,8 @@ class GridGenerator(SingleScene):
         """Rays of unit length."""
         return view.rays().unit()
 
-    def walk(self, scene: VoxelField, rays: Rays, jitter: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Walk along R unit rays [1, R] -> colours [R, 3], depth [R, 1], alpha [R, 1]; jitter [R], 0 to 1."""
+    def walk(self, scene: VoxelField, rays: Rays, jitter: Tensor | None = None) -> Walked:
+        """Walk along R unit rays [1, R]; jitter [R], 0 to 1."""
         found = self.samples(rays, jitter)
         weights = weigh_packed(self.voxels.raw_density(found.placed), found, self.config.march)
         shown = (weights.detach() > SHOWN).nonzero()[:, 0]
@@ -107,7 +117,17 @@ class GridGenerator(SingleScene):
         depth = weights.new_zeros(found.rays).index_add(0, found.ray, weights * found.t)[:, None]
         if self.config.background == "white":
             color = color + (1 - alpha)
-        return color, depth / alpha.clamp_min(1e-5), alpha
+        return Walked(color, depth / alpha.clamp_min(1e-5), alpha, found, weights)
+
+    def distortion(self, walked: Walked) -> Tensor:
+        """`distortion` of the rays, mean over them []; lengths in half boxes near by, in their inverse far away."""
+        found, unit = walked.samples, max(self.config.voxels.box)
+        near = found.t / unit
+        places, lengths = near, found.length / unit
+        if self.config.voxels.contracted:
+            places = torch.where(near < 0.5, near, 1 - 0.25 / near.clamp_min(0.5))
+            lengths = lengths * torch.where(near < 0.5, 1.0, 0.25 / near.square().clamp_min(0.25))
+        return distortion(walked.weights, places, lengths, found.ray, found.rays)
 
     @torch.no_grad()
     def samples(self, rays: Rays, jitter: Tensor | None) -> Samples:
@@ -162,8 +182,25 @@ class GridGenerator(SingleScene):
 def weigh_packed(raw: Tensor, samples: Samples, march: March) -> Tensor:
     """What each of N samples adds to its pixel (NeRF, eq. 3): raw density [N] -> [N]."""
     optical = positive(raw, march) * samples.length
-    before = optical.double().cumsum(0) - optical  # sums over all rays need room for rounding
-    counts = torch.bincount(samples.ray, minlength=samples.rays)
-    first = (counts.cumsum(0) - counts).clamp(max=max(0, len(raw) - 1))
-    passed = before - before[first[samples.ray]] if len(raw) else before
+    passed = sum_before(optical, samples.ray, samples.rays)
     return (-passed).exp().to(raw) * -torch.expm1(-optical)
+
+
+def distortion(weights: Tensor, places: Tensor, lengths: Tensor, ray: Tensor, rays: int) -> Tensor:
+    """How far apart the weights of each ray lie (Barron et al. 2022, eq. 15), mean over rays [].
+
+    weights, places and lengths of intervals [N], ray by ray, from near to far; ray [N], whose they are.
+    """
+    earlier = sum_before(weights, ray, rays), sum_before(weights * places, ray, rays)
+    between = 2 * weights * (places * earlier[0] - earlier[1])  # the double sum, each pair once
+    return (between + weights.square() * lengths / 3).sum().to(weights) / max(1, rays)
+
+
+def sum_before(values: Tensor, ray: Tensor, rays: int) -> Tensor:
+    """For each of N values, ray by ray, the sum of those before it on its ray -> [N], in float64."""
+    before = values.double().cumsum(0) - values  # sums over all rays need room for rounding
+    if not len(values):
+        return before
+    counts = torch.bincount(ray, minlength=rays)
+    first = (counts.cumsum(0) - counts).clamp(max=len(values) - 1)
+    return before - before[first[ray]]

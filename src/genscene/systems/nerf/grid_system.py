@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from genscene.losses import binary_entropy, photometric, psnr
-from genscene.system import Moment, Pixels, PosedConfig, Stats, System, Turn
+from genscene.system import Behind, Moment, Pixels, PosedConfig, Stats, System, Turn
 from genscene.systems.nerf.fitting import orbit_of
 from genscene.systems.nerf.grid import GridGenerator, GridGeneratorConfig
 from genscene.views import Camera, Size
@@ -22,6 +22,7 @@ class GridConfig(PosedConfig):
     empty_below: float = 1e-3  # space is empty where a step stops less light than that
     variation: float = 1e-5  # weight of the squared difference of neighbours' densities
     entropy: float = 1e-3  # weight of the entropy of the pixels' opacity: they should be there or not
+    distortion: float = 0.0  # weight of how far apart along a ray its weights lie (Barron et al. 2022): against haze
 
     def build(self) -> "GridSystem":
         """A system with fresh weights."""
@@ -35,10 +36,11 @@ class GridConfig(PosedConfig):
         """Rays go through the pixels' centres."""
         return False
 
-    def fitted(self, photographed: Camera, bounds: Tensor) -> "GridConfig":
-        """With the photographs' orbit; a box that is not all of space grows with the cameras' distance, from 4 on."""
+    def fitted(self, photographed: Camera, bounds: Tensor, behind: Behind | None = None) -> "GridConfig":
+        """With the photographs' orbit and background; a box that is not all of space grows with their distance / 4."""
         orbit = orbit_of(photographed)
-        generator = replace(self.generator, photographs=len(photographed), orbit=orbit)
+        background = behind or self.generator.background
+        generator = replace(self.generator, photographs=len(photographed), orbit=orbit, background=background)
         scale = float(f"{orbit.radius:.2g}") / 4
         if not generator.voxels.contracted and scale != 1:
             x, y, z = (round(scale * half, 6) for half in generator.voxels.box)
@@ -70,10 +72,12 @@ class GridSystem(System):
         generator = self.generator
         jitter = moment.ray_draws(len(batch), 0, batch.colors.device).uniform()
         scene = generator.bind(batch.colors.new_zeros(1, 0))
-        color, _, alpha = generator.walk(scene, batch.rays.unit(), jitter)
-        error = photometric(color, batch.colors[0], "mean")
+        met = generator.walk(scene, batch.rays.unit(), jitter)
+        error = photometric(met.color, batch.colors[0], "mean")
         loss = error + self.config.variation * generator.voxels.variation()
-        loss = loss + self.config.entropy * binary_entropy(alpha)
+        loss = loss + self.config.entropy * binary_entropy(met.alpha)
+        if self.config.distortion:
+            loss = loss + self.config.distortion * generator.distortion(met)
         return loss, {"loss": loss, "psnr": psnr(error.detach())}
 
     @torch.no_grad()

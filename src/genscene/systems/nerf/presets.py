@@ -76,17 +76,26 @@ def grid(levels: tuple[int, ...], rays: int, steps: int, side: int) -> Experimen
     )
 
 
+def network() -> Experiment:
+    """As the demo, with a small view MLP over a grid of features in place of harmonics."""
+    preset = grid((32, 64, 80), 4096, 3000, side=100)
+    generator = GridGeneratorConfig(VoxelConfig(levels=(32, 64, 80), color="network"), orbit=TURNTABLE)
+    adam = replace(preset.optim["generator"], parts={"voxels.network": 0.1})
+    return replace(preset, system=GridConfig(generator), optim={"generator": adam})
+
+
 def photos() -> Experiment:
     """Voxels for photographs of a place: all of space, the cameras' surroundings at full resolution."""
     preset = grid((64, 128, 160), 4096, 4000, side=480)
     march = March(0.05, 30.0, 1, "softplus", gain=40.0, shift=-6.2, tail=None)
     voxels = VoxelConfig(box=(2.0, 2.0, 2.0), levels=(64, 128, 160), contracted=True)
     generator = GridGeneratorConfig(voxels, march, cone=0.02, background="black", orbit=TURNTABLE)
-    return replace(preset, system=GridConfig(generator))
+    return replace(preset, system=GridConfig(generator, distortion=1e-2))
 
 
 PRESETS: dict[str, Experiment] = {
     "nerf-grid-demo": grid((32, 64, 80), 4096, 3000, side=100),
+    "nerf-grid-network": network(),
     "nerf-grid-photos": photos(),
     "nerf-grid": grid((48, 96, 144), 4096, 4000, side=400),
     "nerf-blender": fitted(NeRFConfig(BLENDER), 300_000, 300),

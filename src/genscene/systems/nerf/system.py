@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from genscene.losses import photometric, psnr
-from genscene.system import Moment, Pixels, PosedConfig, Stats, System, Turn
+from genscene.system import Behind, Moment, Pixels, PosedConfig, Stats, System, Turn
 from genscene.systems.nerf.fitting import focal_of, march_of, orbit_of
 from genscene.systems.nerf.generator import NeRFGenerator, NeRFGeneratorConfig
 from genscene.views import Camera, Size
@@ -34,9 +34,11 @@ class NeRFConfig(PosedConfig):
         """Whether rays go through the pixels' corners."""
         return self.generator.legacy.pixel_corners
 
-    def fitted(self, photographed: Camera, bounds: Tensor) -> "NeRFConfig":
-        """With the photographs' bounds, focal lengths and orbit."""
-        generator = replace(self.generator, photographs=len(photographed), orbit=orbit_of(photographed))
+    def fitted(self, photographed: Camera, bounds: Tensor, behind: Behind | None = None) -> "NeRFConfig":
+        """With the photographs' bounds, focal lengths, orbit and background."""
+        background = behind or self.generator.background
+        orbit = orbit_of(photographed)
+        generator = replace(self.generator, photographs=len(photographed), orbit=orbit, background=background)
         if generator.ndc is not None:
             generator = replace(generator, ndc=focal_of(photographed))
         elif self.bounds == "photographs":

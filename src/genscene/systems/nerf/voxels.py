@@ -20,11 +20,11 @@ class VoxelConfig:
 
     box: Box = (1.3, 1.3, 1.3)  # half sides, in world units, around the origin
     levels: tuple[int, ...] = (32, 64, 80)  # corners along the longest side
-    color: Literal["harmonics", "network"] = "harmonics"  # what a corner's numbers are; network: features of a view MLP
+    color: Literal["harmonics", "network"] = "harmonics"  # what a corner's numbers are; network: a colour, features
     degree: int = 1  # of the spherical harmonics
-    features: int = 12  # numbers at a corner that the view MLP takes
-    width: int = 64  # channels of the view MLP
-    octaves: int = 4  # of the direction's encoding in front of it
+    features: int = 12  # numbers at a corner: the first three a colour, the others the view MLP makes it another with
+    width: int = 32  # channels of the view MLP
+    octaves: int = 2  # of the direction's encoding in front of it
     contracted: bool = False  # all of space: beyond half the box it is squeezed in (Barron et al. 2022, eq. 10)
     rate: float = 4.0  # raw density is this times the stored number, which so learns as much faster than colour
 
@@ -54,8 +54,7 @@ class Voxels(nn.Module):
         self.color = nn.ParameterList(nn.Parameter(torch.zeros(math.prod(c), config.channels)) for c in counts)
         self.network = view_network(config) if config.color == "network" else None
         if self.network is not None:
-            for table in self.color:
-                nn.init.normal_(table, std=0.1)
+            nn.init.normal_(self.color[0][:, 3:], std=0.1)
         self.register_buffer("level", torch.tensor(0))
         self.register_buffer("occupied", torch.ones(math.prod(counts[-1]), dtype=torch.bool))
 
@@ -85,7 +84,7 @@ class Voxels(nn.Module):
         found = embedding_bag(corners, self.color[int(self.level)], mode="sum", per_sample_weights=shares)
         if self.network is not None:
             encoded = positional(directions, self.config.octaves) if self.config.octaves else directions
-            return self.network(torch.cat([found, encoded], dim=-1)).sigmoid()
+            return (found[:, :3] + self.network(torch.cat([found[:, 3:], encoded], dim=-1))).sigmoid()
         basis = harmonics(directions, self.config.degree)
         return (found.view(-1, 3, basis.shape[-1]) * basis[:, None]).sum(dim=-1).sigmoid()
 
@@ -142,12 +141,12 @@ class Voxels(nn.Module):
 
 
 def view_network(config: VoxelConfig) -> nn.Sequential:
-    """Features of a point and an encoded direction -> colour before the sigmoid."""
-    inputs, width = config.features + (6 * config.octaves or 3), config.width
-    return nn.Sequential(
-        nn.Linear(inputs, width),
-        nn.ReLU(),
-        nn.Linear(width, width),
-        nn.ReLU(),
-        nn.Linear(width, 3),
-    )
+    """Features of a point and an encoded direction -> what is added to its colour before the sigmoid, at first nothing.
+
+    So colour that does not depend on the view is learnt first (Sun et al. 2022, DVGO).
+    """
+    inputs, width = config.features - 3 + (6 * config.octaves or 3), config.width
+    last = nn.Linear(width, 3)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), last)
