@@ -19,7 +19,7 @@ from genscene.metrics.cmmd import cmmd
 from genscene.metrics.downloads import KNOWN, checked, weights_file
 from genscene.metrics.extractors import EXTRACTORS, extractor
 from genscene.metrics.inception import Inception, stretched
-from genscene.metrics.inception_features import inception_features
+from genscene.metrics.inception_features import cleaned, inception_features
 from genscene.metrics.mobilefacenet import BOTTLENECKS, MobileFaceNet, mobilefacenet_features
 from genscene.metrics.precision import full_precision
 
@@ -97,7 +97,8 @@ def test_a_download_that_fails_says_so_in_one_line(tmp_path, monkeypatch, error)
 
 
 def test_the_door_names_what_there_is_and_what_is_wanted():
-    assert set(EXTRACTORS) == {"random", "squeezenet", "inception", "vgg16", "dinov2", "clip", "mobilefacenet"}
+    heavy = {"inception", "inception-clean", "vgg16", "dinov2", "clip", "mobilefacenet"}
+    assert set(EXTRACTORS) == {"random", "squeezenet"} | heavy
     with pytest.raises(BadInput, match="no extractor 'incepton'; did you mean 'inception'"):
         extractor("incepton")
     with pytest.raises(BadInput, match="inception wants weights: a file, or download"):
@@ -281,3 +282,12 @@ def test_a_picture_shifted_or_noisy_is_still_the_same_face(faces):
         alike = (faces(changed) * embeddings).sum(dim=1)
         assert (alike > others).all()
     assert_close(faces(shown[:1]), embeddings[:1], rtol=1e-4, atol=1e-5)
+
+
+def test_clean_pictures_are_smoothed_when_they_shrink():
+    board = (torch.arange(64)[:, None] + torch.arange(64)) % 2 * 255.0
+    made = cleaned(board.expand(1, 3, 64, 64), 16)
+    assert (made - 127.5).abs().max() < 8  # the other way sees every fourth pixel: all of one colour
+    assert (stretched(board.expand(1, 3, 64, 64), 16) - 127.5).abs().min() > 100
+    flat = torch.full((2, 3, 20, 30), 7.0)
+    assert_close(cleaned(flat, 16), torch.full((2, 3, 16, 16), 7.0))

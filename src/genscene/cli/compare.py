@@ -105,7 +105,7 @@ def contested(subjects: list[Subject], data: str, options: Compare, draw: Draw, 
     table = judged(desk, names, how.extractor, fakes, real, draw)
     halves = floor(desk, names, how.extractor, real)
     if any(name in ASKED for name in names):
-        table += answered(names, questions(subjects, data, desk, how))
+        table += answered(names, questions(subjects, data, desk, how), bool(how.metrics))
     called = [each.name for each in subjects]
     height, width = desk.task.size
     return Report(
@@ -127,9 +127,9 @@ def rows(subjects: list[Subject], table: Table) -> list[Row]:
     return [Row(s.name, line, kind) for s, line, kind in zip(subjects, lines, kinds(subjects), strict=True)]
 
 
-def reference(halves: list[float], columns: int) -> Row:
+def reference(halves: list[float | None], columns: int) -> Row:
     """The row of the real pictures, as far as they have numbers."""
-    cells = [*(Cell(value) for value in halves), *[None] * (columns - len(halves))]
+    cells = [*(None if value is None else Cell(value) for value in halves), *[None] * (columns - len(halves))]
     return Row("real, one half against the other", tuple(cells), reference=True)
 
 

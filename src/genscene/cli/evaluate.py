@@ -53,6 +53,9 @@ def main(words: list[str]) -> None:
     data = options.data or (measured.experiment.data if measured.experiment else "")
     if not data:
         raise BadInput(f"{options.generator} are pictures: --data PATH names the real ones they are compared with")
+    asked = [name for name in names if name in ASKED]
+    if asked and measured.generator is None:
+        raise BadInput(f"{', '.join(asked)}: wanted a generator to ask, {measured.path} are pictures")
     group = join(pick_device(options.measuring.device))
     try:
         evaluate(measured, data, options, group)
@@ -71,11 +74,11 @@ def evaluate(measured: Subject, data: str, options: Evaluate, group: Processes) 
     fake = desk.side(lot, "generated pictures")
     if not group.first:
         return
+    answered, passed = answers(measured, data, names, desk, how)
+    numbers = desk.numbers(names, how.extractor, fake, real) + answered
     if options.statistics is not None:
         for name, statistics in real.items():
             statistics.save(options.statistics / f"{name}.safetensors")
-    answered, passed = answers(measured, data, names, desk, how)
-    numbers = desk.numbers(names, how.extractor, fake, real) + answered
     said = [line for by in fake for line in cautions(fake[by], real[by], names)][:1] + passed
     result = Result(measured.name, desk, numbers, said, fake, real)
     show(result)
@@ -89,10 +92,8 @@ def answers(
 ) -> tuple[list[Number], list[str]]:
     """What the generator itself is asked, and why some of it has no answer where nobody asked by name."""
     asked = [name for name in names if name in ASKED]
-    if not asked:
+    if not asked or measured.generator is None or measured.experiment is None:
         return [], []
-    if measured.generator is None or measured.experiment is None:
-        raise BadInput(f"{', '.join(asked)}: wanted a generator to ask, {measured.path} are pictures")
     protocol = desk.task.protocol
     size, count, by = desk.task.size, protocol.fakes.count, embedding(how, desk.device)
     question = Question(measured.generator, measured.experiment, data, size, protocol.psi, how.seed, count, by)

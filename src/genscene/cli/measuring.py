@@ -82,7 +82,7 @@ def lay_out(measured: Subject, data: str, options: Measuring, names: list[str], 
                 raise BadInput(f"spectra want square pictures, these are {size[0]}x{size[1]}: name other --metrics")
             extractors[name] = power_features(size[0])
         else:
-            extractors[name] = extractor(name, getattr(options.weights, name, "")).on(device)
+            extractors[name] = extractor(name, getattr(options.weights, name.removesuffix("-clean"), "")).on(device)
     task = Task(protocol, size, pictures, tuple(extractors.values()))
     return Desk(task, extractors, Streaming(options.batch, cache=options.cache, group=group), device, options.seed)
 
@@ -90,7 +90,10 @@ def lay_out(measured: Subject, data: str, options: Measuring, names: list[str], 
 def asked_for(how: Measuring, more: Iterable[str]) -> list[str]:
     """The metrics that were named, else the protocol's and some more."""
     if how.metrics:
-        return how.metrics.split(",")
+        names = how.metrics.split(",")
+        if "identity" in names and not how.weights.mobilefacenet:
+            raise BadInput("identity wants an embedding: --mobilefacenet FILE")
+        return names
     return [*how.chosen().metrics, *more]
 
 

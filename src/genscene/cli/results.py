@@ -11,7 +11,16 @@ from rich.table import Table
 from genscene import __version__
 from genscene.cli.options import tell
 from genscene.evaluation.desk import Desk, Sides
-from genscene.evaluation.figures import PRECISION_AXES, SPECTRUM_AXES, USUAL, beside, precision_curve, some, spectra
+from genscene.evaluation.figures import (
+    PRECISION_AXES,
+    SPECTRUM_AXES,
+    USUAL,
+    beside,
+    plenty,
+    precision_curve,
+    some,
+    spectra,
+)
 from genscene.evaluation.measures import SPECTRUM, Number
 from genscene.evaluation.sheet import sheet
 from genscene.evaluation.sides import Lot, Stored
@@ -67,7 +76,7 @@ def write(out: Path, result: Result, lot: Lot, reals: Stored | None) -> Iterator
         path = out.with_suffix(".png")
         save_png(path, sheet(some(reals, len(found.fake)), found.fake, found.nearest))
         yield path
-    if shared:
+    if shared and plenty(result.fake[shared[0]], result.real[shared[0]]):
         path = out.with_name(f"{out.stem}-precision.png")
         line = precision_curve(result.fake[shared[0]], result.real[shared[0]])
         curves(path, {result.name: line}, PRECISION_AXES, {result.name: USUAL})

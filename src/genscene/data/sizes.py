@@ -9,6 +9,8 @@ from genscene.data.images import listed
 from genscene.errors import BadInput
 from genscene.views import Size
 
+ORIENTATION, LYING = 0x0112, (5, 6, 7, 8)  # a tag of EXIF, and the values that swap height and width
+
 
 def one_size(path: str) -> Size:
     """Height and width that all pictures of a folder or zip have; BadInput names two that differ."""
@@ -17,7 +19,7 @@ def one_size(path: str) -> Size:
         for name in files.names:
             try:
                 with Image.open(io.BytesIO(reader.read(name))) as image:
-                    size = (image.height, image.width)
+                    size = upright(image)
             except (Broken, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
                 continue  # broken files are named when they are decoded
             if first is None:
@@ -28,3 +30,9 @@ def one_size(path: str) -> Size:
     if first is None:
         raise BadInput(f"none of the {len(files.names)} pictures in {path} can be read")
     return first[1]
+
+
+def upright(image: Image.Image) -> Size:
+    """Height and width of a picture as its EXIF turns it: as it will be decoded."""
+    lying = image.getexif().get(ORIENTATION) in LYING
+    return (image.width, image.height) if lying else (image.height, image.width)

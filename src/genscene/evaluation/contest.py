@@ -129,6 +129,7 @@ def gaps(bout: Bout, draw: Draw) -> dict[str, Resampled]:
 
 RESAMPLED: dict[str, Callable[[Bout, Draw], dict[str, Resampled]]] = {
     "fid": distances("fid"),
+    "fid-clean": distances("fid-clean"),
     "fd-dinov2": distances("fd-dinov2"),
     "frechet": distances("frechet"),
     "kid": kernels("kid_x100"),
@@ -139,13 +140,18 @@ RESAMPLED: dict[str, Callable[[Bout, Draw], dict[str, Resampled]]] = {
 }
 
 
-def answered(names: Sequence[str], questions: Sequence[Question]) -> Table:
-    """A column for each thing the generators are asked; None where one has no answer."""
+def answered(names: Sequence[str], questions: Sequence[Question], named: bool = False) -> Table:
+    """A column for each thing the generators are asked; None where one has no answer.
+
+    named: somebody asked for these by name, and is told where none has an answer.
+    """
     found: Table = []
     for name in names:
         if name in ASKED:
             numbers = [first_answer(name, question) for question in questions]
             heads = [number for number in numbers if number is not None]
+            if named and not heads:
+                raise BadInput(f"{name}: none of what is compared can answer")
             if heads:
                 found.append((column(heads[0]), [None if n is None else Cell(n.value) for n in numbers]))
     return found
@@ -159,12 +165,18 @@ def first_answer(name: str, question: Question) -> Number | None:
         return None
 
 
-def floor(desk: Desk, names: Sequence[str], chosen: str, real: Sides) -> list[float]:
-    """The numbers of one half of the real pictures against the other: what is to be expected of a perfect generator."""
-    found = []
+def floor(desk: Desk, names: Sequence[str], chosen: str, real: Sides) -> list[float | None]:
+    """The numbers of one half of the real pictures against the other: what is to be expected of a perfect generator.
+
+    None where there are pictures enough for the number, but not for that of their halves.
+    """
+    found: list[float | None] = []
     for name in names:
         if name in METRICS:
-            key = METRICS[name].extractor or chosen
+            compute, key = METRICS[name].compute, METRICS[name].extractor or chosen
             one, other = real[key].halves()
-            found += [number.value for number in METRICS[name].compute(one, other, desk.extractors[key])]
+            try:
+                found += [number.value for number in compute(one, other, desk.extractors[key])]
+            except BadInput:
+                found += [None] * len(compute(real[key], real[key], desk.extractors[key]))
     return found

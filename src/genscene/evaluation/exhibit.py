@@ -6,7 +6,16 @@ from PIL import Image
 
 from genscene import __version__
 from genscene.evaluation.desk import Desk, Sides, Subject
-from genscene.evaluation.figures import PRECISION_AXES, SPECTRUM_AXES, USUAL, beside, precision_curve, some, spectra
+from genscene.evaluation.figures import (
+    PRECISION_AXES,
+    SPECTRUM_AXES,
+    USUAL,
+    beside,
+    plenty,
+    precision_curve,
+    some,
+    spectra,
+)
 from genscene.evaluation.measures import SPECTRUM
 from genscene.evaluation.page import encoded
 from genscene.evaluation.report import Chart, Gallery, Strip
@@ -54,7 +63,7 @@ def galleries(
 def charts(names: Sequence[str], fakes: Sequence[Sides], real: Sides) -> tuple[Chart, ...]:
     """Precision against recall, and spectra."""
     found, key = [], seen_by(real)
-    if key is not None:
+    if key is not None and all(plenty(fake[key], real[key]) for fake in fakes):
         curves = {name: precision_curve(fake[key], real[key]) for name, fake in zip(names, fakes, strict=True)}
         image = drawn(curves, PRECISION_AXES, dict.fromkeys(curves, USUAL))
         found.append(chart(PRECISION_AXES.title, image))

@@ -43,11 +43,17 @@ def beside(lot: Lot, fake: Statistics, real: Statistics, reals: Stored, count: i
     return Beside(lot.take(range(count)).float().cpu() / 255, closest.float() / 255)
 
 
+def plenty(fake: Statistics, real: Statistics) -> bool:
+    """Whether both sides have pictures enough for the curve of precision and recall."""
+    return min(len(fake.features), len(real.features)) > max(NEIGHBOURS)
+
+
 def precision_curve(fake: Statistics, real: Statistics) -> list[tuple[float, float]]:
     """Recall and precision as the balls grow from one neighbour to ten."""
     one, other = fake.features[:MOST], real.features[:MOST]
-    if min(len(one), len(other)) <= max(NEIGHBOURS):
-        raise BadInput(f"precision and recall up to {max(NEIGHBOURS)} neighbours want more than {len(one)} pictures")
+    if not plenty(fake, real):
+        few = min(len(one), len(other))
+        raise BadInput(f"precision and recall up to {max(NEIGHBOURS)} neighbours want more than {few} pictures")
     found = [manifold(one, other, k) for k in NEIGHBOURS]
     return [(each.recall, each.precision) for each in found]
 

@@ -108,6 +108,7 @@ def profiles(fake: Statistics, real: Statistics) -> tuple[Tensor, Tensor]:
 METRICS: dict[str, Metric] = {
     "fid": Metric("inception", frechet_by("FID")),
     "kid": Metric("inception", kernel_by("KID")),
+    "fid-clean": Metric("inception-clean", frechet_by("FID-clean")),
     "is": Metric("inception", score),
     "pr": Metric("vgg16", shares),
     "fd-dinov2": Metric("dinov2", frechet_by("FD-DINOv2")),

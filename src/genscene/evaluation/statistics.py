@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,10 +62,18 @@ class Statistics:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, ValueError) as error:
             raise BadInput(f"{path} is no whole file of statistics ({' '.join(str(error).split())})") from None
-        if about.get("kind") != KIND or set(tensors) != {"mean", "scatter", "features"}:
+        if not ours(about) or set(tensors) != {"mean", "scatter", "features"}:
             raise BadInput(f"{path} holds no statistics of genscene: wanted what evaluate --statistics wrote")
-        tally = Tally(int(about["count"]), tensors["mean"], tensors["scatter"])
+        tally = Tally(about["count"], tensors["mean"], tensors["scatter"])
         return Statistics(about["protocol"], about["notes"], tally, tensors["features"])
+
+
+def ours(about: Any) -> bool:
+    """Whether a header tells of statistics."""
+    if not isinstance(about, dict) or about.get("kind") != KIND:
+        return False
+    kinds = {"protocol": dict, "notes": dict, "count": int}
+    return all(isinstance(about.get(name), kind) for name, kind in kinds.items())
 
 
 class Growing:

@@ -37,6 +37,12 @@ def _inception(weights: str) -> Extractor:
     return inception_features(weights)
 
 
+def _clean(weights: str) -> Extractor:
+    from genscene.metrics.inception_features import inception_features
+
+    return inception_features(weights, clean=True)
+
+
 def _vgg16(weights: str) -> Extractor:
     from genscene.metrics.vgg import vgg_features
 
@@ -65,6 +71,7 @@ EXTRACTORS = {
     "random": Maker(_random),
     "squeezenet": Maker(_squeezenet, "a file"),
     "inception": Maker(_inception, "a file, or download"),
+    "inception-clean": Maker(_clean, "a file, or download"),
     "vgg16": Maker(_vgg16, "a file, or download"),
     "dinov2": Maker(_dinov2, "a folder, or a name on the hub such as facebook/dinov2-large"),
     "clip": Maker(_clip, "a folder, or a name on the hub such as openai/clip-vit-large-patch14-336"),

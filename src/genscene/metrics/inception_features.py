@@ -1,8 +1,11 @@
 """Inception as an extractor: pool3, 2048 wide, by a network without normalisations; what FID, KID and IS look at."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
@@ -11,6 +14,8 @@ from genscene.metrics.extractor import Extractor
 from genscene.metrics.inception import EPSILON, SIDE, Block, Inception, Unit, inception, pooled, stretched
 from genscene.metrics.precision import full_precision
 from genscene.metrics.weights import sha256
+
+STRETCHED = f"bilinear as TensorFlow 1, not antialiased, to {SIDE}x{SIDE}"
 
 
 class Folded(nn.Conv2d):
@@ -33,8 +38,9 @@ class Folded(nn.Conv2d):
 class Pool3(nn.Module):
     """Inception up to the mean over its last block; it takes the network's parts for its own and changes them."""
 
-    def __init__(self, network: Inception) -> None:
+    def __init__(self, network: Inception, bring: Callable[[Tensor], Tensor] = stretched) -> None:
         super().__init__()
+        self.bring = bring  # pictures to the network's size
         self.stem, self.blocks = network.stem, network.blocks
         _fold(self.stem)
         for block in self.blocks.values():
@@ -47,7 +53,7 @@ class Pool3(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Pictures [B, 3, H, W] of any size, 0 to 255 -> features [B, 2048] (`Seen.pool_2048`)."""
         with full_precision(images.device):
-            x = (stretched(images.float()) - 128) / 128
+            x = (self.bring(images.float()) - 128) / 128
             for name in ("1a", "2a", "2b"):
                 x = self.stem[name](x)
             x = self.stem["3b"](max_pool2d(x, 3, stride=2))
@@ -57,10 +63,18 @@ class Pool3(nn.Module):
             return pooled(x)
 
 
-def inception_features(path: str | Path, published: bool = True) -> Extractor:
+def cleaned(images: Tensor, side: int = SIDE) -> Tensor:
+    """Pictures [B, 3, H, W] -> [B, 3, side, side] by Pillow's bicubic, antialiased, in float (Parmar et al. 2022)."""
+    channels = [Image.fromarray(channel.numpy()) for channel in images.flatten(0, 1).float().cpu()]
+    made = [np.asarray(channel.resize((side, side), Image.Resampling.BICUBIC)) for channel in channels]
+    return torch.from_numpy(np.stack(made)).view(*images.shape[:2], side, side).to(images)
+
+
+def inception_features(path: str | Path, published: bool = True, clean: bool = False) -> Extractor:
     """Features 2048 wide, and what makes logits without bias of them, with the weights at a path or "download".
 
     published: only the weights of TensorFlow's snapshot of 2015-12-05 are taken, those of all published FIDs.
+    clean: pictures are resized as clean-fid does, for numbers beside its own (Parmar et al. 2022).
     """
     file = weights_file("inception", path)
     weights = checked(file, KNOWN["inception"].prefix) if published else sha256(file)
@@ -71,8 +85,8 @@ def inception_features(path: str | Path, published: bool = True) -> Extractor:
         weights=weights,
         layer="pool3",
         width=network.logits.in_features,
-        resize=f"bilinear as TensorFlow 1, not antialiased, to {SIDE}x{SIDE}",
-        look=Pool3(network),
+        resize=f"Pillow's bicubic, antialiased, to {SIDE}x{SIDE}" if clean else STRETCHED,
+        look=Pool3(network, cleaned if clean else stretched),
         head=network.logits.weight.detach(),
         remark="" if original else "not the weights of published numbers",
     )
