@@ -90,7 +90,7 @@ BAD = {
     "convert what": (["convert", "nowhere.pth", "--out", "a.safetensors"], "no checkpoint at nowhere.pth"),
     "inspect what": (["data", "inspect", "nowhere"], "no such folder"),
     "synthesize what": (["data", "synthesize", "trains", "--out", "new"], "no embedded set 'trains'"),
-    "no metric": (["evaluate", "x", "--metrics", "fid"], "no metric 'fid'"),
+    "no metric": (["evaluate", "x", "--metrics", "frechett"], "did you mean 'frechet'"),
 }
 
 

@@ -41,9 +41,7 @@ def main(words: list[str]) -> None:
     options = parse(Compare, words, "genscene compare", description=ABOUT + protocols())
     checked(options)
     subjects = named([subject(path) for path in options.generators])
-    data = options.data or (subjects[0].experiment.data if subjects[0].experiment else "")
-    if not data:
-        raise BadInput(f"{subjects[0].path} are pictures: --data PATH names the real ones they are compared with")
+    data = subjects[0].data(options.data)
     draw = Draw(options.resamples, options.measuring.seed)
     if all_photographed(subjects):
         tell_of(photographed(subjects, options.data, draw, options.title), options)

@@ -50,9 +50,7 @@ def main(words: list[str]) -> None:
         return
     if options.lpips is not None:
         raise BadInput("--lpips compares with photographs: it wants a scene that was learnt from some")
-    data = options.data or (measured.experiment.data if measured.experiment else "")
-    if not data:
-        raise BadInput(f"{options.generator} are pictures: --data PATH names the real ones they are compared with")
+    data = measured.data(options.data)
     asked = [name for name in names if name in ASKED]
     if asked and measured.generator is None:
         raise BadInput(f"{', '.join(asked)}: wanted a generator to ask, {measured.path} are pictures")

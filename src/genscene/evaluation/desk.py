@@ -37,6 +37,14 @@ class Subject:
             return self.alias
         return self.path.parent.name if self.path.name == "generator.safetensors" else self.path.stem or str(self.path)
 
+    def data(self, given: str) -> str:
+        """What it is compared with: what was given, or what it was trained on; BadInput where neither is known."""
+        known = self.experiment.data if self.experiment else ""
+        if not given and not known:
+            what = "pictures" if self.generator is None else "a generator that does not tell what it was trained on"
+            raise BadInput(f"{self.path}: {what}; --data PATH names the real pictures to compare with")
+        return given or known
+
     def size(self, protocol: Protocol, data: str) -> Size:
         """Height and width of all pictures; BadInput where pictures of mixed sizes leave it open."""
         if protocol.size:
@@ -68,7 +76,8 @@ class Desk:
         protocol = self.task.protocol
         if subject.generator is None:
             quiet = not self.streaming.group.first
-            pictures = load_pictures(str(subject.path), self.task.pictures, self.task.size, quiet)
+            every = replace(self.task.pictures, limit=0)  # how many another was trained on is nothing to these
+            pictures = load_pictures(str(subject.path), every, self.task.size, quiet)
             return Stored(pictures, protocol.fakes, str(subject.path))
         truncated, generator = protocol.rounding == "truncated", subject.generator.to(self.device)
         return Generated(generator, protocol.fakes, self.task.size, truncated, protocol.psi, self.seed)
