@@ -138,7 +138,7 @@ def cautions(fake: Statistics, real: Statistics, metrics: Iterable[str]) -> list
     """What a reader of the numbers should be told."""
     counts = (fake.tally.count, real.tally.count)
     said = []
-    if {"fid", "fd-dinov2", "frechet"} & {*metrics} and min(counts) < len(fake.tally.mean):
+    if {"fid", "fid-clean", "fd-dinov2", "frechet"} & {*metrics} and min(counts) < len(fake.tally.mean):
         wide = len(fake.tally.mean)
         said.append(
             f"Frechet distances of {counts[0]} against {counts[1]} pictures are biased upwards where features are"
