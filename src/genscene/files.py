@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from genscene.errors import BadInput
 
@@ -29,6 +30,25 @@ def atomic(path: str | Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def locked(path: Path) -> IO[str] | None:
+    """An open file that no other process has locked, until it is closed; None where one has, or none can be made."""
+    try:
+        made_for(path)
+        file = path.open("w")
+    except (OSError, BadInput):
+        return None
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # not on Windows
+        return file
+    except OSError:
+        file.close()
+        return None
+    return file
 
 
 def made_for(path: Path) -> None:

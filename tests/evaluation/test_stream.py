@@ -53,6 +53,10 @@ class Dying:
     def notes(self):
         return self.lot.notes
 
+    @property
+    def side(self):
+        return self.lot.side
+
     def __len__(self):
         return len(self.lot)
 
@@ -237,14 +241,14 @@ def test_two_processes_give_what_one_gives(tmp_path):
 MANY = """
 import resource
 import torch
-from genscene.evaluation.protocol import Protocol
+from genscene.evaluation.protocol import Protocol, Side
 from genscene.evaluation.stream import Streaming, Task, measure
 from genscene.experiment import Pictures
 from genscene.metrics.extractor import Extractor
 
 class Drawn:
     def __init__(self, count):
-        self.count, self.notes = count, {"pictures": count}
+        self.count, self.notes, self.side = count, {"pictures": count}, Side(count)
     def __len__(self):
         return self.count
     def take(self, places):

@@ -12,9 +12,9 @@ from genscene.cli.options import parse, tell
 from genscene.errors import BadInput
 from genscene.evaluation.asked import ASKED, Question, fitting
 from genscene.evaluation.contest import REMARK, Draw, Table, answered, floor, judged
-from genscene.evaluation.desk import Desk, Sides, Subject, is_statistics
+from genscene.evaluation.desk import Desk, Sides, Subject, is_statistics, real_count
 from genscene.evaluation.exhibit import charts, galleries, kinds, settings
-from genscene.evaluation.measures import wanted
+from genscene.evaluation.measures import cautions, enough, wanted
 from genscene.evaluation.report import Cell, Report, Row
 from genscene.evaluation.rivals import photographed
 from genscene.processes import Processes, join
@@ -95,8 +95,10 @@ def contested(subjects: list[Subject], data: str, options: Compare, draw: Draw, 
     desk = lay_out(subjects[0], data, how, wanted(names, how.extractor, ASKED), group)
     same_size(subjects, desk, how)
     reals = None if is_statistics(Path(data)) else desk.reals(data)
-    real = desk.stored(Path(data)) if reals is None else desk.side(reals, "real pictures")
-    lots = [desk.lot(each) for each in subjects]
+    stored = desk.stored(Path(data)) if reals is None else {}
+    lots, there = [desk.lot(each) for each in subjects], real_count(stored, reals)
+    names, short = enough(names, min(map(len, lots)), there, bool(how.metrics))
+    real = desk.side(reals, "real pictures") if reals is not None else stored
     fakes = [desk.side(lot, f"pictures of {each.name}") for lot, each in zip(lots, subjects, strict=True)]
     if not group.first:
         return None
@@ -108,15 +110,21 @@ def contested(subjects: list[Subject], data: str, options: Compare, draw: Draw, 
     height, width = desk.task.size
     return Report(
         options.title or f"{', '.join(called[:-1])} and {called[-1]}",
-        f"{len(lots[0])} generated pictures of each against {real_count(real)} real ones ({data}), {width}x{height} "
+        f"{len(lots[0])} generated pictures of each against {there} real ones ({data}), {width}x{height} "
         f"pixels. {desk.task.protocol.source}.",
         tuple(head for head, _ in table),
         (*rows(subjects, table), reference(halves, len(table))),
         galleries(called, lots, reals, fakes, real),
         charts(called, fakes, real),
         settings(desk, fakes, real),
-        (REMARK,),
+        (REMARK, *warned(names, fakes, real), *short),
     )
+
+
+def warned(names: list[str], fakes: list[Sides], real: Sides) -> list[str]:
+    """What a reader of the numbers should be told, each once."""
+    said = [line for fake in fakes for by in fake for line in cautions(fake[by], real[by], names)]
+    return list(dict.fromkeys(said))[:1]
 
 
 def rows(subjects: list[Subject], table: Table) -> list[Row]:
@@ -129,11 +137,6 @@ def reference(halves: list[float | None], columns: int) -> Row:
     """The row of the real pictures, as far as they have numbers."""
     cells = [*(None if value is None else Cell(value) for value in halves), *[None] * (columns - len(halves))]
     return Row("real, one half against the other", tuple(cells), reference=True)
-
-
-def real_count(real: Sides) -> int:
-    """How many real pictures there are."""
-    return next(iter(real.values())).tally.count if real else 0
 
 
 def questions(subjects: list[Subject], data: str, desk: Desk, how: Measuring) -> list[Question]:

@@ -55,7 +55,7 @@ def document(report: Report) -> dict[str, object]:
     rows = {}
     for row in report.rows:
         cells = zip(report.columns, row.cells, strict=True)
-        rows[row.name] = {column.name: entry(cell) for column, cell in cells if cell is not None}
+        rows[row.name] = {column.key or column.name: entry(cell) for column, cell in cells if cell is not None}
     return {"generators": rows, "protocol": dict(report.protocol), "remarks": list(report.remarks)}
 
 

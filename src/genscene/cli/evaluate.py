@@ -12,8 +12,8 @@ from genscene.cli.results import Result, show, write
 from genscene.cli.scores import score
 from genscene.errors import BadInput
 from genscene.evaluation.asked import ASKED, Question, fitting
-from genscene.evaluation.desk import Desk, Subject, is_statistics
-from genscene.evaluation.measures import Number, cautions, wanted
+from genscene.evaluation.desk import Desk, Subject, is_statistics, real_count
+from genscene.evaluation.measures import Number, cautions, enough, wanted
 from genscene.processes import Processes, join
 from genscene.system import PosedConfig
 from genscene.training.devices import pick_device
@@ -67,8 +67,9 @@ def evaluate(measured: Subject, data: str, options: Evaluate, group: Processes) 
     names = asked_for(how, fitting(measured.generator, data) if measured.generator else ())
     desk = lay_out(measured, data, how, wanted(names, how.extractor, ASKED), group)
     reals = None if is_statistics(Path(data)) else desk.reals(data)
-    real = desk.stored(Path(data)) if reals is None else desk.side(reals, "real pictures")
-    lot = desk.lot(measured)
+    lot, stored = desk.lot(measured), desk.stored(Path(data)) if reals is None else {}
+    names, short = enough(names, len(lot), real_count(stored, reals), bool(how.metrics))
+    real = desk.side(reals, "real pictures") if reals is not None else stored
     fake = desk.side(lot, "generated pictures")
     if not group.first:
         return
@@ -77,7 +78,7 @@ def evaluate(measured: Subject, data: str, options: Evaluate, group: Processes) 
     if options.statistics is not None:
         for name, statistics in real.items():
             statistics.save(options.statistics / f"{name}.safetensors")
-    said = [line for by in fake for line in cautions(fake[by], real[by], names)][:1] + passed
+    said = [line for by in fake for line in cautions(fake[by], real[by], names)][:1] + short + passed
     result = Result(measured.name, desk, numbers, said, fake, real)
     show(result)
     if options.out is not None:

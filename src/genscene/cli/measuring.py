@@ -83,8 +83,9 @@ def lay_out(measured: Subject, data: str, options: Measuring, names: list[str], 
             extractors[name] = power_features(size[0])
         else:
             extractors[name] = extractor(name, getattr(options.weights, name.removesuffix("-clean"), "")).on(device)
-    task = Task(protocol, size, pictures, tuple(extractors.values()))
-    return Desk(task, extractors, Streaming(options.batch, cache=options.cache, group=group), device, options.seed)
+    task, trained_on = Task(protocol, size, pictures, tuple(extractors.values())), experiment.data if experiment else ""
+    streaming = Streaming(options.batch, cache=options.cache, group=group)
+    return Desk(task, extractors, streaming, device, options.seed, trained_on)
 
 
 def asked_for(how: Measuring, more: Iterable[str]) -> list[str]:

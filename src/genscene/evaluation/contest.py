@@ -69,7 +69,8 @@ def judged(desk: Desk, names: Sequence[str], chosen: str, fakes: list[Sides], re
 def column(number: Number) -> Column:
     """The head of a number's column."""
     digits = 2 if abs(number.value) >= 1 or number.unit else 3
-    return Column(number.title, number.better == "low", digits, number.unit, f"by {number.by}" if number.by else "")
+    by = f"by {number.by}" if number.by else ""
+    return Column(number.title, number.better == "low", digits, number.unit, by, number.name)
 
 
 def cells(numbers: Sequence[Number], again: Resampled | None) -> list[Cell | None]:
@@ -107,11 +108,15 @@ def kernels(name: str) -> Callable[[Bout, Draw], dict[str, Resampled]]:
     return again
 
 
-def shares(bout: Bout, draw: Draw) -> dict[str, Resampled]:
-    """Resampled precision and recall."""
-    inside, reached = zip(*(indicators(fake, bout.real) for fake in bout.fakes), strict=True)
-    counts = (20 * draw.resamples, draw.seed)
-    return {"precision": mean_resamples(inside, *counts), "recall": mean_resamples(reached, *counts)}
+def shares(name: str) -> Callable[[Bout, Draw], dict[str, Resampled]]:
+    """Resampled precision and recall, by names that begin with the metric's."""
+
+    def again(bout: Bout, draw: Draw) -> dict[str, Resampled]:
+        inside, reached = zip(*(indicators(fake, bout.real) for fake in bout.fakes), strict=True)
+        found = {"precision": inside, "recall": reached}
+        return {f"{name}_{n}": mean_resamples(x, 20 * draw.resamples, draw.seed) for n, x in found.items()}
+
+    return again
 
 
 def gaps(bout: Bout, draw: Draw) -> dict[str, Resampled]:
@@ -134,8 +139,8 @@ RESAMPLED: dict[str, Callable[[Bout, Draw], dict[str, Resampled]]] = {
     "frechet": distances("frechet"),
     "kid": kernels("kid_x100"),
     "kernel": kernels("kernel_x100"),
-    "pr": shares,
-    "manifold": shares,
+    "pr": shares("pr"),
+    "manifold": shares("manifold"),
     "spectrum": gaps,
 }
 

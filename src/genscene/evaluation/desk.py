@@ -70,13 +70,14 @@ class Desk:
     streaming: Streaming
     device: torch.device
     seed: int = 0  # of latents and cameras
+    trained_on: str = ""  # the data that the pictures' limit is meant for
 
     def lot(self, subject: Subject) -> Lot:
         """The pictures of a subject."""
         protocol = self.task.protocol
         if subject.generator is None:
             quiet = not self.streaming.group.first
-            every = replace(self.task.pictures, limit=0)  # how many another was trained on is nothing to these
+            every = replace(self.task.pictures, limit=0, keep=1.0)  # what another was trained on was cut, not these
             pictures = load_pictures(str(subject.path), every, self.task.size, quiet)
             return Stored(pictures, protocol.fakes, str(subject.path))
         truncated, generator = protocol.rounding == "truncated", subject.generator.to(self.device)
@@ -85,6 +86,8 @@ class Desk:
     def reals(self, data: str) -> Stored:
         """The real pictures of a folder, zip or embedded set."""
         side, pictures = self.task.protocol.reals, self.task.pictures
+        if data != self.trained_on:
+            pictures = replace(pictures, limit=0)
         if data.startswith(SYNTHETIC) and side.count:
             pictures = replace(pictures, limit=side.count)
         quiet = not self.streaming.group.first
@@ -115,6 +118,13 @@ class Desk:
                 by = metric.extractor or chosen
                 found += metric.compute(fake[by], real[by], self.extractors[by])
         return found
+
+
+def real_count(stored: Sides, reals: Stored | None) -> int:
+    """How many real pictures there are, in statistics or to be measured."""
+    if reals is not None:
+        return len(reals)
+    return min((statistics.tally.count for statistics in stored.values()), default=0)
 
 
 def is_pictures(path: Path) -> bool:

@@ -42,6 +42,8 @@ class Metric:
 
     extractor: str
     compute: Callable[[Statistics, Statistics, Extractor], list[Number]]
+    reals: int = 2  # pictures that it wants at least
+    fakes: int = 2
 
 
 def frechet_by(title: str) -> Callable[[Statistics, Statistics, Extractor], list[Number]]:
@@ -68,10 +70,14 @@ def kernel_by(title: str) -> Callable[[Statistics, Statistics, Extractor], list[
     return compute
 
 
-def shares(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
-    """Precision, recall, density and coverage."""
-    found = manifold(fake.features, real.features)
-    return [Number(name, name, value, "high", by=by.name) for name, value in vars(found).items()]
+def shares_by(name: str) -> Callable[[Statistics, Statistics, Extractor], list[Number]]:
+    """Precision, recall, density and coverage, under names that begin with the metric's."""
+
+    def compute(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
+        found = manifold(fake.features, real.features)
+        return [Number(f"{name}_{share}", share, value, "high", by=by.name) for share, value in vars(found).items()]
+
+    return compute
 
 
 def score(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
@@ -109,14 +115,14 @@ METRICS: dict[str, Metric] = {
     "fid": Metric("inception", frechet_by("FID")),
     "kid": Metric("inception", kernel_by("KID")),
     "fid-clean": Metric("inception-clean", frechet_by("FID-clean")),
-    "is": Metric("inception", score),
-    "pr": Metric("vgg16", shares),
+    "is": Metric("inception", score, fakes=10),
+    "pr": Metric("vgg16", shares_by("pr"), 4, 4),
     "fd-dinov2": Metric("dinov2", frechet_by("FD-DINOv2")),
     "cmmd": Metric("clip", clip_distance),
     "frechet": Metric(CHOSEN, frechet_by("")),
     "kernel": Metric(CHOSEN, kernel_by("")),
-    "manifold": Metric(CHOSEN, shares),
-    "copies": Metric(CHOSEN, copies),
+    "manifold": Metric(CHOSEN, shares_by("manifold"), 4, 4),
+    "copies": Metric(CHOSEN, copies, reals=100),
     "spectrum": Metric(SPECTRUM, spectral),
 }
 
@@ -132,6 +138,21 @@ def wanted(metrics: Iterable[str], chosen: str, more: Iterable[str] = ()) -> lis
         if metric is not None:
             found.append(metric.extractor or chosen)
     return list(dict.fromkeys(found))
+
+
+def enough(names: Iterable[str], fakes: int, reals: int, named: bool) -> tuple[list[str], list[str]]:
+    """The metrics that there are pictures enough for, and what to say of the others; BadInput where they were named."""
+    kept, said = [], []
+    for name in names:
+        metric = METRICS.get(name)
+        if metric is None or (fakes >= metric.fakes and reals >= metric.reals):
+            kept.append(name)
+            continue
+        least = f"{metric.fakes} against {metric.reals}"
+        said.append(f"{name} of {fakes} pictures against {reals} real ones: wanted at least {least}")
+        if named:
+            raise BadInput(said[-1])
+    return kept, said
 
 
 def cautions(fake: Statistics, real: Statistics, metrics: Iterable[str]) -> list[str]:

@@ -19,6 +19,7 @@ class Column:
     digits: int = 2  # after the point
     unit: str = ""
     note: str = ""  # what it measures, in a few words
+    key: str = ""  # as JSON has it; nothing: its name
 
 
 @dataclass(frozen=True)

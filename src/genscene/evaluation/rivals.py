@@ -44,7 +44,7 @@ def photographed(subjects: Sequence[Subject], data: str, draw: Draw, title: str 
     return Report(
         title or " and ".join(names),
         f"{len(album)} photographs of {first.data} that none of these was shown, {width}x{height} pixels.",
-        (Column("PSNR", False, 2, "dB"), Column("SSIM", False, 4)),
+        (Column("PSNR", False, 2, "dB", key="psnr"), Column("SSIM", False, 4, key="ssim")),
         tuple(rows),
         galleries(names, found),
         (),

@@ -25,6 +25,11 @@ class Lot(Protocol):
     """Pictures of one side."""
 
     @property
+    def side(self) -> Side:
+        """How they come to the extractor."""
+        ...
+
+    @property
     def notes(self) -> Notes:
         """What they are, beside the protocol; the content stands in it, never a name alone."""
         ...

@@ -15,7 +15,7 @@ from torch import Tensor
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import agree
 from genscene.evaluation.sides import Notes
-from genscene.files import atomic
+from genscene.files import atomic, locked
 from genscene.metrics.frechet import Moments, Tally
 
 KIND = "genscene statistics"
@@ -84,10 +84,10 @@ class Growing:
         self.folder, self.count, self.width = folder, count, width
         self.tally: Tally | None = None
         shape, self.done = (min(keep, count), width), 0
-        if folder is None:
-            self.features = np.zeros(shape, np.float32)
+        self.lock = None if folder is None else locked(folder / "lock")
+        if folder is None or self.lock is None:  # where another process is at it: without
+            self.folder, self.features = None, np.zeros(shape, np.float32)
             return
-        folder.mkdir(parents=True, exist_ok=True)
         rows, size = folder / "features.f32", 4 * shape[0] * width
         known = self._known() if rows.is_file() and rows.stat().st_size == size else None
         self.features = np.memmap(rows, np.float32, "w+" if known is None else "r+", shape=shape)
@@ -114,6 +114,11 @@ class Growing:
         tensors = {"mean": self.tally.mean, "scatter": self.tally.scatter}
         with atomic(self.folder / "tally.safetensors") as partial:
             save_file(tensors, partial, metadata={"count": str(self.done)})
+
+    def close(self) -> None:
+        """Let other processes go on from here."""
+        if self.lock is not None:
+            self.lock.close()
 
     def whole(self, protocol: Mapping[str, str], notes: Notes) -> Statistics:
         """The statistics of all pictures."""

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -14,8 +14,8 @@ from rich.progress import track
 from torch import Tensor
 
 from genscene.errors import BadInput
-from genscene.evaluation.protocol import Protocol
-from genscene.evaluation.sides import Lot
+from genscene.evaluation.protocol import Protocol, Side
+from genscene.evaluation.sides import Lot, Notes
 from genscene.evaluation.statistics import Growing, Statistics
 from genscene.experiment import Pictures
 from genscene.files import cache_folder
@@ -59,12 +59,16 @@ def measure(lot: Lot, name: str, task: Task, streaming: Streaming = Streaming())
     fields = [task.protocol.fields(extractor, task.size, task.pictures) for extractor in task.extractors]
     first = streaming.group.first
     books = [
-        Growing(folder_of(each, notes, name, streaming) if first else None, len(lot), extractor.width, streaming.keep)
+        Growing(folder_of(each, notes, lot.side, streaming), len(lot), extractor.width, streaming.keep)
         for each, extractor in zip(fields, task.extractors, strict=True)
         if first
     ]
     start = streaming.group.told(min((book.done for book in books), default=0))
-    stream(lot, name, task.extractors, books, start, streaming)
+    try:
+        stream(lot, name, task.extractors, books, start, streaming)
+    finally:
+        for book in books:
+            book.close()
     return [book.whole(each, notes) for book, each in zip(books, fields, strict=False)]
 
 
@@ -114,11 +118,12 @@ def shares(begin: int, end: int, batch: int, world: int) -> list[range]:
     return [range(at, min(at + batch, end)) for at in starts]
 
 
-def folder_of(fields: dict[str, str], notes: object, name: str, streaming: Streaming) -> Path | None:
-    """Where statistics are kept: by protocol and content."""
+def folder_of(fields: dict[str, str], notes: Notes, side: Side, streaming: Streaming) -> Path | None:
+    """Where statistics are kept: by protocol and content, whatever it is called."""
     if not streaming.cache:
         return None
-    key = json.dumps([fields, notes, name, streaming.keep], sort_keys=True)
+    nameless = {name: value for name, value in notes.items() if name not in ("source", "of")}
+    key = json.dumps([fields, nameless, asdict(side), streaming.keep], sort_keys=True)
     return cache_folder() / "statistics" / hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
 

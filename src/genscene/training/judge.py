@@ -64,6 +64,8 @@ class Judge:
 
 def appointed(judging: Judging, game: Game, source: Source) -> Judge | None:
     """The judge of a run, its real side measured; None where none was asked for."""
+    if judging.every < 0:
+        raise BadInput(f"--evaluate-every {judging.every}: wanted steps, or 0 for none")
     if not judging.every:
         return None
     posed = not isinstance(source, PictureSource)
@@ -97,6 +99,9 @@ def of_pictures(by: str, judging: Judging, game: Game) -> Judge:
     )
     stored = Stored(found, protocol.reals, experiment.data)
     real = measure(stored, "real pictures", task, Streaming(group=game.group))
+    for one in real:  # what cannot be measured is told now, not after hours
+        few = Statistics(one.protocol, one.notes, one.tally, one.features[: judging.count])
+        METRICS[by].compute(few, one, looks)
     return Judge(by, looks, task, real[0] if real else None)
 
 
