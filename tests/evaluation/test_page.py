@@ -95,7 +95,7 @@ def test_the_best_is_the_best_of_the_generators():
 
 def test_bars_lie_on_one_line_for_all():
     spans = [a for a in Reader(page(example())).of("line") if a["class"] == "bound"]
-    first, _, other = spans  # of the distance, of PSNR, of the other's distance
+    first, other, _ = spans  # of one distance, of the other, of PSNR
     low, high = float(first["x1"]), float(other["x2"])
     place = {11.94: first["x1"], 12.81: first["x2"], 12.1: other["x1"], 13.05: other["x2"]}
     for number, x in place.items():

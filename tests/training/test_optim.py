@@ -78,9 +78,9 @@ def test_a_factor_is_a_number_from_zero(factor):
 
 
 def test_parts_are_written_down_and_files_without_them_are_read():
-    preset = PRESETS["nerf-grid-network"]
+    preset = PRESETS["nerf-grid"]
     assert preset.optim["generator"].parts
     assert loads(dumps(preset), KINDS, "here") == preset
-    text = dumps(PRESETS["nerf-grid-demo"]).replace(',\n      "parts": {}', "")
+    text = dumps(PRESETS["nerf-grid-harmonics"]).replace(',\n      "parts": {}', "")
     assert "parts" not in text
-    assert loads(text, KINDS, "here") == PRESETS["nerf-grid-demo"]
+    assert loads(text, KINDS, "here") == PRESETS["nerf-grid-harmonics"]

@@ -20,10 +20,12 @@ def show(report: Report) -> None:
     for i, column in enumerate(report.columns):
         best = report.best(i)
         cells = [said(column, row.cells[i], place == best) for place, row in enumerate(report.rows)]
-        notes = ", ".join(filter(None, (column.unit, "low" if column.low else "high", column.note)))
+        notes = ", ".join(filter(None, (column.unit, "low" if column.low else "high")))
         table.add_row(f"{column.name} ({notes})", *cells)
     Console().print(table)
     tell("*: the best; ~: not told apart from it")
+    for note in dict.fromkeys(column.note for column in report.columns if column.note):
+        tell(f"{note}: {', '.join(column.name for column in report.columns if column.note == note)}")
     for remark in report.remarks:
         tell(f"note: {remark}")
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import Interval
-from genscene.evaluation.report import Cell, Chart, Column, Gallery, Report, Strip
+from genscene.evaluation.report import Cell, Chart, Column, Gallery, Report, Row, Strip
 from genscene.export.pictures import to_bytes
 
 BAR, THICK = 120, 14  # pixels of an interval's bar
@@ -47,17 +47,14 @@ def page(report: Report) -> str:
 
 
 def numbers(report: Report) -> str:
-    """The table of generators by metrics."""
-    spans = [_span(row.cells[i] for row in report.rows if not row.reference) for i in range(len(report.columns))]
-    best = [report.best(i) for i in range(len(report.columns))]
-    titles = "".join(map(_title, report.columns))
+    """The table of numbers by generators: there are more of the former."""
+    heads = "".join(f'<th scope="col"{_kind(row)}>{escape(row.name)}{_small(row.note)}</th>' for row in report.rows)
     lines = []
-    for place, row in enumerate(report.rows):
-        cells = zip(row.cells, report.columns, spans, (one == place for one in best), strict=True)
-        inner = "".join(_cell(*each, bars=not row.reference) for each in cells)
-        kind = ' class="reference"' if row.reference else ""
-        lines.append(f'<tr{kind}><th scope="row">{escape(row.name)}{_small(row.note)}</th>{inner}</tr>')
-    head = f'<thead><tr><th scope="col">generator</th>{titles}</tr></thead>'
+    for i, column in enumerate(report.columns):
+        span, best = _span(row.cells[i] for row in report.rows if not row.reference), report.best(i)
+        cells = (_cell(row, row.cells[i], column, span, place == best) for place, row in enumerate(report.rows))
+        lines.append(f"<tr>{_title(column)}{''.join(cells)}</tr>")
+    head = f'<thead><tr><th scope="col">number</th>{heads}</tr></thead>'
     return f'<div class="wide"><table class="numbers">\n{head}\n<tbody>\n{_lines(lines)}\n</tbody></table></div>'
 
 
@@ -127,18 +124,22 @@ def encoded(image: Image.Image) -> bytes:
 
 def _title(column: Column) -> str:
     sense = "\u2193 low is better" if column.low else "\u2191 high is better"
-    return f'<th scope="col">{escape(column.name)}<span class="sense">{sense}</span>{_small(column.note)}</th>'
+    return f'<th scope="row">{escape(column.name)}<span class="sense">{sense}</span>{_small(column.note)}</th>'
 
 
-def _cell(cell: Cell | None, column: Column, span: tuple[float, float], best: bool, bars: bool) -> str:
+def _cell(row: Row, cell: Cell | None, column: Column, span: tuple[float, float], best: bool) -> str:
     if cell is None or not math.isfinite(cell.value):
-        return "<td>\u2013</td>"
+        return f"<td{_kind(row)}>\u2013</td>"
     value = written(cell.value, column)
     between = written(cell.value, column, cell.interval).removeprefix(value)
     said = _small("best" if best else "cannot be told apart from the best" if cell.level else "")
     number = f'<span class="value">{escape(value)}</span><span class="range">{escape(between)}</span>'
-    kind = ' class="best"' if best else ""
-    return f"<td{kind}>{number}{bar(cell, span) if bars else ''}{said}</td>"
+    return f"<td{_kind(row, best)}>{number}{'' if row.reference else bar(cell, span)}{said}</td>"
+
+
+def _kind(row: Row, best: bool = False) -> str:
+    kind = "reference" if row.reference else "best" if best else ""
+    return f' class="{kind}"' if kind else ""
 
 
 def _strip(strip: Strip, columns: int) -> str:

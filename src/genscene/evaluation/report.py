@@ -87,9 +87,10 @@ class Report:
                 raise BadInput(f"{row.name!r} has {len(row.cells)} numbers, wanted one for each of {len(self.columns)}")
 
     def best(self, column: int) -> int | None:
-        """Which row has the best number of a column; None where there is nothing to choose from."""
+        """Which row has the best number of a column; None where there is nothing to choose."""
         cells = ((place, row.cells[column]) for place, row in enumerate(self.rows) if not row.reference)
         held = {place: cell.value for place, cell in cells if cell is not None and math.isfinite(cell.value)}
-        if len(held) < 2:
+        ranked = sorted(held, key=held.__getitem__, reverse=not self.columns[column].low)
+        if len(ranked) < 2 or held[ranked[0]] == held[ranked[1]]:
             return None
-        return (min if self.columns[column].low else max)(held, key=held.__getitem__)
+        return ranked[0]

@@ -23,6 +23,7 @@ SIZE = (800, 800)
 EVERY = Photographs()  # all of them, at random
 Batching = Literal["all", "image"]
 World = Literal["around", "forward"]
+Color = Literal["harmonics", "network"]
 
 
 def fitted(
@@ -61,10 +62,11 @@ def field(octaves: int = 10, views: bool = True) -> FieldConfig:
     return FieldConfig(octaves=octaves, direction_octaves=4 if octaves else 0, view_dependent=views)
 
 
-def grid(levels: tuple[int, ...], rays: int, steps: int, side: int) -> Experiment:
+def grid(levels: tuple[int, ...], rays: int, steps: int, side: int, color: Color = "network") -> Experiment:
     """Voxels, coarse to fine, fitted to scenes that stand free within a box of 2.6 world units."""
-    generator = GridGeneratorConfig(VoxelConfig(levels=levels), orbit=TURNTABLE)
-    adam = Optim(0.05, betas=(0.9, 0.99), eps=1e-15, end=0.1, decay_from=0.3, decay="exponential")
+    generator = GridGeneratorConfig(VoxelConfig(levels=levels, color=color), orbit=TURNTABLE)
+    parts = {"voxels.network": 0.1} if color == "network" else {}
+    adam = Optim(0.05, betas=(0.9, 0.99), eps=1e-15, end=0.1, decay_from=0.3, decay="exponential", parts=parts)
     return Experiment(
         GridConfig(generator),
         "",
@@ -76,17 +78,9 @@ def grid(levels: tuple[int, ...], rays: int, steps: int, side: int) -> Experimen
     )
 
 
-def network() -> Experiment:
-    """As the demo, with a small view MLP over a grid of features in place of harmonics."""
-    preset = grid((32, 64, 80), 4096, 3000, side=100)
-    generator = GridGeneratorConfig(VoxelConfig(levels=(32, 64, 80), color="network"), orbit=TURNTABLE)
-    adam = replace(preset.optim["generator"], parts={"voxels.network": 0.1})
-    return replace(preset, system=GridConfig(generator), optim={"generator": adam})
-
-
 def photos() -> Experiment:
     """Voxels for photographs of a place: all of space, the cameras' surroundings at full resolution."""
-    preset = grid((64, 128, 160), 4096, 4000, side=480)
+    preset = grid((64, 128, 160), 4096, 4000, side=480, color="harmonics")
     march = March(0.05, 30.0, 1, "softplus", gain=40.0, shift=-6.2, tail=None)
     voxels = VoxelConfig(box=(2.0, 2.0, 2.0), levels=(64, 128, 160), contracted=True)
     generator = GridGeneratorConfig(voxels, march, cone=0.02, background="black", orbit=TURNTABLE)
@@ -95,7 +89,7 @@ def photos() -> Experiment:
 
 PRESETS: dict[str, Experiment] = {
     "nerf-grid-demo": grid((32, 64, 80), 4096, 3000, side=100),
-    "nerf-grid-network": network(),
+    "nerf-grid-harmonics": grid((32, 64, 80), 4096, 3000, side=100, color="harmonics"),
     "nerf-grid-photos": photos(),
     "nerf-grid": grid((48, 96, 144), 4096, 4000, side=400),
     "nerf-blender": fitted(NeRFConfig(BLENDER), 300_000, 300),
