@@ -227,7 +227,7 @@ BAD = {
     "weights nowhere": (["evaluate", "good", "--data", "real", "--metrics", "fid", "--inception", "no.pth"], "no.pth"),
     "one picture": (["evaluate", "one", "--data", "real"], "1 generated pictures: wanted at least 2"),
     "one real picture": (["evaluate", "good", "--data", "one"], "1 real pictures: wanted at least 2"),
-    "too few for a metric": (["evaluate", "good", "--data", "few", "--metrics", "copies"], "wanted at least 2 against 100"),
+    "too few for a metric": (["evaluate", "good", "--data", "few", "--metrics", "copies"], "at least 2 against 100"),
     "mixed data": (["evaluate", "good", "--data", "mixed"], "mixed holds pictures of mixed sizes"),
     "mixed data of a generator": (["evaluate", "gan0.safetensors", "--data", "mixed"], "mixed sizes"),
     "mixed generated": (["evaluate", "mixed", "--data", "real"], "--size N makes them one size"),
