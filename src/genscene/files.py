@@ -27,6 +27,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         yield partial
         with partial.open("rb") as written:
             os.fsync(written.fileno())
+        partial.chmod(0o666 & ~_umask())  # safetensors would keep them from others
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -59,3 +60,10 @@ def made_for(path: Path) -> None:
         raise BadInput(f"cannot make the folder {path.parent} ({error.strerror})") from None
     if path.is_dir():
         raise BadInput(f"{path} is a folder, wanted the name of a file")
+
+
+def _umask() -> int:
+    """Which permissions new files do not get."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -91,7 +91,7 @@ PRESETS: dict[str, Experiment] = {
     "nerf-grid-demo": grid((32, 64, 80), 4096, 3000, side=100),
     "nerf-grid-harmonics": grid((32, 64, 80), 4096, 3000, side=100, color="harmonics"),
     "nerf-grid-photos": photos(),
-    "nerf-grid": grid((48, 96, 144), 4096, 4000, side=400),
+    "nerf-grid": grid((48, 96, 144), 4096, 3500, side=400),
     "nerf-blender": fitted(NeRFConfig(BLENDER), 300_000, 300),
     "nerf-llff": fitted(NeRFConfig(FORWARD, noise=1.0), 200_000, 250, photographs=Photographs(world="forward")),
     "nerf-deepvoxels": fitted(NeRFConfig(VOXELS, bounds="photographs"), 200_000, 200),
