@@ -31,4 +31,5 @@ CASES = {
     "NeRF step, bf16": Case(nerf.step, "bf16", exact=False),
     "NeRF render": Case(nerf.render, exact=False),  # untrained: rounding moves the second pass's samples
     "Inception features": Case(extractors.inception),
+    "random features of 128 pictures, 64 x 64": Case(extractors.convolutions),
 }

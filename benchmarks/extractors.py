@@ -4,10 +4,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.side import Side, Work
+from genscene.evaluation.stream import Streaming
 from genscene.metrics.inception import Inception
 from genscene.metrics.inception_features import Pool3
+from genscene.metrics.random_features import random_features
 
-BATCH, SIZE = 8, 64
+BATCH, SIZE, MANY = 8, 64, 128
 
 
 def inception(side: Side) -> Work:
@@ -24,6 +26,15 @@ def inception(side: Side) -> Work:
         return seen if isinstance(seen, Tensor) else seen.pool_2048
 
     return work
+
+
+def convolutions(side: Side) -> Work:
+    """Features of 128 pictures by the random convolutions: one picture after the other, and in batches as streamed."""
+    looks = random_features().on(side.device)
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (MANY, 3, SIZE, SIZE), dtype=torch.uint8, generator=draw).to(side.device)
+    batch = 1 if side.plain else Streaming().batch
+    return lambda: torch.cat([looks(part) for part in images.split(batch)])
 
 
 def usual(network: Inception) -> Inception:
