@@ -11,7 +11,7 @@ from genscene.export.pictures import tile, to_bytes
 SIDE = 128  # pixels a picture is enlarged to, about
 GAP, EDGE, CAPTION, WORDS = 4, 16, 26, 14  # pixels: between pictures, around all, height of a caption and its letters
 INK = (28, 32, 38)
-CAPTIONS = ("real, drawn at random", "generated, drawn at random", "the real picture closest to each generated one")
+CAPTIONS = ("real, evenly chosen", "generated, the first ones", "the real picture closest to each generated one")
 
 
 def sheet(real: Tensor, fake: Tensor, nearest_real: Tensor, captions: tuple[str, str, str] = CAPTIONS) -> Tensor:
