@@ -28,7 +28,12 @@ from genscene.systems import PRESETS  # noqa: E402
 from genscene.training.loop import Game, play  # noqa: E402
 from genscene.training.run import begin  # noqa: E402
 
-RUNS = {"nerf": "nerf-blender", "nerf-grid": "nerf-grid-demo", "nerf-grid, 144^3": "nerf-grid"}
+RUNS = {
+    "nerf": "nerf-blender",
+    "nerf-grid, harmonics": "nerf-grid-harmonics",
+    "nerf-grid": "nerf-grid-demo",
+    "nerf-grid, 144^3": "nerf-grid",
+}
 SIDES = (100, 400)
 SHOTS, PROBE = 5, 4  # points of a curve, steps to find out how long one takes
 RAYS, PART = 4096, 512  # pixels that are looked at for each point, at once
