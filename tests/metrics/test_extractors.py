@@ -213,7 +213,7 @@ def test_vgg16_is_torchvisions_network(tmp_path, monkeypatch):
     assert found.layer == "fc2, rectified"
     assert "other weights" in found.remark
     torch.save({name: t for name, t in theirs.state_dict().items() if name != "features.5.bias"}, tmp_path / "cut.pth")
-    with pytest.raises(BadInput, match=r"cut.pth: .* 1 of our tensors unfilled, first features.5.bias"):
+    with pytest.raises(BadInput, match=r"cut.pth: .* 1 of our tensors unfilled, first convolutions.layers.5.bias"):
         vgg.vgg_features(tmp_path / "cut.pth")
 
 

@@ -170,7 +170,7 @@ def test_evaluate_tells_lpips_and_which_weights_it_was_by(tmp_path, files, capsy
     for name, path in zip(("weights", "linear"), files, strict=True):
         assert document["protocol"]["lpips"][name] == {"file": path.name, "sha256": sha256(path)}
     out = capsys.readouterr().out
-    assert "LPIPS (SqueezeNet)" in out
+    assert "LPIPS by SqueezeNet" in out
     assert "LPIPS-like" in out
     assert main(words) == 0
     document = json.loads((tmp_path / "n.json").read_text())
@@ -185,3 +185,33 @@ def test_lpips_wants_photographs(tmp_path, files, experiment, capsys):
     publish(tmp_path / "g.safetensors", experiment.system.build().generator, experiment)
     assert main(["evaluate", str(tmp_path / "g.safetensors"), "--lpips", *map(str, files)]) == 2
     assert "--lpips compares with photographs" in capsys.readouterr().err
+
+
+def test_lpips_by_vgg16_is_the_sum_over_its_five_stages(tmp_path):
+    """Beside torchvision's row of layers, written out (eq. 1)."""
+    rows, width, ends = [], 3, []
+    for out in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512):
+        rows += [torch.nn.Conv2d(width, out, 3, padding=1), torch.nn.ReLU()] if out else [torch.nn.MaxPool2d(2)]
+        ends += [] if out else [len(rows) - 1]
+        width = out or width
+    theirs = torch.nn.ModuleDict({"features": torch.nn.Sequential(*rows)})
+    for parameter in theirs.requires_grad_(False).parameters():
+        torch.nn.init.kaiming_normal_(parameter) if parameter.dim() == 4 else torch.nn.init.zeros_(parameter)
+    save_file(theirs.state_dict(), tmp_path / "vgg16.safetensors")
+    linear = {f"lin{i}.model.1.weight": torch.rand(1, w, 1, 1) for i, w in enumerate((64, 128, 256, 512, 512))}
+    torch.save(linear, tmp_path / "vgg.pth")
+    network = lpips(tmp_path / "vgg16.safetensors", tmp_path / "vgg.pth")
+    assert network.backbone.name == "VGG16"
+    x = torch.rand(2, 3, 32, 40)
+    shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
+    seen, wanted = ((2 * x - 1) - shift[:, None, None]) / scale[:, None, None], 0.0
+    for place, layer in enumerate([*rows, None]):
+        if place in (*ends, len(rows)):
+            unit = seen / (seen.norm(dim=1, keepdim=True) + 1e-10)
+            weight = linear[f"lin{[*ends, len(rows)].index(place)}.model.1.weight"][0]
+            wanted = wanted + float((weight * (unit[0] - unit[1]).square()).sum(0).mean())
+        seen = layer(seen) if layer is not None else seen
+    assert float(network(x[:1], x[1:])) == pytest.approx(wanted, rel=2e-3)  # their mean is rounded to three digits
+    assert float(network(x[:1], x[:1])) == 0
+    with pytest.raises(BadInput, match="sides of at least 16"):
+        network(x[:1, :, :8], x[1:, :, :8])

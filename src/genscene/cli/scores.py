@@ -22,9 +22,8 @@ from genscene.metrics.weights import sha256
 from genscene.system import Generator
 
 SHOWN = 4  # photographs in the picture
-LPIPS_COLUMN = "LPIPS (SqueezeNet)"
-COLUMNS = {"psnr": ("PSNR", " dB", 2), "ssim": ("SSIM", "", 4), "lpips": (LPIPS_COLUMN, "", 4)}  # unit, digits
-LPIPSFiles = tuple[Path, Path]  # SqueezeNet's weights, LPIPS's linear layers
+COLUMNS = {"psnr": ("PSNR", " dB", 2), "ssim": ("SSIM", "", 4), "lpips": ("LPIPS", "", 4)}  # unit, digits
+LPIPSFiles = tuple[Path, Path]  # a backbone's weights, LPIPS's linear layers
 
 
 def score(
@@ -43,7 +42,7 @@ def score(
     tell(f"{', '.join(said(name, mean) for name, mean in means.items())}, mean of {len(rows)} photographs ({split})")
     settings = protocol(experiment, split, album)
     if network is not None and files is not None:
-        tell(f"{LPIPS_COLUMN}: {network.backbone.remark}")
+        tell(f"LPIPS by {network.backbone.name}: {network.backbone.remark}")
         settings["lpips"] = lpips_protocol(network, files)
     if out is not None:
         photographs = [{"photograph": i, **row} for i, row in enumerate(rows)]

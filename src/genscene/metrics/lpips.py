@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from genscene.convert import Rules
-from genscene.metrics.squeezenet import squeezenet
+from genscene.metrics.squeezenet import SqueezeNet, squeezenet
+from genscene.metrics.vgg import LAST, vgg_backbone
+from genscene.metrics.vgg import Convolutions as VGG
 from genscene.metrics.weights import fitted, read
 
 TINY = 1e-10  # added to the length of features
@@ -44,13 +46,22 @@ class LPIPS(nn.Module):
 
 
 def lpips(backbone: str | Path, linear: str | Path) -> LPIPS:
-    """LPIPS by SqueezeNet, with its weights and LPIPS's linear layers in files; BadInput names what does not fit."""
-    network = LPIPS(squeezenet(backbone))
+    """LPIPS with a backbone's weights and LPIPS's linear layers in files; BadInput names what does not fit.
+
+    The backbone is VGG16 or SqueezeNet, whichever the file holds.
+    """
+    network = LPIPS(seen_through(Path(backbone)))
     path = Path(linear)
     found = {name: tensor.flatten() for name, tensor in read(path).items()}  # [1, C, 1, 1] -> [C]
     wanted = {name: tensor for name, tensor in network.state_dict().items() if name.startswith("linear.")}
     network.load_state_dict(fitted(path, found, rules(network.backbone.short), wanted), strict=False)
     return network.eval().requires_grad_(False)
+
+
+def seen_through(path: Path) -> VGG | SqueezeNet:
+    """The backbone whose weights a file holds."""
+    found = read(path)
+    return vgg_backbone(path, found) if LAST in found else squeezenet(path)
 
 
 def rules(short: str) -> Rules:

@@ -4,6 +4,7 @@ The pictures are brought to its size and its layer is rectified as torch-fidelit
 StyleGAN3's network is a pickle, which is not run here: its numbers may differ.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,17 +12,63 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
 from genscene.convert import Rules
+from genscene.errors import BadInput
 from genscene.metrics.downloads import KNOWN, weights_file
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.inception import stretched
 from genscene.metrics.precision import full_precision
+from genscene.metrics.squeezenet import TORCHVISION
 from genscene.metrics.weights import fitted, read, sha256
 
 SIDE, WIDTH = 224, 4096
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, red, green and blue in [0, 1]
 # Table 1, column D: channels of the convolutions 3 x 3 between two poolings
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-RULES: Rules = ((r"classifier\.6\.\w+", None), (r"(.*)", r"\1"))  # torchvision's names are ours
+RULES: Rules = (
+    (r"classifier\.6\.\w+", None),
+    (r"features\.(.+)", r"convolutions.layers.\1"),
+    (r"(classifier\..+)", r"\1"),
+)
+BACKBONE: Rules = ((r"features\.(.+)", r"layers.\1"), (r"classifier\..+", None))
+LAST = "features.28.weight"  # by this torchvision's file of it is known
+SMALLEST = 16  # pixels a side, so that something is left after four poolings
+
+
+class Convolutions(nn.Module):
+    """Its convolutions as LPIPS looks through them: pictures [B, 3, H, W] in [0, 1] -> five features [B, C, H', W']."""
+
+    name, short = "VGG16", "vgg"
+    widths = tuple(widths[-1] for widths in STAGES)
+    remark = TORCHVISION.remark
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers, self.ends = nn.ModuleDict(), []  # names: places in torchvision's row of layers
+        place, came_in = 0, 3
+        for widths in STAGES:
+            for width in widths:
+                self.layers[str(place)] = nn.Conv2d(came_in, width, 3, padding=1)
+                place, came_in = place + 2, width  # a rectifier behind each
+            self.ends.append(str(place - 2))
+            place += 1  # the pooling
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Pictures [B, 3, H, W] in [0, 1] -> what stands before each pooling."""
+        if min(images.shape[-2:]) < SMALLEST:
+            size = "x".join(map(str, images.shape[-2:]))
+            raise BadInput(f"VGG16 sees nothing in pictures of {size} pixels, wanted sides of at least {SMALLEST}")
+        mean, gain = (images.new_tensor(x)[:, None, None] for x in (TORCHVISION.mean, TORCHVISION.gain))
+        return self.stages((images - mean) * gain)
+
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """Pictures [B, 3, H, W] less their mean -> what stands before each pooling."""
+        seen = []
+        for name, layer in self.layers.items():
+            x = relu(layer(x))
+            if name in self.ends:
+                seen.append(x)
+                x = max_pool2d(x, 2)
+        return seen
 
 
 class VGG16(nn.Module):
@@ -29,31 +76,26 @@ class VGG16(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.features, self.ends = nn.ModuleDict(), []  # names: places in torchvision's row of layers
-        place, came_in = 0, 3
-        for widths in STAGES:
-            for width in widths:
-                self.features[str(place)] = nn.Conv2d(came_in, width, 3, padding=1)
-                place, came_in = place + 2, width  # a rectifier behind each
-            self.ends.append(str(place - 2))
-            place += 1  # the pooling
-        cells = (SIDE // 2 ** len(STAGES)) ** 2
-        self.classifier = nn.ModuleDict({"0": nn.Linear(came_in * cells, WIDTH), "3": nn.Linear(WIDTH, WIDTH)})
+        self.convolutions = Convolutions()
+        came_in = self.convolutions.widths[-1] * (SIDE // 2 ** len(STAGES)) ** 2
+        self.classifier = nn.ModuleDict({"0": nn.Linear(came_in, WIDTH), "3": nn.Linear(WIDTH, WIDTH)})
 
     def forward(self, images: Tensor) -> Tensor:
         """Pictures [B, 3, H, W] of any size, 0 to 255 -> features [B, 4096], none below 0."""
         with full_precision(images.device):
             x = stretched(images.float(), SIDE) / 255
             mean, deviation = (x.new_tensor(numbers)[:, None, None] for numbers in (MEAN, DEVIATION))
-            x = (x - mean) / deviation
-            for name, layer in self.features.items():
-                x = relu(layer(x), inplace=True)
-                if name in self.ends:
-                    x = max_pool2d(x, 2)
-            x = x.flatten(1)
+            x = max_pool2d(self.convolutions.stages((x - mean) / deviation)[-1], 2).flatten(1)
             for layer in self.classifier.values():
                 x = relu(layer(x), inplace=True)
             return x
+
+
+def vgg_backbone(path: Path, found: Mapping[str, Tensor]) -> Convolutions:
+    """The convolutions with the weights that were found in a file; BadInput names what does not fit."""
+    network = Convolutions()
+    network.load_state_dict(fitted(path, found, BACKBONE, network.state_dict()))
+    return network.eval().requires_grad_(False)
 
 
 def vgg_features(path: str | Path) -> Extractor:
