@@ -97,6 +97,7 @@ def pictures(count: int = 50_000, side: int = 64) -> float:
         for start in range(0, count, 1000):
             rows = pixels[start : start + 1000]
             rows[:] = np.random.default_rng(start).integers(0, 256, rows.shape, np.uint8)
+            PictureSet(pixels).forget()
         os.environ["GENSCENE_CACHE"] = folder
         task = Task(PROTOCOLS["genscene"], (side, side), Pictures(), (random_features(),))
         (found,) = measured(Stored(PictureSet(pixels), Side(), "noise"), "pictures", task)

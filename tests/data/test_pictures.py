@@ -266,3 +266,13 @@ def test_spreading_a_limit():
 def test_listing_ignores_what_is_hidden(tmp_path):
     files = listed(folder_of_pictures(tmp_path / "p"))
     assert files.names == ("broken.jpg", *(f"inner/{i}.png" for i in range(5)))
+
+
+def test_what_is_forgotten_of_a_mapped_file_is_read_again(tmp_path):
+    pixels = np.lib.format.open_memmap(tmp_path / "a.npy", mode="w+", dtype=np.uint8, shape=(9, 4, 4, 3))
+    pixels[:] = np.arange(9)[:, None, None, None]
+    pictures = PictureSet(pixels[:7])
+    before = pictures.take(slice(None))
+    pictures.forget()
+    assert torch.equal(pictures.take(slice(None)), before)
+    PictureSet(np.zeros((2, 4, 4, 3), np.uint8)).forget()  # of what lies in memory: nothing

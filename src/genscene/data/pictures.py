@@ -1,5 +1,6 @@
 """A set of pictures in memory: uint8, one size, with cameras where they are known."""
 
+import mmap
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,12 @@ class PictureSet:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    def forget(self) -> None:
+        """Give back the memory of what was read of a mapped file: it is read again when it is wanted."""
+        mapped = getattr(self.pixels, "_mmap", None)
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
 
     def take(self, indices: np.ndarray | slice) -> Tensor:
         """Pictures [B, 3 or 4, H, W] in [0, 1]."""

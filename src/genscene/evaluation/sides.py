@@ -60,6 +60,7 @@ class Stored:
         content = hashlib.sha256(str(self.pictures.pixels.shape).encode())
         for start in range(0, self.count, 256):
             content.update(self.pictures.pixels[start : min(start + 256, self.count)].tobytes())
+            self.pictures.forget()
         there = len(self.pictures)
         return {"source": self.source, "pictures": len(self), "of": there, "content": content.hexdigest()}
 
@@ -70,6 +71,7 @@ class Stored:
         """The first pictures in order; where both are asked for, all again as in a mirror."""
         rows = np.array([place % self.count for place in places])
         images = torch.from_numpy(np.array(self.pictures.pixels[rows])).movedim(-1, 1)
+        self.pictures.forget()
         mirrored = torch.tensor([self.mirrored(place) for place in places])
         images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
         return filed(images, self.side)

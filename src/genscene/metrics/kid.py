@@ -19,7 +19,9 @@ def kid(fake: Tensor, real: Tensor, subsets: int = 100, size: int = 1000, seed: 
     if size < 2:
         raise BadInput(f"kernel distance of {len(fake)} and {len(real)} features, wanted at least 2 of each")
     drawn = draw(len(fake), len(real), subsets, size, seed)
-    return Spread(torch.stack([discrepancy(fake[one], real[other]) for one, other in drawn]))
+    # numbers, not tensors: small ones kept between large ones that are freed would tear holes into memory
+    each = [float(discrepancy(fake[one], real[other])) for one, other in drawn]
+    return Spread(torch.tensor(each, dtype=torch.float64))
 
 
 def draw(fakes: int, reals: int, subsets: int, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
