@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from genscene.data import SYNTHETIC, load_pictures
+from genscene.data.pictures import PictureSet
 from genscene.data.sizes import one_size
 from genscene.errors import BadInput
 from genscene.evaluation.measures import METRICS, Number
@@ -13,7 +14,7 @@ from genscene.evaluation.protocol import Protocol, agree
 from genscene.evaluation.sides import Generated, Lot, Stored
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task, measure
-from genscene.experiment import Experiment
+from genscene.experiment import Experiment, Pictures
 from genscene.metrics.extractor import Extractor
 from genscene.system import Generator
 from genscene.views import Size
@@ -76,10 +77,8 @@ class Desk:
         """The pictures of a subject."""
         protocol = self.task.protocol
         if subject.generator is None:
-            quiet = not self.streaming.group.first
             every = replace(self.task.pictures, limit=0, keep=1.0)  # what another was trained on was cut, not these
-            pictures = load_pictures(str(subject.path), every, self.task.size, quiet)
-            return Stored(pictures, protocol.fakes, str(subject.path))
+            return Stored(self.loaded(str(subject.path), every), protocol.fakes, str(subject.path))
         truncated, generator = protocol.rounding == "truncated", subject.generator.to(self.device)
         return Generated(generator, protocol.fakes, self.task.size, truncated, protocol.psi, self.seed)
 
@@ -90,8 +89,12 @@ class Desk:
             pictures = replace(pictures, limit=0)
         if data.startswith(SYNTHETIC) and side.count:
             pictures = replace(pictures, limit=side.count)
-        quiet = not self.streaming.group.first
-        return Stored(load_pictures(data, pictures, self.task.size, quiet), side, data)
+        return Stored(self.loaded(data, pictures), side, data)
+
+    def loaded(self, data: str, pictures: Pictures) -> PictureSet:
+        """Pictures from where they lie; other processes find them in the cache of the first."""
+        group = self.streaming.group
+        return group.first_then_others(lambda: load_pictures(data, pictures, self.task.size, not group.first))
 
     def side(self, lot: Lot, name: str) -> Sides:
         """The statistics of one side; none in processes that are not the first."""
