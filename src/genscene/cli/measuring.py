@@ -1,7 +1,7 @@
 """What evaluate and compare share: the options of a protocol, and how they lay out a measurement."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +11,12 @@ from tyro.conf import arg
 from genscene.cli.options import size_of
 from genscene.errors import BadInput
 from genscene.evaluation.desk import Desk, Subject, is_pictures
-from genscene.evaluation.measures import SPECTRUM
-from genscene.evaluation.protocol import PROTOCOLS, Protocol, protocol_of
+from genscene.evaluation.measures import extractor_for
+from genscene.evaluation.protocol import PROTOCOLS, Protocol, protocol_of, untreated
 from genscene.evaluation.stream import Streaming, Task
 from genscene.experiment import Pictures
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.extractors import extractor
-from genscene.metrics.power_features import power_features
 from genscene.processes import Processes
 from genscene.training.devices import Device, pick_device
 from genscene.training.published import load, opened
@@ -71,18 +70,12 @@ def subject(path: Path) -> Subject:
 def lay_out(measured: Subject, data: str, options: Measuring, names: list[str], group: Processes) -> Desk:
     """Find size, background and extractors for a subject that is compared with data."""
     device, protocol, experiment = pick_device(options.device), options.chosen(), measured.experiment
-    pictures = experiment.pictures if experiment else Pictures()
-    behind = "white" if pictures.background == "random" else pictures.background
-    pictures = replace(pictures, background=behind, flip=False, labels=False)
+    pictures = untreated(experiment.pictures if experiment else Pictures())
     size = size_of(options.size) if options.size else measured.size(protocol, data)
     extractors = {}
     for name in names:
-        if name == SPECTRUM:
-            if size[0] != size[1]:
-                raise BadInput(f"spectra want square pictures, these are {size[0]}x{size[1]}: name other --metrics")
-            extractors[name] = power_features(size[0])
-        else:
-            extractors[name] = extractor(name, getattr(options.weights, name.removesuffix("-clean"), "")).on(device)
+        weights = getattr(options.weights, name.removesuffix("-clean"), "")
+        extractors[name] = extractor_for(name, size, weights).on(device)
     task, trained_on = Task(protocol, size, pictures, tuple(extractors.values())), experiment.data if experiment else ""
     streaming = Streaming(options.batch, cache=options.cache, group=group)
     return Desk(task, extractors, streaming, device, options.seed, trained_on)

@@ -12,12 +12,14 @@ from genscene.evaluation.neighbours import memorised
 from genscene.evaluation.statistics import Statistics
 from genscene.metrics.cmmd import cmmd
 from genscene.metrics.extractor import Extractor
+from genscene.metrics.extractors import extractor
 from genscene.metrics.frechet import frechet
 from genscene.metrics.inception_score import inception_score
 from genscene.metrics.kid import kid
 from genscene.metrics.manifold import manifold
-from genscene.metrics.power_features import decibels_of
+from genscene.metrics.power_features import decibels_of, power_features
 from genscene.metrics.spectrum import spectral_gap
+from genscene.views import Size
 
 Better = Literal["low", "high"]
 CHOSEN, SPECTRUM = "", "spectrum"  # instead of an extractor's name: the one that was asked for; power spectra
@@ -125,6 +127,15 @@ METRICS: dict[str, Metric] = {
     "copies": Metric(CHOSEN, copies, reals=100),
     "spectrum": Metric(SPECTRUM, spectral),
 }
+
+
+def extractor_for(name: str, size: Size, weights: str) -> Extractor:
+    """What a metric looks through, by its name here, at pictures of a size in pixels."""
+    if name != SPECTRUM:
+        return extractor(name, weights)
+    if size[0] != size[1]:
+        raise BadInput(f"spectra want square pictures, these are {size[0]}x{size[1]}: name other metrics")
+    return power_features(size[0])
 
 
 def wanted(metrics: Iterable[str], chosen: str, more: Iterable[str] = ()) -> list[str]:

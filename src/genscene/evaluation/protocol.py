@@ -56,6 +56,12 @@ class Protocol:
         }
 
 
+def untreated(pictures: Pictures) -> Pictures:
+    """How files become pictures that are measured: as in training, but none mirrored, and all on one background."""
+    behind = "white" if pictures.background == "random" else pictures.background
+    return replace(pictures, background=behind, flip=False, labels=False)
+
+
 WEIGHTS_FREE = ("frechet", "kernel", "manifold", "copies", "spectrum")
 PROTOCOLS: dict[str, Protocol] = {
     "tracking": Protocol("genscene: no weights needed, quick enough for every day", WEIGHTS_FREE, fakes=Side(2048)),

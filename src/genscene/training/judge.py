@@ -8,15 +8,13 @@ from typing import Any
 from genscene.data import load_pictures
 from genscene.data.source import PictureSource, Source
 from genscene.errors import BadInput, nearest
-from genscene.evaluation.measures import METRICS, SPECTRUM, Number
+from genscene.evaluation.measures import METRICS, Number, extractor_for
 from genscene.evaluation.photographs import compared
-from genscene.evaluation.protocol import Protocol, Side
+from genscene.evaluation.protocol import Protocol, Side, untreated
 from genscene.evaluation.sides import Generated, Stored
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task, measure
 from genscene.metrics.extractor import Extractor
-from genscene.metrics.extractors import extractor
-from genscene.metrics.power_features import power_features
 from genscene.processes import Processes
 from genscene.system import Generator
 from genscene.training.journal import EVALUATIONS
@@ -88,10 +86,8 @@ def of_pictures(by: str, judging: Judging, game: Game) -> Judge:
     """A judge by pictures, at the largest size that is trained on."""
     experiment = game.experiment
     size, wanted = experiment.largest(), METRICS[by].extractor or "random"
-    looks = power_features(size[0]) if wanted == SPECTRUM else extractor(wanted, judging.weights)
-    looks = looks.on(next(game.system.parameters()).device)
-    behind = "white" if experiment.pictures.background == "random" else experiment.pictures.background
-    pictures = replace(experiment.pictures, background=behind, flip=False, labels=False)
+    looks = extractor_for(wanted, size, judging.weights).on(next(game.system.parameters()).device)
+    pictures = untreated(experiment.pictures)
     protocol = Protocol("genscene, while it trains", (by,), fakes=Side(judging.count))
     task = Task(protocol, size, pictures, (looks,))
     found = game.group.first_then_others(
