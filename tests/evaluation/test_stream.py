@@ -238,6 +238,11 @@ def test_two_processes_give_what_one_gives(tmp_path):
     assert two.protocol == one.protocol
 
 
+def test_pictures_nobody_looks_at_are_not_made():
+    nobody = Task(PROTOCOL, SIZE, Pictures(), ())
+    assert measure(Dying(lot(), 0), "pictures", nobody, Streaming(8)) == []
+
+
 MANY = """
 import resource
 import torch
