@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TypeVar
 
 import torch
@@ -88,10 +89,16 @@ class Processes:
 
 
 def join(device: torch.device) -> Processes:
-    """Join the group that torchrun's environment speaks of; on CUDA each process takes a card of its own."""
+    """Join the group that torchrun's environment speaks of; on CUDA each process takes a card of its own.
+
+    torch.distributed.nn.functional has the group as it finds it for the default of its functions, and torch imports it
+    unasked with the first optimiser: imported after the group, it keeps it for ever, and the group's threads die with
+    the interpreter, sometimes by an abort.
+    """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return Processes()
+    import_module("torch.distributed.nn.functional")
     if device.type == "cuda":
         card, cards = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if card >= cards:
