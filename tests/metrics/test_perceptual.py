@@ -12,9 +12,10 @@ from torch.testing import assert_close
 from genscene.cli import main
 from genscene.errors import BadInput
 from genscene.experiment import Stage
+from genscene.metrics.backbone import CAFFE, TORCHVISION
 from genscene.metrics.inception import Inception, inception, stretched
 from genscene.metrics.lpips import lpips
-from genscene.metrics.squeezenet import CAFFE, FIRES, SMALLEST, TORCHVISION, SqueezeNet
+from genscene.metrics.squeezenet import FIRES, SMALLEST, SqueezeNet
 from genscene.metrics.weights import sha256
 from genscene.systems import PRESETS
 from genscene.training.published import publish
@@ -187,31 +188,51 @@ def test_lpips_wants_photographs(tmp_path, files, experiment, capsys):
     assert "--lpips compares with photographs" in capsys.readouterr().err
 
 
-def test_lpips_by_vgg16_is_the_sum_over_its_five_stages(tmp_path):
-    """Beside torchvision's row of layers, written out (eq. 1)."""
-    rows, width, ends = [], 3, []
+def vgg16_rows():
+    """torchvision's row of layers, and which of them LPIPS looks behind."""
+    rows, width, looked = [], 3, []
     for out in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512):
+        looked += [] if out else [len(rows) - 1]
         rows += [torch.nn.Conv2d(width, out, 3, padding=1), torch.nn.ReLU()] if out else [torch.nn.MaxPool2d(2)]
-        ends += [] if out else [len(rows) - 1]
         width = out or width
+    return rows, [*looked, len(rows) - 1]
+
+
+def alexnet_rows():
+    """The same of AlexNet."""
+    convolve, pool, rectify = torch.nn.Conv2d, torch.nn.MaxPool2d(3, 2), torch.nn.ReLU()
+    rows = [convolve(3, 64, 11, 4, 2), rectify, pool, convolve(64, 192, 5, 1, 2), rectify, pool]
+    rows += [convolve(192, 384, 3, 1, 1), rectify, convolve(384, 256, 3, 1, 1), rectify, convolve(256, 256, 3, 1, 1)]
+    return [*rows, rectify], [1, 4, 7, 9, 11]
+
+
+@pytest.mark.parametrize(
+    ("name", "described", "widths", "smallest"),
+    [
+        ("VGG16", vgg16_rows, (64, 128, 256, 512, 512), 16),
+        ("AlexNet", alexnet_rows, (64, 192, 384, 256, 256), 31),
+    ],
+)
+def test_lpips_is_the_sum_over_five_features(tmp_path, name, described, widths, smallest):
+    """Beside torchvision's row of layers, written out (eq. 1)."""
+    rows, looked = described()
     theirs = torch.nn.ModuleDict({"features": torch.nn.Sequential(*rows)})
     for parameter in theirs.requires_grad_(False).parameters():
-        torch.nn.init.kaiming_normal_(parameter) if parameter.dim() == 4 else torch.nn.init.zeros_(parameter)
-    save_file(theirs.state_dict(), tmp_path / "vgg16.safetensors")
-    linear = {f"lin{i}.model.1.weight": torch.rand(1, w, 1, 1) for i, w in enumerate((64, 128, 256, 512, 512))}
-    torch.save(linear, tmp_path / "vgg.pth")
-    network = lpips(tmp_path / "vgg16.safetensors", tmp_path / "vgg.pth")
-    assert network.backbone.name == "VGG16"
-    x = torch.rand(2, 3, 32, 40)
+        torch.nn.init.kaiming_normal_(parameter) if parameter.dim() == 4 else torch.nn.init.normal_(parameter)
+    save_file(theirs.state_dict(), tmp_path / "network.safetensors")
+    linear = [torch.rand(1, width, 1, 1) for width in widths]
+    torch.save({f"lin{i}.model.1.weight": weight for i, weight in enumerate(linear)}, tmp_path / "linear.pth")
+    network = lpips(tmp_path / "network.safetensors", tmp_path / "linear.pth")
+    assert network.backbone.name == name
+    x = torch.rand(2, 3, smallest, 40)
     shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
     seen, wanted = ((2 * x - 1) - shift[:, None, None]) / scale[:, None, None], 0.0
-    for place, layer in enumerate([*rows, None]):
-        if place in (*ends, len(rows)):
+    for place, layer in enumerate(rows):
+        seen = layer(seen)
+        if place in looked:
             unit = seen / (seen.norm(dim=1, keepdim=True) + 1e-10)
-            weight = linear[f"lin{[*ends, len(rows)].index(place)}.model.1.weight"][0]
-            wanted = wanted + float((weight * (unit[0] - unit[1]).square()).sum(0).mean())
-        seen = layer(seen) if layer is not None else seen
+            wanted += float((linear[looked.index(place)][0] * (unit[0] - unit[1]).square()).sum(0).mean())
     assert float(network(x[:1], x[1:])) == pytest.approx(wanted, rel=2e-3)  # their mean is rounded to three digits
     assert float(network(x[:1], x[:1])) == 0
-    with pytest.raises(BadInput, match="sides of at least 16"):
-        network(x[:1, :, :8], x[1:, :, :8])
+    with pytest.raises(BadInput, match=f"{name} sees nothing .* sides of at least {smallest}"):
+        network(x[:1, :, 1:], x[1:, :, 1:])

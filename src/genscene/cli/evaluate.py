@@ -30,7 +30,7 @@ class Evaluate:
     measuring: Annotated[Measuring, arg(name="")] = Measuring()
     statistics: Path | None = None  # a folder: write the statistics of the real pictures there
     split: Literal["train", "val", "test"] = "val"  # of a scene learnt from photographs: which of them
-    # of a scene learnt from photographs: also LPIPS, by files of VGG16 or SqueezeNet, and of LPIPS's linear layers
+    # of a scene learnt from photographs: also LPIPS, by files of AlexNet, VGG16 or SqueezeNet and of linear layers
     lpips: tuple[Path, Path] | None = None
     out: Path | None = None  # also write numbers and protocol as JSON, and pictures beside it
 

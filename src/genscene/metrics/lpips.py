@@ -1,31 +1,17 @@
 """LPIPS (Zhang et al. 2018): how far apart two pictures are to a network, whose name goes with every number."""
 
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from genscene.convert import Rules
+from genscene.metrics import alexnet, vgg
+from genscene.metrics.backbone import Backbone
 from genscene.metrics.squeezenet import SqueezeNet, squeezenet
-from genscene.metrics.vgg import LAST, vgg_backbone
-from genscene.metrics.vgg import Convolutions as VGG
 from genscene.metrics.weights import fitted, read
 
 TINY = 1e-10  # added to the length of features
-
-
-class Backbone(Protocol):
-    """What LPIPS looks through: any module that makes features of pictures."""
-
-    name: str  # goes with every number
-    short: str  # what LPIPS's file of all linear layers calls it
-    widths: tuple[int, ...]  # channels of its features
-    remark: str  # what is to be known of its weights
-
-    def __call__(self, images: Tensor) -> list[Tensor]:
-        """Pictures [B, 3, H, W] in [0, 1] -> features [B, C, H', W']."""
-        ...
 
 
 class LPIPS(nn.Module):
@@ -48,7 +34,7 @@ class LPIPS(nn.Module):
 def lpips(backbone: str | Path, linear: str | Path) -> LPIPS:
     """LPIPS with a backbone's weights and LPIPS's linear layers in files; BadInput names what does not fit.
 
-    The backbone is VGG16 or SqueezeNet, whichever the file holds.
+    The backbone is AlexNet, VGG16 or SqueezeNet, whichever the file holds.
     """
     network = LPIPS(seen_through(Path(backbone)))
     path = Path(linear)
@@ -58,10 +44,12 @@ def lpips(backbone: str | Path, linear: str | Path) -> LPIPS:
     return network.eval().requires_grad_(False)
 
 
-def seen_through(path: Path) -> VGG | SqueezeNet:
+def seen_through(path: Path) -> alexnet.AlexNet | vgg.Convolutions | SqueezeNet:
     """The backbone whose weights a file holds."""
     found = read(path)
-    return vgg_backbone(path, found) if LAST in found else squeezenet(path)
+    if vgg.LAST in found:
+        return vgg.vgg_backbone(path, found)
+    return alexnet.alexnet(path, found) if alexnet.LAST in found else squeezenet(path)
 
 
 def rules(short: str) -> Rules:

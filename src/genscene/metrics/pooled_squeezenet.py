@@ -5,8 +5,9 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from genscene.metrics.backbone import CAFFE
 from genscene.metrics.extractor import Extractor
-from genscene.metrics.squeezenet import CAFFE, TAPS, SqueezeNet, squeezenet
+from genscene.metrics.squeezenet import TAPS, SqueezeNet, squeezenet
 from genscene.metrics.weights import sha256
 
 LEAST, MOST = 64, 224  # pixels a side: three places a side to average, and what it was trained on
@@ -31,7 +32,7 @@ class PooledSqueezeNet(nn.Module):
 def squeezenet_features(path: str | Path) -> Extractor:
     """Features 512 wide by SqueezeNet 1.1 (Iandola et al. 2016) with the weights in a file; BadInput if none fit."""
     backbone = squeezenet(path)
-    lineage = "Caffe" if backbone.lineage is CAFFE else "torchvision"
+    lineage = "Caffe" if backbone.showing is CAFFE else "torchvision"
     return Extractor(
         name="squeezenet-1.1",
         weights=sha256(Path(path)),

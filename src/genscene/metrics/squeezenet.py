@@ -3,8 +3,6 @@
 Its weights are not shipped: they come from a file, torchvision's squeezenet1_1 or one of Caffe lineage.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
 from genscene.convert import Rules
-from genscene.errors import BadInput
+from genscene.metrics.backbone import CAFFE, TORCHVISION, Showing
 from genscene.metrics.weights import fitted, read
 
 # fire module: the channels it squeezes to; eight times as many come out
@@ -22,44 +20,20 @@ TAPS = ("3", "5", "6", "7", "8", "9")  # fires that are looked at, besides the f
 SMALLEST = 17  # pixels a side, so that something is left after three poolings
 
 
-@dataclass(frozen=True)
-class Lineage:
-    """What weights were trained on: how pictures in [0, 1] must be shown to them, and how their file calls them."""
-
-    order: tuple[int, int, int]  # of red, green, blue
-    mean: tuple[float, float, float]  # in that order
-    gain: tuple[float, float, float]  # what remains is multiplied by it
-    remark: str  # goes with every number
-    rules: Rules
-
-
-CAFFE = Lineage(
-    (2, 1, 0),
-    (104 / 255, 117 / 255, 123 / 255),
-    (255.0, 255.0, 255.0),
-    "Caffe's weights, not those the linear layers were learnt on: LPIPS-like, no match for published numbers",
-    (
-        (r"conv1\.(\w+)", r"conv1.\1"),
-        (r"fire(\d)/squeeze1x1\.(\w+)", r"fires.\1.squeeze.\2"),
-        (r"fire(\d)/expand(\d)x\d\.(\w+)", r"fires.\1.expand\2.\3"),
-        (r"conv10\..*", None),
-    ),
+CAFFE_RULES: Rules = (
+    (r"conv1\.(\w+)", r"conv1.\1"),
+    (r"fire(\d)/squeeze1x1\.(\w+)", r"fires.\1.squeeze.\2"),
+    (r"fire(\d)/expand(\d)x\d\.(\w+)", r"fires.\1.expand\2.\3"),
+    (r"conv10\..*", None),
 )
-# LPIPS takes -.030 -.088 -.188 from pictures in [-1, 1] and divides by .458 .448 .450 (Zhang et al. 2018, its code)
-TORCHVISION = Lineage(
-    (0, 1, 2),
-    (0.485, 0.456, 0.406),
-    (2 / 0.458, 2 / 0.448, 2 / 0.450),
-    "torchvision's weights, on which the linear layers were learnt",
-    (
-        (r"features\.0\.(\w+)", r"conv1.\1"),
-        *(
-            (rf"features\.{place}\.{theirs}\.(\w+)", rf"fires.{fire}.{ours}.\1")
-            for place, fire in zip((3, 4, 6, 7, 9, 10, 11, 12), FIRES, strict=True)
-            for theirs, ours in (("squeeze", "squeeze"), ("expand1x1", "expand1"), ("expand3x3", "expand3"))
-        ),
-        (r"classifier\..*", None),
+TORCHVISION_RULES: Rules = (
+    (r"features\.0\.(\w+)", r"conv1.\1"),
+    *(
+        (rf"features\.{place}\.{theirs}\.(\w+)", rf"fires.{fire}.{ours}.\1")
+        for place, fire in zip((3, 4, 6, 7, 9, 10, 11, 12), FIRES, strict=True)
+        for theirs, ours in (("squeeze", "squeeze"), ("expand1x1", "expand1"), ("expand3x3", "expand3"))
     ),
+    (r"classifier\..*", None),
 )
 
 
@@ -83,20 +57,16 @@ class SqueezeNet(nn.Module):
     name, short = "SqueezeNet", "squeeze"
     widths = (64, *(8 * FIRES[tap] for tap in TAPS))
 
-    def __init__(self, lineage: Lineage = CAFFE) -> None:
+    def __init__(self, showing: Showing = CAFFE) -> None:
         super().__init__()
-        self.lineage, self.remark = lineage, lineage.remark
+        self.showing, self.remark = showing, showing.remark
         widths = [64, *(8 * few for few in FIRES.values())]
         self.conv1 = nn.Conv2d(3, 64, 3, stride=2)
         self.fires = nn.ModuleDict({n: Fire(w, few) for w, (n, few) in zip(widths, FIRES.items(), strict=False)})
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Pictures [B, 3, H, W] in [0, 1] -> features [B, C, H', W'] at the taps."""
-        if min(images.shape[-2:]) < SMALLEST:
-            size = "x".join(map(str, images.shape[-2:]))
-            raise BadInput(f"SqueezeNet sees nothing in pictures of {size} pixels, wanted sides of at least {SMALLEST}")
-        mean, gain = (images.new_tensor(x)[:, None, None] for x in (self.lineage.mean, self.lineage.gain))
-        x = relu(self.conv1((images[:, list(self.lineage.order)] - mean) * gain))
+        x = relu(self.conv1(self.showing.shown(images, self.name, SMALLEST)))
         seen = [x]
         for name, fire in self.fires.items():
             if name in POOLED:
@@ -110,10 +80,8 @@ class SqueezeNet(nn.Module):
 def squeezenet(path: str | Path) -> SqueezeNet:
     """The network with the weights in a file, whose names tell their lineage; BadInput names what does not fit."""
     found = read(Path(path))
-    network = SqueezeNet(_lineage(found))
-    network.load_state_dict(fitted(Path(path), found, network.lineage.rules, network.state_dict()))
+    torchvision = any(name.startswith("features.") for name in found)
+    network = SqueezeNet(TORCHVISION if torchvision else CAFFE)
+    rules = TORCHVISION_RULES if torchvision else CAFFE_RULES
+    network.load_state_dict(fitted(Path(path), found, rules, network.state_dict()))
     return network.eval().requires_grad_(False)
-
-
-def _lineage(found: Mapping[str, Tensor]) -> Lineage:
-    return TORCHVISION if any(name.startswith("features.") for name in found) else CAFFE

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
 from genscene.convert import Rules
-from genscene.errors import BadInput
+from genscene.metrics.backbone import TORCHVISION
 from genscene.metrics.downloads import KNOWN, weights_file
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.inception import stretched
 from genscene.metrics.precision import full_precision
-from genscene.metrics.squeezenet import TORCHVISION
 from genscene.metrics.weights import fitted, read, sha256
 
 SIDE, WIDTH = 224, 4096
@@ -43,32 +42,28 @@ class Convolutions(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers, self.ends = nn.ModuleDict(), []  # names: places in torchvision's row of layers
+        self.layers, self.starts = nn.ModuleDict(), []  # names: places in torchvision's row of layers
         place, came_in = 0, 3
         for widths in STAGES:
+            self.starts.append(str(place))
             for width in widths:
                 self.layers[str(place)] = nn.Conv2d(came_in, width, 3, padding=1)
                 place, came_in = place + 2, width  # a rectifier behind each
-            self.ends.append(str(place - 2))
             place += 1  # the pooling
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Pictures [B, 3, H, W] in [0, 1] -> what stands before each pooling."""
-        if min(images.shape[-2:]) < SMALLEST:
-            size = "x".join(map(str, images.shape[-2:]))
-            raise BadInput(f"VGG16 sees nothing in pictures of {size} pixels, wanted sides of at least {SMALLEST}")
-        mean, gain = (images.new_tensor(x)[:, None, None] for x in (TORCHVISION.mean, TORCHVISION.gain))
-        return self.stages((images - mean) * gain)
+        return self.stages(TORCHVISION.shown(images, self.name, SMALLEST))
 
     def stages(self, x: Tensor) -> list[Tensor]:
         """Pictures [B, 3, H, W] less their mean -> what stands before each pooling."""
         seen = []
         for name, layer in self.layers.items():
-            x = relu(layer(x))
-            if name in self.ends:
+            if name in self.starts[1:]:
                 seen.append(x)
                 x = max_pool2d(x, 2)
-        return seen
+            x = relu(layer(x))
+        return [*seen, x]
 
 
 class VGG16(nn.Module):
