@@ -12,7 +12,7 @@ from genscene.cli.options import parse, tell
 from genscene.errors import BadInput
 from genscene.evaluation.asked import ASKED, Question, fitting
 from genscene.evaluation.contest import REMARK, Draw, Table, answered, floor, judged
-from genscene.evaluation.desk import Desk, Sides, Subject, is_statistics, real_count
+from genscene.evaluation.desk import Desk, Sides, Subject
 from genscene.evaluation.exhibit import charts, galleries, kinds, settings
 from genscene.evaluation.measures import cautions, enough, wanted
 from genscene.evaluation.report import Cell, Report, Row
@@ -94,11 +94,9 @@ def contested(subjects: list[Subject], data: str, options: Compare, draw: Draw, 
     names = asked_for(how, shared(subjects, data))
     desk = lay_out(subjects[0], data, how, wanted(names, how.extractor, ASKED), group)
     same_size(subjects, desk, how)
-    reals = None if is_statistics(Path(data)) else desk.reals(data)
-    stored = desk.stored(Path(data)) if reals is None else {}
-    lots, there = [desk.lot(each) for each in subjects], real_count(stored, reals)
-    names, short = enough(names, min(map(len, lots)), there, bool(how.metrics))
-    real = desk.side(reals, "real pictures") if reals is not None else stored
+    lots, given = [desk.lot(each) for each in subjects], desk.real(data)
+    names, short = enough(names, min(map(len, lots)), given.count, bool(how.metrics))
+    real = desk.real_side(given)
     fakes = [desk.side(lot, f"pictures of {each.name}") for lot, each in zip(lots, subjects, strict=True)]
     if not group.first:
         return None
@@ -110,11 +108,11 @@ def contested(subjects: list[Subject], data: str, options: Compare, draw: Draw, 
     height, width = desk.task.size
     return Report(
         options.title or f"{', '.join(called[:-1])} and {called[-1]}",
-        f"{len(lots[0])} generated pictures of each against {there} real ones ({data}), {width}x{height} "
+        f"{len(lots[0])} generated pictures of each against {given.count} real ones ({data}), {width}x{height} "
         f"pixels. {desk.task.protocol.source}.",
         tuple(head for head, _ in table),
         (*rows(subjects, table), reference(halves, len(table))),
-        galleries(called, lots, reals, fakes, real),
+        galleries(called, lots, given.pictures, fakes, real),
         charts(called, fakes, real),
         settings(desk, fakes, real),
         (REMARK, *warned(names, fakes, real), *short),

@@ -12,7 +12,7 @@ from genscene.cli.results import Result, show, write
 from genscene.cli.scores import score
 from genscene.errors import BadInput
 from genscene.evaluation.asked import ASKED, Question, fitting
-from genscene.evaluation.desk import Desk, Subject, is_statistics, real_count
+from genscene.evaluation.desk import Desk, Subject
 from genscene.evaluation.measures import Number, cautions, enough, wanted
 from genscene.processes import Processes, join
 from genscene.system import PosedConfig
@@ -66,10 +66,9 @@ def evaluate(measured: Subject, data: str, options: Evaluate, group: Processes) 
     how = options.measuring
     names = asked_for(how, fitting(measured.generator, data) if measured.generator else ())
     desk = lay_out(measured, data, how, wanted(names, how.extractor, ASKED), group)
-    reals = None if is_statistics(Path(data)) else desk.reals(data)
-    lot, stored = desk.lot(measured), desk.stored(Path(data)) if reals is None else {}
-    names, short = enough(names, len(lot), real_count(stored, reals), bool(how.metrics))
-    real = desk.side(reals, "real pictures") if reals is not None else stored
+    lot, given = desk.lot(measured), desk.real(data)
+    names, short = enough(names, len(lot), given.count, bool(how.metrics))
+    real = desk.real_side(given)
     fake = desk.side(lot, "generated pictures")
     if not group.first:
         return
@@ -82,7 +81,7 @@ def evaluate(measured: Subject, data: str, options: Evaluate, group: Processes) 
     result = Result(measured.name, desk, numbers, said, fake, real)
     show(result)
     if options.out is not None:
-        for path in write(options.out, result, lot, reals):
+        for path in write(options.out, result, lot, given.pictures):
             tell(str(path))
 
 

@@ -1,6 +1,6 @@
 """A measurement laid out: what is measured, against what, at which size, through which extractors."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -63,6 +63,21 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class Real:
+    """What is measured against: pictures, or statistics that were written before."""
+
+    pictures: Stored | None = None
+    stored: Sides = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many pictures there are, or were."""
+        if self.pictures is not None:
+            return len(self.pictures)
+        return min((statistics.tally.count for statistics in self.stored.values()), default=0)
+
+
+@dataclass(frozen=True)
 class Desk:
     """One task for all sides, and its extractors by what metrics call them."""
 
@@ -82,6 +97,11 @@ class Desk:
         truncated, generator = protocol.rounding == "truncated", subject.generator.to(self.device)
         return Generated(generator, protocol.fakes, self.task.size, truncated, protocol.psi, self.seed)
 
+    def real(self, data: str) -> Real:
+        """What lies at a path: pictures or statistics."""
+        path = Path(data)
+        return Real(stored=self.stored(path)) if is_statistics(path) else Real(self.reals(data))
+
     def reals(self, data: str) -> Stored:
         """The real pictures of a folder, zip or embedded set."""
         side, pictures = self.task.protocol.reals, self.task.pictures
@@ -99,6 +119,10 @@ class Desk:
     def side(self, lot: Lot, name: str) -> Sides:
         """The statistics of one side; none in processes that are not the first."""
         return dict(zip(self.extractors, measure(lot, name, self.task, self.streaming), strict=False))
+
+    def real_side(self, real: Real) -> Sides:
+        """The statistics of what is measured against."""
+        return real.stored if real.pictures is None else self.side(real.pictures, "real pictures")
 
     def stored(self, path: Path) -> Sides:
         """Statistics that were written before; BadInput where they are of another protocol than this."""
@@ -121,13 +145,6 @@ class Desk:
                 by = metric.extractor or chosen
                 found += metric.compute(fake[by], real[by], self.extractors[by])
         return found
-
-
-def real_count(stored: Sides, reals: Stored | None) -> int:
-    """How many real pictures there are, in statistics or to be measured."""
-    if reals is not None:
-        return len(reals)
-    return min((statistics.tally.count for statistics in stored.values()), default=0)
 
 
 def is_pictures(path: Path) -> bool:
