@@ -12,6 +12,7 @@ from torch.testing import assert_close
 from genscene.cli import main
 from genscene.errors import BadInput
 from genscene.experiment import Stage
+from genscene.metrics.alexnet import AlexNet
 from genscene.metrics.backbone import CAFFE, TORCHVISION
 from genscene.metrics.inception import Inception, inception, stretched
 from genscene.metrics.lpips import lpips
@@ -43,6 +44,18 @@ def linear_layers():
 def arrays(path, tensors):
     np.savez(path, **{name: tensor.detach().numpy() for name, tensor in tensors.items()})
     return path
+
+
+def alexnet_files(folder):
+    """Random weights of AlexNet and of its linear layers."""
+    network = AlexNet()
+    save_file(
+        {f"features.{n.removeprefix('layers.')}": t for n, t in network.state_dict().items()}, folder / "a.safetensors"
+    )
+    torch.save(
+        {f"lin{i}.model.1.weight": torch.rand(1, w, 1, 1) for i, w in enumerate(network.widths)}, folder / "a.pth"
+    )
+    return folder / "a.safetensors", folder / "a.pth"
 
 
 @pytest.fixture
@@ -158,25 +171,33 @@ def test_pictures_are_stretched_as_tensorflow_did():
 
 
 def test_evaluate_tells_lpips_and_which_weights_it_was_by(tmp_path, files, capsys):
-    preset = replace(PRESETS["nerf-grid-demo"], data="synthetic:cars", stages=(Stage(0, (24, 24), 8),))
+    preset = replace(PRESETS["nerf-grid-demo"], data="synthetic:cars", stages=(Stage(0, (32, 32), 8),))
     small = replace(preset, system=preset.system.shrunk())
     publish(tmp_path / "g.safetensors", small.system.build().generator, small)
     words = ["evaluate", str(tmp_path / "g.safetensors"), "--out", str(tmp_path / "n.json")]
     assert main([*words, "--lpips", *map(str, files)]) == 0
     document = json.loads((tmp_path / "n.json").read_text())
     row = document["photographs"][0]
-    assert set(row) == {"photograph", "psnr", "ssim", "lpips"}
-    assert document["mean"]["lpips"] > 0
-    assert document["protocol"]["lpips"]["backbone"] == "SqueezeNet"
+    assert set(row) == {"photograph", "psnr", "ssim", "lpips-squeeze"}
+    assert document["mean"]["lpips-squeeze"] > 0
+    assert document["protocol"]["lpips-squeeze"]["backbone"] == "SqueezeNet"
     for name, path in zip(("weights", "linear"), files, strict=True):
-        assert document["protocol"]["lpips"][name] == {"file": path.name, "sha256": sha256(path)}
+        assert document["protocol"]["lpips-squeeze"][name] == {"file": path.name, "sha256": sha256(path)}
     out = capsys.readouterr().out
-    assert "LPIPS by SqueezeNet" in out
+    assert "LPIPS-squeeze by SqueezeNet" in out
     assert "LPIPS-like" in out
+    assert main([*words, "--lpips", *map(str, files), "--lpips", *map(str, alexnet_files(tmp_path))]) == 0
+    document = json.loads((tmp_path / "n.json").read_text())
+    assert set(document["mean"]) == {"psnr", "ssim", "lpips-squeeze", "lpips-alex"}
+    assert document["protocol"]["lpips-alex"]["backbone"] == "AlexNet"
+    assert document["photographs"][0]["lpips-squeeze"] == row["lpips-squeeze"]
+    capsys.readouterr()
+    assert main([*words, "--lpips", *map(str, files), "--lpips", *map(str, files)]) == 2
+    assert "SqueezeNet a second time" in capsys.readouterr().err
     assert main(words) == 0
     document = json.loads((tmp_path / "n.json").read_text())
     assert set(document["mean"]) == {"psnr", "ssim"}
-    assert "lpips" not in document["protocol"]
+    assert "lpips-squeeze" not in document["protocol"]
     assert main([*words, "--lpips", "none.npz", str(files[1])]) == 2
     assert "no weights at none.npz" in capsys.readouterr().err
     assert main(["evaluate", "--lpips", *map(str, files), str(tmp_path / "g.safetensors")]) == 0

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from genscene.cli.measuring import Measuring, asked_for, embedding, lay_out, protocols, subject
 from genscene.cli.options import parse, tell
@@ -30,8 +30,9 @@ class Evaluate:
     measuring: Annotated[Measuring, arg(name="")] = Measuring()
     statistics: Path | None = None  # a folder: write the statistics of the real pictures there
     split: Literal["train", "val", "test"] = "val"  # of a scene learnt from photographs: which of them
-    # of a scene learnt from photographs: also LPIPS, by files of AlexNet, VGG16 or SqueezeNet and of linear layers
-    lpips: tuple[Path, Path] | None = None
+    # of a scene learnt from photographs: also LPIPS, by files of AlexNet, VGG16 or SqueezeNet and of linear layers;
+    # once for each network
+    lpips: UseAppendAction[tuple[tuple[Path, Path], ...]] = ()
     out: Path | None = None  # also write numbers and protocol as JSON, and pictures beside it
 
 
@@ -48,7 +49,7 @@ def main(words: list[str]) -> None:
         experiment = replace(measured.experiment, data=options.data or measured.experiment.data)
         score(measured.generator, experiment, options.split, options.out, options.lpips)
         return
-    if options.lpips is not None:
+    if options.lpips:
         raise BadInput("--lpips compares with photographs: it wants a scene that was learnt from some")
     data = measured.data(options.data)
     asked = [name for name in names if name in ASKED]

@@ -1,6 +1,7 @@
 """genscene evaluate of a scene learnt from photographs: PSNR, SSIM and LPIPS on those that were kept from it."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from genscene.cli.options import tell
 from genscene.data.posed.folder import Split
 from genscene.data.posed.photographs import Album
 from genscene.data.source import album_of
+from genscene.errors import BadInput
 from genscene.evaluation.photographs import Compared, compared
 from genscene.experiment import Experiment
 from genscene.export.pictures import save_png, tile
@@ -22,28 +24,27 @@ from genscene.metrics.weights import sha256
 from genscene.system import Generator
 
 SHOWN = 4  # photographs in the picture
-COLUMNS = {"psnr": ("PSNR", " dB", 2), "ssim": ("SSIM", "", 4), "lpips": ("LPIPS", "", 4)}  # unit, digits
 LPIPSFiles = tuple[Path, Path]  # a backbone's weights, LPIPS's linear layers
 
 
 def score(
-    generator: Generator, experiment: Experiment, split: Split, out: Path | None, files: LPIPSFiles | None = None
+    generator: Generator, experiment: Experiment, split: Split, out: Path | None, files: Sequence[LPIPSFiles] = ()
 ) -> None:
     """Print the numbers; with --out write them, the protocol, and a picture of photographs beside renderings."""
     album = album_of(experiment, split)
-    network = None if files is None else lpips(*files)
+    networks = through(files)
     every = track(compared(generator, album), "comparing", len(album), console=Console(stderr=True), transient=True)
     found, rows = [], []
     for c in every:
         found.append(c)
-        rows.append(numbers(c, network))
+        rows.append(numbers(c, networks))
     means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
     show(rows)
     tell(f"{', '.join(said(name, mean) for name, mean in means.items())}, mean of {len(rows)} photographs ({split})")
     settings = protocol(experiment, split, album)
-    if network is not None and files is not None:
-        tell(f"LPIPS by {network.backbone.name}: {network.backbone.remark}")
-        settings["lpips"] = lpips_protocol(network, files)
+    for (name, network), pair in zip(networks.items(), files, strict=True):
+        tell(f"{title(name)} by {network.backbone.name}: {network.backbone.remark}")
+        settings[name] = lpips_protocol(network, pair)
     if out is not None:
         photographs = [{"photograph": i, **row} for i, row in enumerate(rows)]
         with atomic(out) as partial:
@@ -53,25 +54,48 @@ def score(
         tell(f"{out}, {out.with_suffix('.png')}")
 
 
-def numbers(c: Compared, network: LPIPS | None) -> dict[str, float]:
+def through(files: Sequence[LPIPSFiles]) -> dict[str, LPIPS]:
+    """What LPIPS looks through, by the names of its numbers; BadInput where two are called alike."""
+    networks: dict[str, LPIPS] = {}
+    for pair in files:
+        network = lpips(*pair)
+        name = f"lpips-{network.backbone.short}"
+        if name in networks:
+            raise BadInput(f"--lpips {pair[0]}: {network.backbone.name} a second time, wanted each network once")
+        networks[name] = network
+    return networks
+
+
+def numbers(c: Compared, networks: Mapping[str, LPIPS]) -> dict[str, float]:
     """What is told of one photograph."""
-    row = {"psnr": c.psnr, "ssim": c.ssim}
-    return row if network is None else row | {"lpips": float(network(c.image[None], c.photo[None]))}
+    apart = {name: float(network(c.image[None], c.photo[None])) for name, network in networks.items()}
+    return {"psnr": c.psnr, "ssim": c.ssim, **apart}
 
 
 def show(rows: list[dict[str, float]]) -> None:
     """Print a table, one photograph a row."""
-    titles = ("".join(COLUMNS[name][:2]) for name in rows[0])
+    titles = (title(name) + unit(name)[0] for name in rows[0])
     table = Table("photograph", *titles, box=None, pad_edge=False)
     for i, row in enumerate(rows):
-        table.add_row(str(i), *(f"{value:.{COLUMNS[name][2]}f}" for name, value in row.items()))
+        table.add_row(str(i), *(f"{value:.{unit(name)[1]}f}" for name, value in row.items()))
     Console().print(table)
+
+
+def title(name: str) -> str:
+    """What a number is called: PSNR, SSIM, LPIPS-vgg."""
+    what, *network = name.split("-")
+    return "-".join([what.upper(), *network])
+
+
+def unit(name: str) -> tuple[str, int]:
+    """What stands behind a number, and its digits."""
+    return (" dB", 2) if name == "psnr" else ("", 4)
 
 
 def said(name: str, value: float) -> str:
     """A number with its name and unit."""
-    title, unit, digits = COLUMNS[name]
-    return f"{title} {value:.{digits}f}{unit}"
+    behind, digits = unit(name)
+    return f"{title(name)} {value:.{digits}f}{behind}"
 
 
 def protocol(experiment: Experiment, split: Split, album: Album) -> dict[str, object]:
