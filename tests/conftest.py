@@ -1,4 +1,4 @@
-"""What all tests share: one thread, a cache of their own, and presets small enough to run."""
+"""What all tests share: a cache of their own, and presets small enough to run."""
 
 import os
 from dataclasses import replace

@@ -38,8 +38,9 @@ def commands():
 
 
 @pytest.mark.parametrize("words", commands())
-def test_every_documented_command_is_understood(words, capsys):
+def test_every_documented_command_is_understood(words, capsys, tmp_path, monkeypatch):
     """Options are parsed; what fails, fails for files that are only there after training."""
+    monkeypatch.chdir(tmp_path)
     if words[0] == "train" and "--help" not in words:
         words = [*words, "--dry-run"]
     code = main(words) if words[0] not in ("data", "doctor") else 0
