@@ -1,6 +1,7 @@
 """Extractors over known networks, with small or random weights: what they see, what they refuse."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.testing import assert_close
 
+import genscene
 from genscene.errors import BadInput
 from genscene.metrics import downloads, vgg
 from genscene.metrics.cmmd import cmmd
@@ -115,7 +117,9 @@ def test_the_door_names_what_there_is_and_what_is_wanted():
 def test_the_door_is_light():
     """No network is imported before it is asked for."""
     code = "import sys, genscene.metrics.extractors; print(*sys.modules)"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    environment = os.environ | {"PYTHONPATH": str(Path(genscene.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    said = done.stdout.split()
     seen = [name for name in said if name.startswith(("genscene.metrics.", "transformers", "huggingface"))]
     assert sorted(seen) == ["genscene.metrics.extractor", "genscene.metrics.extractors"]
 

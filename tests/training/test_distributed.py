@@ -35,8 +35,14 @@ def test_two_processes_are_one(experiment, tmp_path, slices):
     (tmp_path / "recipe.json").write_text(dumps(joint))
     (tmp_path / "runner.py").write_text(RUNNER)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(running.__file__).parents[2])}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [str(tmp_path / "runner.py"), str(tmp_path / "recipe.json"), str(tmp_path / "two")]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+    command += [
+        "--nproc-per-node",
+        "2",
+        str(tmp_path / "runner.py"),
+        str(tmp_path / "recipe.json"),
+        str(tmp_path / "two"),
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     train(replace(joint, stages=(Stage(0, (16, 16), 4),)), Run(tmp_path / "one", device="cpu", grid_every=0))

@@ -6,8 +6,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,25 +23,25 @@ from genscene.training.run import Run, train
 
 STEPS = 60
 RUNNER = """
-import sys
+import signal, sys
 from pathlib import Path
 from genscene.experiment import loads
 from genscene.systems import KINDS
+from genscene.training.journal import Journal
 from genscene.training.run import Run, train
+left, recorded = int(sys.argv[3]), Journal.record
+
+def record(*words):
+    global left
+    recorded(*words)
+    left -= 1
+    if left == 0:  # the alarm ends the process wherever it is
+        signal.setitimer(signal.ITIMER_REAL, float(sys.argv[4]))
+
+Journal.record = record
 experiment = loads(Path(sys.argv[1]).read_text(), KINDS, "test")
 train(experiment, Run(Path(sys.argv[2]), device="cpu", resume=True, save_every=7, grid_every=0))
 """
-
-
-@contextmanager
-def launched(recipe, out):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(running.__file__).parents[2])}
-    command = [sys.executable, "-c", RUNNER, str(recipe), str(out)]
-    with (
-        out.with_suffix(".err").open("a") as said,
-        subprocess.Popen(command, env=environment, stderr=said) as process,
-    ):
-        yield process
 
 
 def lines_of(out):
@@ -51,24 +49,21 @@ def lines_of(out):
     return journal.read_text().splitlines() if journal.exists() else []
 
 
-def killed(recipe, out, target):
-    """Start or go on with a run and kill it once it has written so many lines; False where it ended before."""
-    with launched(recipe, out) as process:
-        while process.poll() is None and len(lines_of(out)) < target:
-            time.sleep(0.005)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        process.wait(120)
-    assert process.returncode in (0, -signal.SIGKILL), out.with_suffix(".err").read_text()
-    return process.returncode != 0
+def killed(recipe, out, steps, later):
+    """Start or go on with a run that dies seconds after so many steps; False where it ended before."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(running.__file__).parents[2])}
+    command = [sys.executable, "-c", RUNNER, str(recipe), str(out), str(steps), str(later)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode in (0, -signal.SIGALRM), done.stderr
+    return done.returncode != 0
 
 
 def test_killed_and_resumed_is_never_killed(experiment, tmp_path):
     recipe, whole, broken = (tmp_path / name for name in ("recipe.json", "whole", "broken"))
     recipe.write_text(dumps(replace(experiment, steps=STEPS)))
-    assert not killed(recipe, whole, STEPS + 1)
+    assert not killed(recipe, whole, STEPS + 1, 0)
     chance, kills = random.Random(0), 0
-    while killed(recipe, broken, len(lines_of(broken)) + chance.randint(5, 25)):
+    while killed(recipe, broken, chance.randint(8, 25), chance.uniform(0.001, 0.04)):
         kills += 1
     assert kills >= 2
     published = [(out / "generator.safetensors").read_bytes() for out in (whole, broken)]
