@@ -5,11 +5,15 @@ import math
 
 import pytest
 import torch
+from torch.nn.functional import normalize
 from torch.testing import assert_close
 
 from genscene.draws import Draws
 from genscene.errors import BadInput
 from genscene.orbit import Orbit, angles_of, within
+from genscene.paths import along
+from genscene.systems.nerf.fitting import orbit_of
+from genscene.views import Camera, look_at
 
 MANY = Draws(range(4000))
 
@@ -81,6 +85,33 @@ def test_angles_are_read_back():
     yaw, pitch = orbit.angles(Draws(range(50)))
     again = angles_of(orbit.at(yaw, pitch, (2, 2)), math.pi / 2)
     assert_close(torch.stack(again), torch.stack([yaw, pitch]), atol=1e-5, rtol=0)
+
+
+def looking(yaw, pitch):
+    """Photographs taken around z of what stands at the origin; angles in degrees, yaw from x towards y."""
+    yaw, pitch = torch.tensor(yaw).deg2rad(), torch.tensor(pitch).deg2rad()
+    eye = torch.stack([pitch.sin() * yaw.cos(), pitch.sin() * yaw.sin(), pitch.cos()], dim=-1)
+    return Camera(look_at(2 * eye, (0.0, 0.0, 1.0)), torch.eye(3).repeat(len(eye), 1, 1), (4, 6))
+
+
+@pytest.mark.parametrize("middle", [0.0, 137.0, 180.0, -90.0])
+def test_photographs_from_one_side_have_an_orbit_with_that_middle(middle):
+    photographs = looking([middle - 40.0, middle, middle + 40.0], [70.0, 61.0, 70.0])
+    orbit, wanted = orbit_of(photographs), photographs.pose[1, :2, 3]
+    for path in ("front", "zoom", "dolly"):
+        seen = along(path, orbit, 4, (4, 6)).pose[:, :2, 3].mean(dim=0)
+        assert_close(normalize(seen, dim=0), normalize(wanted, dim=0), atol=1e-3, rtol=0)
+    for path, frame in (("orbit", 0), ("steep", 2)):
+        seen = along(path, orbit, 5, (4, 6)).pose[frame, :2, 3]
+        assert_close(normalize(seen, dim=0), normalize(wanted, dim=0), atol=1e-3, rtol=0)
+    assert orbit.yaw[1] == pytest.approx(math.radians(40), abs=1e-3)
+    assert orbit.centre()[1] == pytest.approx(math.radians(67), abs=1e-3)
+
+
+def test_photographs_from_all_around_have_an_orbit_that_goes_around():
+    orbit = orbit_of(looking([0.0, 90.0, 180.0, 270.0], [60.0, 60.0, 60.0, 60.0]))
+    assert orbit.yaw[0] == pytest.approx(math.pi / 2, abs=1e-3)
+    assert orbit.yaw[1] == pytest.approx(math.pi, abs=1e-3)
 
 
 def test_within_takes_the_first_try_inside():

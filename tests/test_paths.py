@@ -7,13 +7,22 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genscene.cameras import read_cameras, write_path
+from genscene.cameras import read_cameras, write_cameras
 from genscene.draws import Draws
 from genscene.errors import BadInput
 from genscene.orbit import Orbit, angles_of
-from genscene.paths import PATHS, along, average, between, ellipse, fan, focal_depth, winding
+from genscene.paths import (
+    PATHS,
+    along,
+    average,
+    between,
+    ellipse,
+    fan,
+    focal_depth,
+    winding,
+)
 from genscene.rotations import quaternion, rotation, slerp
-from genscene.views import Camera, look_at, moved
+from genscene.views import Camera, look_at, moved, pinhole
 
 ORBIT = Orbit("uniform", (math.pi / 2, 0.5), (1.2, 0.3), radius=2.0, fov=30.0)
 
@@ -66,11 +75,42 @@ def test_a_fan_is_even_around_a_full_prior():
 def test_a_path_round_trip(tmp_path):
     cameras = along("zoom", ORBIT, 6, (4, 4))
     path = tmp_path / "path.json"
-    write_path(path, cameras, 2.0)
+    write_cameras(path, cameras, 2.0)
     again = along(str(path), ORBIT, 6, (4, 4))
     assert_close(again.pose, cameras.pose)
     assert_close(again.intrinsics, cameras.intrinsics, atol=1e-4, rtol=0)
     assert len(along(str(path), ORBIT, 30, (4, 4))) == 30
+
+
+def photographed():
+    """Three cameras with lenses of their own, off-centre and not square, in a scene; the way back to its files."""
+    cameras = ORBIT.at(torch.tensor([0.0, 1.0, 2.5]), torch.tensor([1.2, 1.0, 0.7]), (6, 10))
+    cameras.intrinsics[:, 0, 2] += torch.tensor([0.04, 0.02, 0.0])
+    cameras.intrinsics[:, 1, 2] -= 0.03
+    cameras.intrinsics[:, 1, 1] *= torch.tensor([1.1, 0.9, 1.0])
+    to_files = torch.eye(4)
+    to_files[:3, :3] = 8.5 * rotation(torch.nn.functional.normalize(torch.tensor([[0.9, 0.3, -0.5, 0.2]])))[0]
+    to_files[:3, 3] = torch.tensor([3.0, -11.0, 2.0])
+    return cameras, to_files
+
+
+@pytest.mark.parametrize("size", [(6, 10), (60, 100), (5, 5), (10, 6)])
+def test_a_path_goes_to_its_files_coordinates_and_comes_back_with_the_same_rays(tmp_path, size):
+    cameras, to_files = photographed()
+    write_cameras(tmp_path / "path.json", cameras, 1.0, to_files)
+    again, wanted = along(str(tmp_path / "path.json"), ORBIT, 3, size, to_files), cameras.reframed(size)
+    for mine, theirs in zip(vars(again.rays()).values(), vars(wanted.rays()).values(), strict=True):
+        assert_close(mine, theirs, atol=1e-5, rtol=0)
+    stored = read_cameras(tmp_path / "path.json", size)
+    assert_close(stored.pose, moved(cameras, to_files).pose, atol=1e-5, rtol=1e-6)
+
+
+def test_a_path_without_lenses_is_read_as_ever(tmp_path):
+    frames = [{"camera_to_world": pose.tolist(), "fov": 40} for pose in along("orbit", ORBIT, 3, (4, 4)).pose]
+    (tmp_path / "old.json").write_text(json.dumps({"axes": "opencv", "frames": frames}))
+    found = read_cameras(tmp_path / "old.json", (4, 6))
+    assert found.size == (4, 6)
+    assert_close(found.intrinsics, pinhole(torch.full((3,), 40.0), (4, 6)))
 
 
 def test_a_nerfstudio_path_has_other_axes(tmp_path):
@@ -81,6 +121,7 @@ def test_a_nerfstudio_path_has_other_axes(tmp_path):
     assert_close(read_cameras(tmp_path / "p.json", (4, 4)).pose, cameras.pose)
 
 
+GOOD = torch.eye(4).flatten().tolist()
 BAD = {
     "not json": "{",
     "no cameras": "{}",
@@ -92,6 +133,18 @@ BAD = {
     "bad label": '{"labels": [["a.png", [1, 2]]]}',
     "text label": '{"labels": [["a.png", "x"]]}',
     "number": "3",
+    "deep": "[" * 100_000,
+    "large": json.dumps([{"camera_to_world": [10**400] * 16, "fov": 30}]),
+    "large fov": json.dumps([{"camera_to_world": GOOD, "fov": 10**400}]),
+    "no rotation": json.dumps([{"camera_to_world": [0] * 16, "fov": 30}]),
+    "scaled": json.dumps([{"camera_to_world": [7, *GOOD[1:]], "fov": 30}]),
+    "mirrored": json.dumps([{"camera_to_world": [-1, *GOOD[1:]], "fov": 30}]),
+    "last row": json.dumps([{"camera_to_world": [*GOOD[:12], 5, 5, 5, 5], "fov": 30}]),
+    "zero label": json.dumps({"labels": [["a.png", [0] * 25]]}),
+    "no focal length": json.dumps({"labels": [["a.png", [*GOOD, 0, 0, 0.5, 0, 1, 0.5, 0, 0, 1]]]}),
+    "pixel aspect": json.dumps([{"camera_to_world": GOOD, "fov": 30, "pixel_aspect": 0}]),
+    "shift": json.dumps([{"camera_to_world": GOOD, "fov": 30, "shift": [1]}]),
+    "shift of words": json.dumps([{"camera_to_world": GOOD, "fov": 30, "shift": "ab"}]),
 }
 
 

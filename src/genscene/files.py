@@ -1,12 +1,15 @@
 """Files written whole or not at all, and the folder of those that can be made again."""
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from genscene.errors import BadInput
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk has no room; such errors do not name their file
 
 
 def cache_folder() -> Path:
@@ -24,13 +27,19 @@ def atomic(path: str | Path) -> Iterator[Path]:
     made_for(path)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
+        partial.touch()  # where no file can be made, better now than when all is computed
         yield partial
         with partial.open("rb") as written:
             os.fsync(written.fileno())
         partial.chmod(0o666 & ~_umask())  # safetensors would keep them from others
         partial.replace(path)
+    except OSError as error:
+        if error.errno not in FULL and str(error.filename) != str(partial):
+            raise  # of another file, or of the network
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def locked(path: Path) -> IO[str] | None:

@@ -1,7 +1,7 @@
-"""Paths to film along: a turn around the scene, a sweep, a zoom, the way between given cameras."""
+"""Paths to film along: a turn around the scene, a sweep, a zoom, the way between given cameras, those of a file."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from genscene.cameras import read_cameras
 from genscene.errors import BadInput, nearest
 from genscene.orbit import Orbit, zoomed
 from genscene.rotations import quaternion, rotation, slerp
-from genscene.views import Camera, Size, look_along, look_at
+from genscene.views import Camera, Size, look_along, look_at, moved
 
 PathMaker = Callable[[Orbit, int, Size], Camera]
 
@@ -142,16 +142,21 @@ PATHS: dict[str, PathMaker] = {
 }
 
 
-def along(path: str, orbit: Orbit, frames: int, size: Size) -> Camera:
+def along(
+    path: str, orbit: Orbit, frames: int, size: Size, to_files: Tensor | None = None, also: Iterable[str] = ()
+) -> Camera:
     """The named path, or the one through the cameras of a JSON file, in so many frames.
 
-    Raises BadInput for a name that is neither.
+    to_files [4, 4]: from the scene's world to that of the file; None: they are the same. also: other names that are
+    known where this is called from. Raises BadInput for a path that is neither a name nor a .json.
     """
     if path in PATHS:
         return PATHS[path](orbit, frames, size)
     if Path(path).suffix != ".json":
-        raise BadInput(f"unknown path {path!r}; {nearest(path, PATHS)}, or a .json of cameras")
+        raise BadInput(f"unknown path {path!r}; {nearest(path, [*PATHS, *also])}, or a .json of cameras")
     keys = read_cameras(path, size)
+    if to_files is not None:
+        keys = moved(keys, torch.linalg.inv(to_files.cpu().double()))
     return keys if len(keys) == frames else between(keys, frames)
 
 

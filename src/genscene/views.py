@@ -98,6 +98,15 @@ class Camera:
         """The same view in another number of pixels."""
         return replace(self, size=size)
 
+    def reframed(self, size: Size) -> "Camera":
+        """The same lenses for pictures of another shape: their shorter sides see as much, pixels stay as square."""
+        stretch = torch.tensor([self.size[1] / size[1], self.size[0] / size[0]]) * (min(size) / min(self.size))
+        stretch = stretch.to(self.intrinsics)
+        intrinsics = self.intrinsics.clone()
+        intrinsics[:, :2, :2] *= stretch[:, None]
+        intrinsics[:, :2, 2] = 0.5 + (intrinsics[:, :2, 2] - 0.5) * stretch
+        return replace(self, intrinsics=intrinsics, size=size)
+
     def label(self) -> Tensor:
         """The 25 numbers that condition a discriminator: pose, then intrinsics, row by row -> [B, 25]."""
         return torch.cat([self.pose.flatten(1), self.intrinsics.flatten(1)], dim=1)
@@ -189,7 +198,7 @@ def look_along(eye: Tensor, forward: Tensor, up: Tensor) -> Tensor:
 
 def moved(cameras: Camera, similarity: Tensor) -> Camera:
     """The same cameras in another world [4, 4]: turned and shifted, and scaled without becoming larger themselves."""
-    pose = similarity.to(cameras.pose) @ cameras.pose
-    scale = torch.linalg.det(similarity[:3, :3]).abs() ** (1 / 3)
-    pose[:, :3, :3] /= scale.to(pose)
-    return replace(cameras, pose=pose)
+    world = similarity.cpu().double()  # far from a file's origin, 32 bits are few
+    pose = world @ cameras.pose.cpu().double()
+    pose[:, :3, :3] /= torch.linalg.det(world[:3, :3]).abs() ** (1 / 3)
+    return replace(cameras, pose=pose.to(cameras.pose))

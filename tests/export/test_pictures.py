@@ -1,5 +1,8 @@
 """Pictures and films as files; files written whole or not at all."""
 
+import errno
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
@@ -105,6 +108,27 @@ def test_atomic_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
     with pytest.raises(BadInput, match="is a folder"), atomic(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_what_cannot_be_written_is_named_as_it_was_asked_for(tmp_path, number):
+    path = tmp_path / "a.png"
+    with pytest.raises(OSError, match=r"a\.png") as error, atomic(path) as partial:
+        raise OSError(number, "said the disk", None if number == errno.ENOSPC else str(partial))
+    assert error.value.errno == number
+    assert "partial" not in str(error.value)
+    with pytest.raises(OSError, match="the network"), atomic(path):
+        raise OSError("the network is down")
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_no_file_can_be_made_is_said_before_anything_is_computed(tmp_path, monkeypatch):
+    def touch(path):
+        raise PermissionError(errno.EACCES, "no", str(path))
+
+    monkeypatch.setattr(Path, "touch", touch)
+    with pytest.raises(PermissionError, match=r"no: '.*/a\.mp4'"):
+        save_video(tmp_path / "a.mp4", iter(()))
 
 
 @pytest.mark.parametrize(

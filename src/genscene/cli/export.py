@@ -15,9 +15,9 @@ from tyro.conf import Positional
 
 from genscene.apps.interpolate import styles
 from genscene.apps.points import seen_points
-from genscene.cameras import write_path
-from genscene.cli.options import parse, tell
-from genscene.cli.shots import PHOTOGRAPHS, path_of
+from genscene.cameras import write_cameras
+from genscene.cli.options import bounded, ending, parse, tell
+from genscene.cli.shots import FPS, FRAMES, PHOTOGRAPHS, PSI, path_of
 from genscene.errors import BadInput, nearest
 from genscene.experiment import fresh
 from genscene.export import mesh
@@ -26,14 +26,14 @@ from genscene.files import atomic
 from genscene.scenes import Field
 from genscene.systems import PRESETS
 from genscene.training.published import load
-from genscene.views import moved
 from genscene.volume import positive
 
 USAGE = """usage: genscene export mesh GENERATOR --out FILE.glb|obj|ply [--seed N] [--resolution N] [--level X] ...
        genscene export pointcloud GENERATOR --out FILE.ply [--count N]
-       genscene export cameras GENERATOR --out FILE.json [--path orbit] [--frames N]
+       genscene export cameras GENERATOR --out FILE.json [--path orbit|photographs|...] [--frames N]
        genscene export prior PRESET|GENERATOR --out FILE.png [--count N]
 """
+WHAT = ("mesh", "pointcloud", "cameras", "prior")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Cameras:
 
     generator: Positional[Path]  # a .safetensors file, or the folder of a run
     out: Path  # FILE.json
-    path: str = "orbit"  # orbit, front, steep, zoom, dolly, spiral, or photographs: where they were taken from
+    path: str = "orbit"  # orbit, front, steep, zoom, dolly, spiral, photographs, ellipse, or a .json
     frames: int = 90  # cameras on the path
     fps: float = 30.0  # of the film it stands for
 
@@ -82,9 +82,9 @@ class Prior:
 def main(words: list[str]) -> None:
     """Run the verb."""
     if not words or words[0] in ("-h", "--help"):
-        tell(USAGE)
         if not words:
-            raise BadInput("export what?")
+            raise BadInput(f"export what? wanted {', '.join(WHAT)} (see genscene export --help)")
+        tell(USAGE)
     elif words[0] == "mesh":
         export_mesh(parse(Mesh, words[1:], "genscene export mesh", description="A coloured surface of one scene."))
     elif words[0] == "pointcloud":
@@ -94,15 +94,16 @@ def main(words: list[str]) -> None:
     elif words[0] == "prior":
         export_prior(parse(Prior, words[1:], "genscene export prior", description="A plot of where cameras stand."))
     else:
-        raise BadInput(f"cannot export {words[0]!r}; {nearest(words[0], ('mesh', 'pointcloud', 'cameras', 'prior'))}")
+        raise BadInput(f"cannot export {words[0]!r}; {nearest(words[0], WHAT)}")
 
 
 def export_mesh(options: Mesh) -> None:
     """Marching cubes through the density of one scene."""
-    if options.out.suffix not in mesh.ENDINGS:
-        raise BadInput(f"--out {options.out}: wanted a file ending with {', '.join(mesh.ENDINGS)}")
-    if not 2 <= options.resolution <= 1024:
-        raise BadInput(f"--resolution {options.resolution}: wanted 2 to 1024")
+    ending("--out", options.out, mesh.ENDINGS)
+    bounded("--seed", options.seed, 0, 10**18)
+    bounded("--psi", options.psi, *PSI)
+    bounded("--resolution", options.resolution, 2, 1024)
+    bounded("--keep", options.keep, 0, 1)
     generator = load(options.generator)
     if generator.march is None or getattr(generator.config, "ndc", None) is not None:
         raise BadInput(f"{options.generator}: the scenes of this generator have no density to cut a surface from")
@@ -127,16 +128,20 @@ def export_mesh(options: Mesh) -> None:
 
 def export_points(options: Points) -> None:
     """What the photographs' cameras see, in the coordinates of their files."""
-    if options.out.suffix != ".ply" or options.count < 1:
-        raise BadInput(f"--out {options.out}, --count {options.count}: wanted a .ply, and at least 1 point")
+    ending("--out", options.out, (".ply",))
+    bounded("--count", options.count, 1, 10**7)
+    bounded("--opaque", options.opaque, 0, 1)
     generator = load(options.generator)
     if generator.photographed is None or not len(generator.photographed.pose):
         raise BadInput(f"{options.generator} was not learnt from photographs: there are no cameras to see points from")
     camera = generator.photographed.camera()
     side = max(1, math.ceil((options.count / len(camera)) ** 0.5))
-    shots = track(range(len(camera)), "looking", console=Console(stderr=True), transient=True)
+    quiet = not sys.stderr.isatty()
+    shots = track(range(len(camera)), "looking", console=Console(stderr=True), transient=True, disable=quiet)
     seen = [seen_points(generator, camera[i : i + 1].resized((side, side)), options.opaque) for i in shots]
     points, colors = (torch.cat(column).double().numpy() for column in zip(*seen, strict=True))
+    if not len(points):
+        raise BadInput(f"--opaque {options.opaque}: no ray is stopped by more than that, there are no points to write")
     cloud = trimesh.PointCloud(points, (255 * colors).round().astype("uint8"))
     cloud.apply_transform(generator.photographed.to_files.double().numpy())
     with atomic(options.out) as partial:
@@ -146,22 +151,24 @@ def export_points(options: Points) -> None:
 
 def export_cameras(options: Cameras) -> None:
     """A path around the generator's scenes."""
+    ending("--out", options.out, (".json",))
+    bounded("--frames", options.frames, 1, FRAMES)
+    bounded("--fps", options.fps, *FPS)
     generator = load(options.generator)
-    if generator.orbit is None or options.frames < 1:
-        raise BadInput("no cameras to write: wanted a generator with an orbit, and --frames above 0")
+    if generator.orbit is None:
+        raise BadInput(f"{options.generator}: this generator has no cameras to write")
     if options.path == PHOTOGRAPHS and generator.photographed is not None:
         options = replace(options, frames=len(generator.photographed.pose))
     cameras = path_of(generator, options.path, options.frames, (1, 1))
-    if generator.photographed is not None:
-        cameras = moved(cameras, generator.photographed.to_files)
-    write_path(options.out, cameras, options.frames / options.fps)
+    to_files = None if generator.photographed is None else generator.photographed.to_files
+    write_cameras(options.out, cameras, options.frames / options.fps, to_files)
     tell(f"{options.out}: {len(cameras)} cameras")
 
 
 def export_prior(options: Prior) -> None:
     """A plot of the cameras that a preset or a generator is trained with."""
-    if options.out.suffix != ".png" or not 1 <= options.count <= 100_000:
-        raise BadInput(f"--out {options.out}, --count {options.count}: wanted a .png, and 1 to 100000 cameras")
+    ending("--out", options.out, (".png",))
+    bounded("--count", options.count, 1, 100_000)
     preset = PRESETS.get(options.source)
     generator = fresh(preset).generator if preset else load(options.source)
     if generator.orbit is None:

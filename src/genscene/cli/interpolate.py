@@ -8,8 +8,8 @@ from tyro.conf import Positional, arg
 
 from genscene.apps.film import film
 from genscene.apps.interpolate import styles, walk
-from genscene.cli.options import parse, seeds_of, tell
-from genscene.cli.shots import Shot, find, save_film
+from genscene.cli.options import bounded, ending, parse, seeds_of, tell
+from genscene.cli.shots import FRAMES, Shot, find, save_film
 from genscene.errors import BadInput
 from genscene.export.video import ENDINGS
 from genscene.paths import along
@@ -22,20 +22,18 @@ class Interpolate:
     generator: Positional[Path]  # a .safetensors file, or the folder of a run
     seeds: str  # scenes to go through, and back to the first: 0,5,9
     out: Path  # FILE.mp4 or FILE.gif
-    path: str = "front"  # the camera moves meanwhile: orbit, front, steep, zoom, dolly, spiral, or a .json of cameras
-    frames: int = 0  # of the whole film; default: 45 for each scene
+    path: str = "front"  # the camera moves meanwhile: orbit, front, steep, zoom, dolly, spiral, or a .json
+    frames: int = 0  # of the whole film; 0: 45 for each scene
     shot: Annotated[Shot, arg(name="")] = Shot()
 
 
 def main(words: list[str]) -> None:
     """Run the verb."""
     options = parse(Interpolate, words, "genscene interpolate", description="A film from one scene to the next.")
-    if options.out.suffix not in ENDINGS:
-        raise BadInput(f"--out {options.out}: wanted a file ending with {' or '.join(ENDINGS)}")
+    ending("--out", options.out, ENDINGS)
+    bounded("--frames", options.frames, 0, FRAMES)
     chosen = seeds_of(options.seeds)
     count = options.frames or 45 * len(chosen)
-    if count < 1:
-        raise BadInput(f"--frames {options.frames}: wanted a number above 0")
     generator, orbit, size = find(options.generator, options.shot)
     if not generator.latent_dim:
         raise BadInput(f"{options.generator} holds one scene: there is none to go to (genscene render films it)")

@@ -4,6 +4,8 @@ import contextlib
 import io
 import re
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
@@ -65,6 +67,18 @@ def size_of(text: str) -> tuple[int, int]:
     if not 1 <= min(height, width) <= max(height, width) <= 16384:
         raise BadInput(f"--size {text!r}: wanted a side like 128, or height x width like 96x128, in pixels")
     return height, width
+
+
+def bounded(name: str, value: float, least: float, most: float) -> None:
+    """Raise BadInput, naming the option, where its value is not within two limits; nan never is."""
+    if not least <= value <= most:
+        raise BadInput(f"{name} {value}: wanted a number from {least:.10g} to {most:.10g}")
+
+
+def ending(name: str, path: Path, endings: Iterable[str]) -> None:
+    """Raise BadInput, naming the option, where a file's name ends with none of these."""
+    if path.suffix not in endings:
+        raise BadInput(f"{name} {path}: wanted a file ending with {', '.join(endings)}")
 
 
 def tell(line: str) -> None:

@@ -8,9 +8,8 @@ import torch
 from tyro.conf import Positional, arg
 
 from genscene.apps.film import film, sheet
-from genscene.cli.options import parse, tell
-from genscene.cli.shots import Shot, bar, find, path_of, save_film, scenes_of
-from genscene.errors import BadInput
+from genscene.cli.options import bounded, ending, parse, tell
+from genscene.cli.shots import FRAMES, Shot, bar, find, path_of, save_film, scenes_of
 from genscene.export.pictures import save_png, tile
 from genscene.export.video import ENDINGS
 
@@ -23,7 +22,7 @@ class Render:
     out: Path  # FILE.png for a sheet of pictures, FILE.mp4 or FILE.gif for a film
     seeds: str = "0-7"  # which scenes: 0-7, or 0,5,9; one a row in a sheet, side by side in a film
     path: str = ""  # orbit, front, steep, zoom, dolly, spiral, photographs, ellipse, or a .json; default: it depends
-    frames: int = 0  # pictures in a row, or frames of the film; default: 5, or 90
+    frames: int = 0  # pictures in a row, or frames of the film; 0: 5, or 90
     shot: Annotated[Shot, arg(name="")] = Shot()
 
 
@@ -31,10 +30,8 @@ def main(words: list[str]) -> None:
     """Run the verb."""
     options = parse(Render, words, "genscene render", description="Pictures and films of a trained generator.")
     moving = options.out.suffix in ENDINGS
-    if not moving and options.out.suffix != ".png":
-        raise BadInput(f"--out {options.out}: wanted a file ending with .png, {' or '.join(ENDINGS)}")
-    if options.frames < 0:
-        raise BadInput(f"--frames {options.frames}: wanted a number above 0")
+    ending("--out", options.out, (".png", *ENDINGS))
+    bounded("--frames", options.frames, 0, FRAMES)
     generator, _, size = find(options.generator, options.shot)
     count = options.frames or (90 if moving else 5)
     cameras = path_of(generator, options.path, count, size, moving)

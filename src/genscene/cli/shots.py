@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genscene.apps.film import Look
 from genscene.apps.interpolate import styles
-from genscene.cli.options import seeds_of, size_of
+from genscene.cli.options import bounded, seeds_of, size_of
 from genscene.errors import BadInput
 from genscene.export.pictures import Show, to_bytes
 from genscene.export.video import save_video
@@ -24,6 +24,7 @@ from genscene.training.published import load, opened
 from genscene.views import Camera, Size
 
 ALIGNED = 0.8  # length of the mean viewing direction above which photographs face one way
+PSI, FPS, FRAMES = (-10, 10), (0.01, 1000), 100_000  # what can be asked for
 PHOTOGRAPHS = "photographs"  # the path along the cameras of the photographs a scene was learnt from
 
 
@@ -33,7 +34,7 @@ class Shot:
 
     size: str = ""  # side, or height x width, in pixels; default: what was trained on
     psi: float = 1.0  # truncation: 1 as trained, towards 0 closer to the average
-    show: Show = "image"  # what is shown
+    show: Show = "image"  # what is shown; opacity is another word for alpha, normals for normal
     view_lock: bool = False  # colours as seen from the front, wherever the camera is (pi-GAN)
     samples: int = 0  # samples along each ray in each pass; more is finer; default: what was trained with
     fps: float = 30.0  # frames a second of a film
@@ -41,8 +42,10 @@ class Shot:
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
 
     def __post_init__(self) -> None:
-        if self.memory <= 0 or self.fps <= 0 or self.samples < 0:
-            raise BadInput("--memory and --fps must be positive, --samples not negative")
+        bounded("--psi", self.psi, *PSI)
+        bounded("--samples", self.samples, 0, 65_536)
+        bounded("--fps", self.fps, *FPS)
+        bounded("--memory", self.memory, 1e-6, 1024)
 
     def look(self) -> Look:
         """What is shown, and what it may cost."""
@@ -65,7 +68,8 @@ def find(path: Path, shot: Shot) -> tuple[Generator, Orbit, Size]:
 
 def scenes_of(generator: Generator, seeds: str, psi: float) -> Tensor:
     """The styles of seeds; of a generator that is one scene, that one."""
-    return styles(generator, seeds_of(seeds) if generator.latent_dim else [0], psi)
+    chosen = seeds_of(seeds)
+    return styles(generator, chosen if generator.latent_dim else [0], psi)
 
 
 def path_of(generator: Generator, path: str, count: int, size: Size, moving: bool = False) -> Camera:
@@ -74,8 +78,8 @@ def path_of(generator: Generator, path: str, count: int, size: Size, moving: boo
     A film goes around, unless the photographs were all taken in about one direction.
     """
     assert generator.orbit is not None
-    given = generator.photographed.camera().resized(size) if generator.photographed is not None else None
-    given = given if given is not None and len(given) else None
+    taken = generator.photographed
+    given = taken.camera().reframed(size) if taken is not None and len(taken.pose) else None
     aligned = given is not None and float(given.pose[:, :3, 2].mean(dim=0).norm()) > ALIGNED
     if not path and moving:
         path = "spiral" if aligned else "orbit"
@@ -86,7 +90,10 @@ def path_of(generator: Generator, path: str, count: int, size: Size, moving: boo
         if given is None:
             raise BadInput(f"--path {path}: this generator was not learnt from photographs with cameras")
         return tour(given, count)
-    return along(path, generator.orbit, count, size) if path else fan(generator.orbit, count, size)
+    if not path:
+        return fan(generator.orbit, count, size)
+    to_files, also = (taken.to_files, TOURS) if taken is not None and given is not None else (None, ())
+    return along(path, generator.orbit, count, size, to_files, also)
 
 
 def through(cameras: Camera, count: int) -> Camera:

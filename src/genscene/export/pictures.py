@@ -31,7 +31,7 @@ def save_png(path: str | Path, image: Tensor) -> None:
         Image.fromarray(to_bytes(image).numpy()).save(partial, format="PNG", optimize=True)
 
 
-Show = Literal["image", "depth", "alpha", "normal"]
+Show = Literal["image", "depth", "alpha", "opacity", "normal", "normals"]  # opacity is alpha, normals is normal
 
 
 def shown(rendering: Rendering, what: Show, span: tuple[float, float]) -> Tensor:
@@ -40,9 +40,9 @@ def shown(rendering: Rendering, what: Show, span: tuple[float, float]) -> Tensor
         return rendering.image
     if rendering.depth is None or rendering.alpha is None:
         raise BadInput(f"this generator's renderer knows no {what}, only the image")
-    if what == "alpha":
+    if what in ("alpha", "opacity"):
         return rendering.alpha.expand(-1, 3, -1, -1)
-    if what == "normal":
+    if what in ("normal", "normals"):
         return normals(rendering.depth, rendering.alpha)
     return depth_picture(rendering.depth, rendering.alpha, span)
 
