@@ -112,6 +112,8 @@ def matrix(frame: Any, key: str, where: str) -> Tensor:
         pose = torch.tensor(frame[key], dtype=torch.float64).reshape(4, 4)
     except (KeyError, TypeError, ValueError, RuntimeError):
         raise BadInput(f"{where} has no {key!r} of 4x4 numbers") from None
+    except OverflowError:
+        raise BadInput(f"{where}: its {key!r} is not finite") from None
     if not pose.isfinite().all():
         raise BadInput(f"{where}: its {key!r} is not finite")
     return pose

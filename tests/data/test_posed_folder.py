@@ -160,7 +160,8 @@ def test_missing_photographs_are_named_and_left_out(tmp_path, capsys):
         ({"k1": float("nan")}, "k1 is nan"),
         ({"w": 8, "h": 12}, r"00\.png has 12x8 pixels, but its camera is for 8x12"),
         ({"camera_model": "OPENCV_FISH"}, "did you mean 'OPENCV_FISHEYE'"),
-        ({"frames": {}}, "lists no frames"),
+        ({"frames": {}}, "frames is {}, wanted a list"),
+        ({"frames": []}, "lists no frames"),
         ({"frames": [3]}, "frame 0 is a int"),
         ({"frames": [{"file_path": "images/00.png"}]}, "frame 0 has no 'transform_matrix'"),
         ({"frames": [{"file_path": "images/00.png", "transform_matrix": [[float("nan")] * 4] * 4}]}, "not finite"),
@@ -255,7 +256,7 @@ def test_colmap_refuses(tmp_path):
     images.write_text("")
     with pytest.raises(BadInput, match="has no images"):
         look(tmp_path)
-    images.write_text("0 1 0 0 0 0 0 0 7 00.png\n")  # no second line, camera 7
+    images.write_text("0 1 0 0 0 0 0 0 7 00.png\n\n")  # camera 7
     with pytest.raises(BadInput, match=r"no camera 7, which 00\.png"):
         look(tmp_path)
     images.write_text(text.replace(".png", ".jpg"))
@@ -294,7 +295,7 @@ def test_llff_in_whichever_folder_and_world(tmp_path):
     assert len(look(tmp_path)) == 2  # the first is kept for testing
     rows[0][15] = 0.0
     np.save(tmp_path / "poses_bounds.npy", np.array(rows))
-    with pytest.raises(BadInput, match=r"poses_bounds\.npy has rows whose"):
+    with pytest.raises(BadInput, match=r"poses_bounds\.npy: row 0 of 3, .* near that is not positive"):
         look(tmp_path)
 
 

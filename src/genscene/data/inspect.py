@@ -18,12 +18,14 @@ from genscene.errors import BadInput
 from genscene.orbit import angles_of
 from genscene.views import Camera
 
-POSED = {
-    "transforms_train.json": "Blender scene (NeRF)",
-    "transforms.json": "nerfstudio or instant-ngp scene",
-    "poses_bounds.npy": "LLFF scene",
-    "sparse": "COLMAP model",
-    "intrinsics.txt": "DeepVoxels shape",
+POSED = ("transforms_train.json", "transforms.json", "poses_bounds.npy", "sparse", "intrinsics.txt")
+READERS: dict[folder.Format, str] = {
+    "blender": "Blender scene (NeRF), transforms_train.json",
+    "nerfstudio": "nerfstudio or instant-ngp scene, transforms.json",
+    "nerfstudio splits": "nerfstudio or instant-ngp scene, transforms_train.json",
+    "llff": "LLFF scene, poses_bounds.npy",
+    "colmap": "COLMAP model",
+    "deepvoxels": "DeepVoxels shape, intrinsics.txt",
 }
 
 
@@ -44,7 +46,6 @@ def inspect(path: Path) -> list[str]:
     whole = len(files.names) - len(found.broken)
     place = "folder" if files.root.is_dir() else "zip"
     lines = [f"{files.root}: {place} of {len(files.names)} pictures, {files.others} other files"]
-    lines += [f"  {kind}: {name} is there" for name, kind in POSED.items() if (files.root / name).exists()]
     lines += [f"  sizes: {common(f'{w}x{h}' for (w, h) in found.sizes.elements())}"]
     lines += [f"  kinds: {common(found.modes.elements())}"]
     if found.see_through:
@@ -64,6 +65,7 @@ def posed(root: Path) -> Iterator[str]:
     """What the cameras of photographs are, or why they cannot be used, and what to type next."""
     try:
         kind = folder.format_of(root)
+        yield f"  read as: {READERS[kind]}"
         for split in folder.splits(root):
             part = folder.look(root, split)
             distance = part.pose[:, :3, 3].norm(dim=-1)

@@ -117,5 +117,5 @@ def same_shape(path: Path, size: tuple[int, int], wanted: tuple[int, int]) -> No
     """Refuse a photograph whose (height, width) is no enlargement or reduction of what its camera was made for."""
     slack = max(0.02, 1.5 / min(size))  # sides are rounded to pixels
     if abs(size[1] * wanted[0] / (size[0] * wanted[1]) - 1) > slack:
-        got, asked = f"{size[1]}x{size[0]}", f"{wanted[1]}x{wanted[0]}"
+        got, asked = f"{size[1]}x{size[0]}", f"{wanted[1]:.9g}x{wanted[0]:.9g}"
         raise BadInput(f"{path} has {got} pixels, but its camera is for {asked}: another shape, perhaps turned")

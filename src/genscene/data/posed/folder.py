@@ -9,13 +9,16 @@ from torch import Tensor
 
 from genscene.data import say
 from genscene.data.posed import Posed, blender, deepvoxels, llff, nerfstudio
+from genscene.data.posed.checked import apart, checked
+from genscene.data.posed.frames import document
 from genscene.data.posed.normal import Normal, around, target
 from genscene.data.posed.sparse import PLACES, read_posed
+from genscene.data.posed.values import short
 from genscene.errors import BadInput, nearest
 
 Split = Literal["train", "val", "test"]
 World = Literal["around", "forward", "given"]
-Format = Literal["blender", "llff", "nerfstudio", "deepvoxels", "colmap"]
+Format = Literal["blender", "llff", "nerfstudio", "nerfstudio splits", "deepvoxels", "colmap"]
 SPLITS, WORLDS = ("train", "val", "test"), ("around", "forward", "given")
 MODELS = ("cameras.bin", "*/cameras.bin", "cameras.txt", "*/cameras.txt")
 
@@ -25,8 +28,8 @@ def look(folder: str | Path, split: Split = "train", every: int = 8, world: Worl
 
     Blender's scenes name their splits, transforms.json may; of others every so many-th photograph by name, from the
     first, is both val and test, and every=0 keeps none from training. The world they are put into is that of
-    `around`, of `llff.forward`, or the file's; Blender's stays as it is, being centred by its makers. The map is
-    `normal` of what is returned, and made of all photographs, so that it is the same for every split.
+    `around`, of `llff.forward`, or the file's; one with splits stays as it is where its makers have centred it. The map
+    is `normal` of what is returned, and made of all photographs, so that it is the same for every split.
     """
     root = Path(folder).expanduser()
     for word, known in ((split, SPLITS), (world, WORLDS)):
@@ -36,25 +39,25 @@ def look(folder: str | Path, split: Split = "train", every: int = 8, world: Worl
         raise BadInput(f"every {every}-th photograph for testing: wanted 0 or more")
     kind = format_of(root)
     if kind in SPLIT:
-        wanted = checked(SPLIT[kind](root, split))
+        wanted = told(root, checked(SPLIT[kind](root, split)))
         everything = wanted if split == "train" else checked(SPLIT[kind](root, "train"))
         normal = placed(everything, world, kind)
         return bounded(wanted.moved(normal), everything.moved(normal).pose)
-    everything = checked(READERS[kind](root))
-    if everything.missing:
-        names, count = everything.missing, len(everything)
-        say(f"{root}: {len(names)} of {len(names) + count} photographs are not there, the first: {names[0]}")
+    everything = told(root, checked(READERS[kind](root)))
     everything = everything.moved(placed(everything, world, kind))
     everything = bounded(everything, everything.pose)
     return everything.part(numbers(root, everything, kind, split, every))
 
 
 def format_of(folder: Path) -> Format:
-    """Which format lies in a folder."""
-    if not folder.is_dir():
+    """Which format lies in a folder; splits that tell of lenses are nerfstudio's, however they are called."""
+    if not folder.exists():
         raise BadInput(f"no such folder: {folder}")
-    if any((folder / f"transforms_{split}.json").is_file() for split in SPLITS):
-        return "blender"
+    if not folder.is_dir():
+        raise BadInput(f"{folder} is a file, wanted a folder with photographs and their poses (a zip: unpack it)")
+    lists = [path for split in SPLITS if (path := folder / f"transforms_{split}.json").is_file()]
+    if lists:
+        return "nerfstudio splits" if any(nerfstudio.lensed(document(path)) for path in lists) else "blender"
     if (folder / "poses_bounds.npy").is_file():
         return "llff"
     if (folder / nerfstudio.NAME).is_file():
@@ -75,7 +78,7 @@ def splits(folder: str | Path) -> tuple[Split, ...]:
     every: tuple[Split, ...] = ("train", "val", "test")
     if kind == "deepvoxels":
         return tuple(split for split in every if deepvoxels.there(deepvoxels.sibling(root, split)))
-    if kind != "blender":
+    if kind not in SPLIT:
         return every
     return tuple(split for split in every if (root / f"transforms_{split}.json").is_file())
 
@@ -95,15 +98,27 @@ def numbers(folder: Path, posed: Posed, kind: Format, split: Split, every: int) 
     return found
 
 
+def told(folder: Path, posed: Posed) -> Posed:
+    """The same photographs, after a line about those that are not there."""
+    if posed.missing:
+        names, count = posed.missing, len(posed)
+        say(f"{folder}: {len(names)} of {len(names) + count} photographs are not there, the first: {short(names[0])}")
+    return posed
+
+
 def placed(posed: Posed, world: World, kind: Format) -> Normal:
     """The map to the world that was asked for."""
+    apart(posed, 2)
     if world == "given":
         return Normal()
     if world == "forward":
         if posed.bounds is None:
             raise BadInput(f"the world 'forward' needs depths, which {posed.paths[0].parent.parent} does not give")
         return llff.forward(posed)
-    return Normal() if kind in SPLIT and centred(posed.pose) else around(posed.pose)
+    if kind in SPLIT and centred(posed.pose):
+        return Normal()
+    apart(posed, 1)
+    return around(posed.pose)
 
 
 def centred(pose: Tensor) -> bool:
@@ -130,17 +145,5 @@ def bounded(posed: Posed, pose: Tensor) -> Posed:
     return replace(posed, bounds=torch.tensor([ends], dtype=torch.float64).repeat(len(posed), 1))
 
 
-def checked(posed: Posed) -> Posed:
-    """Refuse poses that are no rigid motions."""
-    turn = posed.pose[:, :3, :3]
-    off = (turn.mT @ turn - torch.eye(3, dtype=turn.dtype)).abs().amax(dim=(1, 2))
-    for path, error, volume in zip(posed.paths, off, torch.linalg.det(turn), strict=True):
-        if not error < 0.02 or volume <= 0:
-            raise BadInput(
-                f"the pose of {path} is no rotation and position: off by {float(error):.2g}, wanted below 0.02"
-            )
-    return posed
-
-
-SPLIT = {"blender": blender.read, "deepvoxels": deepvoxels.read}  # formats that name their splits
+SPLIT = {"blender": blender.read, "nerfstudio splits": nerfstudio.read, "deepvoxels": deepvoxels.read}  # they name them
 READERS = {"llff": llff.read, "nerfstudio": nerfstudio.read, "colmap": read_posed}

@@ -28,14 +28,7 @@ def read(folder: Path, images: str = "") -> Posed:
     Raises BadInput where the table is none, or its rows and the pictures differ in number.
     """
     path = folder / "poses_bounds.npy"
-    try:
-        table = np.load(path, allow_pickle=False).astype(np.float64)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"cannot read {path} ({error})") from None
-    if table.ndim != 2 or table.shape[1] != 17 or not np.isfinite(table).all():
-        raise BadInput(f"{path} has shape {table.shape}, wanted (N, 17) finite numbers")
-    if not (table[:, [4, 9, 14, 15]] > 0).all() or not (table[:, 16] > table[:, 15]).all():
-        raise BadInput(f"{path} has rows whose size, focal length and near are not positive, or far is not beyond near")
+    table = table_of(path)
     files = listed(folder / images if images else picture_folder(folder))
     if len(files.names) != len(table):
         raise BadInput(f"{path} has {len(table)} rows, but there are {len(files.names)} pictures in {files.root}")
@@ -51,6 +44,27 @@ def read(folder: Path, images: str = "") -> Posed:
     pose = homogeneous(torch.stack([right, down, -back, position], dim=-1))
     intrinsics = in_sides(torch.stack(matrices), sizes)
     return Posed(tuple(paths), tuple(sizes), pose, intrinsics, undistorted(len(paths)), rows[:, 15:])
+
+
+def table_of(path: Path) -> np.ndarray:
+    """The rows of poses_bounds.npy -> float64 [N, 17]: 3 x 5 numbers, nearest and farthest depth."""
+    try:
+        with path.open("rb") as file:
+            found = np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # NumPy raises a dozen kinds for damaged files
+        raise BadInput(f"cannot read {path} as an array ({' '.join(str(error).split())[:160]})") from None
+    if found.dtype.kind not in "fiu" or found.ndim != 2 or found.shape[1] != 17:
+        raise BadInput(f"{path} has shape {found.shape} of {found.dtype}, wanted (N, 17) numbers")
+    table = found.astype(np.float64)
+    rules = {
+        "is not finite": np.isfinite(table).all(axis=1),
+        "has a size, focal length or near that is not positive": (table[:, [4, 9, 14, 15]] > 0).all(axis=1),
+        "has a far that is not beyond near": table[:, 16] > table[:, 15],
+    }
+    for what, kept in rules.items():
+        if not kept.all():
+            raise BadInput(f"{path}: row {int(kept.argmin())} of {len(table)}, counted from 0, {what}")
+    return table
 
 
 def forward(posed: Posed, factor: float = 0.75) -> Normal:

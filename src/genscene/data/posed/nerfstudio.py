@@ -1,4 +1,4 @@
-"""nerfstudio's and instant-ngp's transforms.json: cameras of real photographs, with distortion and masks."""
+"""nerfstudio's and instant-ngp's transforms.json or its splits: cameras of real photographs, with distortion, masks."""
 
 import itertools
 import math
@@ -10,30 +10,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genscene.cameras import matrix
 from genscene.data.posed import Bending, Posed, from_opengl, pinhole_matrix, same_shape, size_of
-from genscene.data.posed.frames import document, named, picture
+from genscene.data.posed.frames import document, motion, named, picture
+from genscene.data.posed.values import filename, number, short, shown
 from genscene.errors import BadInput, nearest
 
 NAME = "transforms.json"
 TERMS = ("k1", "k2", "p1", "p2", "k3", "k4")
+LENS = {"fl_x", "fl_y", "camera_angle_y", "cx", "cy", "w", "h", "camera_model", "is_fisheye", "mask_path", *TERMS}
 PERSPECTIVE = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
 FISHEYE = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
 
 
-def read(folder: Path) -> Posed:
+def read(folder: Path, split: str = "") -> Posed:
     """The cameras of the photographs that are there, by name; those that are not are in `missing`.
 
-    Raises BadInput, naming file and frame, for what is no camera, and where no photograph is left.
+    They are those of transforms.json, or of transforms_train.json and its siblings where a split is named. Raises
+    BadInput, naming file and frame, for what is no camera, and where no photograph is left.
     """
-    path = folder / NAME
+    path = folder / (f"transforms_{split}.json" if split else NAME)
     content = document(path)
-    model = bending(path, content)
     names = [named(path, i, frame) for i, frame in enumerate(content["frames"])]
     found = [picture(folder, name) for name in names]
     kept = sorted((place, i) for i, place in enumerate(found) if place is not None)
     if not kept:
-        raise BadInput(f"{path} names {len(names)} pictures, but none is in {folder}; the first: {names[0]}")
+        raise BadInput(f"{path} names {len(names)} pictures, but none is in {folder}; the first: {short(names[0])}")
     sizes, matrices, terms, poses = [], [], [], []
     for place, i in kept:
         frame, where = content["frames"][i], f"{path}: frame {i}"
@@ -42,8 +43,9 @@ def read(folder: Path) -> Posed:
         sizes.append(size)
         matrices.append(intrinsics)
         terms.append(distortion)
-        poses.append(matrix(frame, "transform_matrix", where))
+        poses.append(motion(frame, where))
     pose, bent = from_opengl(torch.stack(poses)), torch.stack(terms)
+    model = bending(path, [(i, ChainMap(content["frames"][i], content)) for _, i in kept])
     if model == "fisheye":
         bent[:, 2:4] = 0  # its formula has no tangential terms
     elif not bent.any():
@@ -67,17 +69,29 @@ def chosen(folder: Path, split: str) -> frozenset[Path] | None:
     names = document(path).get(f"{split}_filenames")
     if names is None:
         return None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list):
         raise BadInput(f"{path}: {split}_filenames is no list of names")
-    return frozenset(place for name in names if (place := picture(folder, name.replace("\\", "/"))) is not None)
+    names = [filename(name, f"{path}: {split}_filenames").replace("\\", "/") for name in names]
+    return frozenset(place for name in names if (place := picture(folder, name)) is not None)
 
 
-def bending(path: Path, content: Mapping[str, Any]) -> Bending:
-    """Which formula the distortion is for."""
-    name = content.get("camera_model", "OPENCV_FISHEYE" if content.get("is_fisheye") else "OPENCV")
-    if name not in PERSPECTIVE + FISHEYE:
-        raise BadInput(f"{path}: camera_model {name!r}; {nearest(str(name), PERSPECTIVE + FISHEYE)}")
-    return "fisheye" if name in FISHEYE else "opencv"
+def lensed(content: Mapping[str, Any]) -> bool:
+    """Whether a file with frames tells of its lenses more than Blender's scenes do."""
+    return any(LENS & values.keys() for values in (content, *content["frames"]))
+
+
+def bending(path: Path, frames: list[tuple[int, Mapping[str, Any]]]) -> Bending:
+    """Which formula the distortion of all frames is for."""
+    kinds: dict[Bending, int] = {}
+    for i, values in frames:
+        name = values.get("camera_model", "OPENCV_FISHEYE" if values.get("is_fisheye") else "OPENCV")
+        if name not in PERSPECTIVE + FISHEYE:
+            raise BadInput(f"{path}: camera_model {shown(name)}; {nearest(str(name)[:80], PERSPECTIVE + FISHEYE)}")
+        kinds.setdefault("fisheye" if name in FISHEYE else "opencv", i)
+    if len(kinds) > 1:
+        one, other = kinds.values()
+        raise BadInput(f"{path}: of frames {one} and {other} one has a fisheye lens, the other not: wanted one kind")
+    return next(iter(kinds))
 
 
 def lens(values: Mapping[str, Any], place: Path, size: tuple[int, int], where: str) -> tuple[Tensor, Tensor]:
@@ -103,10 +117,10 @@ def boxed(path: Path, content: Mapping[str, Any], pose: Tensor) -> Tensor | None
     if "aabb_scale" not in content:
         return None
     side, scale = _number(content, "aabb_scale", str(path), 1.0), _number(content, "scale", str(path), 0.33)
-    try:
-        offset = torch.tensor(content.get("offset", [0.5, 0.5, 0.5]), dtype=torch.float64).reshape(3)
-    except (TypeError, ValueError, RuntimeError):
-        raise BadInput(f"{path}: offset is no list of three numbers") from None
+    shift = content.get("offset", [0.5, 0.5, 0.5])
+    if not isinstance(shift, list) or len(shift) != 3:
+        raise BadInput(f"{path}: offset is no list of three numbers")
+    offset = torch.tensor([number(x, f"{path}: offset") for x in shift], dtype=torch.float64)
     if side <= 0 or scale <= 0:
         raise BadInput(f"{path}: aabb_scale and scale are {side:g} and {scale:g}, wanted more than 0")
     corners = torch.tensor(list(itertools.product((-0.5, 0.5), repeat=3)), dtype=torch.float64)
@@ -128,7 +142,7 @@ def masked(folder: Path, path: Path, frames: list[tuple[int, dict[str, Any]]]) -
         name = named(path, i, frame, "mask_path")
         place = picture(folder, name)
         if place is None:
-            raise BadInput(f"{path} names the mask {name}, but it is not in {folder}")
+            raise BadInput(f"{path} names the mask {short(name)}, but it is not in {folder}")
         masks.append(place)
     return tuple(masks)
 
@@ -148,7 +162,4 @@ def _focal(values: Mapping[str, Any], axis: str, pixels: float, where: str) -> f
 
 
 def _number(values: Mapping[str, Any], key: str, where: str, default: float) -> float:
-    number = values.get(key, default)
-    if not isinstance(number, int | float) or not math.isfinite(number):
-        raise BadInput(f"{where}: {key} is {number!r}, wanted a number")
-    return float(number)
+    return number(values.get(key, default), f"{where}: {key}")

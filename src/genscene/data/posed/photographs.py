@@ -44,7 +44,8 @@ def photographs(posed: Posed, behind: str = "white", downscale: float = 1.0, sid
     """Decode all photographs, sides divided by `downscale`, or the longer one made `side` if that is smaller.
 
     Transparency is put on the colour behind (white, black or R,G,B) at full size, distortion is taken out, and only
-    then are pictures made smaller. Raises BadInput, naming the file, for one that does not decode or differs in size.
+    then are pictures made smaller. Raises BadInput, naming the file, for one that does not decode, differs in size, or
+    of which masks and lens leave nothing.
     """
     color, size = background(behind), common(posed, downscale, side)
     lens = lenses(posed)
@@ -58,6 +59,9 @@ def photographs(posed: Posed, behind: str = "white", downscale: float = 1.0, sid
         pixels[i] = shrunk(flat if straight is None else undistort(flat, straight), size)
         if masks is not None:
             masks[i] = shrunk(validity(posed, i, straight), size) // 255 * 255  # where all of a pixel is valid
+            if not masks[i].any():
+                among = "its lens (focal length, centre, distortion)" + (" and its mask" if posed.masks else "")
+                raise BadInput(f"{posed.paths[i]}: no pixel to learn from is left by {among}")
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         done = pool.map(fill, range(len(posed)))
@@ -70,16 +74,18 @@ def photographs(posed: Posed, behind: str = "white", downscale: float = 1.0, sid
 
 def common(posed: Posed, downscale: float, side: int) -> Size:
     """The one (height, width) all photographs get."""
-    if not downscale >= 1 or side < 0:
-        raise BadInput(f"downscale {downscale} and side {side}: wanted a factor from 1 and pixels from 0")
-    wanted = [reduced(size, downscale, side) for size in posed.sizes]
-    for path, size, other in zip(posed.paths, wanted, posed.sizes, strict=True):
-        if size != wanted[0]:
+    least = min(map(min, posed.sizes))
+    if not 1 <= downscale <= max(1, least) or side < 0:
+        wanted = f"a factor from 1 to {least}, the shortest side, and pixels from 0"
+        raise BadInput(f"downscale {downscale} and side {side}: wanted {wanted}")
+    made = [reduced(size, downscale, side) for size in posed.sizes]
+    for path, size, other in zip(posed.paths, made, posed.sizes, strict=True):
+        if size != made[0]:
             first, got = posed.sizes[0], f"{other[1]}x{other[0]}"
             raise BadInput(
                 f"{path} is {got} pixels, but {posed.paths[0].name} is {first[1]}x{first[0]}: wanted one size"
             )
-    return wanted[0]
+    return made[0]
 
 
 def reduced(size: Size, downscale: float, side: int) -> Size:
@@ -139,6 +145,11 @@ def validity(posed: Posed, index: int, straight: Map | None) -> np.ndarray:
     if posed.masks is not None:
         grey = np.asarray(colored(opened(posed.masks[index], size)))[..., 0]
         mask = np.where(grey >= 128, 255, 0).astype(np.uint8)
+        if not mask.any():
+            raise BadInput(
+                f"{posed.masks[index]}, the mask of {posed.paths[index].name}, is black or clear everywhere: it leaves"
+                " no pixel to learn from"
+            )
     if straight is None:
         return mask
     moved = undistort(mask[..., None], straight)[..., 0]

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from genscene.data.posed import Bending, Posed, in_sides, picture_folder, same_shape, size_of
-from genscene.data.posed.colmap import Model, Shot, largest, read
+from genscene.data.posed.colmap import largest, read
+from genscene.data.posed.colmap_model import Model, Shot
 from genscene.data.posed.undistort import distort
 from genscene.errors import BadInput
 
