@@ -1,16 +1,17 @@
 """What a run is made of."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import cattrs
 import torch
 
 from genscene.draws import mix
 from genscene.errors import BadInput
-from genscene.system import System, SystemConfig
+from genscene.system import PosedConfig, System, SystemConfig, at_least
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,14 @@ class Optim:
             if not 0 <= factor < float("inf"):
                 raise BadInput(f"the learning rate of the part {part!r} has factor {factor}, wanted 0 or more")
 
+    def check(self) -> None:
+        """Raise BadInput where Adam cannot go by these numbers."""
+        at_least(self, 0, "lr", "clip", "eps", "end", "decay_steps")
+        if not all(0 <= share < 1 for share in self.betas):
+            raise BadInput(f"betas {self.betas}: wanted shares from 0 to below 1")
+        if not 0 <= self.decay_from <= 1:
+            raise BadInput(f"decay-from {self.decay_from}: wanted a share from 0 to 1")
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -42,6 +51,10 @@ class Stage:
     batch: int = 32  # pictures a step, over all processes
     slices: int = 1  # parts the batch is cut into to save memory; gradients are averaged
     lr: float = 1.0  # learning rates are multiplied by this
+
+    def check(self) -> None:
+        """Raise BadInput where the learning rate would be turned around."""
+        at_least(self, 0, "lr")
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,12 @@ class Pictures:
     flip: bool = False  # mirror half of the pictures
     labels: bool = False  # read cameras from dataset.json (EG3D)
     limit: int = 0  # use so many pictures; 0: all that are there, 5000 of a synthetic set
+
+    def check(self) -> None:
+        """Raise BadInput where no pictures would be left."""
+        at_least(self, 0, "limit")
+        if not 0 < self.keep <= 1:
+            raise BadInput(f"keep {self.keep}: wanted a share above 0, up to 1")
 
 
 @dataclass(frozen=True)
@@ -68,6 +87,13 @@ class Photographs:
     batching: Literal["all", "image"] = "all"  # rays of a step come from all photographs, or from one
     precrop_steps: int = 0  # for so many steps only the middle of a photograph is shown (released NeRF)
     precrop_share: float = 0.5  # sides of that middle
+
+    def check(self) -> None:
+        """Raise BadInput where no photographs, or nothing of them, would be left."""
+        at_least(self, 1, "downscale")
+        at_least(self, 0, "side", "holdout", "limit", "precrop_steps")
+        if not 0 < self.precrop_share <= 1:
+            raise BadInput(f"precrop-share {self.precrop_share}: wanted a share above 0, up to 1")
 
 
 @dataclass(frozen=True)
@@ -97,6 +123,11 @@ class Experiment:
         if self.steps < 1:
             raise BadInput(f"steps must be at least 1, got {self.steps}")
 
+    def check(self) -> None:
+        """Raise BadInput for a running mean that is none."""
+        if not 0 <= self.ema <= 1:
+            raise BadInput(f"ema {self.ema}: wanted a share from 0 to 1")
+
     def stage(self, step: int) -> Stage:
         """The stage that a step belongs to."""
         return [stage for stage in self.stages if stage.start <= step][-1]
@@ -123,6 +154,47 @@ class Experiment:
         return optim.lr * self.stage(step).lr * (straight if optim.decay == "straight" else optim.end**fallen)
 
 
+@runtime_checkable
+class Checked(Protocol):
+    """A part of an experiment or a run that knows what cannot be meant by its numbers."""
+
+    def check(self) -> None:
+        """Raise BadInput with a line that begins with the name of a field."""
+        ...
+
+
+def vet(part: Any, option: str = "") -> None:
+    """Raise BadInput, naming the option, for numbers that none can be computed with, and for what any part refuses.
+
+    Numbers must be finite and whole ones fit 64 bits, unless they are the default of their field. What systems refuse
+    depends on the pictures, and is asked of them with the size (`SystemConfig.check`).
+    """
+    if isinstance(part, float) and not math.isfinite(part):
+        raise BadInput(f"--{option} {part}: wanted a finite number")
+    if isinstance(part, int) and abs(part) >= 2**63:
+        raise BadInput(f"--{option} {str(part)[:40]}: wanted a number of at most 64 bits")
+    for name, inner in inside(part, option):
+        vet(inner, name)
+    if isinstance(part, Checked) and not isinstance(part, SystemConfig):
+        try:
+            part.check()
+        except BadInput as error:
+            raise BadInput(f"--{option}.{error}".replace("--.", "--")) from None
+
+
+def inside(part: Any, option: str) -> Iterator[tuple[str, Any]]:
+    """What a dataclass, mapping or tuple is made of, and what its options are called; without plain defaults."""
+    if isinstance(part, Mapping):
+        yield from ((f"{option}.{name}", inner) for name, inner in part.items())
+    elif isinstance(part, tuple):
+        yield from ((f"{option}.{i}" if is_dataclass(inner) else option, inner) for i, inner in enumerate(part))
+    elif is_dataclass(part):
+        for each in fields(part):
+            inner = getattr(part, each.name)
+            if is_dataclass(inner) or inner != each.default:
+                yield f"{option}.{each.name.replace('_', '-')}".strip("."), inner
+
+
 def fresh(experiment: Experiment) -> System:
     """The system with the weights that the experiment's run begins with, on the CPU."""
     with torch.random.fork_rng(devices=[]):
@@ -131,13 +203,15 @@ def fresh(experiment: Experiment) -> System:
 
 
 def overridden(experiment: Experiment, batch: int | None, size: int | None) -> Experiment:
-    """The same experiment with another batch or (square) picture size in every stage."""
-    stages = experiment.stages
+    """The same experiment with another batch or (square) picture size in every stage; photographs are made so long."""
+    stages, photographs = experiment.stages, experiment.photographs
     if size is not None:
         stages = (replace(stages[0], size=(size, size)),)
+        if isinstance(experiment.system, PosedConfig):
+            photographs = replace(photographs, side=size)
     if batch is not None:
         stages = tuple(replace(s, batch=batch, slices=s.slices if batch % s.slices == 0 else 1) for s in stages)
-    return replace(experiment, stages=stages)
+    return replace(experiment, stages=stages, photographs=photographs)
 
 
 def dumps(experiment: Experiment) -> str:

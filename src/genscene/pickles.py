@@ -83,17 +83,18 @@ class Storage:
 def contents(path: str | Path) -> Any:
     """What a checkpoint of torch holds: dicts, lists, numbers, tensors, and Inert where a class of its own stood.
 
-    Reads the zip format (torch >= 1.6) and the older one. Raises BadInput for what is neither, or is cut short.
+    Reads the zip format (torch >= 1.6) and the older one. Raises BadInput, naming the file, for what is neither, or
+    is cut short.
     """
     path = Path(path)
     if not path.is_file():
         raise BadInput(f"no checkpoint at {path}")
     try:
         return _zipped(path) if zipfile.is_zipfile(path) else _legacy(path)
-    except BadInput:
-        raise
-    except Exception as error:  # a damaged pickle can raise anything
-        raise BadInput(f"{path} is no whole checkpoint of torch ({type(error).__name__}: {error})") from None
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+    except Exception:  # a damaged pickle can raise anything, in words about itself
+        raise BadInput(f"{path} is damaged or no checkpoint of torch") from None
 
 
 def unpickled(file: BinaryIO) -> Any:
@@ -153,6 +154,8 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, identity: Any) -> Any:
         """A storage by its identity; the older format also keeps classes this way, with their source."""
+        if not isinstance(identity, tuple):
+            raise ValueError(f"a storage called {identity!r}")
         return identity[1] if identity[0] == "module" else self.storage(identity)
 
 
@@ -176,7 +179,7 @@ def _zipped(path: Path) -> Any:
     with zipfile.ZipFile(path) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
         if not pickles:
-            raise BadInput(f"{path} is a zip, but no checkpoint of torch (it holds no data.pkl)")
+            raise BadInput("a zip, but no checkpoint of torch (it holds no data.pkl)")
         root = pickles[0].removesuffix("data.pkl")
 
         def storage(identity: Any) -> Storage:
@@ -197,7 +200,7 @@ def _legacy(path: Path) -> Any:
             return Storage(_dtype(identity[1]), lambda: b"", 0)
 
         if load(hollow) != LEGACY_MAGIC:
-            raise BadInput(f"{path} is no checkpoint of torch")
+            raise BadInput("no checkpoint of torch")
         load(hollow), load(hollow)  # version and machine
         start = file.tell()
         kinds: dict[str, torch.dtype] = {}

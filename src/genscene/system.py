@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from genscene.draws import Counted, Draws, mix
+from genscene.errors import BadInput
 from genscene.orbit import Orbit
 from genscene.scenes import Scene
 from genscene.views import Camera, Rays, Size
@@ -208,6 +209,14 @@ class SystemConfig(ABC):
     @abstractmethod
     def shrunk(self) -> "SystemConfig":
         """The same system with as few layers, channels and samples as it can have, for tests."""
+
+
+def at_least(config: object, least: float, *names: str) -> None:
+    """Raise BadInput for the first of these fields that is less."""
+    for name in names:
+        value = getattr(config, name)
+        if not value >= least:
+            raise BadInput(f"{name.replace('_', '-')} {value}: wanted {least} or more")
 
 
 @dataclass(frozen=True)

@@ -55,4 +55,4 @@ def test_two_processes_are_one(experiment, tmp_path, slices):
 
 def test_a_batch_that_does_not_split_is_refused(experiment):
     with pytest.raises(BadInput, match="3 processes"):
-        check(experiment, Processes(0, 3))
+        check(experiment, Run(Path()), Processes(0, 3))

@@ -1,6 +1,6 @@
 """genscene evaluate GENERATOR: how good it is, in numbers."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -46,8 +46,8 @@ def main(words: list[str]) -> None:
     measured = subject(options.generator)
     if measured.experiment is not None and isinstance(measured.experiment.system, PosedConfig):
         assert measured.generator is not None
-        experiment = replace(measured.experiment, data=options.data or measured.experiment.data)
-        score(measured.generator, experiment, options.split, options.out, options.lpips)
+        for_pictures(options)
+        score(measured.generator, measured.experiment, options.data, options.split, options.out, options.lpips)
         return
     if options.lpips:
         raise BadInput("--lpips compares with photographs: it wants a scene that was learnt from some")
@@ -60,6 +60,19 @@ def main(words: list[str]) -> None:
         evaluate(measured, data, options, group)
     finally:
         group.leave()
+
+
+def for_pictures(options: Evaluate) -> None:
+    """Raise BadInput for options that say nothing of a scene learnt from photographs."""
+    how, left = vars(options.measuring), vars(Measuring())
+    given = [name for name in how if how[name] != left[name] and name not in ("cache", "device", "weights")]
+    given += [name for name, file in vars(options.measuring.weights).items() if file]
+    given += ["statistics"] if options.statistics is not None else []
+    if given:
+        raise BadInput(
+            f"--{', --'.join(given)}: of generators of many scenes; this one was learnt from photographs, and is"
+            " compared with those that were kept from it (--split, --lpips)"
+        )
 
 
 def evaluate(measured: Subject, data: str, options: Evaluate, group: Processes) -> None:

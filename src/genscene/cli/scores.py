@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from itertools import starmap
 from pathlib import Path
 
 import torch
@@ -11,7 +13,8 @@ from rich.progress import track
 from rich.table import Table
 
 from genscene.cli.options import tell
-from genscene.data.posed.folder import Split
+from genscene.data import SYNTHETIC
+from genscene.data.posed.folder import Split, look, splits
 from genscene.data.posed.photographs import Album
 from genscene.data.source import album_of
 from genscene.errors import BadInput
@@ -28,30 +31,70 @@ LPIPSFiles = tuple[Path, Path]  # a backbone's weights, LPIPS's linear layers
 
 
 def score(
-    generator: Generator, experiment: Experiment, split: Split, out: Path | None, files: Sequence[LPIPSFiles] = ()
+    generator: Generator,
+    trained: Experiment,
+    data: str,
+    split: Split,
+    out: Path | None,
+    files: Sequence[LPIPSFiles] = (),
 ) -> None:
-    """Print the numbers; with --out write them, the protocol, and a picture of photographs beside renderings."""
-    album = album_of(experiment, split)
-    networks = through(files)
+    """Print the numbers; with --out write them, the protocol, and a picture of photographs beside renderings.
+
+    data: where the photographs lie, "" where they did when it was trained.
+    """
+    experiment = replace(trained, data=data or trained.data)
+    with nullcontext() if out is None else atomic(out) as partial:  # what cannot be written is told before the work
+        networks = through(files)
+        album = album_of(experiment, split)
+        notes = elsewhere(generator, experiment, trained.data)
+        found, rows = rendered(generator, album, networks)
+        means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        show(rows)
+        tell(f"{', '.join(starmap(said, means.items()))}, mean of {len(rows)} photographs ({split})")
+        for name, network in networks.items():
+            tell(f"{title(name)} by {network.backbone.name}: {network.backbone.remark}")
+        for note in notes:
+            tell(f"note: {note}")
+        if partial is not None:
+            through_them = zip(networks.items(), files, strict=True)
+            looks = {name: lpips_protocol(network, pair) for (name, network), pair in through_them}
+            photographs = [{"photograph": i, **row} for i, row in enumerate(rows)]
+            settings = {**protocol(experiment, split, album), **looks}
+            document = {"protocol": settings, "mean": means, "photographs": photographs, "cautions": notes}
+            partial.write_text(json.dumps(document, indent=2) + "\n")
+    if out is not None:
+        save_png(out.with_suffix(".png"), side_by_side(found))
+        tell(f"{out}, {out.with_suffix('.png')}")
+
+
+def rendered(
+    generator: Generator, album: Album, networks: Mapping[str, LPIPS]
+) -> tuple[list[Compared], list[dict[str, float]]]:
+    """Every photograph beside its rendering, and what is told of each."""
     every = track(compared(generator, album), "comparing", len(album), console=Console(stderr=True), transient=True)
     found, rows = [], []
     for c in every:
         found.append(c)
         rows.append(numbers(c, networks))
-    means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
-    show(rows)
-    tell(f"{', '.join(said(name, mean) for name, mean in means.items())}, mean of {len(rows)} photographs ({split})")
-    settings = protocol(experiment, split, album)
-    for (name, network), pair in zip(networks.items(), files, strict=True):
-        tell(f"{title(name)} by {network.backbone.name}: {network.backbone.remark}")
-        settings[name] = lpips_protocol(network, pair)
-    if out is not None:
-        photographs = [{"photograph": i, **row} for i, row in enumerate(rows)]
-        with atomic(out) as partial:
-            document = {"protocol": settings, "mean": means, "photographs": photographs}
-            partial.write_text(json.dumps(document, indent=2) + "\n")
-        save_png(out.with_suffix(".png"), side_by_side(found))
-        tell(f"{out}, {out.with_suffix('.png')}")
+    return found, rows
+
+
+def elsewhere(generator: Generator, experiment: Experiment, trained: str) -> list[str]:
+    """What is to be said where a scene was learnt from other photographs than the experiment's, by their cameras.
+
+    Nothing where it is not known from which: of a converted checkpoint, or of data without a split for training.
+    """
+    if generator.photographed is None or not len(generator.photographed.pose):
+        return []
+    if experiment.data.startswith(SYNTHETIC):
+        same = experiment.data == trained
+    elif "train" not in splits(experiment.data):
+        return []
+    else:
+        how, learnt = experiment.photographs, generator.photographed.pose
+        there = look(experiment.data, "train", how.holdout, how.world).pose.float()
+        same = learnt.shape == there.shape and torch.allclose(learnt, there, atol=1e-4)
+    return [] if same else [f"{experiment.data}: the scene was learnt from other photographs than these"]
 
 
 def through(files: Sequence[LPIPSFiles]) -> dict[str, LPIPS]:

@@ -9,8 +9,9 @@ import torch
 
 from genscene.errors import BadInput
 from genscene.files import atomic
+from genscene.pickles import contents
 from genscene.training.loop import Game
-from genscene.training.published import publish
+from genscene.training.published import misfit, publish
 
 
 @dataclass(frozen=True)
@@ -24,40 +25,56 @@ class Keep:
 def save(folder: Path, game: Game, step: int, keep: Keep) -> None:
     """Write what a run needs to go on after `step` steps, and the generator as it stands.
 
-    state.pt and generator.safetensors are always the newest; checkpoints/ holds them by step.
+    state.pt and generator.safetensors are always the newest; checkpoints/ holds them by step. Whenever the process is
+    killed, there is a state.pt where there is any .pt in checkpoints/, and none of a step that was not published.
     """
     game.average.settle()
-    history = folder / "checkpoints"
-    state, published = history / f"{step:08d}.pt", history / f"{step:08d}.safetensors"
+    history, state = folder / "checkpoints", folder / "state.pt"
+    published = history / f"{step:08d}.safetensors"
     content = {
         "step": step,
         "system": game.system.state_dict(),
         "average": game.average.state_dict(),
         "optimizers": {player: optimizer.state_dict() for player, optimizer in game.optimizers.items()},
     }
-    with atomic(state) as partial:
-        torch.save(content, partial)
     publish(published, game.average, game.experiment)
     point(folder / "generator.safetensors", published)
-    point(folder / "state.pt", state)
+    with atomic(state) as partial:
+        torch.save(content, partial)
+    point(history / f"{step:08d}.pt", state)
     prune(history, keep)
 
 
 def restore(folder: Path, game: Game) -> int:
     """Put the newest state of a run into a game -> the number of steps it has done."""
     path = folder / "state.pt"
-    device = next(game.system.parameters()).device
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
-        game.system.load_state_dict(content["system"])
-        game.average.load_state_dict(content["average"])
-        for player, state in content["optimizers"].items():
-            game.optimizers[player].load_state_dict(state)
+        content = contents(path)
+        for name, module in (("system", game.system), ("average", game.average)):
+            wrong = misfit(content[name], module.state_dict())
+            if wrong:
+                raise BadInput(f"{path} does not fit this run: {wrong}")
+            module.load_state_dict(content[name])
+        for player, optimizer in game.optimizers.items():
+            optimizer.load_state_dict(content["optimizers"][player])
+            moments = [(p, m) for p, state in optimizer.state.items() for m in state.values() if m.ndim]
+            if any(p.shape != m.shape for p, m in moments):
+                raise BadInput(f"{path}: the optimiser of the {player} has moments of another shape than its weights")
         return int(content["step"])
-    except Exception as error:  # torch.load raises whatever the damage brings up
-        kept = sorted((folder / "checkpoints").glob("*.pt"))
-        others = ", ".join(p.name for p in kept) or "none"
-        raise BadInput(f"{path} is damaged or of another experiment ({_first_line(error)}); kept: {others}") from None
+    except BadInput as error:
+        raise BadInput(f"{error}; {left(folder)}") from None
+    except Exception:  # a file of something else raises whatever it brings up
+        raise BadInput(f"{path} holds no state of a run of this experiment; {left(folder)}") from None
+
+
+def left(folder: Path) -> str:
+    """How to go on with a run whose state.pt cannot be used: which checkpoints there are, and what to do with them."""
+    state = folder / "state.pt"
+    kept = [p for p in sorted((folder / "checkpoints").glob("*.pt")) if not (state.exists() and p.samefile(state))]
+    if not kept:
+        return "no other checkpoint is left; choose another --out to start again"
+    names = ", ".join(path.name for path in kept)
+    return f"{folder / 'checkpoints'} holds {names}: copy one to {state} to go on from there"
 
 
 def point(name: Path, target: Path) -> None:
@@ -73,12 +90,8 @@ def point(name: Path, target: Path) -> None:
 
 def prune(history: Path, keep: Keep) -> None:
     """Remove what neither rule keeps."""
-    steps = sorted({int(path.stem) for path in history.glob("[0-9]*.pt")})
+    steps = sorted({int(path.stem) for path in history.glob("[0-9]*.*")})
     for step in steps[: -max(1, keep.last)]:
         if not keep.every or step % keep.every:
             for ending in ("pt", "safetensors"):
                 (history / f"{step:08d}.{ending}").unlink(missing_ok=True)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,5 +1,6 @@
 """What is kept of a run: one safetensors file, the generator's weights with the experiment in its header."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -28,11 +29,24 @@ def load(path: str | Path) -> Generator:
     experiment, tensors = opened(path)
     generator = experiment.system.build().generator
     wanted = generator.state_dict()
-    odd = sorted(set(wanted) ^ set(tensors)) or sorted(n for n in wanted if wanted[n].shape != tensors[n].shape)
-    if odd:
-        raise BadInput(f"{path}: the weights do not fit the experiment in the header; first difference: {odd[0]}")
+    wrong = misfit(tensors, wanted)
+    if wrong:
+        raise BadInput(f"{path}: the weights do not fit the experiment in the header: {wrong}")
     generator.load_state_dict(tensors)
     return generator.eval().requires_grad_(False)
+
+
+def misfit(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """The first tensor by which what was found is not what is wanted, in words; "" where all of it is."""
+    for name in sorted({*found, *wanted}):
+        if name not in found or name not in wanted:
+            return f"{name} is {'missing' if name in wanted else 'none of its tensors'}"
+        shapes = tuple(found[name].shape), tuple(wanted[name].shape)
+        if shapes[0] != shapes[1]:
+            return f"{name} has shape {shapes[0]}, wanted {shapes[1]}"
+        if not found[name].isfinite().all():
+            return f"{name} holds numbers that are not finite"
+    return ""
 
 
 def opened(path: str | Path) -> tuple[Experiment, dict[str, Tensor]]:

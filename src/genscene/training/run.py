@@ -11,12 +11,12 @@ from torch import nn
 
 from genscene.data.source import Source, source_of
 from genscene.errors import BadInput, Diverged
-from genscene.experiment import Experiment, dumps, fresh, loads
+from genscene.experiment import Experiment, dumps, fresh, loads, vet
 from genscene.files import atomic
 from genscene.processes import Processes, join
-from genscene.system import Generator, PosedConfig
+from genscene.system import Generator, PosedConfig, at_least
 from genscene.systems import KINDS
-from genscene.training.checkpoint import Keep, restore, save
+from genscene.training.checkpoint import Keep, left, restore, save
 from genscene.training.devices import Device, pick_device
 from genscene.training.grids import paint_grid, paint_held_out
 from genscene.training.interrupts import Interrupted, stop_flag
@@ -34,7 +34,7 @@ class Run:
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
     precision: Precision = "fp32"  # tf32: faster products on CUDA; bf16: faster still, coordinates stay in fp32
     resume: bool = False  # go on where the run in the folder stopped; from the start where there is none
-    save_every: int = 500  # steps between two checkpoints
+    save_every: int = 500  # steps between two checkpoints; 0: none but the last
     keep_last: int = 2  # checkpoints that stay
     keep_every: int = 0  # every checkpoint whose step is a multiple of this stays as well; 0: none
     grid_every: int = 500  # steps between two grids of pictures; 0: none
@@ -42,6 +42,10 @@ class Run:
     best_by: str = ""  # the metric that tells which is best; default: frechet, or psnr of held-out photographs
     evaluate_count: int = 2048  # pictures generated for each evaluation
     evaluate_weights: str = ""  # of the network that metric looks through: a file, or download (Inception, VGG16)
+
+    def check(self) -> None:
+        """Raise BadInput for fewer than no steps."""
+        at_least(self, 0, "save_every", "keep_last", "keep_every", "grid_every", "evaluate_every")
 
     def judging(self) -> Judging:
         """When the run is judged, and by what."""
@@ -59,13 +63,16 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
     torch.set_float32_matmul_precision("high" if run.precision == "tf32" else "highest")
     group = join(device)
     try:
-        check(experiment, group)
+        check(experiment, run, group)
+        again = occupied(run)
         source = source_of(experiment, quiet=not group.first)
         experiment = source.experiment
-        start_of = occupied(experiment, run)
+        check(experiment, run, group)  # with what the data told
+        if again:
+            same(experiment, run.out)
         game = begin(experiment, device, group, run.precision)
         source.introduce(game.system.generator)
-        start = restore(run.out, game) if start_of else 0
+        start = restore(run.out, game) if again else 0
         group.agree(game.system)
         group.agree(game.average)
         return go_on(game, run, source, start)
@@ -97,11 +104,11 @@ def go_on(game: Game, run: Run, source: Source, start: int) -> Generator:
             if book is not None:
                 book.record(step, stats, experiment.stage(step).batch)
                 watch(game, run, source, book, done)
-            if judge_of is not None and (done % run.evaluate_every == 0 or done == experiment.steps):
+            if judge_of is not None and (due(run.evaluate_every, done) or done == experiment.steps):
                 said = judge(game, run.out, source, judge_of, done)
                 if book is not None:
                     book.say(said)
-            if done % run.save_every == 0 or done == experiment.steps or halt:
+            if due(run.save_every, done) or done == experiment.steps or halt:
                 if group.first:
                     save(run.out, game, done, keep)
                 saved = done
@@ -113,10 +120,15 @@ def go_on(game: Game, run: Run, source: Source, start: int) -> Generator:
     return game.average.eval().requires_grad_(False)
 
 
+def due(every: int, done: int) -> bool:
+    """Whether so many steps end a round of `every`; 0: there are none."""
+    return every > 0 and done % every == 0
+
+
 def watch(game: Game, run: Run, source: Source, book: Journal, done: int) -> None:
     """Paint pictures when they are due: of the prior, or beside photographs that are not learnt."""
     experiment = game.experiment
-    if run.grid_every and (done % run.grid_every == 0 or done == experiment.steps):
+    if run.grid_every and (due(run.grid_every, done) or done == experiment.steps):
         path = run.out / "grids" / f"{done:08d}.png"
         if source.held_out is None:
             paint_grid(path, game.average, experiment.stage(done - 1).size)
@@ -138,8 +150,10 @@ def begin(experiment: Experiment, device: torch.device, group: Processes, precis
     return Game(experiment, system, average, optimizers(system, experiment), group, precision)
 
 
-def check(experiment: Experiment, group: Processes) -> None:
-    """Refuse what would fail later."""
+def check(experiment: Experiment, run: Run, group: Processes) -> None:
+    """Raise BadInput for all that would fail later; nothing is read or written."""
+    vet(experiment)
+    vet(run)
     for stage in experiment.stages:
         if stage.batch % (group.world * stage.slices):
             raise BadInput(
@@ -149,18 +163,26 @@ def check(experiment: Experiment, group: Processes) -> None:
         experiment.system.check(stage.size)
 
 
-def occupied(experiment: Experiment, run: Run) -> bool:
-    """Whether the folder holds a run to go on with; BadInput where it holds one that must not be written over."""
-    if not (run.out / "state.pt").exists():
-        return False
-    if not run.resume:
-        raise BadInput(f"{run.out} already holds a run: add --resume to go on with it, or choose another --out")
-    stored = run.out / "experiment.json"
+def occupied(run: Run) -> bool:
+    """Whether the folder holds a run to go on with; BadInput where there is none to go on with or to write over."""
+    if run.out.exists() and not run.out.is_dir():
+        raise BadInput(f"--out {run.out} is a file, wanted the name of a folder")
+    if (run.out / "state.pt").exists():
+        if not run.resume:
+            raise BadInput(f"{run.out} already holds a run: add --resume to go on with it, or choose another --out")
+        return True
+    if any((run.out / "checkpoints").glob("*.pt")):
+        raise BadInput(f"{run.out} holds a run that has lost its state.pt; {left(run.out)}")
+    return False
+
+
+def same(experiment: Experiment, folder: Path) -> None:
+    """Raise BadInput where the run in a folder is one of another experiment; it may have been shorter or longer."""
+    stored = folder / "experiment.json"
     if stored.exists():
         before = loads(stored.read_text(), KINDS, str(stored))
         if replace(before, steps=experiment.steps) != experiment:
-            raise BadInput(f"{run.out} holds a run of another experiment ({difference(before, experiment)})")
-    return True
+            raise BadInput(f"{folder} holds a run of another experiment ({difference(before, experiment)})")
 
 
 def difference(a: Experiment, b: Experiment) -> str:

@@ -4,12 +4,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from genscene.convert import Rules, rename
 from genscene.errors import BadInput
 from genscene.experiment import Experiment
+from genscene.pickles import contents
 from genscene.systems.nerf import keras
 from genscene.systems.nerf.field import FieldConfig
 from genscene.systems.nerf.generator import Legacy, NeRFGenerator, NeRFGeneratorConfig
@@ -81,12 +81,7 @@ def opened(path: Path) -> dict[str, dict[str, Tensor]]:
         fine = keras.beside(path)
         both = {"network_fn_state_dict": keras.network(path)}
         return both | ({"network_fine_state_dict": keras.network(fine)} if fine.is_file() else {})
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise BadInput(f"no checkpoint at {path}") from None
-    except Exception as error:  # torch.load raises whatever the damage brings up
-        raise BadInput(f"{path} is no checkpoint of nerf-pytorch ({str(error).splitlines()[0][:120]})") from None
+    content = contents(path)
     if not isinstance(content, dict) or not isinstance(content.get("network_fn_state_dict"), dict):
         raise BadInput(f"{path} is no checkpoint of nerf-pytorch: it has no network_fn_state_dict")
     return content

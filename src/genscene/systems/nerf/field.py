@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from genscene.errors import BadInput
 from genscene.kernels import joint_linear, linear_twice
 from genscene.layers.encoding import positional, raw_positional
+from genscene.system import at_least
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,14 @@ class FieldConfig:
     view_dependent: bool = True  # off: colour does not know where it is seen from (ablation)
     extent: float = 1.5  # world units that the encoding takes for 1; the paper wants the scene within -1 to 1
     legacy_encoding: bool = False  # the released code's: no factor pi, the raw coordinates too, in world units
+
+    def check(self) -> None:
+        """Raise BadInput where there would be no network, or nothing for it to look at."""
+        at_least(self, 2, "width")
+        at_least(self, 1, "depth")
+        at_least(self, 0, "octaves", "direction_octaves")
+        if self.extent <= 0:
+            raise BadInput(f"extent {self.extent}: wanted a number above 0")
 
 
 class NeRFField(nn.Module):

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from genscene.errors import BadInput
 from genscene.orbit import Orbit
 from genscene.scenes import Field
-from genscene.system import BUDGET, Behind, Photographed, Rendering
+from genscene.system import BUDGET, Behind, Photographed, Rendering, at_least
 from genscene.systems.nerf.field import FieldConfig, NeRFField
-from genscene.systems.nerf.single import SingleScene
+from genscene.systems.nerf.single import SingleScene, walkable
 from genscene.views import Camera, Rays
 from genscene.volume import March, Perturb, composite, in_chunks, resample, stratified, to_image, weigh
 
@@ -35,6 +36,15 @@ class NeRFGeneratorConfig:
     photographs: int = 0  # how many it was learnt from
     orbit: Orbit = Orbit()  # to look around without photographs' poses
     legacy: Legacy = Legacy()
+
+    def check(self) -> None:
+        """Raise BadInput where no ray can be walked along, or the first pass tells the second too little."""
+        walkable(self.march)
+        at_least(self, 0, "fine")
+        if self.fine and self.march.samples < 3:
+            raise BadInput(f"march.samples {self.march.samples}: wanted 3 or more, to place {self.fine} others by")
+        if min(self.ndc or (1.0,)) <= 0:
+            raise BadInput(f"ndc {self.ndc}: wanted numbers above 0")
 
 
 @dataclass(frozen=True)

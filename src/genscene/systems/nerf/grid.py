@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from genscene.orbit import Orbit
-from genscene.system import BUDGET, Behind, Photographed, Rendering
-from genscene.systems.nerf.single import SingleScene
+from genscene.system import BUDGET, Behind, Photographed, Rendering, at_least
+from genscene.systems.nerf.single import SingleScene, walkable
 from genscene.systems.nerf.voxels import VoxelConfig, Voxels
 from genscene.views import Camera, Rays
 from genscene.volume import EMPTY, March, Perturb, in_chunks, positive, to_image
@@ -26,6 +26,11 @@ class GridGeneratorConfig:
     background: Behind = "white"
     photographs: int = 0  # how many it was learnt from
     orbit: Orbit = Orbit()
+
+    def check(self) -> None:
+        """Raise BadInput where no ray can be walked along."""
+        walkable(self.march)
+        at_least(self, 0, "cone")
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from genscene.errors import BadInput
 from genscene.losses import binary_entropy, photometric, psnr
-from genscene.system import Behind, Moment, Pixels, PosedConfig, Stats, System, Turn
+from genscene.system import Behind, Moment, Pixels, PosedConfig, Stats, System, Turn, at_least
 from genscene.systems.nerf.fitting import orbit_of
 from genscene.systems.nerf.grid import GridGenerator, GridGeneratorConfig
 from genscene.views import Camera, Size
@@ -29,7 +30,12 @@ class GridConfig(PosedConfig):
         return GridSystem(self)
 
     def check(self, size: Size) -> None:
-        """Rays come from pictures of any size."""
+        """Raise BadInput where levels would never or wrongly take over; rays come from pictures of any size."""
+        ends, levels = self.ends, self.generator.voxels.levels
+        if len(ends) != len(levels) - 1 or list(ends) != sorted(ends) or not all(0 <= end <= 1 for end in ends):
+            raise BadInput(f"ends {ends} of levels {levels}: wanted one fewer than levels, rising shares from 0 to 1")
+        at_least(self, 1, "empty_every")
+        at_least(self, 0, "empty_below", "variation", "entropy", "distortion")
 
     @property
     def corners(self) -> bool:

@@ -3,7 +3,9 @@
 from torch import Tensor
 
 from genscene.draws import Draws
+from genscene.errors import BadInput
 from genscene.system import Generator
+from genscene.volume import March
 
 
 class SingleScene(Generator):
@@ -21,3 +23,13 @@ class SingleScene(Generator):
 
     def settle(self) -> None:
         """Nothing is stored beside the weights."""
+
+
+def walkable(march: March) -> None:
+    """Raise BadInput where no ray can be walked along."""
+    if not 0 <= march.near < march.far or (march.inverse and not march.near):
+        raise BadInput(f"march.near {march.near}, march.far {march.far}: wanted 0 or more, and then farther")
+    if march.samples < 1:
+        raise BadInput(f"march.samples {march.samples}: wanted 1 or more")
+    if march.gain <= 0 or (march.tail is not None and march.tail <= 0):
+        raise BadInput(f"march.gain {march.gain}, march.tail {march.tail}: wanted numbers above 0")

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from genscene.losses import photometric, psnr
-from genscene.system import Behind, Moment, Pixels, PosedConfig, Stats, System, Turn
+from genscene.system import Behind, Moment, Pixels, PosedConfig, Stats, System, Turn, at_least
 from genscene.systems.nerf.fitting import focal_of, march_of, orbit_of
 from genscene.systems.nerf.generator import NeRFGenerator, NeRFGeneratorConfig
 from genscene.views import Camera, Size
@@ -27,7 +27,8 @@ class NeRFConfig(PosedConfig):
         return NeRF(self)
 
     def check(self, size: Size) -> None:
-        """Rays come from pictures of any size."""
+        """Raise BadInput for noise that is none; rays come from pictures of any size."""
+        at_least(self, 0, "noise")
 
     @property
     def corners(self) -> bool:

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag, grid_sample, interpolate, max_pool3d, pad
 
+from genscene.errors import BadInput
 from genscene.layers.encoding import harmonics, positional
+from genscene.system import at_least
 
 Box = tuple[float, float, float]
 Counts = tuple[int, int, int]
+FINEST = 1024  # corners along a side: 50 GB
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,19 @@ class VoxelConfig:
     octaves: int = 2  # of the direction's encoding in front of it
     contracted: bool = False  # all of space: beyond half the box it is squeezed in (Barron et al. 2022, eq. 10)
     rate: float = 4.0  # raw density is this times the stored number, which so learns as much faster than colour
+
+    def check(self) -> None:
+        """Raise BadInput where there would be no voxels, or nothing to learn in them."""
+        if min(self.box) <= 0 or self.rate <= 0:
+            raise BadInput(f"box {self.box}, rate {self.rate}: wanted numbers above 0")
+        rising = list(self.levels) == sorted({*self.levels})
+        if not self.levels or not rising or self.levels[0] < 2 or self.levels[-1] > FINEST:
+            raise BadInput(f"levels {self.levels}: wanted whole numbers that rise, from 2 to {FINEST}")
+        if self.degree not in range(3):
+            raise BadInput(f"degree {self.degree}: wanted 0, 1 or 2")
+        at_least(self, 3, "features")
+        at_least(self, 1, "width")
+        at_least(self, 0, "octaves")
 
     @property
     def channels(self) -> int:
