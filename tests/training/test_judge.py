@@ -149,6 +149,16 @@ def test_lines_after_the_last_checkpoint_are_judged_again(experiment, tmp_path, 
         assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
+@pytest.mark.parametrize(("count", "best"), [(COUNT, False), (COUNT // 2, True)])
+def test_only_numbers_of_as_many_pictures_are_compared(experiment, tmp_path, count, best):
+    train(replace(experiment, steps=2), how(tmp_path, 1))
+    unbeatable = [json.dumps({**line, "value": -1.0}) + "\n" for line in lines(tmp_path)]
+    (tmp_path / "evaluations.jsonl").write_text("".join(unbeatable))
+    again = replace(how(tmp_path, 1, resume=True), evaluate_count=count)
+    train(replace(experiment, steps=3), again)
+    assert lines(tmp_path)[2]["best"] == best
+
+
 def test_a_scene_is_judged_by_photographs_that_it_is_not_shown(tmp_path):
     experiment = scene()
     train(experiment, how(tmp_path, 3, save_every=3))

@@ -111,10 +111,12 @@ def judge(game: Game, folder: Path, source: Source, by: Judge, done: int) -> str
     if number is None:
         return ""
     path = folder / EVALUATIONS
-    before = [line["value"] for line in earlier(path) if line["metric"] == number.name]
+    looks = by.extractor.weights if by.extractor is not None else ""
+    under = {"metric": number.name, "title": number.title, "weights": looks}  # title: of how many pictures
+    before = [line["value"] for line in earlier(path) if under.items() <= line.items()]
     best = all(number.value < value if number.better == "low" else number.value > value for value in before)
     with path.open("a") as file:
-        line = {"step": done, "metric": number.name, "value": number.value, "title": number.title, "best": best}
+        line = {"step": done, "value": number.value, "best": best, **under}
         file.write(json.dumps(line) + "\n")
     if best:
         publish(folder / "best.safetensors", game.average, game.experiment)
