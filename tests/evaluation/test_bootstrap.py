@@ -17,6 +17,7 @@ from genscene.evaluation.bootstrap import (
     indicators,
     kernel_resamples,
     mean_resamples,
+    student,
     weighted_moments,
 )
 from genscene.metrics.frechet import Moments, frechet
@@ -43,10 +44,40 @@ def test_the_spread_of_a_mean_is_what_statistics_says():
 
 
 def test_an_interval_turns_its_resamples_round():
-    each = torch.arange(1.0, 100)  # the 5th smallest of 99 is 5
-    assert basic(60.0, each, 0.9) == Interval(120 - 95, 120 - 5)
-    assert centred(60.0, each, 0.9) == Interval(60 - 45, 60 + 45)
-    assert basic(60.0, torch.arange(1.0, 40), 0.95) == Interval(120 - 39, 120 - 1)
+    each = torch.arange(1.0, 400)  # the 20th smallest of 399 is 20
+    assert basic(300.0, each, 0.9) == Interval(600 - 380, 600 - 20)
+    assert centred(300.0, each, 0.9) == Interval(300 - 180, 300 + 180)
+
+
+def test_few_resamples_say_how_far_they_spread():
+    for freedom, known in ((38, 2.0244), (99, 1.9842), (10**6, 1.9600)):  # tables of Student's t
+        assert student(0.95, freedom) == pytest.approx(known, abs=3e-4)
+    each = torch.randn(99, dtype=torch.float64)
+    found = centred(5.0, each)
+    assert found.high - 5 == pytest.approx(5 - found.low)
+    assert found.high - 5 == pytest.approx(1.984467 * each.std().item(), rel=1e-4)
+
+
+def test_few_resamples_give_steadier_widths_than_their_ends_would():
+    few, many = (torch.randn(300, count, dtype=torch.float64) for count in (100, 400))
+    ends = few.quantile(torch.tensor([0.0202, 0.9798], dtype=torch.float64), dim=1)  # of 100, as `centred` has of 200
+    quantiles, spread, wide = (
+        ends[1] - ends[0],
+        *(torch.tensor([(i := centred(0.0, each)).high - i.low for each in rows]) for rows in (few, many)),
+    )
+    assert spread.std() < 0.9 * quantiles.std()
+    assert spread.mean().item() == pytest.approx(wide.mean().item(), rel=0.02)
+
+
+def test_an_interval_holds_the_mean_of_all_sets_and_not_so_often_another_set():
+    """Of means both shares are known: 0.95, and P(|t| < 1.96 / sqrt 2) = 0.834."""
+    means, others, held, other = 0.0, torch.randn(600, 100, dtype=torch.float64).mean(dim=1), 0, 0
+    for trial, another in enumerate(others.tolist()):
+        found = mean_resamples([torch.randn(100)], 200, trial).interval(0)
+        held += found.low <= means <= found.high
+        other += found.low <= another <= found.high
+    assert held / 600 == pytest.approx(0.945, abs=0.025)
+    assert other / 600 == pytest.approx(0.834, abs=0.04)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,24 @@
 """Several generators judged together: the better one is told, equal ones are not told apart."""
 
+from itertools import starmap
+
 import pytest
 import torch
 
 from genscene.errors import BadInput
 from genscene.evaluation import contest
 from genscene.evaluation.bootstrap import Resampled
-from genscene.evaluation.contest import RESAMPLED, Draw, answered, cells_of, floor, judged
+from genscene.evaluation.contest import (
+    RESAMPLED,
+    Draw,
+    among_reals,
+    answered,
+    cells_of,
+    judged,
+    part_of,
+    parted,
+    unbounded,
+)
 from genscene.evaluation.desk import Desk
 from genscene.evaluation.measures import METRICS, Number
 from genscene.evaluation.protocol import Protocol
@@ -41,14 +53,17 @@ def side(seed, shift=0.0, spread=1.0, count=300):
 REAL = side(0, count=320)
 
 
+def reported(names, table):
+    lines = zip(*(cells for _, cells in table), strict=True)
+    return Report("", "", tuple(head for head, _ in table), tuple(starmap(Row, zip(names, lines, strict=True))))
+
+
 def test_a_clearly_better_generator_is_the_best_and_no_other_is_level():
     fakes = [side(1, 3.0), side(2, 0.0), side(3, 1.5)]
     table = judged(DESK, NAMES, "random", fakes, REAL, DRAW)
-    names = ("far", "close", "between")
-    rows = tuple(Row(n, line) for n, line in zip(names, zip(*(cells for _, cells in table), strict=True), strict=True))
-    report = Report("", "", tuple(head for head, _ in table), rows)
+    report = reported(("far", "close", "between"), table)
     for i, (column, cells) in enumerate(table):
-        assert report.best(i) == 1, column.name
+        assert report.marks(i) == ("", "best", ""), column.name
         if cells[0].interval is not None:
             assert [cell.level for cell in cells] == [False] * 3, column.name
             assert all(cell.interval.low <= cell.value <= cell.interval.high for cell in cells), column.name
@@ -62,6 +77,22 @@ def test_equal_generators_are_level():
             assert sorted((one.level, other.level)) == [False, True], column.name
     alike = judged(DESK, ["frechet", "kernel"], "random", [side(1), side(7)], REAL, DRAW)
     assert all(any(cell.level for cell in cells) for _, cells in alike)
+
+
+def test_the_same_twice_is_unmarked_and_the_best_twice_is_the_best_twice():
+    twins = reported("ab", judged(DESK, NAMES, "random", [side(1), side(1)], REAL, DRAW))
+    assert {twins.marks(i) for i in range(len(twins.columns))} == {("", "")}
+    three = reported("abc", judged(DESK, NAMES, "random", [side(1), side(2, 3.0), side(1)], REAL, DRAW))
+    assert {three.marks(i) for i in range(len(three.columns))} == {("best", "", "best")}
+
+
+def test_who_is_told_to_be_the_best_is_whom_others_are_compared_with():
+    """Where the number that is told and the one that is resampled disagree, as kernel distances of subsets may."""
+    again = Resampled(torch.tensor([1.0, 1.01]), torch.tensor([[1.0], [1.01]]) + torch.randn(1, 400))
+    one, other = cells_of(again, "low", [1.02, 1.0])
+    assert not other.level
+    assert not one.level  # paired differences leave no doubt: they do not spread
+    assert cells_of(again, "high", [1.02, 1.0])[0].level is False
 
 
 def test_columns_are_the_numbers_of_the_metrics_and_cells_the_generators():
@@ -81,6 +112,8 @@ def test_columns_are_the_numbers_of_the_metrics_and_cells_the_generators():
     assert len(table) == 7
     with_intervals = {head.name for head, cells in table if cells[0].interval is not None}
     assert with_intervals == {head.name for head, _ in table} - {"density", "coverage"}
+    assert unbounded(table) == ["No interval, the best of them is only the first: density, coverage."]
+    assert unbounded(table[:2]) == []
 
 
 def test_every_resampled_number_is_one_of_the_metric():
@@ -113,8 +146,8 @@ def test_an_interval_is_moved_to_the_value_that_is_told():
         assert other.interval.high - one.interval.high == pytest.approx(2)
 
 
-def test_the_floor_is_what_the_reals_are_to_themselves():
-    found = floor(DESK, NAMES, "random", REAL)
+def test_real_pictures_are_nearer_to_real_ones_than_others_are():
+    found = among_reals(DESK, NAMES, "random", REAL, 300)
     table = judged(DESK, NAMES, "random", [side(1, 3.0)], REAL, DRAW)
     assert len(found) == len(table)
     for value, (head, cells) in zip(found, table, strict=True):
@@ -122,10 +155,34 @@ def test_the_floor_is_what_the_reals_are_to_themselves():
             assert (value < cells[0].value) == head.low, head.name
 
 
-def test_the_floor_is_open_where_halves_are_too_few():
+@pytest.mark.parametrize(("kept", "count", "wanted"), [(300, 40, 40), (300, 150, 150), (301, 300, 150), (2, 5, 1)])
+def test_as_many_real_pictures_as_of_a_generator_are_set_against_the_others(kept, count, wanted):
+    whole = side(0, count=kept)["random"]
+    one, others = parted(whole, count)
+    assert (one.tally.count, others.tally.count) == (wanted, kept - wanted)
+    assert part_of(kept, count) == wanted
+    both = torch.cat([one.features, others.features])
+    assert torch.equal(both.sort(dim=0).values, whole.features.sort(dim=0).values)
+    assert one.features[0].equal(whole.features[0])
+
+
+def test_a_perfect_generator_gets_what_as_many_real_pictures_get():
+    """Over many sets of one law both have the same mean, where there are many real pictures; halves have a larger."""
+    perfect, reference, halves = [], [], []
+    for seed in range(12):
+        real = side(100 + seed, count=1000)
+        perfect.append(judged(DESK, ["frechet"], "random", [side(seed, count=100)], real, DRAW)[0][1][0].value)
+        reference += among_reals(DESK, ["frechet"], "random", real, 100)
+        halves += among_reals(DESK, ["frechet"], "random", side(200 + seed, count=100), 100)
+    mean = sum(perfect) / 12
+    assert sum(reference) / 12 == pytest.approx(mean, rel=0.35)
+    assert sum(halves) / 12 > 2 * mean
+
+
+def test_real_pictures_have_no_number_where_their_parts_are_too_few():
     few = side(0, count=150)
     table = judged(DESK, ["copies", "frechet"], "random", [side(1)], few, DRAW)
-    copies, distance = floor(DESK, ["copies", "frechet"], "random", few)
+    copies, distance = among_reals(DESK, ["copies", "frechet"], "random", few, 150)
     assert copies is None
     assert distance > 0
     assert len(table) == 2

@@ -51,7 +51,11 @@ def test_frechet_distances(name):
 @pytest.mark.parametrize(("name", "called"), [("kid", "kid_x100"), ("kernel", "kernel_x100")])
 def test_kernel_distances(name, called):
     found = kid(FAKE.features, REAL.features)
-    exactly(values(name)[called], 100 * found.mean, "low", 100 * found.deviation)
+    assert found.deviation is None, "all subsets are the whole set"
+    exactly(values(name)[called], 100 * found.mean, "low")
+    many = [side(seed, 1010) for seed in (3, 4)]
+    spread = kid(*(each.features for each in many))
+    exactly(values(name, LOOKS, *many)[called], 100 * spread.mean, "low", 100 * spread.deviation)
     assert "x 100" in values(name)[called].title
 
 

@@ -56,13 +56,19 @@ def example(**changed):
     rows = (
         Row("photographs", (Cell(1.0, Interval(0.9, 1.1)), None), reference=True),
         Row(EVIL, (Cell(12.34, Interval(11.94, 12.81)), Cell(27.5, Interval(27.25, 27.75))), EVIL),
-        Row("other", (Cell(12.6, Interval(12.1, 13.05), level=True), Cell(float("nan")))),
+        Row("other", (Cell(12.6, Interval(12.1, 13.05), level=True), None)),
     )
     images = torch.rand(3, 3, 8, 8)
     galleries = (Gallery(EVIL, (Strip(EVIL, images), Strip("nearest", images)), EVIL),)
     charts = (Chart(EVIL, encoded(Image.new("RGB", (4, 4))), 300, EVIL),)
     fields = {"galleries": galleries, "charts": charts, "protocol": {EVIL: EVIL, "resize": "box"}, "remarks": (EVIL,)}
     return Report(EVIL, EVIL, columns, rows, **{**fields, **changed})
+
+
+def one_column(low, *values):
+    """Generators that are level with each other in one number."""
+    rows = tuple(Row(str(i), (Cell(value, level=True),)) for i, value in enumerate(values))
+    return Report("t", "l", (Column("recall", low=low),), rows)
 
 
 def test_words_stay_words():
@@ -86,11 +92,19 @@ def test_all_numbers_stand_in_the_table():
 
 def test_the_best_is_the_best_of_the_generators():
     report = example()
-    assert report.best(0) == 1  # not the photographs, though they are nearer
-    assert report.best(1) is None  # one number has nothing to be better than
+    assert report.marks(0) == ("", "best", "level")  # not the photographs, though they are nearer
+    assert report.marks(1) == ("", "", "")  # one number has nothing to be better than
     assert page(report).count('<td class="best">') == 1
-    high = Report("t", "l", (Column("recall", low=False),), tuple(Row(n, (Cell(v),)) for n, v in (("a", 1), ("b", 2))))
-    assert high.best(0) == 1
+    assert one_column(False, 1, 2).marks(0) == ("level", "best")
+    assert one_column(True, 1, 2, 1).marks(0) == ("best", "level", "best")
+
+
+def test_where_all_have_the_same_number_none_is_marked():
+    same = one_column(True, 0, 0, 0)
+    assert same.marks(0) == ("", "", "")
+    text = page(same)
+    assert "cannot be told apart" not in text
+    assert 'class="best"' not in text
 
 
 def test_bars_lie_on_one_line_for_all():
@@ -132,6 +146,10 @@ def test_a_picture_comes_back():
 def test_what_is_no_report_is_refused():
     with pytest.raises(BadInput, match="1 numbers, wanted one for each of 2"):
         Report("t", "l", (Column("a"), Column("b")), (Row("r", (None,)),))
+    with pytest.raises(BadInput, match="recall of '1' is nan: wanted finite"):
+        one_column(True, 1.0, float("nan"))
+    with pytest.raises(BadInput, match="a of 'r' is 1, -inf, 2: wanted finite"):
+        Report("t", "l", (Column("a"),), (Row("r", (Cell(1.0, Interval(float("-inf"), 2.0)),), reference=True),))
     with pytest.raises(BadInput, match="of 'flat'"):
         page(example(galleries=(Gallery("g", (Strip("flat", torch.zeros(3, 8, 8)),)),)))
 

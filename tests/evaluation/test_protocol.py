@@ -65,6 +65,7 @@ def test_the_quality_of_a_jpeg_matters_and_that_of_another_file_does_not():
 def test_fields_do_not_change_with_what_is_told_elsewhere_or_does_not_matter():
     """Counts, truncation and how many files were taken stand in the notes of the sides; a head makes no features."""
     same = replace(PROTOCOL, source="somebody", metrics=("kernel",), psi=0.5, size=16, reals=Side(3), fakes=Side(4))
+    same = replace(same, whole=(9, 9))
     assert told(same) == told()
     assert told(pictures=replace(PICTURES, limit=5, flip=True, labels=True)) == told()
     assert told(extractor=replace(LOOKS, head=torch.ones(2, 3), remark="a remark")) == told()
@@ -74,7 +75,8 @@ def test_every_option_of_a_side_or_of_pictures_is_known_here():
     """A new one must be put into the fields, or into one of the lists above."""
     assert {f.name for f in fields(Side)} == {"count", "format", "quality", "flip"}
     assert {f.name for f in fields(Pictures)} == {"fit", "keep", "background", "flip", "labels", "limit"}
-    assert {f.name for f in fields(Protocol)} == {"source", "metrics", "reals", "fakes", "rounding", "size", "psi"}
+    own = {"source", "metrics", "reals", "fakes", "rounding", "size", "psi", "whole"}
+    assert {f.name for f in fields(Protocol)} == own
 
 
 def test_agreement_names_all_that_differs_with_both_values():

@@ -177,7 +177,7 @@ def test_damaged_files_of_the_cache_are_measured_anew(name, damage):
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_picture_is_refused(count):
     one = Stored(PictureSet(np.zeros((count, *SIZE, 3), np.uint8)), Side(), "test")
-    with pytest.raises(BadInput, match=rf"^{count} pictures: wanted at least 2 to tell how they spread$"):
+    with pytest.raises(BadInput, match=rf"^test: {count} pictures: wanted at least 2 to tell how they spread$"):
         measure(one, "pictures", task(Looks()), Streaming())
     assert not cache_folder().exists()
 

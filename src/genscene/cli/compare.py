@@ -6,17 +6,19 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from genscene.cli.comparing import publish, show
-from genscene.cli.measuring import Measuring, asked_for, embedding, lay_out, protocols, subject
+from genscene.cli.comparing import publish, show, writable
+from genscene.cli.measuring import Measuring, asked_for, changed, embedding, lay_out, protocols, subject
 from genscene.cli.options import parse, tell
 from genscene.errors import BadInput
 from genscene.evaluation.asked import ASKED, Question, fitting
-from genscene.evaluation.contest import REMARK, Draw, Table, answered, floor, judged
+from genscene.evaluation.contest import REMARK, Draw, Table, among_reals, answered, judged, part_of, unbounded
 from genscene.evaluation.desk import Desk, Sides, Subject
 from genscene.evaluation.exhibit import charts, galleries, kinds, settings
-from genscene.evaluation.measures import cautions, enough, wanted
+from genscene.evaluation.measures import cautions, departures, enough, wanted
+from genscene.evaluation.protocol import Protocol
 from genscene.evaluation.report import Cell, Report, Row
 from genscene.evaluation.rivals import photographed
+from genscene.evaluation.sides import Generated, Lot, Stored
 from genscene.processes import Processes, join
 from genscene.system import PosedConfig
 from genscene.training.devices import pick_device
@@ -31,7 +33,7 @@ class Compare:
     generators: Positional[tuple[Path, ...]]  # .safetensors files, folders of runs, folders or zips of pictures
     data: str = ""  # a folder, a zip, synthetic:NAME, or statistics; default: what the first was trained on
     measuring: Annotated[Measuring, arg(name="")] = Measuring()
-    resamples: int = 50  # sets drawn again for each interval, at least 39
+    resamples: int = Draw.resamples  # sets drawn again for the interval of a Frechet distance, at least 39
     title: str = ""  # of the page
     out: Path | None = None  # a name ending with .html: also write a page, and the numbers as JSON beside it
 
@@ -44,6 +46,10 @@ def main(words: list[str]) -> None:
     data = subjects[0].data(options.data)
     draw = Draw(options.resamples, options.measuring.seed)
     if all_photographed(subjects):
+        for_pictures(options.measuring)
+        for each in subjects:
+            assert each.generator is not None
+            each.generator.to(pick_device(options.measuring.device))
         tell_of(photographed(subjects, options.data, draw, options.title), options)
         return
     group = join(pick_device(options.measuring.device))
@@ -72,12 +78,30 @@ def checked(options: Compare) -> None:
     if options.out is not None and options.out.suffix != ".html":
         raise BadInput(f"--out {options.out}: wanted a name ending with .html")
     wanted(asked_for(options.measuring, ()), options.measuring.extractor, ASKED)
+    if options.out is not None:
+        writable(options.out)
+
+
+def for_pictures(how: Measuring) -> None:
+    """Raise BadInput for options that say nothing of scenes learnt from photographs."""
+    given = changed(how, "seed", "cache", "device")  # the seed draws the photographs again
+    if given:
+        raise BadInput(
+            f"--{', --'.join(given)}: of generators of many scenes; these were learnt from photographs, and are"
+            " compared by PSNR and SSIM on those that were kept from all of them"
+        )
 
 
 def named(subjects: list[Subject]) -> list[Subject]:
-    """The same subjects under names that tell them apart: paths, where several are called alike."""
+    """The same subjects under names that tell them apart: paths where several are called alike, then numbers."""
     own = [subject.name for subject in subjects]
-    return [replace(s, alias=s.name if own.count(s.name) == 1 else str(s.path)) for s in subjects]
+    found: list[Subject] = []
+    for one in subjects:
+        name = one.name if own.count(one.name) == 1 else str(one.path)
+        ways = (name, *(f"{name} #{k}" for k in range(2, len(subjects) + 2)))
+        taken = {each.alias for each in found}
+        found.append(replace(one, alias=next(way for way in ways if way not in taken)))
+    return found
 
 
 def all_photographed(subjects: list[Subject]) -> bool:
@@ -94,14 +118,14 @@ def contested(subjects: list[Subject], data: str, options: Compare, draw: Draw, 
     names = asked_for(how, shared(subjects, data))
     desk = lay_out(subjects[0], data, how, wanted(names, how.extractor, ASKED), group)
     same_size(subjects, desk, how)
-    lots, given = [desk.lot(each) for each in subjects], desk.real(data)
-    names, short = enough(names, min(map(len, lots)), given.count, bool(how.metrics))
+    (lots, uneven), given = as_many([desk.lot(each) for each in subjects], subjects), desk.real(data)
+    names, short = enough(names, len(lots[0]), given.count, bool(how.metrics))
     real = desk.real_side(given)
-    fakes = [desk.side(lot, f"pictures of {each.name}") for lot, each in zip(lots, subjects, strict=True)]
+    fakes = [desk.side(lot, f"pictures of generator {i}") for i, lot in enumerate(lots, 1)]
     if not group.first:
         return None
     table = judged(desk, names, how.extractor, fakes, real, draw)
-    halves = floor(desk, names, how.extractor, real)
+    photographs = among_reals(desk, names, how.extractor, real, len(lots[0]))
     if any(name in ASKED for name in names):
         table += answered(names, questions(subjects, data, desk, how), bool(how.metrics))
     called = [each.name for each in subjects]
@@ -111,18 +135,37 @@ def contested(subjects: list[Subject], data: str, options: Compare, draw: Draw, 
         f"{len(lots[0])} generated pictures of each against {given.count} real ones ({data}), {width}x{height} "
         f"pixels. {desk.task.protocol.source}.",
         tuple(head for head, _ in table),
-        (*rows(subjects, table), reference(halves, len(table))),
+        (*rows(subjects, table), *reference(photographs, real, fakes, len(table))),
         galleries(called, lots, given.pictures, fakes, real),
         charts(called, fakes, real),
         settings(desk, fakes, real),
-        (REMARK, *warned(names, fakes, real), *short),
+        (*uneven, REMARK, *unbounded(table), *warned(names, fakes, real, desk.task.protocol), *short),
     )
 
 
-def warned(names: list[str], fakes: list[Sides], real: Sides) -> list[str]:
+def as_many(lots: list[Lot], subjects: list[Subject]) -> tuple[list[Lot], list[str]]:
+    """The first pictures of each, as many as there are of all, and what to say where some had more."""
+    counts = [len(lot) for lot in lots]
+    least = min(counts)
+    if max(counts) == least:
+        return lots, []
+    there = ", ".join(f"{count} of {subject.name}" for count, subject in zip(counts, subjects, strict=True))
+    return [first(lot, least) for lot in lots], [
+        f"Only the first {least} pictures of each are compared: there are {there}."
+    ]
+
+
+def first(lot: Lot, count: int) -> Lot:
+    """The first so many pictures of a lot."""
+    assert isinstance(lot, Generated | Stored)
+    return replace(lot, side=replace(lot.side, count=count))
+
+
+def warned(names: list[str], fakes: list[Sides], real: Sides, protocol: Protocol) -> list[str]:
     """What a reader of the numbers should be told, each once."""
-    said = [line for fake in fakes for by in fake for line in cautions(fake[by], real[by], names)]
-    return list(dict.fromkeys(said))[:1]
+    said = [line for fake in fakes for by in fake for line in cautions(fake[by], real[by], names)][:1]
+    said += [line for fake in fakes for by in fake for line in departures(protocol, fake[by], real[by])]
+    return list(dict.fromkeys(said))
 
 
 def rows(subjects: list[Subject], table: Table) -> list[Row]:
@@ -131,10 +174,18 @@ def rows(subjects: list[Subject], table: Table) -> list[Row]:
     return [Row(s.name, line, kind) for s, line, kind in zip(subjects, lines, kinds(subjects), strict=True)]
 
 
-def reference(halves: list[float | None], columns: int) -> Row:
-    """The row of the real pictures, as far as they have numbers."""
-    cells = [*(None if value is None else Cell(value) for value in halves), *[None] * (columns - len(halves))]
-    return Row("real, one half against the other", tuple(cells), reference=True)
+def reference(photographs: list[float | None], real: Sides, fakes: list[Sides], columns: int) -> list[Row]:
+    """The row of real pictures against other real ones, as far as they have numbers; none where they have none."""
+    if all(value is None for value in photographs):
+        return []
+    key = next(iter(real))
+    kept, generated = len(real[key].features), fakes[0][key].tally.count
+    one = part_of(kept, generated)
+    note = f"the generators: {generated} against {real[key].tally.count}"
+    if one < generated:
+        note += "; fewer pictures make distances larger, so a generator may lie lower"
+    cells = [*(None if value is None else Cell(value) for value in photographs), *[None] * (columns - len(photographs))]
+    return [Row(f"real pictures, {one} against {kept - one} others", tuple(cells), note, reference=True)]
 
 
 def questions(subjects: list[Subject], data: str, desk: Desk, how: Measuring) -> list[Question]:

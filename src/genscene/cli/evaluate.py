@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from genscene.cli.measuring import Measuring, asked_for, embedding, lay_out, protocols, subject
+from genscene.cli.measuring import Measuring, asked_for, changed, embedding, lay_out, protocols, subject
 from genscene.cli.options import parse, tell
 from genscene.cli.results import Result, show, write
 from genscene.cli.scores import score
@@ -64,9 +64,7 @@ def main(words: list[str]) -> None:
 
 def for_pictures(options: Evaluate) -> None:
     """Raise BadInput for options that say nothing of a scene learnt from photographs."""
-    how, left = vars(options.measuring), vars(Measuring())
-    given = [name for name in how if how[name] != left[name] and name not in ("cache", "device", "weights")]
-    given += [name for name, file in vars(options.measuring.weights).items() if file]
+    given = changed(options.measuring, "cache", "device")
     given += ["statistics"] if options.statistics is not None else []
     if given:
         raise BadInput(

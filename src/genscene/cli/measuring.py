@@ -8,18 +8,20 @@ from typing import Annotated
 import torch
 from tyro.conf import arg
 
-from genscene.cli.options import size_of
-from genscene.errors import BadInput
+from genscene.cli.options import bounded, size_of
+from genscene.errors import BadInput, nearest
 from genscene.evaluation.desk import Desk, Subject, is_pictures
 from genscene.evaluation.measures import extractor_for
 from genscene.evaluation.protocol import PROTOCOLS, Protocol, protocol_of, untreated
 from genscene.evaluation.stream import Streaming, Task
 from genscene.experiment import Pictures
 from genscene.metrics.extractor import Extractor
-from genscene.metrics.extractors import extractor
+from genscene.metrics.extractors import EXTRACTORS, extractor
 from genscene.processes import Processes
 from genscene.training.devices import Device, pick_device
 from genscene.training.published import load, opened
+
+MOST = 10**9  # pictures
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Measuring:
     count: int | None = None  # generated pictures, instead of the protocol's number
     reals: int | None = None  # real pictures, instead of the protocol's number; 0: all
     size: str = ""  # side, or height x width, of all pictures in pixels, instead of the generator's
-    psi: float | None = None  # truncation, instead of the protocol's
+    psi: float | None = None  # truncation, 0 to 1, instead of the protocol's
     seed: int = 0  # of latents and cameras
     weights: Annotated[Weights, arg(name="")] = Weights()
     cache: bool = True  # keep statistics by content, and go on where an earlier call stopped
@@ -52,8 +54,13 @@ class Measuring:
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
 
     def __post_init__(self) -> None:
-        if self.batch < 1 or (self.count is not None and self.count < 2) or (self.reals is not None and self.reals < 0):
-            raise BadInput("--batch must be at least 1, --count at least 2, --reals at least 0")
+        bounded("--batch", self.batch, 1, MOST)
+        bounded("--count", 2 if self.count is None else self.count, 2, MOST)
+        bounded("--reals", 0 if self.reals is None else self.reals, 0, MOST)
+        bounded("--psi", 1 if self.psi is None else self.psi, 0, 1)
+        bounded("--seed", self.seed, -(2**63), 2**63 - 1)
+        if self.extractor not in EXTRACTORS:
+            raise BadInput(f"--extractor: no extractor {self.extractor!r}; {nearest(self.extractor, EXTRACTORS)}")
 
     def chosen(self) -> Protocol:
         """The protocol, with what was changed."""
@@ -64,6 +71,9 @@ def subject(path: Path) -> Subject:
     """What stands at a path: a generator, or generated pictures."""
     if is_pictures(path):
         return Subject(path)
+    if path.is_file() and path.suffix != ".safetensors":
+        wanted = "a generator (.safetensors), the folder of a run, or a folder or zip of pictures"
+        raise BadInput(f"{path}: wanted {wanted}")
     return Subject(path, load(path), opened(path)[0])
 
 
@@ -74,7 +84,10 @@ def lay_out(measured: Subject, data: str, options: Measuring, names: list[str], 
     size = size_of(options.size) if options.size else measured.size(protocol, data)
     extractors = {}
     for name in names:
-        weights = getattr(options.weights, name.removesuffix("-clean"), "")
+        option = name.removesuffix("-clean")
+        weights = getattr(options.weights, option, "")
+        if name in EXTRACTORS and EXTRACTORS[name].wants and not weights:
+            raise BadInput(f"{name} wants weights: --{option} {EXTRACTORS[name].wants}")
         extractors[name] = extractor_for(name, size, weights).on(device)
     task, trained_on = Task(protocol, size, pictures, tuple(extractors.values())), experiment.data if experiment else ""
     streaming = Streaming(options.batch, cache=options.cache, group=group)
@@ -84,11 +97,17 @@ def lay_out(measured: Subject, data: str, options: Measuring, names: list[str], 
 def asked_for(how: Measuring, more: Iterable[str]) -> list[str]:
     """The metrics that were named, else the protocol's and some more."""
     if how.metrics:
-        names = how.metrics.split(",")
+        names = list(dict.fromkeys(name.strip() for name in how.metrics.split(",")))
         if "identity" in names and not how.weights.mobilefacenet:
             raise BadInput("identity wants an embedding: --mobilefacenet FILE")
         return names
     return [*how.chosen().metrics, *more]
+
+
+def changed(how: Measuring, *spared: str) -> list[str]:
+    """The names of the options that were given, but for those that are spared."""
+    now, default = ({**vars(each), **vars(each.weights)} for each in (how, Measuring()))
+    return [name for name in now if name not in (*spared, "weights") and now[name] != default[name]]
 
 
 def protocols() -> str:

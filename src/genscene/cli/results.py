@@ -21,9 +21,11 @@ from genscene.evaluation.figures import (
     some,
     spectra,
 )
-from genscene.evaluation.measures import SPECTRUM, Number
+from genscene.evaluation.measures import SPECTRUM, Number, departures
+from genscene.evaluation.protocol import Side
 from genscene.evaluation.sheet import sheet
 from genscene.evaluation.sides import Lot, Stored
+from genscene.evaluation.statistics import Statistics
 from genscene.export.charts import curves
 from genscene.export.pictures import save_png
 from genscene.files import atomic
@@ -40,6 +42,17 @@ class Result:
     fake: Sides
     real: Sides
 
+    @property
+    def sides(self) -> tuple[Statistics, Statistics] | None:
+        """Generated and real pictures by one extractor; None where no pictures were looked at."""
+        some = next(iter(self.fake), None)
+        return (self.fake[some], self.real[some]) if some else None
+
+    @property
+    def told(self) -> list[str]:
+        """All that a reader of the numbers should know."""
+        return self.cautions + (departures(self.desk.task.protocol, *self.sides) if self.sides else [])
+
 
 def show(result: Result) -> None:
     """Print the numbers, what they are made of, and what is to be known of them."""
@@ -55,7 +68,7 @@ def show(result: Result) -> None:
         arrow = {"low": "low is better", "high": "high is better"}[number.better]
         table.add_row(number.title, written(number), arrow, number.by)
     Console().print(table)
-    for line in [*result.cautions, *(looks.remark for looks in result.desk.extractors.values() if looks.remark)]:
+    for line in [*result.told, *(looks.remark for looks in result.desk.extractors.values() if looks.remark)]:
         tell(f"note: {line}")
 
 
@@ -68,7 +81,7 @@ def written(number: Number) -> str:
 def write(out: Path, result: Result, lot: Lot, reals: Stored | None) -> Iterator[Path]:
     """Write numbers and protocol, and pictures beside them -> the names of the files."""
     with atomic(out) as partial:
-        partial.write_text(json.dumps(document(result), indent=2) + "\n")
+        partial.write_text(json.dumps(document(result), indent=2, allow_nan=False) + "\n")
     yield out
     shared = [name for name in result.fake if name != SPECTRUM]
     if shared and reals is not None:
@@ -89,24 +102,35 @@ def write(out: Path, result: Result, lot: Lot, reals: Stored | None) -> Iterator
 
 def document(result: Result) -> dict[str, object]:
     """All that makes the numbers comparable with others."""
-    some_side = next(iter(result.fake), None)
     protocol, task = result.desk.task.protocol, result.desk.task
+    fake, real = result.sides or (None, None)
     return {
         "metrics": {number.name: value_of(number) for number in result.numbers},
         "protocol": {
             "source": protocol.source,
             "fields": {name: dict(statistics.protocol) for name, statistics in result.fake.items()},
-            "reals": asdict(protocol.reals),
-            "fakes": asdict(protocol.fakes),
+            "reals": side_of(protocol.reals, protocol.counts[1], real),
+            "fakes": side_of(protocol.fakes, protocol.counts[0], fake),
             "size": task.size,
+            "asked": [number.asked for number in result.numbers if number.asked],
         },
-        "generated": dict(result.fake[some_side].notes) if some_side else {},
-        "real": dict(result.real[some_side].notes) if some_side else {},
-        "cautions": result.cautions,
+        "generated": dict(fake.notes) if fake else {},
+        "real": dict(real.notes) if real else {},
+        "cautions": result.told,
         "genscene": __version__,
     }
 
 
+def side_of(side: Side, wanted: int, found: Statistics | None) -> dict[str, object]:
+    """A side as JSON has it: how many pictures were looked at, and how many the protocol wants."""
+    count = found.tally.count // side.times if found else 0
+    return asdict(side) | {"count": count, "wanted": wanted or "all"}
+
+
 def value_of(number: Number) -> dict[str, object]:
     """A number as JSON has it."""
-    return {name: value for name, value in asdict(number).items() if name != "name" and value not in (None, "")}
+    return {
+        name: value
+        for name, value in asdict(number).items()
+        if name not in ("name", "asked") and value not in (None, "")
+    }

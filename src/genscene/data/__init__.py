@@ -42,14 +42,14 @@ def load_pictures(source: str, pictures: Pictures, size: Size, quiet: bool = Fal
     key = [str(files.root.resolve()), files.names, files.stamps, size, dataclasses.asdict(untreated)]
 
     def make(blank: Blank) -> Made:
-        pixels, whole, broken = decoded(files, chosen, treatment, quiet or not sys.stderr.isatty(), blank)
-        return pixels, {"whole": whole, "broken": broken}
+        pixels, whole, broken, small = decoded(files, chosen, treatment, quiet or not sys.stderr.isatty(), blank)
+        return pixels, {"whole": whole, "broken": broken, "enlarged": small}
 
     pixels, notes = cached(key, make)
     if notes["broken"] and not quiet:
         report(notes["broken"], len(chosen))
     cameras = labelled(files, notes["whole"], size) if pictures.labels else None
-    return PictureSet(pixels, cameras)
+    return PictureSet(pixels, cameras, tuple(notes["enlarged"]))
 
 
 def embedded(name: str, count: int, size: Size, quiet: bool) -> PictureSet:

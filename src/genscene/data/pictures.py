@@ -16,6 +16,7 @@ class PictureSet:
 
     pixels: np.ndarray  # [N, H, W, 3 or 4], uint8 sRGB; 4: premultiplied by alpha, which is the last
     cameras: Camera | None = None
+    enlarged: tuple[int, ...] = ()  # rows whose files were smaller than they are
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -5,11 +5,9 @@ import io
 from PIL import Image
 
 from genscene.data.decode import Broken
-from genscene.data.images import listed
+from genscene.data.images import listed, upright
 from genscene.errors import BadInput
 from genscene.views import Size
-
-ORIENTATION, LYING = 0x0112, (5, 6, 7, 8)  # a tag of EXIF, and the values that swap height and width
 
 
 def one_size(path: str) -> Size:
@@ -30,9 +28,3 @@ def one_size(path: str) -> Size:
     if first is None:
         raise BadInput(f"none of the {len(files.names)} pictures in {path} can be read")
     return first[1]
-
-
-def upright(image: Image.Image) -> Size:
-    """Height and width of a picture as its EXIF turns it: as it will be decoded."""
-    lying = image.getexif().get(ORIENTATION) in LYING
-    return (image.width, image.height) if lying else (image.height, image.width)

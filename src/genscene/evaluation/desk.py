@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from genscene.data import SYNTHETIC, load_pictures
+from genscene.data import EMBEDDED, SYNTHETIC, load_pictures
 from genscene.data.pictures import PictureSet
 from genscene.data.sizes import one_size
 from genscene.errors import BadInput
@@ -100,6 +100,8 @@ class Desk:
     def real(self, data: str) -> Real:
         """What lies at a path: pictures or statistics."""
         path = Path(data)
+        if (path / "experiment.json").is_file():
+            raise BadInput(f"--data {data} is a run: wanted real pictures, or statistics that were written of some")
         return Real(stored=self.stored(path)) if is_statistics(path) else Real(self.reals(data))
 
     def reals(self, data: str) -> Stored:
@@ -107,9 +109,10 @@ class Desk:
         side, pictures = self.task.protocol.reals, self.task.pictures
         if data != self.trained_on:
             pictures = replace(pictures, limit=0)
+        there = 0
         if data.startswith(SYNTHETIC) and side.count:
-            pictures = replace(pictures, limit=side.count)
-        return Stored(self.loaded(data, pictures), side, data)
+            pictures, there = replace(pictures, limit=side.count), pictures.limit or EMBEDDED
+        return Stored(self.loaded(data, pictures), side, data, there)
 
     def loaded(self, data: str, pictures: Pictures) -> PictureSet:
         """Pictures from where they lie; other processes find them in the cache of the first."""
@@ -134,7 +137,22 @@ class Desk:
             found[name] = Statistics.load(place)
             now = self.task.protocol.fields(looks, self.task.size, self.task.pictures)
             agree(found[name].protocol, now, (str(place), "here"))
+            if len(found[name].tally.mean) != looks.width:
+                raise BadInput(f"{place} holds features {len(found[name].tally.mean)} wide, wanted {looks.width}")
+            self.counted(found[name], place)
         return found
+
+    def counted(self, stored: Statistics, place: Path) -> None:
+        """BadInput where statistics are of another number of pictures than this would have taken where they lay."""
+        side = self.task.protocol.reals
+        taken = stored.tally.count // side.times
+        there = max(taken, int(stored.notes.get("of", taken)))
+        if taken != min(side.count or there, there):
+            asked = f"the first {side.count}" if side.count else "all"
+            raise BadInput(
+                "statistics of another protocol are not compared: they differ in the count of real pictures"
+                f" ({place}: {taken} of {there}, here: {asked}; --reals {taken if taken < there else 0} takes them)"
+            )
 
     def numbers(self, metrics: list[str], chosen: str, fake: Sides, real: Sides) -> list[Number]:
         """What metrics make of both sides; those that are none of statistics are passed over."""

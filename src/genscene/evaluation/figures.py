@@ -69,7 +69,7 @@ def spectra(fakes: Mapping[str, Statistics], real: Statistics) -> Series:
     for name, fake in fakes.items():
         generated, photographed = profiles(fake, real)
         curves.setdefault("real", points(photographed))
-        curves[name] = points(generated)
+        curves[name if name != "real" else "real (generated)"] = points(generated)
     return curves
 
 

@@ -1,6 +1,7 @@
 """Metrics by name: which extractor each wants, what it makes of two sides' statistics, and which way is better."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from genscene.errors import BadInput, nearest
 from genscene.evaluation.neighbours import memorised
+from genscene.evaluation.protocol import Protocol
 from genscene.evaluation.statistics import Statistics
 from genscene.metrics.cmmd import cmmd
 from genscene.metrics.extractor import Extractor
@@ -36,6 +38,11 @@ class Number:
     deviation: float | None = None  # over parts of the data, where it is estimated on several
     unit: str = ""
     by: str = ""  # what it looks through, where its title does not say so
+    asked: Mapping[str, object] | None = None  # what it depends on, where that is not in the statistics of two sides
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise BadInput(f"{self.title.strip()} comes out as {self.value}: wanted a finite number")
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,8 @@ def kernel_by(title: str) -> Callable[[Statistics, Statistics, Extractor], list[
         found = kid(fake.features, real.features)
         name, looks = title.lower() or "kernel", "" if title else by.name
         said = f"{title or 'kernel distance'} x 100"
-        return [Number(f"{name}_x100", said, 100 * found.mean, "low", 100 * found.deviation, by=looks)]
+        deviation = None if found.deviation is None else 100 * found.deviation
+        return [Number(f"{name}_x100", said, 100 * found.mean, "low", deviation, by=looks)]
 
     return compute
 
@@ -176,4 +184,15 @@ def cautions(fake: Statistics, real: Statistics, metrics: Iterable[str]) -> list
             f"Frechet distances of {counts[0]} against {counts[1]} pictures are biased upwards where features are"
             f" {wide} wide; the kernel distance is not"
         )
+    return said
+
+
+def departures(protocol: Protocol, fake: Statistics, real: Statistics) -> list[str]:
+    """What a reader should be told of counts that are not the protocol's, and of pictures that were made larger."""
+    fakes, reals = fake.tally.count // protocol.fakes.times, real.tally.count // protocol.reals.times
+    said = protocol.departure(fakes, reals, int(real.notes.get("of", reals)))
+    for called, side in (("generated", fake), ("real", real)):
+        small = side.notes.get("enlarged", 0)
+        if small:
+            said.append(f"{small} {called} pictures are smaller than {side.protocol['size']} and were enlarged")
     return said

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import math
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import Interval
-from genscene.evaluation.report import Cell, Chart, Column, Gallery, Report, Row, Strip
+from genscene.evaluation.report import Cell, Chart, Column, Gallery, Mark, Report, Row, Strip
 from genscene.export.pictures import to_bytes
 
 BAR, THICK = 120, 14  # pixels of an interval's bar
@@ -51,8 +50,9 @@ def numbers(report: Report) -> str:
     heads = "".join(f'<th scope="col"{_kind(row)}>{escape(row.name)}{_small(row.note)}</th>' for row in report.rows)
     lines = []
     for i, column in enumerate(report.columns):
-        span, best = _span(row.cells[i] for row in report.rows if not row.reference), report.best(i)
-        cells = (_cell(row, row.cells[i], column, span, place == best) for place, row in enumerate(report.rows))
+        span = _span(row.cells[i] for row in report.rows if not row.reference)
+        marks = zip(report.rows, report.marks(i), strict=True)
+        cells = (_cell(row, row.cells[i], column, span, mark) for row, mark in marks)
         lines.append(f"<tr>{_title(column)}{''.join(cells)}</tr>")
     head = f'<thead><tr><th scope="col">number</th>{heads}</tr></thead>'
     return f'<div class="wide"><table class="numbers">\n{head}\n<tbody>\n{_lines(lines)}\n</tbody></table></div>'
@@ -67,7 +67,7 @@ def written(value: float, column: Column, interval: Interval | None = None) -> s
 
 def bar(cell: Cell, span: tuple[float, float]) -> str:
     """An interval and its number on the line that all generators share, as SVG."""
-    if cell.interval is None or not math.isfinite(cell.value):
+    if cell.interval is None:
         return ""
     low, at, high = (2 + (BAR - 4) * (x - span[0]) / (span[1] - span[0]) for x in _ends(cell))
     middle = THICK / 2
@@ -127,14 +127,14 @@ def _title(column: Column) -> str:
     return f'<th scope="row">{escape(column.name)}<span class="sense">{sense}</span>{_small(column.note)}</th>'
 
 
-def _cell(row: Row, cell: Cell | None, column: Column, span: tuple[float, float], best: bool) -> str:
-    if cell is None or not math.isfinite(cell.value):
+def _cell(row: Row, cell: Cell | None, column: Column, span: tuple[float, float], mark: Mark) -> str:
+    if cell is None:
         return f"<td{_kind(row)}>\u2013</td>"
     value = written(cell.value, column)
     between = written(cell.value, column, cell.interval).removeprefix(value)
-    said = _small("best" if best else "cannot be told apart from the best" if cell.level else "")
+    said = _small("cannot be told apart from the best" if mark == "level" else mark)
     number = f'<span class="value">{escape(value)}</span><span class="range">{escape(between)}</span>'
-    return f"<td{_kind(row, best)}>{number}{'' if row.reference else bar(cell, span)}{said}</td>"
+    return f"<td{_kind(row, mark == 'best')}>{number}{'' if row.reference else bar(cell, span)}{said}</td>"
 
 
 def _kind(row: Row, best: bool = False) -> str:
@@ -156,7 +156,7 @@ def _strip(strip: Strip, columns: int) -> str:
 
 def _span(cells: Iterable[Cell | None]) -> tuple[float, float]:
     """What the bars of a column show: all of its intervals."""
-    ends = [end for cell in cells if cell is not None and math.isfinite(cell.value) for end in _ends(cell)]
+    ends = [end for cell in cells if cell is not None for end in _ends(cell)]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from genscene.data.posed.photographs import Album
 from genscene.draws import Draws
+from genscene.evaluation.sides import finite
 from genscene.losses import psnr
 from genscene.metrics.similarity import ssim
 from genscene.system import BUDGET, Generator
@@ -30,7 +31,7 @@ def compared(generator: Generator, album: Album, budget: int = BUDGET) -> Iterat
     scene = generator.bind(generator.latents(Draws([0], device)))
     for i in range(len(album)):
         rendering = generator.render(scene, album.camera[i : i + 1].to(device), budget)
-        image = (rendering.image[0].clamp(0, 1).cpu() * 255).round() / 255
+        image = (finite(rendering.image)[0].clamp(0, 1).cpu() * 255).round() / 255
         photo = torch.from_numpy(album.pixels[i].copy()).movedim(-1, 0).float() / 255
         if album.masks is not None:
             learnt = torch.from_numpy(album.masks[i] > 0)

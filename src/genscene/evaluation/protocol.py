@@ -22,6 +22,11 @@ class Side:
     quality: int = 75  # of JPEG
     flip: Literal["none", "both", "random"] = "none"  # both: each picture and its mirror image
 
+    @property
+    def times(self) -> int:
+        """How often each picture is shown."""
+        return 2 if self.flip == "both" else 1
+
     def words(self) -> str:
         """Format and flip."""
         return f"{self.format} {self.quality}" if self.format == "jpeg" else self.format
@@ -38,6 +43,22 @@ class Protocol:
     rounding: Literal["rounded", "truncated"] = "rounded"  # of generated pictures to bytes
     size: int = 0  # side of the pictures, in pixels; 0: the generator's
     psi: float = 1.0  # truncation of generated pictures
+    whole: tuple[int, int] | None = None  # generated and real pictures of its source, where others are asked for
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Generated and real pictures as whose it is counts them; 0: all."""
+        return self.whole or (self.fakes.count, self.reals.count)
+
+    def departure(self, fakes: int, reals: int, there: int) -> list[str]:
+        """What to say of so many generated, and so many of all real pictures there are, where it wants others."""
+        wanted = self.counts
+        if (fakes, reals) == (wanted[0] or fakes, wanted[1] or there):
+            return []
+        return [
+            f"the protocol wants {wanted[0] or 'all'} generated and {wanted[1] or 'all'} real pictures, there are"
+            f" {fakes} and {reals}: compare with numbers of as many pictures alone, not with published ones"
+        ]
 
     def fields(self, extractor: Extractor, size: Size, pictures: Pictures) -> dict[str, str]:
         """All that must be equal for two numbers to be compared."""
@@ -85,6 +106,8 @@ def protocol_of(name: str, reals: int | None = None, fakes: int | None = None, p
     if name not in PROTOCOLS:
         raise BadInput(f"no protocol {name!r}; {nearest(name, PROTOCOLS)}")
     chosen = PROTOCOLS[name]
+    if reals is not None or fakes is not None:
+        chosen = replace(chosen, whole=chosen.counts)
     if reals is not None:
         chosen = replace(chosen, reals=replace(chosen.reals, count=reals))
     if fakes is not None:

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import Tensor
 
 from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import Interval
+
+Mark = Literal["", "best", "level"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,10 @@ class Cell:
     value: float
     interval: Interval | None = None
     level: bool = False  # whether its paired difference from the best leaves open which of both is better
+
+    def numbers(self) -> tuple[float, ...]:
+        """The value, and the ends of the interval where it has one."""
+        return (self.value, self.interval.low, self.interval.high) if self.interval else (self.value,)
 
 
 @dataclass(frozen=True)
@@ -85,12 +92,26 @@ class Report:
         for row in self.rows:
             if len(row.cells) != len(self.columns):
                 raise BadInput(f"{row.name!r} has {len(row.cells)} numbers, wanted one for each of {len(self.columns)}")
+            for column, cell in zip(self.columns, row.cells, strict=True):
+                if cell is not None and not all(map(math.isfinite, cell.numbers())):
+                    said = ", ".join(f"{number:g}" for number in cell.numbers())
+                    raise BadInput(f"{column.name} of {row.name!r} is {said}: wanted finite numbers to compare")
 
-    def best(self, column: int) -> int | None:
-        """Which row has the best number of a column; None where there is nothing to choose."""
-        cells = ((place, row.cells[column]) for place, row in enumerate(self.rows) if not row.reference)
-        held = {place: cell.value for place, cell in cells if cell is not None and math.isfinite(cell.value)}
-        ranked = sorted(held, key=held.__getitem__, reverse=not self.columns[column].low)
-        if len(ranked) < 2 or held[ranked[0]] == held[ranked[1]]:
-            return None
-        return ranked[0]
+    def marks(self, column: int) -> tuple[Mark, ...]:
+        """What each row's number of a column is: one of the best, level with them, or neither.
+
+        All are unmarked where there is nothing to choose: one number, or the same of all.
+        """
+        cells = [row.cells[column] for row in self.rows if not row.reference]
+        values = {cell.value for cell in cells if cell is not None}
+        if len(values) < 2:
+            return tuple("" for _ in self.rows)
+        best = min(values) if self.columns[column].low else max(values)
+        return tuple(mark(None if row.reference else row.cells[column], best) for row in self.rows)
+
+
+def mark(cell: Cell | None, best: float) -> Mark:
+    """What a number is beside the best of its column."""
+    if cell is None:
+        return ""
+    return "best" if cell.value == best else "level" if cell.level else ""

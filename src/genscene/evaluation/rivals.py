@@ -18,8 +18,9 @@ from genscene.experiment import Experiment
 
 SHOWN, WIDEST = 4, 320  # photographs on the page, and their longer side in pixels
 REMARK = (
-    "Intervals hold 95 % of what other photographs as many would give, found by drawing them again from themselves; "
-    "differences are paired by photograph. They say nothing of a scene trained again from another seed."
+    "An interval is of the mean over photographs like these: about 95 of 100 such intervals hold it, fewer where the "
+    "photographs are few. Found by drawing them again from themselves; differences are paired by photograph. It says "
+    "nothing of a scene trained again from another seed."
 )
 
 

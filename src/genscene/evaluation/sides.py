@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genscene.data.pictures import PictureSet
 from genscene.draws import Draws, mix
+from genscene.errors import BadInput
 from genscene.evaluation.protocol import Side
 from genscene.system import BUDGET, Generator
 from genscene.views import Grid, Size, View
@@ -48,6 +49,7 @@ class Stored:
     pictures: PictureSet
     side: Side
     source: str
+    of: int = 0  # pictures there were to choose from, where these are a part of them
 
     @property
     def count(self) -> int:
@@ -62,10 +64,12 @@ class Stored:
             content.update(self.pictures.pixels[start : min(start + 256, self.count)].tobytes())
             self.pictures.forget()
         there = len(self.pictures)
-        return {"source": self.source, "pictures": len(self), "of": there, "content": content.hexdigest()}
+        enlarged = sum(row < self.count for row in self.pictures.enlarged)
+        counts = {"pictures": len(self), "of": max(there, self.of)} | ({"enlarged": enlarged} if enlarged else {})
+        return {"source": self.source, "content": content.hexdigest(), **counts}
 
     def __len__(self) -> int:
-        return self.count * (2 if self.side.flip == "both" else 1)
+        return self.count * self.side.times
 
     def take(self, places: range) -> Tensor:
         """The first pictures in order; where both are asked for, all again as in a mirror."""
@@ -107,8 +111,8 @@ class Generated:
 
     @torch.no_grad()
     def take(self, places: range) -> Tensor:
-        """Pictures of the latents with these numbers."""
-        image = self.painted(places).clamp(0, 1) * 255
+        """Pictures of the latents with these numbers; BadInput where one is of numbers that are not finite."""
+        image = finite(self.painted(places)).clamp(0, 1) * 255
         return filed((image if self.truncated else image.round()).byte(), self.side)
 
     @torch.no_grad()
@@ -118,6 +122,13 @@ class Generated:
         draws = Draws([mix(LATENT, self.seed, place) for place in places], next(generator.parameters()).device)
         scene = generator.scene(generator.latents(draws), self.psi)
         return generator.render(scene, view_of(generator, draws, self.size), self.budget).image
+
+
+def finite(images: Tensor) -> Tensor:
+    """The same pictures [B, 3, H, W]; BadInput where they cannot be measured, since a byte would hide a nan."""
+    if not bool(images.isfinite().all()):
+        raise BadInput("the generator paints numbers that are not finite (nan or inf): there is nothing to measure")
+    return images
 
 
 def view_of(generator: Generator, draws: Draws, size: Size) -> View:

@@ -39,12 +39,6 @@ class Statistics:
         """Raise BadInput where the other's protocol is not this one's; names: what to call the two."""
         agree(self.protocol, other.protocol, names)
 
-    def halves(self) -> tuple["Statistics", "Statistics"]:
-        """Statistics of every second picture whose features were kept, and of the others."""
-        one, other = self.features[::2], self.features[1::2]
-        kind, notes = self.protocol, self.notes
-        return Statistics(kind, notes, Tally.of(one), one), Statistics(kind, notes, Tally.of(other), other)
-
     def save(self, path: str | Path) -> None:
         """Write them as one safetensors file, protocol and notes in its header."""
         about = {"kind": KIND, "protocol": dict(self.protocol), "notes": dict(self.notes), "count": self.tally.count}
@@ -58,13 +52,17 @@ class Statistics:
         """Read what `save` wrote; BadInput names the file where it holds anything else."""
         try:
             with safe_open(path, framework="pt") as file:
-                about = json.loads((file.metadata() or {}).get("about", "{}"))
+                about = json.loads((file.metadata() or {}).get("about", "{}"), parse_constant=no_number)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError) as error:
+        except Exception as error:  # a damaged file can raise anything
             raise BadInput(f"{path} is no whole file of statistics ({' '.join(str(error).split())})") from None
         if not ours(about) or set(tensors) != {"mean", "scatter", "features"}:
             raise BadInput(f"{path} holds no statistics of genscene: wanted what evaluate --statistics wrote")
-        tally = Tally(about["count"], tensors["mean"], tensors["scatter"])
+        count, told = about["count"], about["notes"].get("pictures")
+        wrong = misfit(count, tensors) or (f"count {count}, but {told} pictures are told of" if told != count else "")
+        if wrong:
+            raise BadInput(f"{path} holds damaged statistics: {wrong}")
+        tally = Tally(count, tensors["mean"], tensors["scatter"])
         return Statistics(about["protocol"], about["notes"], tally, tensors["features"])
 
 
@@ -73,7 +71,30 @@ def ours(about: Any) -> bool:
     if not isinstance(about, dict) or about.get("kind") != KIND:
         return False
     kinds = {"protocol": dict, "notes": dict, "count": int}
-    return all(isinstance(about.get(name), kind) for name, kind in kinds.items())
+    if not all(isinstance(about.get(name), kind) for name, kind in kinds.items()):
+        return False
+    words, notes = about["protocol"].values(), about["notes"]
+    plain = all(isinstance(value, str | int | float) for value in notes.values())
+    return plain and isinstance(notes.get("of", 0), int) and all(isinstance(value, str) for value in words)
+
+
+def no_number(word: str) -> None:
+    """What JSON does not know, but Python reads: NaN and Infinity; raises ValueError."""
+    raise ValueError(f"its header holds {word}")
+
+
+def misfit(count: int, tensors: Mapping[str, Tensor]) -> str:
+    """What is wrong with mean [D], scatter [D, D] and features [K, D] of so many pictures; nothing: ""."""
+    features, width = tensors.get("features", tensors["mean"][None]), tensors["mean"].numel()
+    rows = len(features) if features.dim() else 0
+    shapes = {"mean": (width,), "scatter": (width, width), "features": (rows, width)}
+    for name, tensor in tensors.items():
+        dtype = torch.float32 if name == "features" else torch.float64
+        if tensor.dtype != dtype or tensor.shape != shapes[name]:
+            return f"{name} is {tensor.dtype} {list(tensor.shape)}, wanted {dtype} {list(shapes[name])}"
+        if not bool(tensor.isfinite().all()):
+            return f"{name} holds numbers that are not finite"
+    return "" if count >= max(2, rows) and rows else f"count {count}, but {rows} features were kept"
 
 
 class Growing:
@@ -131,7 +152,8 @@ class Growing:
         try:
             with safe_open(self.folder / "tally.safetensors", framework="pt") as file:
                 count = int((file.metadata() or {})["count"])
-                tally = Tally(count, file.get_tensor("mean"), file.get_tensor("scatter"))
+                tensors = {name: file.get_tensor(name) for name in ("mean", "scatter")}
         except (SafetensorError, OSError, KeyError, ValueError):
             return None
-        return tally if len(tally.mean) == self.width and tally.count <= self.count else None
+        fits = tensors["mean"].shape == (self.width,) and count <= self.count and not misfit(max(2, count), tensors)
+        return Tally(count, **tensors) if fits else None

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import Protocol, Side
-from genscene.evaluation.sides import Lot, Notes
+from genscene.evaluation.sides import Lot, Notes, Stored
 from genscene.evaluation.statistics import Growing, Statistics
 from genscene.experiment import Pictures
 from genscene.files import cache_folder
@@ -24,6 +24,7 @@ from genscene.processes import Processes
 from genscene.views import Size
 
 LINES_EVERY = 30.0  # seconds between two lines where there is no terminal
+KEPT = 2  # of what is kept between calls; a change of how pictures become statistics raises it
 SAVE_EVERY = 20.0  # seconds between two notes of how far it has come
 
 
@@ -56,7 +57,8 @@ def measure(lot: Lot, name: str, task: Task, streaming: Streaming = Streaming())
     if not task.extractors:
         return []  # nobody looks
     if len(lot) < 2:
-        raise BadInput(f"{len(lot)} {name}: wanted at least 2 to tell how they spread")
+        place = f"{lot.source}: " if isinstance(lot, Stored) else ""
+        raise BadInput(f"{place}{len(lot)} {name}: wanted at least 2 to tell how they spread")
     notes = lot.notes
     fields = [task.protocol.fields(extractor, task.size, task.pictures) for extractor in task.extractors]
     first = streaming.group.first
@@ -125,7 +127,7 @@ def folder_of(fields: dict[str, str], notes: Notes, side: Side, streaming: Strea
     if not streaming.cache:
         return None
     nameless = {name: value for name, value in notes.items() if name not in ("source", "of")}
-    key = json.dumps([fields, nameless, asdict(side), streaming.keep], sort_keys=True)
+    key = json.dumps([KEPT, fields, nameless, asdict(side), streaming.keep], sort_keys=True)
     return cache_folder() / "statistics" / hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
 

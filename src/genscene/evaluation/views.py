@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 from genscene.cameras import read_cameras
 from genscene.draws import Draws, mix
 from genscene.errors import BadInput
+from genscene.evaluation.sides import finite
 from genscene.metrics.consistency import Agreement, Shot, reprojected
 from genscene.metrics.extractor import Extractor
 from genscene.orbit import Orbit
@@ -94,7 +95,7 @@ def identity(
         scene = drawn(generator, draws, psi)
         for side in features:
             image = generator.render(scene, orbit.sample(draws, size).to(device_of(generator))).image
-            side.append(looks((255 * image.clamp(0, 1)).round().byte()))
+            side.append(looks((255 * finite(image).clamp(0, 1)).round().byte()))
     first, second = (normalize(torch.cat(side).double(), dim=-1) for side in features)
     alike = first @ second.mT
     same = alike.diagonal().mean()
@@ -118,7 +119,7 @@ def shot(generator: Generator, scene: Scene, camera: Camera) -> Shot:
     seen = generator.render(scene, camera)
     if seen.depth is None or seen.alpha is None:
         raise BadInput("this generator's renderer knows no depth: its views cannot be carried into one another")
-    return Shot(seen.image.clamp(0, 1), seen.depth, seen.alpha, generator.measured(camera), camera.pose)
+    return Shot(finite(seen.image).clamp(0, 1), seen.depth, seen.alpha, generator.measured(camera), camera.pose)
 
 
 def pair(generator: Generator, draws: Draws, size: Size, angle: float) -> tuple[Camera, Camera]:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from genscene.errors import BadInput
+from genscene.metrics.feature_sets import matched
 
 SIGMA, SCALE = 10.0, 1000.0  # width of the kernel; what the distance is multiplied by
 ROWS = 2048  # of either set at once
@@ -14,8 +14,7 @@ def cmmd(fake: Tensor, real: Tensor) -> float:
 
     The kernel is exp(-|x - y|^2 / (2 sigma^2)), sigma = 10; 0 for the same set.
     """
-    if fake.dim() != 2 or real.dim() != 2 or fake.shape[1] != real.shape[1] or not len(fake) or not len(real):
-        raise BadInput(f"CMMD of features {list(fake.shape)} and {list(real.shape)}, wanted [N, D] and [M, D]")
+    matched("CMMD", fake, real)
     return SCALE * (_mean(fake, fake) + _mean(real, real) - 2 * _mean(fake, real))
 
 

@@ -24,13 +24,15 @@ class Extractor:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Pictures uint8 [B, 3, H, W] -> features float32 [B, width], in full precision on any device."""
+        """Pictures uint8 [B, 3, H, W] -> features float32 [B, width], in full precision on any device, all finite."""
         if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1] != 3:
             said = f"{images.dtype} {list(images.shape)}"
             raise BadInput(f"{self.name} was shown pictures of {said}, wanted torch.uint8 [B, 3, H, W]")
         features = self.look(images).float()
         if features.shape != (len(images), self.width):
             raise BadInput(f"{self.name} gave {list(features.shape)}, wanted {[len(images), self.width]}")
+        if not bool(features.isfinite().all()):
+            raise BadInput(f"{self.name} made numbers of the pictures that are not finite (nan or inf)")
         return features
 
     def on(self, device: torch.device) -> "Extractor":

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from genscene.errors import BadInput
 
+ROUNDING = 1e-6  # of both traces: so little below 0 is 0, which the distance never is below
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -66,12 +68,16 @@ class Tally:
 def frechet(a: Moments, b: Moments) -> float:
     """|mean a - mean b|^2 + tr(A) + tr(B) - 2 tr sqrt(A B), A and B singular or not.
 
-    A B has the eigenvalues of sqrt(A) B sqrt(A), which is symmetric: they come real and in a tenth of the time.
+    Equal sets are 0 but for rounding, which is cut where it would be below 0. A B has the eigenvalues of
+    sqrt(A) B sqrt(A), which is symmetric: they come real and in a tenth of the time.
     """
     if a.mean.shape != b.mean.shape:
         raise BadInput(f"features of {len(a.mean)} numbers beside features of {len(b.mean)}")
+    if not all(bool(x.isfinite().all()) for m in (a, b) for x in (m.mean, m.covariance)):
+        raise BadInput("moments that are not finite (nan or inf) have no Frechet distance")
     values, vectors = torch.linalg.eigh(a.covariance)
     root = vectors * values.clamp_min(0).sqrt() @ vectors.mT
     shared = torch.linalg.eigvalsh(root @ b.covariance @ root).clamp_min(0).sqrt().sum()
-    spread = a.covariance.trace() + b.covariance.trace() - 2 * shared
-    return float((a.mean - b.mean).square().sum() + spread)
+    traces = a.covariance.trace() + b.covariance.trace()
+    found = float((a.mean - b.mean).square().sum() + traces - 2 * shared)
+    return 0.0 if -ROUNDING * float(traces) < found < 0 else found

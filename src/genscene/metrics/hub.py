@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate, normalize
 from genscene.errors import BadInput
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.precision import full_precision
-from genscene.metrics.weights import sha256
+from genscene.metrics.weights import finite, sha256
 
 FILES = ("config.json", "model.safetensors")
 Colors = tuple[float, float, float]  # red, green, blue
@@ -153,6 +153,7 @@ def _loaded(kind: Kind, folder: Path) -> Any:
     unfilled = sorted(report["missing_keys"])
     if unfilled:
         raise BadInput(f"{folder / FILES[1]} leaves {len(unfilled)} tensors unfilled, first {unfilled[0]}")
+    finite(folder / FILES[1], network.state_dict())
     return network
 
 

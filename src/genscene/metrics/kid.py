@@ -7,21 +7,24 @@ import torch
 from torch import Tensor
 
 from genscene.errors import BadInput
+from genscene.metrics.feature_sets import matched
 from genscene.metrics.spread import Spread
 
 
 def kid(fake: Tensor, real: Tensor, subsets: int = 100, size: int = 1000, seed: int = 2020) -> Spread:
     """Features [N, D], [M, D] -> squared maximum mean discrepancy on random subsets of equal size.
 
-    Its mean is slightly below 0 at times; tables often print it times 100.
+    Its mean is slightly below 0 at times; tables often print it times 100. Subsets as large as a set are all that set:
+    they have no deviation, and where they are as large as both, one is all there is.
     """
-    size = min(size, len(fake), len(real))
-    if size < 2:
-        raise BadInput(f"kernel distance of {len(fake)} and {len(real)} features, wanted at least 2 of each")
-    drawn = draw(len(fake), len(real), subsets, size, seed)
+    matched("kernel distance", fake, real, 2)
+    if subsets < 1 or size < 2:
+        raise BadInput(f"kernel distance of {subsets} subsets of {size} features, wanted at least 1 of at least 2")
+    size, most = min(size, len(fake), len(real)), max(len(fake), len(real))
+    drawn = draw(len(fake), len(real), 1 if size == most else subsets, size, seed)
     # numbers, not tensors: small ones kept between large ones that are freed would tear holes into memory
     each = [float(discrepancy(fake[one], real[other])) for one, other in drawn]
-    return Spread(torch.tensor(each, dtype=torch.float64))
+    return Spread(torch.tensor(each, dtype=torch.float64), size == min(len(fake), len(real)))
 
 
 def draw(fakes: int, reals: int, subsets: int, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from genscene.convert import Rules
+from genscene.errors import BadInput
 from genscene.metrics import alexnet, vgg
 from genscene.metrics.backbone import Backbone
 from genscene.metrics.squeezenet import SqueezeNet, squeezenet
@@ -24,6 +25,8 @@ class LPIPS(nn.Module):
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Pictures [B, 3, H, W] in [0, 1] twice -> distances [B] (eq. 1)."""
+        if a.dim() != 4 or a.shape[1] != 3 or a.shape != b.shape:
+            raise BadInput(f"LPIPS of pictures {list(a.shape)} and {list(b.shape)}, wanted twice [B, 3, H, W]")
         total = a.new_zeros(len(a))
         for weight, x, y in zip(self.linear, self.backbone(a), self.backbone(b), strict=True):
             apart = (_unit(x) - _unit(y)).square()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from genscene.errors import BadInput
+from genscene.metrics.feature_sets import matched
 
 ROWS = 2048  # of distances held at once
 
@@ -26,6 +27,7 @@ class Manifold:
 
 def manifold(fake: Tensor, real: Tensor, neighbours: int = 3) -> Manifold:
     """Features [N, D], [M, D] -> shares; each ball reaches to so many neighbours in its own set."""
+    matched("precision and recall", fake, real)
     balls, others = radii(real, neighbours), radii(fake, neighbours)
     held = torch.zeros_like(balls, dtype=torch.bool)  # reals whose ball holds a fake
     reached = torch.zeros_like(held)  # reals inside a ball of a fake
@@ -42,6 +44,8 @@ def manifold(fake: Tensor, real: Tensor, neighbours: int = 3) -> Manifold:
 
 def radii(features: Tensor, neighbours: int = 3) -> Tensor:
     """Features [N, D] -> distance of each to its so many-th nearest other one [N]."""
+    if neighbours < 1:
+        raise BadInput(f"{neighbours} neighbours: wanted at least 1")
     if len(features) <= neighbours:
         raise BadInput(f"{neighbours} neighbours among {len(features)} features: wanted more features")
     nearest = [apart.topk(neighbours + 1, largest=False).values[:, -1] for _, apart in distances(features, features)]

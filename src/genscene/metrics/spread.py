@@ -10,6 +10,7 @@ class Spread:
     """Estimates on parts of the data: their mean is the number."""
 
     each: Tensor  # [parts]
+    whole: bool = False  # each part holds all of a set: how far they lie apart says nothing of other sets
 
     @property
     def mean(self) -> float:
@@ -17,6 +18,6 @@ class Spread:
         return float(self.each.mean())
 
     @property
-    def deviation(self) -> float:
-        """Standard deviation over the parts, divided by their number."""
-        return float(self.each.std(correction=0))
+    def deviation(self) -> float | None:
+        """Standard deviation over the parts, divided by their number; None where the parts are no parts."""
+        return None if self.whole else float(self.each.std(correction=0))

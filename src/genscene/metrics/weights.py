@@ -15,9 +15,21 @@ from genscene.pickles import contents, tensors
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """All tensors of a .npz, a .safetensors or a checkpoint of torch, which is not run."""
+    """All tensors of a .npz, a .safetensors or a checkpoint of torch, which is not run; all of them finite."""
     if not path.is_file():
         raise BadInput(f"no weights at {path}")
+    return finite(path, _read(path))
+
+
+def finite(path: Path, found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors; BadInput names the file and the first that holds nan or inf, by which nothing is measured."""
+    for name, tensor in found.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise BadInput(f"{path}: the weights {name} hold numbers that are not finite (nan or inf)")
+    return found
+
+
+def _read(path: Path) -> dict[str, Tensor]:
     if path.suffix not in (".npz", ".safetensors"):
         return tensors(contents(path))
     try:

@@ -82,7 +82,7 @@ class Block(nn.Module):
         if self.pooled:
             x, y = avg_pool2d(x, 2), avg_pool2d(y, 2)
         if self.shortcut is not None:
-            # strided by hand: with few channels oneDNN's gradient of it writes past its memory (uxlfoundation/oneDNN#6035)
+            # strided by hand: with few channels oneDNN's own gradient writes past its memory (oneDNN #6035)
             x = self.shortcut(x[..., :: self.stride, :: self.stride])
         return (y + x) / math.sqrt(2)
 
