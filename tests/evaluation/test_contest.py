@@ -112,7 +112,8 @@ def test_columns_are_the_numbers_of_the_metrics_and_cells_the_generators():
     assert len(table) == 7
     with_intervals = {head.name for head, cells in table if cells[0].interval is not None}
     assert with_intervals == {head.name for head, _ in table} - {"density", "coverage"}
-    assert unbounded(table) == ["No interval, the best of them is only the first: density, coverage."]
+    said = "No interval, the best of them is only the first: density by a network, coverage by a network."
+    assert unbounded(table) == [said]
     assert unbounded(table[:2]) == []
 
 

@@ -70,7 +70,8 @@ def judged(desk: Desk, names: Sequence[str], chosen: str, fakes: list[Sides], re
 
 def unbounded(table: Table) -> list[str]:
     """What to say of numbers that have no interval."""
-    names = [head.name.strip() for head, line in table if all(cell is None or cell.interval is None for cell in line)]
+    bare = [head for head, line in table if all(cell is None or cell.interval is None for cell in line)]
+    names = [f"{head.name.strip()} {head.note}".strip() for head in bare]  # two networks' numbers may share a name
     return [f"No interval, the best of them is only the first: {', '.join(names)}."] if names else []
 
 
