@@ -52,13 +52,15 @@ class Protocol:
 
     def departure(self, fakes: int, reals: int, there: int) -> list[str]:
         """What to say of so many generated, and so many of all real pictures there are, where it wants others."""
-        wanted = self.counts
-        if (fakes, reals) == (wanted[0] or fakes, wanted[1] or there):
-            return []
-        return [
-            f"the protocol wants {wanted[0] or 'all'} generated and {wanted[1] or 'all'} real pictures, there are"
-            f" {fakes} and {reals}: compare with numbers of as many pictures alone, not with published ones"
+        sides = zip(("generated", "real"), self.counts, (fakes, reals), (fakes, there), strict=True)
+        others = [
+            f"{wanted or 'all ' + str(most)} {side} pictures, there are {found}"
+            for side, wanted, found, most in sides
+            if found != (wanted or most)
         ]
+        if not others:
+            return []
+        return [f"the protocol wants {'; '.join(others)}: compare with numbers of as many pictures alone"]
 
     def fields(self, extractor: Extractor, size: Size, pictures: Pictures) -> dict[str, str]:
         """All that must be equal for two numbers to be compared."""
