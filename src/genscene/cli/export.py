@@ -10,14 +10,14 @@ from typing import cast
 import torch
 import trimesh
 from rich.console import Console
-from rich.progress import Progress, track
+from rich.progress import Progress
 from tyro.conf import Positional
 
 from genscene.apps.interpolate import styles
 from genscene.apps.points import seen_points
 from genscene.cameras import write_cameras
 from genscene.cli.options import bounded, ending, parse, tell
-from genscene.cli.shots import FPS, FRAMES, PHOTOGRAPHS, PSI, path_of
+from genscene.cli.shots import FPS, FRAMES, PHOTOGRAPHS, PSI, bar, path_of
 from genscene.errors import BadInput, nearest
 from genscene.experiment import fresh
 from genscene.export import mesh
@@ -81,9 +81,9 @@ class Prior:
 
 def main(words: list[str]) -> None:
     """Run the verb."""
-    if not words or words[0] in ("-h", "--help"):
-        if not words:
-            raise BadInput(f"export what? wanted {', '.join(WHAT)} (see genscene export --help)")
+    if not words:
+        raise BadInput(f"export what? wanted {', '.join(WHAT)} (see genscene export --help)")
+    if words[0] in ("-h", "--help"):
         tell(USAGE)
     elif words[0] == "mesh":
         export_mesh(parse(Mesh, words[1:], "genscene export mesh", description="A coloured surface of one scene."))
@@ -136,8 +136,7 @@ def export_points(options: Points) -> None:
         raise BadInput(f"{options.generator} was not learnt from photographs: there are no cameras to see points from")
     camera = generator.photographed.camera()
     side = max(1, math.ceil((options.count / len(camera)) ** 0.5))
-    quiet = not sys.stderr.isatty()
-    shots = track(range(len(camera)), "looking", console=Console(stderr=True), transient=True, disable=quiet)
+    shots = bar(range(len(camera)), len(camera), "looking")
     seen = [seen_points(generator, camera[i : i + 1].resized((side, side)), options.opaque) for i in shots]
     points, colors = (torch.cat(column).double().numpy() for column in zip(*seen, strict=True))
     if not len(points):

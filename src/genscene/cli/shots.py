@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from rich.console import Console
@@ -22,6 +23,8 @@ from genscene.system import Generator
 from genscene.training.devices import Device, pick_device
 from genscene.training.published import load, opened
 from genscene.views import Camera, Size
+
+T = TypeVar("T")
 
 ALIGNED = 0.8  # length of the mean viewing direction above which photographs face one way
 PSI, FPS, FRAMES = (-10, 10), (0.01, 1000), 100_000  # what can be asked for
@@ -103,7 +106,7 @@ def through(cameras: Camera, count: int) -> Camera:
     return between(cameras, count)
 
 
-def bar(things: Iterable[Tensor], count: int, what: str) -> Iterable[Tensor]:
+def bar(things: Iterable[T], count: int, what: str) -> Iterable[T]:
     """The same things, with a bar on the terminal where there is one."""
     return track(
         things, what, total=count, transient=True, console=Console(stderr=True), disable=not sys.stderr.isatty()
