@@ -26,7 +26,9 @@ CASES = {
     "pi-GAN render": Case(pigan.render),
     "pi-GAN step": Case(pigan.step),
     "pi-GAN step, bf16": Case(pigan.step, "bf16", exact=False),
-    "pi-GAN step, bf16, one rendering for both players": Case(partial(pigan.step, shared=True), "bf16", exact=False),
+    "pi-GAN step, bf16, one rendering for both players": Case(
+        partial(pigan.step, shared=True), "bf16", exact=False
+    ),
     "NeRF step": Case(nerf.step),
     "NeRF step, bf16": Case(nerf.step, "bf16", exact=False),
     "NeRF render": Case(nerf.render, exact=False),  # untrained: rounding moves the second pass's samples

@@ -18,14 +18,14 @@ import torch  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from genscene.data.posed.photographs import Album  # noqa: E402
+from genscene.contract import StepContext  # noqa: E402
+from genscene.data.posed.photographs import PosedImages  # noqa: E402
 from genscene.data.rays import ray_stream  # noqa: E402
 from genscene.data.source import source_of  # noqa: E402
-from genscene.experiment import Experiment, Stage  # noqa: E402
-from genscene.processes import Processes  # noqa: E402
-from genscene.system import Moment  # noqa: E402
+from genscene.distributed import ProcessGroup  # noqa: E402
+from genscene.experiment.schema import Experiment, Stage  # noqa: E402
 from genscene.systems import PRESETS  # noqa: E402
-from genscene.training.loop import Game, play  # noqa: E402
+from genscene.training.loop import TrainState, play  # noqa: E402
 from genscene.training.run import begin  # noqa: E402
 
 RUNS = {
@@ -44,9 +44,12 @@ def curve(experiment: Experiment, seconds: float) -> list[tuple[float, float]]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     source = source_of(experiment, quiet=True)
     assert source.held_out is not None
-    pace = timed(begin(source.experiment, device, Processes(), "fp32"), source.batches(0, 0, 1), PROBE) / PROBE
+    pace = (
+        timed(begin(source.experiment, device, ProcessGroup(), "fp32"), source.batches(0, 0, 1), PROBE)
+        / PROBE
+    )
     steps = max(SHOTS, round(seconds / pace))
-    game = begin(replace(source.experiment, steps=steps), device, Processes(), "fp32")
+    game = begin(replace(source.experiment, steps=steps), device, ProcessGroup(), "fp32")
     batches, found, spent = source.batches(0, 0, 1), [], 0.0
     for shot in range(SHOTS):
         first, last = shot * steps // SHOTS, (shot + 1) * steps // SHOTS
@@ -55,7 +58,7 @@ def curve(experiment: Experiment, seconds: float) -> list[tuple[float, float]]:
     return found
 
 
-def timed(game: Game, batches: object, count: int, first: int = 0) -> float:
+def timed(game: TrainState, batches: object, count: int, first: int = 0) -> float:
     """Seconds that so many steps take."""
     start = time.perf_counter()
     device = next(game.system.parameters()).device
@@ -65,14 +68,14 @@ def timed(game: Game, batches: object, count: int, first: int = 0) -> float:
 
 
 @torch.no_grad()
-def decibels(game: Game, album: Album) -> float:
+def decibels(game: TrainState, album: PosedImages) -> float:
     """PSNR on some thousand pixels of photographs that are not learnt."""
     experiment = replace(game.experiment, stages=(Stage(0, (1, 1), RAYS),))
     batch = next(ray_stream(experiment, album, 0))
     (turn,) = game.system.turns()
     parts = [batch[i : i + PART] for i in range(0, RAYS, PART)]
     device = next(game.system.parameters()).device
-    scores = [turn.loss(part.to(device), Moment(0))[1]["psnr"] for part in parts]
+    scores = [turn.loss(part.to(device), StepContext(0))[1]["psnr"] for part in parts]
     return float(-10 * torch.log10((10 ** (-torch.stack(scores) / 10)).mean()))
 
 

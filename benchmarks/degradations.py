@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, conv1d, pad
 
-from genscene.data import load_pictures
-from genscene.experiment import Pictures
+from genscene.data import load_images
+from genscene.experiment.schema import Pictures
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.frechet import Moments, frechet
 from genscene.metrics.kid import kid
@@ -84,7 +84,9 @@ def modes(pictures: Tensor, rounds: int = 30) -> Tensor:
     centres = points[torch.from_numpy(stream.choice(len(points), MODES, replace=False))]
     for _ in range(rounds):
         nearest = torch.cdist(points, centres).argmin(dim=1)
-        means = [points[nearest == i].mean(dim=0) if (nearest == i).any() else centres[i] for i in range(MODES)]
+        means = [
+            points[nearest == i].mean(dim=0) if (nearest == i).any() else centres[i] for i in range(MODES)
+        ]
         centres = torch.stack(means)
     return nearest
 
@@ -151,7 +153,11 @@ def compared(pictures: Tensor, extractors: list[Extractor]) -> list[Row]:
 
 def table(rows: list[Row], extractors: list[Extractor]) -> str:
     """Markdown: the numbers, then whether they grow."""
-    columns = [f"{e.name}: {METRICS[0]}" if metric == METRICS[0] else metric for e in extractors for metric in METRICS]
+    columns = [
+        f"{e.name}: {METRICS[0]}" if metric == METRICS[0] else metric
+        for e in extractors
+        for metric in METRICS
+    ]
     lines = [["what", "how much", *columns], ["---"] * (2 + len(columns))]
     lines += [[row.kind, row.amount, *(_shown(i, x) for i, x in enumerate(row.numbers))] for row in rows]
     for kind in ("blur", "noise", "JPEG", "modes removed"):
@@ -169,7 +175,9 @@ def main() -> None:
     options.add_argument("--out", type=Path, help="where the table is written, too")
     chosen = options.parse_args()
     extractors = [random_features()] + ([squeezenet_features(chosen.squeezenet)] if chosen.squeezenet else [])
-    found = load_pictures(chosen.data, Pictures(background="white", limit=chosen.limit), (chosen.size, chosen.size))
+    found = load_images(
+        chosen.data, Pictures(background="white", limit=chosen.limit), (chosen.size, chosen.size)
+    )
     pictures = torch.from_numpy(np.array(found.pixels)).movedim(-1, 1).contiguous()
     title = f"{len(pictures)} pictures of {Path(chosen.data).name}, {chosen.size} x {chosen.size}"
     text = f"{title}, in halves\n\n{table(compared(pictures, extractors), extractors)}"

@@ -14,21 +14,21 @@ import numpy as np
 import torch
 
 from genscene.cli import prepare
-from genscene.data.pictures import PictureSet
-from genscene.data.posed.normal import Normal
-from genscene.data.posed.photographs import Album
+from genscene.contract import ImageBatch, StepContext
+from genscene.data.pictures import ImageSet
+from genscene.data.posed.photographs import PosedImages
 from genscene.data.rays import ray_stream
-from genscene.draws import Draws
+from genscene.distributed import ProcessGroup
 from genscene.evaluation.protocol import PROTOCOLS, Side
 from genscene.evaluation.sides import Stored
 from genscene.evaluation.stream import Task
 from genscene.evaluation.stream import measure as measured
-from genscene.experiment import Pictures, Stage
+from genscene.experiment.schema import Pictures, Stage
+from genscene.geometry.transforms import WorldTransform
 from genscene.metrics.frechet import frechet
 from genscene.metrics.kid import kid
 from genscene.metrics.random_features import random_features
-from genscene.processes import Processes
-from genscene.system import Moment, Photos
+from genscene.randomness import RandomStreams
 from genscene.systems import PRESETS
 from genscene.systems.nerf.presets import TURNTABLE
 from genscene.systems.nerf.system import NeRFConfig
@@ -46,7 +46,9 @@ CASES = {
     "whole step of both players, 256 x 256, deferred, and the program": (256, True, True),
 }
 NERF = "NeRF, 1024 rays of 100 photographs of 800 x 800, and the program"
-PICTURES = "50,000 pictures of 64 x 64 by random convolutions, with Frechet and kernel distance, and the program"
+PICTURES = (
+    "50,000 pictures of 64 x 64 by random convolutions, with Frechet and kernel distance, and the program"
+)
 NAMES = (*CASES, NERF, PICTURES)
 
 
@@ -63,15 +65,15 @@ def measure(side: int, deferred: bool, whole: bool) -> float:
     assert isinstance(preset.system, PiGANConfig)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     made = replace(preset.system, deferred=deferred)
-    photos = Photos(torch.rand(BATCH, 3, side, side, device=device))
+    photos = ImageBatch(torch.rand(BATCH, 3, side, side, device=device))
     if whole:
         experiment = replace(preset, system=made, stages=(Stage(0, (side, side), BATCH),))
-        play(begin(experiment, device, Processes(), "fp32"), photos, 1)
+        play(begin(experiment, device, ProcessGroup(), "fp32"), photos, 1)
         return highest()
     system = made.build().to(device)
     before = highest()
     with only(system, "generator"):
-        system.paint(photos, Moment(0), 1).images.square().mean().backward()
+        system.paint(photos, StepContext(0), 1).images.square().mean().backward()
     return highest() - before
 
 
@@ -79,12 +81,12 @@ def photographs() -> float:
     """The peak of two steps of the released NeRF's settings on a set of the usual size."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pixels = np.random.default_rng(0).integers(0, 256, (100, 800, 800, 3), np.uint8)
-    camera = TURNTABLE.sample(Draws(range(100)), (800, 800))
-    album = Album(pixels, camera, torch.tensor([[2.0, 6.0]]).repeat(100, 1), None, Normal())
+    camera = TURNTABLE.sample(RandomStreams(range(100)), (800, 800))
+    album = PosedImages(pixels, camera, torch.tensor([[2.0, 6.0]]).repeat(100, 1), None, WorldTransform())
     experiment = PRESETS["nerf-blender-release"]
     assert isinstance(experiment.system, NeRFConfig)
     experiment = replace(experiment, system=experiment.system.fitted(album.camera, torch.ones(100, 2)))
-    game = begin(experiment, device, Processes(), "fp32")
+    game = begin(experiment, device, ProcessGroup(), "fp32")
     for step, batch in zip(range(2), ray_stream(experiment, album, 0), strict=False):
         play(game, batch.to(device), step)
     return highest()
@@ -97,10 +99,10 @@ def pictures(count: int = 50_000, side: int = 64) -> float:
         for start in range(0, count, 1000):
             rows = pixels[start : start + 1000]
             rows[:] = np.random.default_rng(start).integers(0, 256, rows.shape, np.uint8)
-            PictureSet(pixels).forget()
+            ImageSet(pixels).forget()
         os.environ["GENSCENE_CACHE"] = folder
         task = Task(PROTOCOLS["genscene"], (side, side), Pictures(), (random_features(),))
-        (found,) = measured(Stored(PictureSet(pixels), Side(), "noise"), "pictures", task)
+        (found,) = measured(Stored(ImageSet(pixels), Side(), "noise"), "pictures", task)
         frechet(found.moments, found.moments)
         kid(found.features, found.features)
         return highest()

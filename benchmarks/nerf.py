@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from benchmarks.side import Side, Work
-from genscene.experiment import Stage
-from genscene.processes import Processes
-from genscene.system import BUDGET, Pixels
+from genscene.contract import MAX_BYTES, RayBatch
+from genscene.distributed import ProcessGroup
+from genscene.experiment.schema import Stage
+from genscene.geometry.cameras import Rays
 from genscene.systems import PRESETS
 from genscene.systems.nerf.system import NeRFConfig
 from genscene.training.loop import play
 from genscene.training.run import begin
-from genscene.views import Rays
 
 
 def step(side: Side) -> Work:
@@ -21,7 +21,7 @@ def step(side: Side) -> Work:
     count = 4096 if side.large else 1024
     preset = PRESETS["nerf-blender"]
     stage = Stage(0, (800, 800), count, slices=1 if side.plain else count // 256)
-    game = begin(replace(preset, stages=(stage,)), side.device, Processes(), side.precision)
+    game = begin(replace(preset, stages=(stage,)), side.device, ProcessGroup(), side.precision)
     batch = looking_in(count).to(side.device)
 
     def work() -> Tensor:
@@ -44,13 +44,13 @@ def render(side: Side) -> Work:
     def work() -> Tensor:
         with side.kernels(), side.mixed():
             scene = generator.bind(torch.zeros(1, 0))
-            return generator.render(scene, camera, 1 << 50 if side.plain else BUDGET).image
+            return generator.render(scene, camera, 1 << 50 if side.plain else MAX_BYTES).image
 
     return work
 
 
-def looking_in(count: int) -> Pixels:
+def looking_in(count: int) -> RayBatch:
     """Rays from a distance of 4 towards the middle, and grey."""
     random = torch.Generator().manual_seed(0)
     eye = torch.nn.functional.normalize(torch.randn(1, count, 3, generator=random), dim=-1) * 4
-    return Pixels(Rays(eye, -eye / 4), torch.rand(1, count, 3, generator=random))
+    return RayBatch(Rays(eye, -eye / 4), torch.rand(1, count, 3, generator=random))

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.side import Side, Work
-from genscene.draws import Draws
-from genscene.experiment import Stage
-from genscene.processes import Processes
-from genscene.system import BUDGET, Photos
+from genscene.contract import MAX_BYTES, ImageBatch
+from genscene.distributed import ProcessGroup
+from genscene.experiment.schema import Stage
+from genscene.randomness import RandomStreams
 from genscene.systems import PRESETS
 from genscene.systems.pigan.field import StyledField
 from genscene.systems.pigan.generator import PiGANGenerator
@@ -54,12 +54,12 @@ def render(side: Side) -> Work:
     """One picture without a gradient: ours in chunks that stay in the cache."""
     size = 256 if side.large else 64
     generator = faces(side)
-    camera = generator.config.orbit.sample(Draws([0], side.device), (size, size))
+    camera = generator.config.orbit.sample(RandomStreams([0], side.device), (size, size))
 
     @torch.no_grad()
     def work() -> Tensor:
         with side.kernels(), side.mixed():
-            return generator.render(bound(generator, 1), camera, WHOLE if side.plain else BUDGET).image
+            return generator.render(bound(generator, 1), camera, WHOLE if side.plain else MAX_BYTES).image
 
     return work
 
@@ -71,8 +71,10 @@ def step(side: Side, shared: bool = False) -> Work:
     assert isinstance(preset.system, PiGANConfig)
     system = replace(preset.system, share_fakes=shared and not side.plain)
     experiment = replace(preset, system=system, stages=(Stage(0, (size, size), batch),))
-    game = begin(experiment, side.device, Processes(), side.precision)
-    photos = Photos(torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(side.device))
+    game = begin(experiment, side.device, ProcessGroup(), side.precision)
+    photos = ImageBatch(
+        torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(side.device)
+    )
 
     def work() -> Tensor:
         with side.kernels():
@@ -83,7 +85,7 @@ def step(side: Side, shared: bool = False) -> Work:
 
 
 def faces(side: Side) -> PiGANGenerator:
-    """The paper's generator of faces with fresh weights."""
+    """The paper's generator of faces with build_seeded weights."""
     config = PRESETS["pigan-celeba"].system
     assert isinstance(config, PiGANConfig)
     return PiGANGenerator(config.generator).to(side.device)
@@ -97,4 +99,6 @@ def places(side: Side) -> Tensor:
 
 def bound(generator: PiGANGenerator, count: int) -> StyledField:
     """Scenes of the first seeds."""
-    return generator.bind(generator.style(generator.latents(Draws(range(count), generator.average.device))))
+    return generator.bind(
+        generator.style(generator.latents(RandomStreams(range(count), generator.average.device)))
+    )

@@ -80,7 +80,9 @@ def compare(name: str, repeats: int) -> Result:
 
 def peak(case: str) -> float:
     """Peak memory of a case in MiB, in a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "benchmarks.memory", case], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.memory", case], capture_output=True, text=True, check=True
+    )
     return float(done.stdout.split()[-1])
 
 
@@ -95,7 +97,9 @@ def show(results: list[Result], peaks: dict[str, float]) -> None:
     """Print one table."""
     table = Table("what", "plain ms", "ours ms", "times as fast", "differs by", title=str(machine()))
     for r in results:
-        table.add_row(r.name, f"{r.plain_ms:.1f}", f"{r.ours_ms:.1f}", f"{r.ratio:.2f}", f"{r.difference:.0e}")
+        table.add_row(
+            r.name, f"{r.plain_ms:.1f}", f"{r.ours_ms:.1f}", f"{r.ratio:.2f}", f"{r.difference:.0e}"
+        )
     for name, mebibytes in peaks.items():
         table.add_row(f"peak memory: {name}", "", f"{mebibytes:.0f} MiB", "", "")
     Console(width=130).print(table)
@@ -114,7 +118,9 @@ def main() -> None:
     show(results, peaks)
     written = {"machine": machine(), "times": [vars(r) for r in results], "peak_mebibytes": peaks}
     chosen.out.write_text(json.dumps(written, indent=2) + "\n")
-    wrong = [f"{r.name} by {r.difference:.0e}" for r in results if CASES[r.name].exact and r.difference > 1e-5]
+    wrong = [
+        f"{r.name} by {r.difference:.0e}" for r in results if CASES[r.name].exact and r.difference > 1e-5
+    ]
     if wrong:
         raise SystemExit(f"benchmarks: two sides that should agree differ: {', '.join(wrong)}")
 

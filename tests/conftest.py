@@ -8,7 +8,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import pytest
 import torch
 
-from genscene.experiment import Experiment, Stage
+from genscene.experiment.schema import Experiment, Stage
 from genscene.systems import PRESETS
 
 

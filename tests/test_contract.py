@@ -8,22 +8,22 @@ from torch.testing import assert_close
 
 from conftest import tiny
 from genscene.data.source import source_of
-from genscene.draws import Draws
-from genscene.experiment import fresh
+from genscene.distributed import ProcessGroup
+from genscene.experiment.schema import build_seeded
 from genscene.export.mesh import sample_density
-from genscene.processes import Processes
+from genscene.io.generator_file import load, save_generator
+from genscene.randomness import RandomStreams
+from genscene.render.volume import positive
 from genscene.systems import PRESETS
 from genscene.systems.pigan.system import PiGANConfig
-from genscene.training.loop import Game, play, take
-from genscene.training.optim import optimizers
-from genscene.training.published import load, publish
+from genscene.training.loop import TrainState, play, take
+from genscene.training.optimizers import optimizers
 from genscene.training.run import begin
-from genscene.volume import positive
 
 
 def game_of(name):
     experiment = tiny(name)
-    game = begin(experiment, torch.device("cpu"), Processes(), "fp32")
+    game = begin(experiment, torch.device("cpu"), ProcessGroup(), "fp32")
     return game, source_of(experiment, quiet=True).batches(0, 0, 1)
 
 
@@ -55,13 +55,13 @@ def test_a_turn_moves_one_player_only(name):
 @pytest.mark.parametrize("name", PRESETS)
 def test_one_scene_many_pictures_the_same_every_time(name, tmp_path):
     experiment = tiny(name)
-    generator = fresh(experiment).generator.eval()
+    generator = build_seeded(experiment).generator.eval()
     generator.settle()
-    publish(tmp_path / "g.safetensors", generator, experiment)
+    save_generator(tmp_path / "g.safetensors", generator, experiment)
     again = load(tmp_path / "g.safetensors")
     with torch.no_grad():
-        z = generator.latents(Draws([0, 1]))
-        camera = generator.orbit.sample(Draws([0, 1]), (6, 10))
+        z = generator.latents(RandomStreams([0, 1]))
+        camera = generator.orbit.sample(RandomStreams([0, 1]), (6, 10))
         for psi in (1.0, 0.5):
             scene, other = generator.scene(z, psi), again.scene(z, psi)
             first = generator.render(scene, camera)
@@ -76,8 +76,8 @@ def test_one_scene_many_pictures_the_same_every_time(name, tmp_path):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_scene_can_be_exported(name):
-    generator = fresh(tiny(name)).generator.eval()
-    field = generator.scene(generator.latents(Draws([0])))
+    generator = build_seeded(tiny(name)).generator.eval()
+    field = generator.scene(generator.latents(RandomStreams([0])))
     lattice = sample_density(field, lambda raw: positive(raw, generator.march), generator.reach, 6)
     assert max(lattice.density.shape) == 7
     assert (lattice.density >= 0).all()
@@ -91,7 +91,7 @@ def test_slices_of_a_batch_have_the_gradient_of_the_whole(name):
     stats = []
     for slices in (1, 2):
         cut = replace(experiment, stages=(replace(experiment.stages[0], slices=slices),))
-        game = begin(cut, torch.device("cpu"), Processes(), "fp32")
+        game = begin(cut, torch.device("cpu"), ProcessGroup(), "fp32")
         batch = next(source_of(cut, quiet=True).batches(0, 0, 1))
         for turn in game.system.turns():
             take(game, turn, batch, 0)
@@ -102,5 +102,5 @@ def test_slices_of_a_batch_have_the_gradient_of_the_whole(name):
 
 def test_a_game_knows_its_players():
     game, _ = game_of("pigan-celeba")
-    assert isinstance(game, Game)
+    assert isinstance(game, TrainState)
     assert set(optimizers(game.system, game.experiment)) == {"generator", "discriminator"}

@@ -2,22 +2,22 @@
 
 import torch
 
-from genscene.draws import Draws, mix
+from genscene.randomness import RandomStreams, mix
 
 
 def test_a_stream_does_not_know_its_neighbours():
-    together, alone = Draws([5, 6, 7]), Draws([6])
+    together, alone = RandomStreams([5, 6, 7]), RandomStreams([6])
     for shape in ((), (3,), (2, 40)):
         assert torch.equal(together.uniform(*shape)[1], alone.uniform(*shape)[0])
         assert torch.equal(together.normal(*shape)[1], alone.normal(*shape)[0])
 
 
 def test_neighbouring_seeds_share_nothing():
-    numbers = Draws(range(50)).normal(200)
+    numbers = RandomStreams(range(50)).normal(200)
     correlation = torch.corrcoef(numbers).fill_diagonal_(0)
     assert correlation.abs().max() < 0.35
-    assert Draws([0]).uniform(1000).min() >= 0
-    assert Draws([0]).uniform(1000).max() < 1
+    assert RandomStreams([0]).uniform(1000).min() >= 0
+    assert RandomStreams([0]).uniform(1000).max() < 1
 
 
 def test_mixing_tells_order_and_sign_apart():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from genscene.errors import BadInput
-from genscene.experiment import Optim, Stage, dumps, loads, overridden
+from genscene.experiment.schema import Optim, Stage, dumps, loads, with_overrides
 from genscene.systems import KINDS, PRESETS
 
 
@@ -32,7 +32,9 @@ def test_json_that_is_no_experiment_is_one_clear_line(change, word):
 
 
 def test_stages_and_pictures_seen(experiment):
-    staged = replace(experiment, stages=(Stage(0, (8, 8), 4), Stage(10, (16, 16), 2), Stage(20, (32, 16), 1)), steps=25)
+    staged = replace(
+        experiment, stages=(Stage(0, (8, 8), 4), Stage(10, (16, 16), 2), Stage(20, (32, 16), 1)), steps=25
+    )
     assert [staged.stage(s).batch for s in (0, 9, 10, 19, 20, 24)] == [4, 4, 2, 2, 1, 1]
     assert [staged.pictures_before(s) for s in (0, 3, 10, 15, 20, 25)] == [0, 12, 40, 50, 60, 65]
     assert staged.largest() == (32, 16)
@@ -49,7 +51,8 @@ def test_the_learning_rate_falls_in_a_straight_line(experiment):
 
 
 @pytest.mark.parametrize(
-    "stages", [(), (Stage(1),), (Stage(0), Stage(0)), (Stage(0, batch=3, slices=2),), (Stage(0, size=(0, 4)),)]
+    "stages",
+    [(), (Stage(1),), (Stage(0), Stage(0)), (Stage(0, batch=3, slices=2),), (Stage(0, size=(0, 4)),)],
 )
 def test_stages_that_cannot_be(experiment, stages):
     with pytest.raises(BadInput):
@@ -58,8 +61,8 @@ def test_stages_that_cannot_be(experiment, stages):
 
 def test_overriding_batch_and_size():
     preset = PRESETS["pigan-carla-release"]
-    assert [s.batch for s in overridden(preset, 8, None).stages] == [8, 8, 8]
-    assert [s.slices for s in overridden(preset, 7, None).stages] == [1, 1, 1]
-    assert overridden(preset, None, 64).stages[0].size == (64, 64)
-    assert len(overridden(preset, None, 64).stages) == 1
-    assert overridden(preset, None, None) == preset
+    assert [s.batch for s in with_overrides(preset, 8, None).stages] == [8, 8, 8]
+    assert [s.slices for s in with_overrides(preset, 7, None).stages] == [1, 1, 1]
+    assert with_overrides(preset, None, 64).stages[0].size == (64, 64)
+    assert len(with_overrides(preset, None, 64).stages) == 1
+    assert with_overrides(preset, None, None) == preset

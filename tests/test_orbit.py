@@ -8,18 +8,18 @@ import torch
 from torch.nn.functional import normalize
 from torch.testing import assert_close
 
-from genscene.draws import Draws
 from genscene.errors import BadInput
-from genscene.orbit import Orbit, angles_of, within
-from genscene.paths import along
+from genscene.geometry.cameras import Camera, look_at
+from genscene.geometry.priors import CameraPrior, camera_angles, within
+from genscene.geometry.trajectories import along
+from genscene.randomness import RandomStreams
 from genscene.systems.nerf.fitting import orbit_of
-from genscene.views import Camera, look_at
 
-MANY = Draws(range(4000))
+MANY = RandomStreams(range(4000))
 
 
 def drawn(law):
-    return Orbit(law, (0.5, 0.3), (1.2, 0.2)).angles(Draws(range(4000)))
+    return CameraPrior(law, (0.5, 0.3), (1.2, 0.2)).angles(RandomStreams(range(4000)))
 
 
 def test_gaussian():
@@ -55,20 +55,20 @@ def test_fixed_is_the_mean():
 
 
 def test_the_sphere_is_even_in_area():
-    orbit = Orbit("sphere", (0.0, math.pi), (math.pi / 2, math.pi / 2))
-    height = orbit.sample(Draws(range(4000)), (1, 1)).pose[:, 1, 3]
+    orbit = CameraPrior("sphere", (0.0, math.pi), (math.pi / 2, math.pi / 2))
+    height = orbit.sample(RandomStreams(range(4000)), (1, 1)).pose[:, 1, 3]
     shares = torch.histc(height, bins=4, min=-1, max=1) / len(height)
     assert_close(shares, torch.full((4,), 0.25), atol=0.03, rtol=0)
-    yaw, pitch = Orbit("sphere", (0.1, 1.0), (0.8, 0.1)).centre()
+    yaw, pitch = CameraPrior("sphere", (0.1, 1.0), (0.8, 0.1)).centre()
     assert (yaw, pitch) == (0.1, pytest.approx(math.acos(1 - 1.6 / math.pi)))
 
 
 def test_poses_of_a_file(tmp_path):
-    known = Orbit("uniform", radius=3.0, fov=50.0).sample(Draws(range(5)), (1, 1))
+    known = CameraPrior("uniform", radius=3.0, fov=50.0).sample(RandomStreams(range(5)), (1, 1))
     labels = [[f"{i}.png", row.tolist()] for i, row in enumerate(known.label())]
     path = tmp_path / "dataset.json"
     path.write_text(json.dumps({"labels": labels}))
-    drawn = Orbit("file", file=str(path)).sample(Draws(range(40)), (6, 6))
+    drawn = CameraPrior("file", file=str(path)).sample(RandomStreams(range(40)), (6, 6))
     found = (drawn.pose[:, None] - known.pose).abs().amax((2, 3)) < 1e-6
     assert found.any(1).all()
     assert found.any(0).all()  # all of them turn up
@@ -77,13 +77,13 @@ def test_poses_of_a_file(tmp_path):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(BadInput, match=r"none\.json"):
-        Orbit("file", file=str(tmp_path / "none.json")).sample(Draws([0]), (2, 2))
+        CameraPrior("file", file=str(tmp_path / "none.json")).sample(RandomStreams([0]), (2, 2))
 
 
 def test_angles_are_read_back():
-    orbit = Orbit("uniform", (math.pi / 2, math.pi), (1.3, 0.4), radius=2.5)
-    yaw, pitch = orbit.angles(Draws(range(50)))
-    again = angles_of(orbit.at(yaw, pitch, (2, 2)), math.pi / 2)
+    orbit = CameraPrior("uniform", (math.pi / 2, math.pi), (1.3, 0.4), radius=2.5)
+    yaw, pitch = orbit.angles(RandomStreams(range(50)))
+    again = camera_angles(orbit.at(yaw, pitch, (2, 2)), math.pi / 2)
     assert_close(torch.stack(again), torch.stack([yaw, pitch]), atol=1e-5, rtol=0)
 
 
@@ -120,6 +120,6 @@ def test_within_takes_the_first_try_inside():
 
 
 def test_a_camera_does_not_depend_on_its_neighbours():
-    orbit = Orbit()
-    alone, among = orbit.sample(Draws([7]), (4, 4)), orbit.sample(Draws([3, 7, 9]), (4, 4))
+    orbit = CameraPrior()
+    alone, among = orbit.sample(RandomStreams([7]), (4, 4)), orbit.sample(RandomStreams([3, 7, 9]), (4, 4))
     assert torch.equal(alone.pose[0], among.pose[1])

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genscene.cameras import read_cameras, write_cameras
-from genscene.draws import Draws
 from genscene.errors import BadInput
-from genscene.orbit import Orbit, angles_of
-from genscene.paths import (
+from genscene.geometry.camera_files import read_cameras, write_cameras
+from genscene.geometry.cameras import Camera, look_at, moved, pinhole
+from genscene.geometry.priors import CameraPrior, camera_angles
+from genscene.geometry.rotations import quaternion, rotation, slerp
+from genscene.geometry.trajectories import (
     PATHS,
     along,
     average,
@@ -21,10 +22,9 @@ from genscene.paths import (
     focal_depth,
     winding,
 )
-from genscene.rotations import quaternion, rotation, slerp
-from genscene.views import Camera, look_at, moved, pinhole
+from genscene.randomness import RandomStreams
 
-ORBIT = Orbit("uniform", (math.pi / 2, 0.5), (1.2, 0.3), radius=2.0, fov=30.0)
+ORBIT = CameraPrior("uniform", (math.pi / 2, 0.5), (1.2, 0.3), radius=2.0, fov=30.0)
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -33,11 +33,13 @@ def test_every_path_looks_at_the_origin(name):
     assert len(cameras) == 12
     assert cameras.size == (8, 10)
     position, forward = cameras.pose[:, :3, 3], cameras.pose[:, :3, 2]
-    assert_close(position + position.norm(dim=-1, keepdim=True) * forward, torch.zeros(12, 3), atol=1e-5, rtol=0)
+    assert_close(
+        position + position.norm(dim=-1, keepdim=True) * forward, torch.zeros(12, 3), atol=1e-5, rtol=0
+    )
 
 
 def test_an_orbit_goes_once_around_evenly():
-    yaw, pitch = angles_of(along("orbit", ORBIT, 8, (4, 4)), 0.0)
+    yaw, pitch = camera_angles(along("orbit", ORBIT, 8, (4, 4)), 0.0)
     steps = torch.remainder(yaw.diff(), 2 * math.pi)
     assert_close(steps, torch.full((7,), math.pi / 4), atol=1e-5, rtol=0)
     assert_close(pitch, torch.full((8,), 1.2))
@@ -52,7 +54,7 @@ def test_zoom_changes_the_lens_and_dolly_the_distance():
 
 
 def test_steep_goes_beyond_the_prior():
-    yaw, _ = angles_of(along("steep", ORBIT, 9, (4, 4)), math.pi / 2)
+    yaw, _ = camera_angles(along("steep", ORBIT, 9, (4, 4)), math.pi / 2)
     assert yaw.max() > math.pi / 2 + 2 * 0.5
 
 
@@ -67,9 +69,11 @@ def test_between_keeps_its_keys_and_looks_at_the_origin_even_from_front_to_back(
 
 
 def test_a_fan_is_even_around_a_full_prior():
-    full = Orbit("uniform", (0.0, math.pi), (1.2, 0.1))
-    yaw, _ = angles_of(fan(full, 5, (2, 2)), 0.0)
-    assert_close(torch.remainder(yaw.diff(), 2 * math.pi), torch.full((4,), 2 * math.pi / 5), atol=1e-5, rtol=0)
+    full = CameraPrior("uniform", (0.0, math.pi), (1.2, 0.1))
+    yaw, _ = camera_angles(fan(full, 5, (2, 2)), 0.0)
+    assert_close(
+        torch.remainder(yaw.diff(), 2 * math.pi), torch.full((4,), 2 * math.pi / 5), atol=1e-5, rtol=0
+    )
 
 
 def test_a_path_round_trip(tmp_path):
@@ -163,7 +167,7 @@ def test_an_unknown_path_names_the_nearest():
 
 
 def test_rotations_and_quaternions_are_the_same_thing():
-    quats = torch.nn.functional.normalize(Draws([0]).normal(20, 4)[0], dim=-1)
+    quats = torch.nn.functional.normalize(RandomStreams([0]).normal(20, 4)[0], dim=-1)
     matrices = rotation(quats)
     assert_close(matrices @ matrices.mT, torch.eye(3).expand(20, 3, 3), atol=1e-5, rtol=0)
     again = quaternion(matrices)
@@ -205,10 +209,16 @@ def test_a_spiral_winds_about_cameras_that_face_one_way():
 
 def facing():
     """Nine cameras that look about along -z, y upwards, from about (1, 0, 5)."""
-    tilt = rotation(torch.nn.functional.normalize(torch.tensor([[1.0, 0, 0, 0]]) + Draws([1]).normal(9, 4)[0] / 50))
+    tilt = rotation(
+        torch.nn.functional.normalize(
+            torch.tensor([[1.0, 0, 0, 0]]) + RandomStreams([1]).normal(9, 4)[0] / 50
+        )
+    )
     pose = torch.eye(4).repeat(9, 1, 1)
     pose[:, :3, :3] = tilt @ torch.diag(torch.tensor([1.0, -1, -1]))
-    pose[:, :3, 3] = Draws([2]).normal(9, 3)[0] * torch.tensor([0.5, 0.2, 0.05]) + torch.tensor([1.0, 0.0, 5.0])
+    pose[:, :3, 3] = RandomStreams([2]).normal(9, 3)[0] * torch.tensor([0.5, 0.2, 0.05]) + torch.tensor(
+        [1.0, 0.0, 5.0]
+    )
     return Camera(pose, torch.eye(3).repeat(9, 1, 1), (4, 6))
 
 

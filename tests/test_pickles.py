@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from genscene.convert import rename
 from genscene.errors import BadInput
-from genscene.pickles import Inert, contents, inert, tensors
+from genscene.io.foreign_pickles import Inert, contents, inert, tensors
+from genscene.io.rename import rename
 
 
 class Bomb:
@@ -26,14 +26,22 @@ class Bomb:
 
 def network():
     torch.manual_seed(1)
-    return nn.Sequential(collections.OrderedDict(first=nn.Linear(3, 4), norm=nn.BatchNorm1d(4), last=nn.Linear(4, 2)))
+    return nn.Sequential(
+        collections.OrderedDict(first=nn.Linear(3, 4), norm=nn.BatchNorm1d(4), last=nn.Linear(4, 2))
+    )
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 def test_modules_state_dicts_and_lists_come_out_whole(tmp_path, zipped):
     net, path = network(), tmp_path / "net.pth"
     shared = torch.arange(12.0).view(3, 4)
-    stored = {"net": net, "dict": net.state_dict(), "list": [shared.t(), shared[1:]], "half": shared.half(), "step": 7}
+    stored = {
+        "net": net,
+        "dict": net.state_dict(),
+        "list": [shared.t(), shared[1:]],
+        "half": shared.half(),
+        "step": 7,
+    }
     torch.save(stored, path, _use_new_zipfile_serialization=zipped)
     found = contents(path)
     assert found["step"] == 7

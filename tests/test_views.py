@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genscene.draws import Draws
 from genscene.errors import BadInput
-from genscene.orbit import Orbit
-from genscene.views import Camera, Grid, look_at, pinhole
+from genscene.geometry.cameras import Camera, Grid, look_at, pinhole
+from genscene.geometry.priors import CameraPrior
+from genscene.randomness import RandomStreams
 
-ORBIT = Orbit("uniform", (1.0, 1.0), (1.2, 0.5), radius=2.0, fov=40.0)
+ORBIT = CameraPrior("uniform", (1.0, 1.0), (1.2, 0.5), radius=2.0, fov=40.0)
 
 
 def cameras(count=3, size=(8, 12)):
-    return ORBIT.sample(Draws(range(count)), size)
+    return ORBIT.sample(RandomStreams(range(count)), size)
 
 
 def projected(camera, points):
@@ -35,16 +35,20 @@ def test_a_ray_projects_back_to_the_centre_of_its_pixel():
 
 
 def test_the_ray_through_the_middle_meets_the_origin():
-    camera = ORBIT.sample(Draws([1]), (9, 9))
+    camera = ORBIT.sample(RandomStreams([1]), (9, 9))
     middle = camera.rays().unit().at(torch.full((1, 81, 1), 2.0))[0, 40, 0]
     assert_close(middle, torch.zeros(3), atol=1e-6, rtol=0)
 
 
 def test_y_is_down_and_up_is_up():
-    camera = ORBIT.at(torch.tensor([math.pi / 2]), torch.tensor([math.pi / 2]), (4, 4))  # from the front, on +z
+    camera = ORBIT.at(
+        torch.tensor([math.pi / 2]), torch.tensor([math.pi / 2]), (4, 4)
+    )  # from the front, on +z
     assert_close(camera.pose[0, :3, 3], torch.tensor([0.0, 0.0, 2.0]), atol=1e-6, rtol=0)
     right, down, forward = camera.pose[0, :3, :3].unbind(-1)
-    assert_close(torch.stack([right, down, forward]), torch.diag(torch.tensor([1.0, -1.0, -1.0])), atol=1e-6, rtol=0)
+    assert_close(
+        torch.stack([right, down, forward]), torch.diag(torch.tensor([1.0, -1.0, -1.0])), atol=1e-6, rtol=0
+    )
     assert torch.linalg.det(camera.pose[0, :3, :3]) > 0
 
 
@@ -58,7 +62,7 @@ def test_a_crop_of_a_crop_is_a_crop():
 
 
 def test_a_patch_has_the_rays_of_the_whole():
-    camera = ORBIT.sample(Draws([3]), (32, 32))
+    camera = ORBIT.sample(RandomStreams([3]), (32, 32))
     patch = camera.crop(torch.tensor([[0.25, 0.5, 0.25]]), (8, 8))
     whole = camera.rays().directions.view(1, 32, 32, 3)[:, 8:16, 16:24].reshape(1, -1, 3)
     assert_close(patch.rays().directions, whole, atol=1e-6, rtol=0)

@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from genscene.draws import Draws
-from genscene.views import Rays
-from genscene.volume import (
+from genscene.geometry.cameras import Rays
+from genscene.randomness import RandomStreams
+from genscene.render.volume import (
     March,
-    Perturb,
+    RayNoise,
     composite,
     in_chunks,
     merge,
@@ -27,7 +27,7 @@ MARCH = March(near=1.0, far=3.0, samples=9)
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**31), scale=st.sampled_from([1e-3, 1.0, 1e3, 1e10]), soft=st.booleans())
 def test_weights_are_shares_of_light(seed, scale, soft):
-    density = scale * Draws([seed, seed + 1]).normal(5, 9)
+    density = scale * RandomStreams([seed, seed + 1]).normal(5, 9)
     march = March(1.0, 3.0, 9, density="softplus" if soft else "relu")
     weights = weigh(density, stratified(RAYS, march, None), RAYS, march)
     assert (weights >= 0).all()
@@ -74,7 +74,7 @@ def test_gradients_are_finite_where_density_is_nothing_and_where_it_is_huge():
 
 
 def test_stratified_samples_stay_in_their_bins_and_in_order():
-    jitter = Draws([0, 1]).uniform(5, 9)
+    jitter = RandomStreams([0, 1]).uniform(5, 9)
     even, moved = stratified(RAYS, MARCH, None), stratified(RAYS, MARCH, jitter)
     assert_close(even[0, 0], torch.linspace(1, 3, 9))
     assert ((moved - even).abs() <= 0.125 + 1e-6).all()
@@ -84,7 +84,7 @@ def test_stratified_samples_stay_in_their_bins_and_in_order():
 def test_resampling_a_box_keeps_to_it():
     t = torch.linspace(0, 1, 21).expand(1, 1, -1)
     weights = ((t > 0.42) & (t < 0.58)).float()
-    for uniforms in (None, Draws([0]).uniform(1, 400)):
+    for uniforms in (None, RandomStreams([0]).uniform(1, 400)):
         found = resample(t, weights, 400, uniforms)
         assert ((found > 0.39) & (found < 0.61)).float().mean() > 0.99
         assert abs(found.mean() - 0.5) < 0.01
@@ -115,7 +115,7 @@ class Ball:
 
 
 def traced(ball, chunk, deferred):
-    draws = Draws([4, 5])
+    draws = RandomStreams([4, 5])
     eye = torch.tensor([0.0, 0.0, -2.0]).expand(2, 64, 3)
     directions = torch.cat([0.3 * draws.normal(64, 2), torch.ones(2, 64, 1)], dim=-1)
     rays, march = Rays(eye, directions).unit(), March(1.0, 3.0, 8)
@@ -143,9 +143,9 @@ def test_chunks_and_deferral_change_neither_pictures_nor_gradients():
 
 
 def test_random_numbers_of_a_march_are_asked_for_only_where_needed():
-    bare = sample_perturb(Draws([0]), 4, MARCH, hierarchical=False, noise=0.0)
+    bare = sample_perturb(RandomStreams([0]), 4, MARCH, hierarchical=False, noise=0.0)
     assert bare.importance is bare.noise is bare.coarse_noise is None
-    full = sample_perturb(Draws([0]), 4, MARCH, hierarchical=True, noise=0.5)
+    full = sample_perturb(RandomStreams([0]), 4, MARCH, hierarchical=True, noise=0.5)
     assert full.noise.shape == (1, 4, 18)
     assert torch.equal(full[1:3].jitter, full.jitter[:, 1:3])
-    assert Perturb()[0:2].jitter is None
+    assert RayNoise()[0:2].jitter is None

@@ -11,15 +11,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from genscene.draws import Draws
     from genscene.errors import BadInput
-    from genscene.experiment import Experiment
-    from genscene.orbit import Orbit
+    from genscene.experiment.schema import Experiment
+    from genscene.geometry.cameras import Camera, Grid
+    from genscene.geometry.priors import CameraPrior
+    from genscene.io.generator_file import load
+    from genscene.randomness import RandomStreams
     from genscene.scenes import Gaussians
     from genscene.systems import PRESETS
-    from genscene.training.published import load
     from genscene.training.run import Run, train
-    from genscene.views import Camera, Grid
 
 __version__ = "0.1.0"
 
@@ -27,11 +27,11 @@ __all__ = [
     "PRESETS",
     "BadInput",
     "Camera",
-    "Draws",
+    "CameraPrior",
     "Experiment",
     "Gaussians",
     "Grid",
-    "Orbit",
+    "RandomStreams",
     "Run",
     "load",
     "train",
@@ -40,14 +40,14 @@ __all__ = [
 _HOMES = {
     "PRESETS": "genscene.systems",
     "BadInput": "genscene.errors",
-    "Camera": "genscene.views",
-    "Draws": "genscene.draws",
-    "Experiment": "genscene.experiment",
+    "Camera": "genscene.geometry.cameras",
+    "RandomStreams": "genscene.randomness",
+    "Experiment": "genscene.experiment.schema",
     "Gaussians": "genscene.scenes",
-    "Grid": "genscene.views",
-    "Orbit": "genscene.orbit",
+    "Grid": "genscene.geometry.cameras",
+    "CameraPrior": "genscene.geometry.priors",
     "Run": "genscene.training.run",
-    "load": "genscene.training.published",
+    "load": "genscene.io.generator_file",
     "train": "genscene.training.run",
 }
 

@@ -73,7 +73,10 @@ BAD = {
     "no such verb": (["rendre"], "did you mean 'render'"),
     "no such preset": (["train", "pigan-cat"], "did you mean 'pigan-cats'"),
     "no preset": (["train"], "which preset"),
-    "misspelt option": (["train", "pigan-cats", "--optim.generator.rl", "1"], "did you mean --optim.generator.lr"),
+    "misspelt option": (
+        ["train", "pigan-cats", "--optim.generator.rl", "1"],
+        "did you mean --optim.generator.lr",
+    ),
     "no number": (["train", "pigan-cats", "--steps", "many"], "--steps"),
     "no data": (["train", "pigan-cats"], "wants --data PATH"),
     "missing folder": (["train", "pigan-cats", "--data", "nowhere"], "no such folder or zip: nowhere"),
@@ -81,7 +84,10 @@ BAD = {
     "odd batch": (["train", "pigan-cats", "--batch", "0", "--data", "x"], "positive"),
     "no such device": (["train", "pigan-cats", "--device", "tpu"], "--device"),
     "heads": (["train", "pigan-cats", "--system.pose-weight", "3"], "heads"),
-    "no generator": (["render", "nowhere.safetensors", "--out", "a.png"], "no generator at nowhere.safetensors"),
+    "no generator": (
+        ["render", "nowhere.safetensors", "--out", "a.png"],
+        "no generator at nowhere.safetensors",
+    ),
     "no ending": (["render", "x", "--out", "a.tiff"], "ending with .png"),
     "out is needed": (["render", "x"], "--out"),
     "no mesh ending": (["export", "mesh", "x", "--out", "a.stl"], ".glb, .obj, .ply"),
@@ -107,7 +113,17 @@ def test_bad_input_is_one_line_and_code_two(words, expected, capsys, tmp_path, m
 
 def test_a_dry_run_prints_the_whole_experiment_and_writes_nothing(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    words = ["train", "pigan-carla", "--dry-run", "--system.gamma", "3", "--optim.generator.lr", "1e-3", "--batch", "8"]
+    words = [
+        "train",
+        "pigan-carla",
+        "--dry-run",
+        "--system.gamma",
+        "3",
+        "--optim.generator.lr",
+        "1e-3",
+        "--batch",
+        "8",
+    ]
     assert main(words) == 0
     document = json.loads(said(capsys)[0])
     assert document["system"]["gamma"] == 3.0
@@ -128,7 +144,18 @@ def test_presets_and_doctor(capsys):
 @pytest.mark.parametrize("show", ["image", "depth", "alpha", "normal"])
 def test_a_sheet_of_pictures(run_folder, tmp_path, capsys, show):
     out = tmp_path / "sheet.png"
-    words = ["render", str(run_folder), "--out", str(out), "--seeds", "0-1,5", "--size", "8x12", "--show", show]
+    words = [
+        "render",
+        str(run_folder),
+        "--out",
+        str(out),
+        "--seeds",
+        "0-1,5",
+        "--size",
+        "8x12",
+        "--show",
+        show,
+    ]
     assert main(words) == 0
     with Image.open(out) as image:
         assert image.size == (5 * 12, 3 * 8)
@@ -171,7 +198,10 @@ def test_the_same_seed_gives_the_same_picture_whatever_the_memory(run_folder, tm
 def test_interpolating_exporting_and_more(run_folder, tmp_path, capsys):
     where = str(run_folder / "generator.safetensors")
     film, path, mesh = tmp_path / "a.mp4", tmp_path / "p.json", tmp_path / "m.ply"
-    assert main(["interpolate", where, "--seeds", "0,4", "--out", str(film), "--frames", "4", "--size", "8"]) == 0
+    assert (
+        main(["interpolate", where, "--seeds", "0,4", "--out", str(film), "--frames", "4", "--size", "8"])
+        == 0
+    )
     assert film.stat().st_size > 0
     assert main(["export", "cameras", where, "--out", str(path), "--frames", "3"]) == 0
     assert len(json.loads(path.read_text())["frames"]) == 3
@@ -180,7 +210,19 @@ def test_interpolating_exporting_and_more(run_folder, tmp_path, capsys):
     assert main(["export", "prior", "pigan-celeba", "--out", str(plot), "--count", "50"]) == 0
     assert (
         main(
-            ["render", where, "--path", str(path), "--out", str(still), "--frames", "3", "--view-lock", "--psi", "0.5"]
+            [
+                "render",
+                where,
+                "--path",
+                str(path),
+                "--out",
+                str(still),
+                "--frames",
+                "3",
+                "--view-lock",
+                "--psi",
+                "0.5",
+            ]
         )
         == 0
     )

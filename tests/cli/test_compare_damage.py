@@ -11,9 +11,9 @@ from PIL import Image
 from conftest import tiny
 from genscene.cli import comparing, main
 from genscene.evaluation.report import Cell, Column, Report, Row
-from genscene.experiment import Stage, fresh
+from genscene.experiment.schema import Stage, build_seeded
+from genscene.io.generator_file import save_generator
 from genscene.systems import PRESETS
-from genscene.training.published import publish
 from genscene.training.run import Run, train
 
 WORDS = ["--data", "real", "--resamples", "39", "--device", "cpu"]
@@ -31,12 +31,22 @@ def painted(folder, count, seed):
 def there(tmp_path_factory):
     """Folders of pictures of one law, a small generator and a scene learnt from photographs."""
     root = tmp_path_factory.mktemp("there")
-    names = (("real", 90), ("many", 60), ("few", 25), ("a/same", 25), ("b/same", 25), ("名 前", 25), ("[bold]x", 25))
+    names = (
+        ("real", 90),
+        ("many", 60),
+        ("few", 25),
+        ("a/same", 25),
+        ("b/same", 25),
+        ("名 前", 25),
+        ("[bold]x", 25),
+    )
     for seed, (name, count) in enumerate(names):
         painted(root / name, count, seed)
     experiment = tiny("pigan-carla", steps=1)
-    publish(root / "gan.safetensors", fresh(experiment).generator, experiment)
-    scene = replace(PRESETS["nerf-grid-demo"], data="synthetic:cars", stages=(Stage(0, (16, 16), 64),), steps=1)
+    save_generator(root / "gan.safetensors", build_seeded(experiment).generator, experiment)
+    scene = replace(
+        PRESETS["nerf-grid-demo"], data="synthetic:cars", stages=(Stage(0, (16, 16), 64),), steps=1
+    )
     train(replace(scene, system=scene.system.shrunk()), Run(root / "scene", device="cpu", grid_every=0))
     return root
 
@@ -68,7 +78,9 @@ def test_all_are_cut_to_as_many_pictures_as_there_are_of_each(other, capsys, tmp
     said = done(["few", other, *words], capsys)
     found = json.loads((tmp_path / "x.json").read_text())
     assert said.startswith("25 generated pictures of each against 90 real ones")
-    line = f"Only the first 25 pictures of each are compared: there are 25 of few, 40 of {other.split('.')[0]}."
+    line = (
+        f"Only the first 25 pictures of each are compared: there are 25 of few, 40 of {other.split('.')[0]}."
+    )
     assert line in said
     assert line in found["remarks"]
     assert line in out.read_text(encoding="utf-8")
@@ -98,7 +110,9 @@ def test_the_same_twice_keeps_both_and_marks_neither(capsys, tmp_path):
     said = done(["few", "few", "few", *words], capsys)
     rows = json.loads((tmp_path / "x.json").read_text())["generators"]
     assert list(rows) == ["few", "few #2", "few #3"]
-    assert not any(cell["best"] or cell["not_told_apart_from_best"] for row in rows.values() for cell in row.values())
+    assert not any(
+        cell["best"] or cell["not_told_apart_from_best"] for row in rows.values() for cell in row.values()
+    )
     assert "*" not in said.partition("*: the best")[0]
     assert "cannot be told apart" not in (tmp_path / "x.html").read_text(encoding="utf-8")
     done(["a/same", "b/same", "a/same", *words], capsys)
@@ -115,7 +129,8 @@ def test_names_are_shown_as_they_are(capsys):
 def test_a_folder_called_real_has_a_curve_of_its_own(capsys, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        "genscene.evaluation.exhibit.drawn", lambda curves, *rest: drawn.append(curves) or Image.new("L", (2, 2))
+        "genscene.evaluation.exhibit.drawn",
+        lambda curves, *rest: drawn.append(curves) or Image.new("L", (2, 2)),
     )
     done(["real", "few", *WORDS, "--metrics", "spectrum"], capsys)
     assert list(drawn[-1]) == ["real", "real (generated)", "few"]
@@ -154,11 +169,14 @@ def test_what_fails_later_leaves_no_new_folder(capsys, tmp_path):
 
 def test_page_and_numbers_appear_together_or_not_at_all(tmp_path, monkeypatch):
     report = Report("t", "l", (Column("a"),), (Row("one", (Cell(1.0),)),))
-    assert [path.name for path in comparing.publish(tmp_path / "x.html", report)] == ["x.html", "x.json"]
+    assert [path.name for path in comparing.save_generator(tmp_path / "x.html", report)] == [
+        "x.html",
+        "x.json",
+    ]
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     monkeypatch.setattr(comparing, "document", lambda report: {"value": float("nan")})
     with pytest.raises(ValueError, match="not JSON compliant"):
-        comparing.publish(tmp_path / "x.html", Report("other", "l", report.columns, report.rows))
+        comparing.save_generator(tmp_path / "x.html", Report("other", "l", report.columns, report.rows))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -166,7 +184,10 @@ def test_page_and_numbers_appear_together_or_not_at_all(tmp_path, monkeypatch):
     ("words", "said"),
     [
         (["--metrics", "frechet"], "--metrics: of generators of many scenes"),
-        (["--protocol", "pigan", "--count", "4", "--size", "16"], "--protocol, --count, --size: of generators"),
+        (
+            ["--protocol", "pigan", "--count", "4", "--size", "16"],
+            "--protocol, --count, --size: of generators",
+        ),
         (["--extractor", "squeezenet", "--squeezenet", "x.npz"], "--extractor, --squeezenet: of generators"),
     ],
 )
@@ -175,7 +196,9 @@ def test_options_that_say_nothing_of_photographs_are_refused(words, said, capsys
 
 
 def test_scenes_have_no_reference_and_none_is_the_best_of_one_scene_twice(capsys, tmp_path):
-    done(["scene", "scene/generator.safetensors", "--out", str(tmp_path / "x.html"), "--device", "cpu"], capsys)
+    done(
+        ["scene", "scene/generator.safetensors", "--out", str(tmp_path / "x.html"), "--device", "cpu"], capsys
+    )
     found = json.loads((tmp_path / "x.json").read_text())
     assert found["reference"] is None
     assert len(found["generators"]) == 2

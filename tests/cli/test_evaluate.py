@@ -13,11 +13,11 @@ from conftest import tiny
 from genscene.cli import main
 from genscene.data.sizes import one_size
 from genscene.evaluation.statistics import Statistics
-from genscene.experiment import Stage, fresh
-from genscene.files import cache_folder
+from genscene.experiment.schema import Stage, build_seeded
+from genscene.io.atomic import cache_folder
+from genscene.io.generator_file import save_generator
 from genscene.metrics.extractor import Extractor
 from genscene.systems import PRESETS
-from genscene.training.published import publish
 from genscene.training.run import Run, train
 
 SMALL = ["--device", "cpu", "--batch", "16"]
@@ -38,7 +38,13 @@ def painted(folder, count, seed, size=(16, 16)):
 def there(tmp_path_factory):
     """Folders of pictures, two small generators and two small scenes."""
     root = tmp_path_factory.mktemp("there")
-    for name, count, seed in (("real", 210, 0), ("good", 120, 1), ("bad", 120, 6), ("few", 8, 2), ("one", 1, 3)):
+    for name, count, seed in (
+        ("real", 210, 0),
+        ("good", 120, 1),
+        ("bad", 120, 6),
+        ("few", 8, 2),
+        ("one", 1, 3),
+    ):
         painted(root / name, count, seed)
     painted(root / "mixed", 3, 4)
     painted(root / "mixed" / "more", 3, 5, (16, 24))
@@ -49,9 +55,11 @@ def there(tmp_path_factory):
     (root / "garbage.pth").write_bytes(b"garbage" * 99)
     for seed in (0, 1):
         experiment = replace(tiny("pigan-carla", steps=1), seed=seed)
-        publish(root / f"gan{seed}.safetensors", fresh(experiment).generator, experiment)
+        save_generator(root / f"gan{seed}.safetensors", build_seeded(experiment).generator, experiment)
     train(tiny("pigan-carla", steps=1), Run(root / "cars", device="cpu", grid_every=0))
-    scene = replace(PRESETS["nerf-grid-demo"], data="synthetic:cars", stages=(Stage(0, (16, 16), 64),), steps=2)
+    scene = replace(
+        PRESETS["nerf-grid-demo"], data="synthetic:cars", stages=(Stage(0, (16, 16), 64),), steps=2
+    )
     for steps in (2, 40):
         small = replace(scene, system=scene.system.shrunk(), steps=steps)
         train(small, Run(root / f"scene{steps}", device="cpu", grid_every=0))
@@ -94,7 +102,11 @@ def test_a_folder_of_pictures_is_measured_and_told_of(tmp_path, capsys):
     assert found["metrics"]["frechet"]["better"] == "low"
     assert found["protocol"]["size"] == [16, 16]
     assert found["protocol"]["fields"]["random"]["extractor"] == "random-convolutions-1"
-    assert (found["real"]["source"], found["real"]["pictures"], found["generated"]["pictures"]) == ("real", 210, 120)
+    assert (found["real"]["source"], found["real"]["pictures"], found["generated"]["pictures"]) == (
+        "real",
+        210,
+        120,
+    )
     pictures = {"x.png", "x-precision.png", "x-spectrum.png"}
     assert {p.name for p in out.parent.iterdir()} == pictures | {"x.json"}
     assert all(opens(out.parent / name) for name in pictures)
@@ -131,7 +143,9 @@ def test_what_was_measured_once_is_not_measured_again(capsys, monkeypatch, tmp_p
     words = ["evaluate", "gan0.safetensors", "--data", "real", *QUICK]
     first, calls = done(words, capsys), []
     look = Extractor.__call__
-    monkeypatch.setattr(Extractor, "__call__", lambda self, images: calls.append(len(images)) or look(self, images))
+    monkeypatch.setattr(
+        Extractor, "__call__", lambda self, images: calls.append(len(images)) or look(self, images)
+    )
     assert done(words, capsys) == first
     assert not calls
     assert done([*words, "--no-cache"], capsys) == first
@@ -192,7 +206,17 @@ def test_generators_of_one_name_are_told_apart_by_their_places(capsys, tmp_path)
 
 
 def test_pictures_beside_a_generator_are_all_looked_at_whatever_it_was_trained_on(capsys, tmp_path):
-    words = ["--data", "real", "--metrics", "spectrum", "--count", "20", *SMALL, "--out", str(tmp_path / "p.html")]
+    words = [
+        "--data",
+        "real",
+        "--metrics",
+        "spectrum",
+        "--count",
+        "20",
+        *SMALL,
+        "--out",
+        str(tmp_path / "p.html"),
+    ]
     done(["compare", "gan0.safetensors", "good", *words], capsys)
     settings = json.loads((tmp_path / "p.json").read_text())["protocol"]
     assert [settings[f"generator {i}: pictures"] for i in (1, 2)] == ["20", "20"]
@@ -219,36 +243,63 @@ def test_one_size_is_that_of_the_pictures_as_they_are_decoded(tmp_path):
 
 
 BAD = {
-    "unknown protocol": (["evaluate", "good", "--data", "real", "--protocol", "pigam"], "did you mean 'pigan'"),
-    "unknown metric": (["evaluate", "good", "--data", "real", "--metrics", "frechett"], "did you mean 'frechet'"),
+    "unknown protocol": (
+        ["evaluate", "good", "--data", "real", "--protocol", "pigam"],
+        "did you mean 'pigan'",
+    ),
+    "unknown metric": (
+        ["evaluate", "good", "--data", "real", "--metrics", "frechett"],
+        "did you mean 'frechet'",
+    ),
     "no extractor": (["evaluate", "good", "--data", "real", "--extractor", "rndom"], "did you mean 'random'"),
-    "fid without weights": (["evaluate", "good", "--data", "real", "--metrics", "fid"], "inception wants weights"),
+    "fid without weights": (
+        ["evaluate", "good", "--data", "real", "--metrics", "fid"],
+        "inception wants weights",
+    ),
     "other weights": (
         ["evaluate", "good", "--data", "real", "--metrics", "fid", "--inception", "garbage.pth"],
         "garbage.pth: SHA-256 begins",
     ),
-    "weights nowhere": (["evaluate", "good", "--data", "real", "--metrics", "fid", "--inception", "no.pth"], "no.pth"),
+    "weights nowhere": (
+        ["evaluate", "good", "--data", "real", "--metrics", "fid", "--inception", "no.pth"],
+        "no.pth",
+    ),
     "one picture": (["evaluate", "one", "--data", "real"], "one: 1 generated pictures: wanted at least 2"),
     "one real picture": (["evaluate", "good", "--data", "one"], "1 real pictures: wanted at least 2"),
-    "too few for a metric": (["evaluate", "good", "--data", "few", "--metrics", "copies"], "at least 2 against 100"),
+    "too few for a metric": (
+        ["evaluate", "good", "--data", "few", "--metrics", "copies"],
+        "at least 2 against 100",
+    ),
     "mixed data": (["evaluate", "good", "--data", "mixed"], "mixed holds pictures of mixed sizes"),
     "mixed data of a generator": (["evaluate", "gan0.safetensors", "--data", "mixed"], "mixed sizes"),
     "mixed generated": (["evaluate", "mixed", "--data", "real"], "--size N makes them one size"),
     "two sizes": (["evaluate", "large", "--data", "real"], "large holds pictures of 32x32, real of 16x16"),
     "two sizes in a table": (["compare", "good", "large", "--data", "real"], "--size N makes them one size"),
     "ending": (["evaluate", "good", "--data", "real", "--out", "a.txt"], "ending with .json"),
-    "ending of a page": (["compare", "good", "bad", "--data", "real", "--out", "a.json"], "ending with .html"),
+    "ending of a page": (
+        ["compare", "good", "bad", "--data", "real", "--out", "a.json"],
+        "ending with .html",
+    ),
     "one generator": (["compare", "good", "--data", "real"], "wanted at least 2"),
     "few resamples": (["compare", "good", "bad", "--data", "real", "--resamples", "5"], "wants at least 39"),
     "scene and generator": (["compare", "scene2", "gan0.safetensors"], "cannot stand in one table"),
     "identity": (["evaluate", "gan0.safetensors", "--metrics", "identity"], "--mobilefacenet FILE"),
-    "identity of two": (["compare", "gan0.safetensors", "cars", "--metrics", "identity"], "--mobilefacenet FILE"),
-    "pictures are asked": (["evaluate", "good", "--data", "real", "--metrics", "consistency"], "good are pictures"),
+    "identity of two": (
+        ["compare", "gan0.safetensors", "cars", "--metrics", "identity"],
+        "--mobilefacenet FILE",
+    ),
+    "pictures are asked": (
+        ["evaluate", "good", "--data", "real", "--metrics", "consistency"],
+        "good are pictures",
+    ),
     "some are pictures": (
         ["compare", "gan0.safetensors", "few", "--metrics", "spectrum,consistency", "--count", "4", *SMALL],
         "few are pictures",
     ),
-    "poses": (["evaluate", "gan0.safetensors", "--data", "real", "--metrics", "steadiness", *SMALL], "poses are known"),
+    "poses": (
+        ["evaluate", "gan0.safetensors", "--data", "real", "--metrics", "steadiness", *SMALL],
+        "poses are known",
+    ),
     "no data": (["evaluate", "good"], "--data PATH names the real"),
     "no data of two": (["compare", "good", "bad"], "--data PATH names the real"),
     "empty": (["evaluate", "empty", "--data", "real"], "empty holds no pictures (0 other files)"),

@@ -11,12 +11,12 @@ from PIL import Image
 
 from genscene.cli import main
 from genscene.cli.shots import path_of
-from genscene.experiment import fresh
-from genscene.rotations import rotation
+from genscene.experiment.schema import build_seeded
+from genscene.geometry.cameras import Camera, look_at, pinhole
+from genscene.geometry.rotations import rotation
+from genscene.io.generator_file import load, opened, save_generator
 from genscene.systems import PRESETS
 from genscene.systems.nerf.fitting import orbit_of
-from genscene.training.published import load, opened, publish
-from genscene.views import Camera, look_at, pinhole
 
 SIZE = (6, 10)
 
@@ -38,7 +38,7 @@ def scene(tmp_path_factory):
     preset = PRESETS["nerf-grid-demo"]
     system = preset.system.fitted(photographs(), torch.tensor([[0.5, 2.0]]).repeat(7, 1)).shrunk()
     experiment = replace(preset, system=system)
-    generator = fresh(experiment).generator
+    generator = build_seeded(experiment).generator
     with torch.no_grad():
         for weights in generator.parameters():
             weights.normal_()
@@ -47,7 +47,7 @@ def scene(tmp_path_factory):
     to_files[:3, 3] = torch.tensor([13.0, -5.0, 2.0])
     generator.photographed.remember(photographs(), to_files)
     path = tmp_path_factory.mktemp("scene") / "scene.safetensors"
-    publish(path, generator, experiment)
+    save_generator(path, generator, experiment)
     return path
 
 
@@ -154,7 +154,7 @@ def test_weights_that_are_no_numbers_are_one_line(scene, tmp_path, capsys):
     for weights in generator.parameters():
         weights.fill_(math.nan)
     path, out = tmp_path / "nan.safetensors", tmp_path / "a.png"
-    publish(path, generator, experiment)
+    save_generator(path, generator, experiment)
     assert main(["render", str(path), "--size", "8", "--out", str(out)]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1

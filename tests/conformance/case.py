@@ -34,7 +34,10 @@ class Case:
     def weights(self, name: str) -> dict[str, Tensor]:
         """A state dict under its official names: entry i is drawn from RandomState([seed, i])."""
         spec = self.about["state_dicts"][name]
-        return {e[0]: self.cast(_drawn(spec["seed"], i, e, self.arrays, name)) for i, e in enumerate(spec["tensors"])}
+        return {
+            e[0]: self.cast(_drawn(spec["seed"], i, e, self.arrays, name))
+            for i, e in enumerate(spec["tensors"])
+        }
 
 
 def cases() -> list[str]:
@@ -62,8 +65,12 @@ def judge(case: Case, results: dict[str, Any], kinked: tuple[str, ...] = ()) -> 
     missing = sorted(set(names) - set(results))
     assert not missing, f"{case.about['case']}: nothing maps to {missing}"
     for name in names:
-        stored = case.arrays[f"outputs64/{name}" if double and "outputs64" in case.about else f"outputs/{name}"]
-        got = results[name].detach().numpy() if isinstance(results[name], Tensor) else np.asarray(results[name])
+        stored = case.arrays[
+            f"outputs64/{name}" if double and "outputs64" in case.about else f"outputs/{name}"
+        ]
+        got = (
+            results[name].detach().numpy() if isinstance(results[name], Tensor) else np.asarray(results[name])
+        )
         assert got.shape == stored.shape, f"{name}: shape {got.shape}, wanted {stored.shape}"
         if stored.dtype.kind in "iu":
             assert np.array_equal(got, stored), f"{name}: integers differ"

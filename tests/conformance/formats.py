@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from conformance.case import Case
-from genscene.cameras import read_labels
 from genscene.data.posed import blender, colmap, llff, pixels_of
 from genscene.export.splats import read_ply, read_splat, write_ply, write_splat
-from genscene.views import Camera
+from genscene.geometry.camera_files import read_labels
+from genscene.geometry.cameras import Camera
 
 Results = dict[str, Any]
 
@@ -75,7 +75,9 @@ def one_model(model: colmap.Model) -> Results:
 def eg3d_labels(case: Case) -> Results:
     path = case.folder / "files" / "dataset.json"
     labels = read_labels(path.read_bytes(), str(path), (512, 512))
-    camera = Camera(*(torch.cat([getattr(c, n) for c in labels.values()]) for n in ("pose", "intrinsics")), (512, 512))
+    camera = Camera(
+        *(torch.cat([getattr(c, n) for c in labels.values()]) for n in ("pose", "intrinsics")), (512, 512)
+    )
     pixels = torch.tensor([[512.0], [512.0], [1.0]])
     return {
         "c2w_opencv": camera.pose,

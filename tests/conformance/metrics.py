@@ -6,8 +6,7 @@ from typing import Any
 import torch
 
 from conformance.case import Case
-from genscene.convert import rename
-from genscene.losses import psnr
+from genscene.io.rename import rename
 from genscene.metrics.frechet import Moments, frechet
 from genscene.metrics.inception import RULES, Inception
 from genscene.metrics.inception_score import inception_score
@@ -15,6 +14,7 @@ from genscene.metrics.kid import discrepancy, draw, kid
 from genscene.metrics.manifold import manifold, radii
 from genscene.metrics.similarity import Window, ssim, ssim_map
 from genscene.metrics.spectrum import counts, decibels, magnitude_log, power, profile
+from genscene.objectives.losses import psnr
 
 Results = dict[str, Any]
 
@@ -61,7 +61,11 @@ def precision_recall(case: Case) -> Results:
 def score(case: Case) -> Results:
     options = case.about["constructor"]
     parts = inception_score(case["logits"], options["splits"], options["rng_seed"])
-    return {"mean": [parts.mean], "std": [parts.deviation], "single": [inception_score(case["logits"], 1).mean]}
+    return {
+        "mean": [parts.mean],
+        "std": [parts.deviation],
+        "single": [inception_score(case["logits"], 1).mean],
+    }
 
 
 def spectra(case: Case) -> Results:

@@ -14,16 +14,16 @@ from torch.nn.functional import mse_loss, normalize
 
 from conformance.case import Case
 from genscene.data.posed import Posed, llff
-from genscene.data.posed.normal import Normal, crossing
+from genscene.geometry.cameras import Camera, Rays
+from genscene.geometry.priors import CameraPrior
+from genscene.geometry.trajectories import average, circle, focal_depth, winding
+from genscene.geometry.transforms import WorldTransform, crossing
 from genscene.layers.encoding import raw_positional
-from genscene.losses import photometric, psnr
-from genscene.orbit import Orbit
-from genscene.paths import average, circle, focal_depth, winding
+from genscene.objectives.losses import photometric, psnr
+from genscene.render.volume import March, RayNoise, composite, resample, weigh
 from genscene.systems.nerf.convert import legacy, network
 from genscene.systems.nerf.field import FieldConfig, NeRFField
 from genscene.systems.nerf.generator import NeRFGenerator, NeRFGeneratorConfig, Seen
-from genscene.views import Camera, Rays
-from genscene.volume import March, Perturb, composite, resample, weigh
 
 Results = dict[str, Any]
 OPENGL = torch.tensor([1.0, -1.0, -1.0, 1.0])
@@ -36,7 +36,9 @@ def camera_of(case: Case, height: int, width: int) -> Camera:
     return Camera(pose[None], (case["K"] / sides)[None], (height, width))
 
 
-def generator_of(case: Case, near: float, far: float, ndc: tuple[float, float] | None = None) -> NeRFGenerator:
+def generator_of(
+    case: Case, near: float, far: float, ndc: tuple[float, float] | None = None
+) -> NeRFGenerator:
     """Their two networks with the case's weights."""
     options = case.about["constructor"]
     config = NeRFGeneratorConfig(
@@ -94,11 +96,15 @@ def positional_encoding(case: Case) -> Results:
 
 
 def pose_spherical(case: Case) -> Results:
-    orbit = Orbit(up="z")
+    orbit = CameraPrior(up="z")
 
     def poses(angles: Tensor) -> Tensor:
         theta, phi, radius = angles.unbind(-1)
-        at = replace(orbit, radius=1.0).at(theta.deg2rad() - math.pi / 2, math.pi / 2 + phi.deg2rad(), (8, 8)).pose
+        at = (
+            replace(orbit, radius=1.0)
+            .at(theta.deg2rad() - math.pi / 2, math.pi / 2 + phi.deg2rad(), (8, 8))
+            .pose
+        )
         at[:, :3, 3] *= radius[:, None]
         return at * OPENGL.to(case.dtype)
 
@@ -117,7 +123,9 @@ def llff_poses(case: Case, scratch: Path) -> Results:
     recentred = llff.recentred(full)
     sphere = spherified(recentred)
     found: Results = {
-        "recentred": columns(llff.recentred(replace(full, bounds=torch.full((7, 2), 1 / 0.75, dtype=torch.float64)))),
+        "recentred": columns(
+            llff.recentred(replace(full, bounds=torch.full((7, 2), 1 / 0.75, dtype=torch.float64)))
+        ),
         "average": columns(replace(full, pose=average(full.pose)[None].expand(7, 4, 4)))[0],
     }
     for name, posed, path in (
@@ -138,7 +146,9 @@ def spiral(posed: Posed) -> Tensor:
     """Their film of a scene that faces one way: as wide as cameras stand from the world's middle, along its axes."""
     cameras = Camera(posed.pose, posed.intrinsics, posed.sizes[0])
     radii = cameras.pose[:, :3, 3].abs().quantile(0.9, dim=0)
-    return winding(cameras, 120, focal_depth(float(posed.bounds.min()), float(posed.bounds.max())), radii).pose
+    return winding(
+        cameras, 120, focal_depth(float(posed.bounds.min()), float(posed.bounds.max())), radii
+    ).pose
 
 
 def spherified(posed: Posed) -> Posed:
@@ -148,20 +158,24 @@ def spherified(posed: Posed) -> Posed:
     first = normalize(torch.linalg.cross(torch.tensor([0.1, 0.2, 0.3], dtype=up.dtype), up), dim=0)
     rotation = torch.stack([first, normalize(torch.linalg.cross(up, first), dim=0), up])
     scale = 1 / (posed.pose[:, :3, 3] - centre).square().sum(dim=-1).mean().sqrt()
-    return posed.moved(Normal(float(scale), rotation, centre))
+    return posed.moved(WorldTransform(float(scale), rotation, centre))
 
 
 def around(posed: Posed) -> Tensor:
     """Their film of it: at the cameras' mean height, the other way round than ours, the first place twice."""
     height = float(posed.pose[:, 2, 3].mean())
-    ours = circle(Orbit(yaw=(0.0, 0.0), pitch=(math.acos(height), 0.0), radius=1.0, up="z"), 119, posed.sizes[0]).pose
+    ours = circle(
+        CameraPrior(yaw=(0.0, 0.0), pitch=(math.acos(height), 0.0), radius=1.0, up="z"), 119, posed.sizes[0]
+    ).pose
     return torch.cat([ours, ours[:1]]).flip(0).double()
 
 
 def columns(posed: Posed) -> Tensor:
     """Poses as theirs: right, up, back, position, and (height, width, focal) in pixels [N, 3, 5]."""
     shape = [[h, w, float(k[0, 0] * w)] for (h, w), k in zip(posed.sizes, posed.intrinsics, strict=True)]
-    return torch.cat([(posed.pose * OPENGL)[:, :3], torch.tensor(shape, dtype=torch.float64)[..., None]], dim=-1)
+    return torch.cat(
+        [(posed.pose * OPENGL)[:, :3], torch.tensor(shape, dtype=torch.float64)[..., None]], dim=-1
+    )
 
 
 def mlp(case: Case, views: bool) -> Results:
@@ -212,12 +226,14 @@ def rays_of(case: Case) -> tuple[Rays, float, float]:
     return Rays(rows[..., :3], rows[..., 3:6]), float(rows[0, 0, 6]), float(rows[0, 0, 7])
 
 
-def perturb_of(case: Case) -> Perturb:
+def perturb_of(case: Case) -> RayNoise:
     """The recorded random numbers of a march."""
     if not case.about["constructor"]["perturb"]:
-        return Perturb()
+        return RayNoise()
     std = case.about["constructor"]["raw_noise_std"]
-    return Perturb(case["t_rand"][None], case["u"][None], std * case["noise0"][None], std * case["noise1"][None])
+    return RayNoise(
+        case["t_rand"][None], case["u"][None], std * case["noise0"][None], std * case["noise1"][None]
+    )
 
 
 def render_rays(case: Case) -> Results:
@@ -229,7 +245,11 @@ def render_rays(case: Case) -> Results:
     finer = resample(t, coarse.weights, generator.config.fine, perturb.importance)
     found: Results = {"z_std": finer.std(dim=-1, unbiased=False)[0]}
     for end, seen in (("", fine), ("0", coarse)):
-        found |= {f"rgb{end}": seen.color[0], f"acc{end}": seen.alpha[0, :, 0], f"disp{end}": disparity(seen)[0]}
+        found |= {
+            f"rgb{end}": seen.color[0],
+            f"acc{end}": seen.alpha[0, :, 0],
+            f"disp{end}": disparity(seen)[0],
+        }
     return found
 
 
@@ -243,8 +263,8 @@ def render_ndc_image(case: Case) -> Results:
     rays = generator.measured(camera)
     bent = rays.ndc(focal)
     scene = generator.bind(torch.zeros(1, 0))
-    coarse, fine = generator.walk(scene, rays, Perturb())
-    t = generator.places(bent, Perturb())
+    coarse, fine = generator.walk(scene, rays, RayNoise())
+    t = generator.places(bent, RayNoise())
     finer = resample(t, coarse.weights, generator.config.fine, None)
     t = torch.cat([t, finer], dim=-1).sort(dim=-1).values
     depth = composite(fine.weights, t[..., None])
@@ -255,7 +275,7 @@ def render_ndc_image(case: Case) -> Results:
 def loss_gradient(case: Case) -> Results:
     rays, near, far = rays_of(case)
     generator = generator_of(case, near, far)
-    coarse, fine = generator.walk(generator.bind(torch.zeros(1, 0)), rays, Perturb())
+    coarse, fine = generator.walk(generator.bind(torch.zeros(1, 0)), rays, RayNoise())
     target = case["target"][None]
     loss_fine = photometric(fine.color, target, "mean")
     loss = loss_fine + photometric(coarse.color, target, "mean")

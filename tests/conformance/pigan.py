@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from conformance.case import Case
-from genscene.convert import rename
-from genscene.orbit import Orbit, angles_of
-from genscene.system import Moment, Photos
+from genscene.contract import ImageBatch, StepContext
+from genscene.geometry.cameras import Camera
+from genscene.geometry.priors import CameraPrior, camera_angles
+from genscene.io.rename import rename
+from genscene.render.volume import March, RayNoise, stratified
 from genscene.systems.pigan.convert import CLASSES, DISCRIMINATOR, GENERATOR, fill
 from genscene.systems.pigan.discriminator import STRIDED_CHANNELS, Discriminator, DiscriminatorConfig
 from genscene.systems.pigan.field import StyledField
 from genscene.systems.pigan.generator import PiGANGenerator, PiGANGeneratorConfig
 from genscene.systems.pigan.presets import PRESETS
 from genscene.systems.pigan.system import Fakes, PiGAN, PiGANConfig
-from genscene.views import Camera
-from genscene.volume import March, Perturb, stratified
 
 Results = dict[str, Any]
 
@@ -51,7 +51,7 @@ class Recorded:
     normal = uniform
 
 
-def orbit_of(options: dict[str, Any], law: str | None) -> Orbit:
+def orbit_of(options: dict[str, Any], law: str | None) -> CameraPrior:
     """Their camera arguments as ours."""
     yaw, pitch = (
         (options[f"{a}_mean"], options[f"{a}_stddev"])
@@ -60,7 +60,7 @@ def orbit_of(options: dict[str, Any], law: str | None) -> Orbit:
             "vertical" if "vertical_mean" in options else "v",
         )
     )
-    return Orbit(LAWS[law], yaw, pitch, 1.0, options.get("fov", 12))
+    return CameraPrior(LAWS[law], yaw, pitch, 1.0, options.get("fov", 12))
 
 
 def generator_of(case: Case, state: str = "generator") -> PiGANGenerator:
@@ -82,28 +82,32 @@ def generator_of(case: Case, state: str = "generator") -> PiGANGenerator:
     return generator
 
 
-def perturb_of(case: Case) -> Perturb:
+def perturb_of(case: Case) -> RayNoise:
     """The recorded random numbers of a march."""
     options = case.about["constructor"]["forward"]
     jitter = case["jitter"][..., 0]
     batch, rays = jitter.shape[:2]
     importance = case["importance"].view(batch, rays, -1) if options["hierarchical_sample"] else None
     if not options["nerf_noise"]:
-        return Perturb(jitter, importance)
+        return RayNoise(jitter, importance)
     noises = (options["nerf_noise"] * case[name][..., 0] for name in ("noise0", "noise1"))
-    return Perturb(jitter, importance, *noises)
+    return RayNoise(jitter, importance, *noises)
 
 
 def camera_of(case: Case, generator: PiGANGenerator) -> Camera:
     """The recorded camera."""
     size = (case.about["constructor"]["forward"]["img_size"],) * 2
-    numbers = case["pose"][..., 0].mT if "inputs/pose" in case.arrays else torch.zeros(len(case["z"]), 2).to(case.dtype)
+    numbers = (
+        case["pose"][..., 0].mT
+        if "inputs/pose" in case.arrays
+        else torch.zeros(len(case["z"]), 2).to(case.dtype)
+    )
     return generator.orbit.sample(Recorded(numbers), size)
 
 
 def positions(camera: Camera, generator: PiGANGenerator) -> Tensor:
     """(pitch, yaw) as their renderer returns them."""
-    yaw, pitch = angles_of(camera, generator.orbit.yaw[0])
+    yaw, pitch = camera_angles(camera, generator.orbit.yaw[0])
     return torch.stack([pitch, yaw], dim=-1)
 
 
@@ -175,7 +179,9 @@ def render(case: Case) -> Results:
 
 def staged(case: Case) -> Results:
     generator = generator_of(case)
-    averages = [case[name].view(1, *generator.average.shape[1:]) for name in ("avg_frequencies", "avg_phase_shifts")]
+    averages = [
+        case[name].view(1, *generator.average.shape[1:]) for name in ("avg_frequencies", "avg_phase_shifts")
+    ]
     generator.average.copy_(torch.cat(averages))
     camera = camera_of(case, generator)
     scene = generator.scene(case["z"], psi=case.about["constructor"]["forward"]["psi"])
@@ -223,8 +229,8 @@ def losses(case: Case) -> Results:
     image = generator.trace(generator.scene(case["z"]), camera, perturb_of(case), "black", 10**9).image
     fakes = Fakes(image, case["z"], positions(camera, generator))
     step = options["step"]
-    moment = Moment(step, stage_start=step - round(10 * options["alpha"]))  # faded in by alpha
-    batch = Photos((case["real"] + 1) / 2)
+    moment = StepContext(step, stage_start=step - round(10 * options["alpha"]))  # faded in by alpha
+    batch = ImageBatch((case["real"] + 1) / 2)
     d_loss, stats = system.judgement(batch, fakes.detach(), moment)
     d_loss.backward()
     grads = {n: p.grad.clone() for n, p in judge.named_parameters() if p.grad is not None}

@@ -15,7 +15,7 @@ from genscene.data.posed.folder import format_of, look, splits
 from genscene.data.posed.photographs import photographs
 from genscene.data.posed.values import filename, number, short
 from genscene.errors import BadInput
-from genscene.views import look_at
+from genscene.geometry.cameras import look_at
 
 COUNT = 4
 HUGE = 10**400
@@ -60,7 +60,12 @@ def binary(root, names=("a.png", "b.png"), points=2):
     (root / "cameras.bin").write_bytes(struct.pack("<QiiQQ4d", 1, 1, 1, 12, 8, 15, 15, 6, 4))
     rows = struct.pack("<Q", len(names))
     for i, name in enumerate(names):
-        rows += struct.pack("<i7di", i, 1, 0, 0, 0, 0, 0, i, 1) + name.encode() + b"\0" + struct.pack("<Q", points)
+        rows += (
+            struct.pack("<i7di", i, 1, 0, 0, 0, 0, 0, i, 1)
+            + name.encode()
+            + b"\0"
+            + struct.pack("<Q", points)
+        )
         rows += struct.pack("<ddq", 1.5, 2.5, -1) * points
     (root / "images.bin").write_bytes(rows)
     (root / "points3D.bin").write_bytes(struct.pack("<QQ3d3BdQii", 1, 7, 0, 0, 5, 1, 2, 3, 0.5, 1, 0, 0))
@@ -81,7 +86,12 @@ def test_every_cut_of_a_binary_file_is_refused(tmp_path, name):
     for end in range(len(content)):
         path.write_bytes(content[:end])
         refused(lambda: colmap.read(tmp_path), name, "is damaged")
-    for other in (content + b"\0", b"\xff" * len(content), b"hello, this is text " * 20, content[:8] + b"\xff" * 99):
+    for other in (
+        content + b"\0",
+        b"\xff" * len(content),
+        b"hello, this is text " * 20,
+        content[:8] + b"\xff" * 99,
+    ):
         path.write_bytes(other)
         refused(lambda: colmap.read(tmp_path), name, "is damaged")
     path.write_bytes(content)
@@ -165,7 +175,11 @@ def test_splits_that_tell_of_lenses_are_nerfstudios(tmp_path, capsys):
     assert found.pixel_intrinsics()[0, [0, 0], [0, 2]].tolist() == [15, 5]
     picture(tmp_path / "images" / "7.png")
     only = frames()[:1]
-    scene(tmp_path, "transforms_val.json", [only[0] | {"file_path": "images/7.png"}, frames()[1] | {"file_path": "no"}])
+    scene(
+        tmp_path,
+        "transforms_val.json",
+        [only[0] | {"file_path": "images/7.png"}, frames()[1] | {"file_path": "no"}],
+    )
     assert splits(tmp_path) == ("train", "val")
     assert [path.name for path in look(tmp_path, "val").paths] == ["7.png"]
     assert "1 of 2 photographs are not there, the first: no" in capsys.readouterr().err.replace("\n", "")
@@ -183,7 +197,10 @@ def test_a_frame_of_another_kind_of_lens(tmp_path):
     listed = frames(camera_model="OPENCV_FISHEYE", k1=0.1)
     assert look(scene(tmp_path, listed=listed)).model == "fisheye"
     listed[1]["camera_model"] = "OPENCV"
-    refused(lambda: look(scene(tmp_path, listed=listed)), "transforms.json: of frames 0 and 1 one has a fisheye lens")
+    refused(
+        lambda: look(scene(tmp_path, listed=listed)),
+        "transforms.json: of frames 0 and 1 one has a fisheye lens",
+    )
     listed[2]["camera_model"] = "x" * 500
     refused(lambda: look(scene(tmp_path, listed=listed)), "camera_model 'xxx")
 
@@ -271,7 +288,12 @@ def test_tables_that_are_none(tmp_path):
 
 @pytest.mark.parametrize(
     ("column", "value", "words"),
-    [(3, np.nan, "is not finite"), (15, np.inf, "not finite"), (14, 0, "not positive"), (16, 1.0, "beyond near")],
+    [
+        (3, np.nan, "is not finite"),
+        (15, np.inf, "not finite"),
+        (14, 0, "not positive"),
+        (16, 1.0, "beyond near"),
+    ],
 )
 def test_a_bad_row_of_a_table_is_named(tmp_path, column, value, words):
     table = llff_table(tmp_path)

@@ -11,11 +11,11 @@ from torch.testing import assert_close
 from genscene.data.inspect import inspect
 from genscene.data.posed import colmap, sparse
 from genscene.data.posed.folder import format_of, look, splits
-from genscene.data.posed.normal import Normal, around, target
 from genscene.data.posed.photographs import photographs
 from genscene.errors import BadInput
-from genscene.rotations import quaternion
-from genscene.views import look_at
+from genscene.geometry.cameras import look_at
+from genscene.geometry.rotations import quaternion
+from genscene.geometry.transforms import WorldTransform, around, target
 
 OPENGL = torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64)
 COUNT = 10
@@ -41,7 +41,9 @@ def written(root, name="transforms.json", ending=".png", extra=None, **top):
     frames = []
     for i in range(COUNT):
         picture(root / "images" / f"{i:02}.png", color=(20 * i, 0, 0))
-        frames.append({"file_path": f"images/{i:02}{ending}", "transform_matrix": pose[i].tolist(), **(extra or {})})
+        frames.append(
+            {"file_path": f"images/{i:02}{ending}", "transform_matrix": pose[i].tolist(), **(extra or {})}
+        )
     (root / name).write_text(json.dumps({"fl_x": 15, "w": 12, "h": 8, **top, "frames": frames[::-1]}))
 
 
@@ -55,7 +57,9 @@ def modelled(root, camera="1 PINHOLE 12 8 15 15 6 4", place="sparse/0"):
     lines = [f"{i} {' '.join(map(str, row))} 1 {i:02}.png\n\n" for i, row in enumerate(rows)]
     (root / place / "cameras.txt").write_text(f"{camera}\n")
     (root / place / "images.txt").write_text("".join(reversed(lines)))
-    cloud = torch.rand(40, 3, generator=torch.Generator().manual_seed(0)) - 0.5 + torch.tensor([1.0, 2.0, 3.0])
+    cloud = (
+        torch.rand(40, 3, generator=torch.Generator().manual_seed(0)) - 0.5 + torch.tensor([1.0, 2.0, 3.0])
+    )
     (root / place / "points3D.txt").write_text(
         "".join(f"{i} {x} {y} {z} 1 2 3 0.5\n" for i, (x, y, z) in enumerate(cloud.tolist()))
     )
@@ -66,8 +70,12 @@ def modelled(root, camera="1 PINHOLE 12 8 15 15 6 4", place="sparse/0"):
 def test_the_normal_centres_scales_and_comes_back():
     pose = circle()
     assert_close(target(pose), torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
-    tilt = torch.linalg.qr(torch.rand(3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64))[0]
-    tilted = Normal(2.5, tilt * torch.linalg.det(tilt), torch.tensor([5.0, 0.0, -1.0], dtype=torch.float64)).poses(pose)
+    tilt = torch.linalg.qr(torch.rand(3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64))[
+        0
+    ]
+    tilted = WorldTransform(
+        2.5, tilt * torch.linalg.det(tilt), torch.tensor([5.0, 0.0, -1.0], dtype=torch.float64)
+    ).poses(pose)
     normal = around(tilted)
     moved = normal.poses(tilted)
     assert_close(moved[:, :3, 3].norm(dim=-1), torch.ones(COUNT, dtype=torch.float64))
@@ -96,7 +104,9 @@ def test_nerfstudio_by_name_with_shared_numbers(tmp_path):
     assert_close(found.pose, circle())
     assert found.model == "opencv"
     assert_close(found.distortion[0], torch.tensor([0.1, 0, 0, 0, 0, 0], dtype=torch.float64))
-    assert_close(found.pixel_intrinsics()[0, [0, 1, 0, 1], [0, 1, 2, 2]], torch.tensor([15.0, 15, 6, 4]).double())
+    assert_close(
+        found.pixel_intrinsics()[0, [0, 1, 0, 1], [0, 1, 2, 2]], torch.tensor([15.0, 15, 6, 4]).double()
+    )
     assert found.bounds.shape == (COUNT, 2)
 
 
@@ -111,7 +121,14 @@ def test_nerfstudio_angles_boxes_and_smaller_pictures(tmp_path):
     written(tmp_path, fl_x=15)
     document = json.loads((tmp_path / "transforms.json").read_text())
     del document["fl_x"]
-    document |= {"camera_angle_x": 0.9, "aabb_scale": 4, "w": 24, "h": 16, "camera_model": "OPENCV_FISHEYE", "k3": 0.2}
+    document |= {
+        "camera_angle_x": 0.9,
+        "aabb_scale": 4,
+        "w": 24,
+        "h": 16,
+        "camera_model": "OPENCV_FISHEYE",
+        "k3": 0.2,
+    }
     (tmp_path / "transforms.json").write_text(json.dumps(document))
     found = look(tmp_path, every=0, world="given")
     assert_close(found.pixel_intrinsics()[0, 0, 0], torch.tensor(6 / np.tan(0.45)))
@@ -119,7 +136,9 @@ def test_nerfstudio_angles_boxes_and_smaller_pictures(tmp_path):
     assert_close(found.distortion[0, 4], torch.tensor(0.2, dtype=torch.float64))
     assert_close(found.bounds[:, 0], torch.full((COUNT,), 0.1 / 0.33, dtype=torch.float64))
     corner = torch.tensor([-1.0, -1.0, -1.0], dtype=torch.float64) * 2 / 0.33
-    assert (found.bounds[:, 1] >= ((corner - found.pose[:, :3, 3]) * found.pose[:, :3, 2]).sum(-1) - 1e-9).all()
+    assert (
+        found.bounds[:, 1] >= ((corner - found.pose[:, :3, 3]) * found.pose[:, :3, 2]).sum(-1) - 1e-9
+    ).all()
 
 
 def test_splits(tmp_path):
@@ -145,7 +164,9 @@ def test_missing_photographs_are_named_and_left_out(tmp_path, capsys):
     found = look(tmp_path, every=0)
     assert len(found) == COUNT - 1
     assert found.missing == ("images/03.png",)
-    assert "1 of 10 photographs are not there, the first: images/03.png" in capsys.readouterr().err.replace("\n", "")
+    assert "1 of 10 photographs are not there, the first: images/03.png" in capsys.readouterr().err.replace(
+        "\n", ""
+    )
     for path in (tmp_path / "images").iterdir():
         path.unlink()
     with pytest.raises(BadInput, match=r"names 10 pictures, but none is in .*; the first: images/09\.png"):
@@ -164,7 +185,10 @@ def test_missing_photographs_are_named_and_left_out(tmp_path, capsys):
         ({"frames": []}, "lists no frames"),
         ({"frames": [3]}, "frame 0 is a int"),
         ({"frames": [{"file_path": "images/00.png"}]}, "frame 0 has no 'transform_matrix'"),
-        ({"frames": [{"file_path": "images/00.png", "transform_matrix": [[float("nan")] * 4] * 4}]}, "not finite"),
+        (
+            {"frames": [{"file_path": "images/00.png", "transform_matrix": [[float("nan")] * 4] * 4}]},
+            "not finite",
+        ),
         ({"frames": [{"file_path": "images/00.png", "transform_matrix": [[0.0] * 4] * 4}]}, "no rotation"),
         ({"aabb_scale": 0}, "aabb_scale and scale are 0"),
         ({"train_filenames": "all"}, "no list of names"),
@@ -219,7 +243,9 @@ def test_colmap(tmp_path):
     assert ((found.bounds > 3) & (found.bounds < 5)).all()
     points = torch.from_numpy(colmap.read(tmp_path / "colmap/sparse/0").points.positions)
     for i in range(COUNT):
-        depth, inside = sparse.seen(points, found.pose[i], found.intrinsics[i], found.distortion[i], "pinhole")
+        depth, inside = sparse.seen(
+            points, found.pose[i], found.intrinsics[i], found.distortion[i], "pinhole"
+        )
         assert inside.all()
         assert (depth > 3).all()
     moved = look(tmp_path, every=0)
@@ -243,7 +269,9 @@ def test_colmap_lenses(tmp_path, camera, model, terms):
     found = look(tmp_path)
     assert found.model == model
     assert_close(found.distortion[0], torch.tensor(terms, dtype=torch.float64))
-    assert_close(found.pixel_intrinsics()[0, [0, 1, 0, 1], [0, 1, 2, 2]], torch.tensor([15.0, 15, 6, 4]).double())
+    assert_close(
+        found.pixel_intrinsics()[0, [0, 1, 0, 1], [0, 1, 2, 2]], torch.tensor([15.0, 15, 6, 4]).double()
+    )
 
 
 def test_colmap_refuses(tmp_path):
@@ -274,7 +302,11 @@ def llff_scene(root, folder="images_4"):
     rows = []
     for i in range(3):
         picture(root / folder / f"{i}.png")
-        motion = [[0, 1, 0, i, 32], [1, 0, 0, 0, 48], [0, 0, -1, 0, 40.0]]  # down is y, right is x, back is -z
+        motion = [
+            [0, 1, 0, i, 32],
+            [1, 0, 0, 0, 48],
+            [0, 0, -1, 0, 40.0],
+        ]  # down is y, right is x, back is -z
         rows.append([*np.array(motion).ravel(), 2.0, 8.0])
     np.save(root / "poses_bounds.npy", np.array(rows))
     return rows
@@ -286,7 +318,8 @@ def test_llff_in_whichever_folder_and_world(tmp_path):
     given = look(tmp_path, world="given", every=0)
     assert given.paths[0].parent.name == "images_4"
     assert_close(
-        given.pose[1, :3], torch.eye(4, dtype=torch.float64)[:3] + torch.tensor([[0, 0, 0, 1.0]] + [[0] * 4] * 2)
+        given.pose[1, :3],
+        torch.eye(4, dtype=torch.float64)[:3] + torch.tensor([[0, 0, 0, 1.0]] + [[0] * 4] * 2),
     )
     ahead = look(tmp_path, world="forward", every=0)
     assert_close(ahead.bounds.min(), torch.tensor(4 / 3, dtype=torch.float64))
@@ -302,7 +335,9 @@ def test_llff_in_whichever_folder_and_world(tmp_path):
 def blender_scene(root, centre):
     for split in ("train", "val"):
         pose = circle(centre) * OPENGL
-        frames = [{"file_path": f"./{split}/r_{i}", "transform_matrix": pose[i].tolist()} for i in range(COUNT)]
+        frames = [
+            {"file_path": f"./{split}/r_{i}", "transform_matrix": pose[i].tolist()} for i in range(COUNT)
+        ]
         for i in range(COUNT):
             picture(root / split / f"r_{i}.png")
         (root / f"transforms_{split}.json").write_text(json.dumps({"camera_angle_x": 0.7, "frames": frames}))

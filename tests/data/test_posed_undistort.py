@@ -40,21 +40,30 @@ def test_known_points():
     x, y = 0.3, -0.2
     s = x * x + y * y
     radial = 1 + k1 * s + k2 * s * s
-    wanted = [x * radial + 2 * p1 * x * y + p2 * (s + 2 * x * x), y * radial + p1 * (s + 2 * y * y) + 2 * p2 * x * y]
+    wanted = [
+        x * radial + 2 * p1 * x * y + p2 * (s + 2 * x * x),
+        y * radial + p1 * (s + 2 * y * y) + 2 * p2 * x * y,
+    ]
     terms = torch.tensor([k1, k2, p1, p2, 0, 0], dtype=torch.float64)
     point = torch.tensor([[x, y]], dtype=torch.float64)
     assert_close(distort(point, terms, "opencv"), torch.tensor([wanted], dtype=torch.float64))
     angle = math.atan(1.0)  # a point at 45 degrees, equidistant but for k1
     edge = distort(
-        torch.tensor([[1.0, 0.0]], dtype=torch.float64), torch.tensor([0.1, 0, 0, 0, 0, 0]).double(), "fisheye"
+        torch.tensor([[1.0, 0.0]], dtype=torch.float64),
+        torch.tensor([0.1, 0, 0, 0, 0, 0]).double(),
+        "fisheye",
     )
-    assert_close(edge, torch.tensor([[angle * (1 + torch.tensor(0.1).double() * angle**2), 0.0]], dtype=torch.float64))
+    assert_close(
+        edge, torch.tensor([[angle * (1 + torch.tensor(0.1).double() * angle**2), 0.0]], dtype=torch.float64)
+    )
 
 
 @pytest.mark.parametrize("model", LENSES)
 def test_straightening_undoes_distortion(model):
     points = torch.cat([plane(), torch.zeros(1, 2, dtype=torch.float64)])
-    assert_close(straighten(distort(points, lens(model), model), lens(model), model), points, atol=1e-12, rtol=0)
+    assert_close(
+        straighten(distort(points, lens(model), model), lens(model), model), points, atol=1e-12, rtol=0
+    )
 
 
 @pytest.mark.parametrize("model", LENSES)

@@ -13,7 +13,7 @@ from genscene.cli import main
 from genscene.data.posed.folder import look
 from genscene.data.posed.sfm import Placed, counted, place, write
 from genscene.errors import BadInput
-from genscene.orbit import Orbit
+from genscene.geometry.priors import CameraPrior
 
 COUNT, SIZE = 6, (200, 260)
 
@@ -22,7 +22,7 @@ def cameras():
     """Some on an arc before a corner of a room."""
     yaw = math.pi / 4 + torch.linspace(-0.4, 0.4, COUNT)
     pitch = 1.0 + 0.15 * (torch.arange(COUNT) % 2)
-    return Orbit(radius=3.0, fov=42.0).at(yaw, pitch, SIZE)
+    return CameraPrior(radius=3.0, fov=42.0).at(yaw, pitch, SIZE)
 
 
 def room(camera):
@@ -120,7 +120,9 @@ def test_without_pycolmap_one_line_says_how_to_get_it(tmp_path, capsys, monkeypa
     monkeypatch.setitem(sys.modules, "pycolmap", None)
     folder = blank(tmp_path / "in", [(8, 8)] * 3)
     assert main(["data", "poses", str(folder), "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err == "genscene: finding cameras needs pycolmap: pip install 'genscene[sfm]'\n"
+    assert (
+        capsys.readouterr().err == "genscene: finding cameras needs pycolmap: pip install 'genscene[sfm]'\n"
+    )
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 from genscene.data.posed.photographs import surroundings
 from genscene.data.source import album_of, source_of
 from genscene.errors import BadInput
-from genscene.experiment import Photographs, Pictures
+from genscene.experiment.schema import Photographs, Pictures
+from genscene.geometry.cameras import look_at
 from genscene.systems import PRESETS
-from genscene.views import look_at
 
 SIDE = 20
 
@@ -33,7 +33,10 @@ def scene(folder, picture):
 
 def found(data, background="white", preset="nerf-grid-demo"):
     experiment = replace(
-        PRESETS[preset], data=data, pictures=Pictures(background=background), photographs=Photographs(holdout=0)
+        PRESETS[preset],
+        data=data,
+        pictures=Pictures(background=background),
+        photographs=Photographs(holdout=0),
     )
     return source_of(experiment).experiment
 

@@ -9,16 +9,16 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from genscene.data import load_pictures
+from genscene.data import load_images
 from genscene.data.synthetic import AROUND, SETS, synthesize
 from genscene.data.synthetic.raytrace import trace
 from genscene.data.synthetic.solids import Builder, filled_up, hsv
 from genscene.data.write import write_set
 from genscene.errors import BadInput
-from genscene.experiment import Pictures
-from genscene.orbit import Orbit
+from genscene.experiment.schema import Pictures
+from genscene.geometry.priors import CameraPrior
 
-FRONT = Orbit("fixed", (math.pi / 2, 0.0), (math.pi / 2, 0.0), radius=3.0, fov=40.0)
+FRONT = CameraPrior("fixed", (math.pi / 2, 0.0), (math.pi / 2, 0.0), radius=3.0, fov=40.0)
 
 
 def camera(size=(33, 33)):
@@ -45,7 +45,9 @@ def test_a_box_hides_what_is_behind_it_and_its_front_is_flat():
     builder = Builder(1)
     sides = (number(-0.4), number(0.4))
     builder.box(sides, sides, (number(-0.2), number(0.6)), torch.tensor([[0.0, 1.0, 0.0]]))
-    builder.ellipsoid(torch.tensor([[0.0, 0.0, -0.8]]), torch.full((1, 3), 0.2), torch.tensor([[1.0, 0.0, 0.0]]))
+    builder.ellipsoid(
+        torch.tensor([[0.0, 0.0, -0.8]]), torch.full((1, 3), 0.2), torch.tensor([[1.0, 0.0, 0.0]])
+    )
     seen = trace(builder.build(), camera(), 1)
     along = camera().rays().unit().directions[0, :, 2].abs().view(33, 33)  # share of each ray along the axis
     inside = seen.alpha[0, 0] > 0
@@ -110,14 +112,17 @@ def test_yaw_covers_the_circle_and_pitch_its_range():
 def test_a_set_as_files(tmp_path):
     write_set("cars", tmp_path / "cars", 3, (16, 20), seed=5)
     truth = synthesize("cars", range(3), (16, 20), seed=5)
-    depth, angles = np.load(tmp_path / "cars" / "depth.npy"), json.loads((tmp_path / "cars" / "truth.json").read_text())
+    depth, angles = (
+        np.load(tmp_path / "cars" / "depth.npy"),
+        json.loads((tmp_path / "cars" / "truth.json").read_text()),
+    )
     assert_close(torch.from_numpy(depth), truth.traced.depth[:, 0])
     assert [round(a["yaw"], 4) for a in angles] == [round(float(y), 4) for y in truth.yaw]
     with Image.open(tmp_path / "cars" / "000001.png") as image:
         assert image.mode == "RGBA"
         alpha = torch.from_numpy(np.asarray(image)[..., 3].copy()).float() / 255
     assert_close(alpha, truth.traced.alpha[1, 0], atol=0.003, rtol=0)
-    loaded = load_pictures(str(tmp_path / "cars"), Pictures(labels=True), (16, 20), quiet=True)
+    loaded = load_images(str(tmp_path / "cars"), Pictures(labels=True), (16, 20), quiet=True)
     assert_close(loaded.cameras.pose, truth.camera.pose)
     assert np.abs(loaded.pixels[2] - truth.on_white()[2].movedim(0, -1).numpy() * 255).max() < 2.5
 

@@ -60,7 +60,9 @@ def test_few_resamples_say_how_far_they_spread():
 
 def test_few_resamples_give_steadier_widths_than_their_ends_would():
     few, many = (torch.randn(300, count, dtype=torch.float64) for count in (100, 400))
-    ends = few.quantile(torch.tensor([0.0202, 0.9798], dtype=torch.float64), dim=1)  # of 100, as `centred` has of 200
+    ends = few.quantile(
+        torch.tensor([0.0202, 0.9798], dtype=torch.float64), dim=1
+    )  # of 100, as `centred` has of 200
     quantiles, spread, wide = (
         ends[1] - ends[0],
         *(torch.tensor([(i := centred(0.0, each)).high - i.low for each in rows]) for rows in (few, many)),

@@ -25,7 +25,7 @@ from genscene.evaluation.protocol import Protocol
 from genscene.evaluation.report import Report, Row
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task
-from genscene.experiment import Pictures
+from genscene.experiment.schema import Pictures
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.frechet import Tally
 from genscene.metrics.power_features import power_features
@@ -55,7 +55,9 @@ REAL = side(0, count=320)
 
 def reported(names, table):
     lines = zip(*(cells for _, cells in table), strict=True)
-    return Report("", "", tuple(head for head, _ in table), tuple(starmap(Row, zip(names, lines, strict=True))))
+    return Report(
+        "", "", tuple(head for head, _ in table), tuple(starmap(Row, zip(names, lines, strict=True)))
+    )
 
 
 def test_a_clearly_better_generator_is_the_best_and_no_other_is_level():
@@ -119,7 +121,9 @@ def test_columns_are_the_numbers_of_the_metrics_and_cells_the_generators():
 
 def test_every_resampled_number_is_one_of_the_metric():
     """A misspelt name would leave a column without its interval, and nobody would know."""
-    looks = Extractor("a network", "none", "last", WIDTH, "not resized", lambda images: images, torch.ones(3, WIDTH))
+    looks = Extractor(
+        "a network", "none", "last", WIDTH, "not resized", lambda images: images, torch.ones(3, WIDTH)
+    )
     bout = contest.Bout([side(1)["random"].features], REAL["random"].features, looks)
     for name, again in RESAMPLED.items():
         if name != "spectrum":
@@ -127,12 +131,16 @@ def test_every_resampled_number_is_one_of_the_metric():
             known = {n.name for n in METRICS[name].compute(side(1)["random"], REAL["random"], looks)}
             assert set(found) <= known
             assert found
-    assert {n for n, m in METRICS.items() if m.compute.__qualname__.startswith("frechet_by")} <= set(RESAMPLED)
+    assert {n for n, m in METRICS.items() if m.compute.__qualname__.startswith("frechet_by")} <= set(
+        RESAMPLED
+    )
 
 
 def test_more_resamples_of_the_same_seed_are_the_same_and_another_seed_is_not():
     def intervals(draw):
-        return [cells[0].interval for _, cells in judged(DESK, NAMES, "random", [side(1), side(2)], REAL, draw)]
+        return [
+            cells[0].interval for _, cells in judged(DESK, NAMES, "random", [side(1), side(2)], REAL, draw)
+        ]
 
     assert intervals(Draw(40)) == intervals(Draw(40))
     assert intervals(Draw(40)) != intervals(Draw(40, seed=1))
@@ -156,7 +164,9 @@ def test_real_pictures_are_nearer_to_real_ones_than_others_are():
             assert (value < cells[0].value) == head.low, head.name
 
 
-@pytest.mark.parametrize(("kept", "count", "wanted"), [(300, 40, 40), (300, 150, 150), (301, 300, 150), (2, 5, 1)])
+@pytest.mark.parametrize(
+    ("kept", "count", "wanted"), [(300, 40, 40), (300, 150, 150), (301, 300, 150), (2, 5, 1)]
+)
 def test_as_many_real_pictures_as_of_a_generator_are_set_against_the_others(kept, count, wanted):
     whole = side(0, count=kept)["random"]
     one, others = parted(whole, count)
@@ -172,7 +182,9 @@ def test_a_perfect_generator_gets_what_as_many_real_pictures_get():
     perfect, reference, halves = [], [], []
     for seed in range(12):
         real = side(100 + seed, count=1000)
-        perfect.append(judged(DESK, ["frechet"], "random", [side(seed, count=100)], real, DRAW)[0][1][0].value)
+        perfect.append(
+            judged(DESK, ["frechet"], "random", [side(seed, count=100)], real, DRAW)[0][1][0].value
+        )
         reference += among_reals(DESK, ["frechet"], "random", real, 100)
         halves += among_reals(DESK, ["frechet"], "random", side(200 + seed, count=100), 100)
     mean = sum(perfect) / 12

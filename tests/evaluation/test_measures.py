@@ -120,11 +120,20 @@ def test_no_two_numbers_that_one_protocol_can_ask_for_have_one_name():
 
 def test_which_extractors_are_wanted():
     assert wanted(["fid", "kid", "is"], "random") == ["inception"]
-    assert wanted(["frechet", "manifold", "spectrum", "pr"], "squeezenet") == ["squeezenet", "spectrum", "vgg16"]
+    assert wanted(["frechet", "manifold", "spectrum", "pr"], "squeezenet") == [
+        "squeezenet",
+        "spectrum",
+        "vgg16",
+    ]
     assert wanted(["steady"], "random", ["steady"]) == []
     assert wanted([], "random") == []
     assert {m.extractor for m in METRICS.values()} <= {*EXTRACTORS, CHOSEN, SPECTRUM}
-    for names, guess in ((["frechett"], "frechet"), (["fid", "kidd"], "kid"), (["stedy"], "steady"), ([""], None)):
+    for names, guess in (
+        (["frechett"], "frechet"),
+        (["fid", "kidd"], "kid"),
+        (["stedy"], "steady"),
+        ([""], None),
+    ):
         with pytest.raises(
             BadInput, match=f"no metric {names[-1]!r}; {f'did you mean {guess!r}' if guess else 'known'}"
         ):

@@ -16,7 +16,7 @@ from conftest import tiny
 from genscene.cli import main
 from genscene.cli.measuring import Measuring, asked_for
 from genscene.cli.results import Result, document
-from genscene.data import load_pictures
+from genscene.data import load_images
 from genscene.data.images import listed
 from genscene.errors import BadInput
 from genscene.evaluation.asked import ASKED, Question
@@ -27,7 +27,7 @@ from genscene.evaluation.sides import Generated, Stored
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task, measure
 from genscene.evaluation.views import consistency
-from genscene.experiment import Pictures, fresh
+from genscene.experiment.schema import Pictures, build_seeded
 from genscene.metrics.cmmd import cmmd
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.frechet import Moments, frechet
@@ -52,7 +52,7 @@ def painted(folder, count, seed=0, side=16):
 
 def poisoned(seed=0):
     """A generator that paints nan, though not everywhere."""
-    made = fresh(replace(tiny("pigan-carla"), seed=seed)).generator.eval()
+    made = build_seeded(replace(tiny("pigan-carla"), seed=seed)).generator.eval()
     render = made.render
 
     def spoilt(*given):
@@ -92,7 +92,9 @@ def test_a_generator_that_paints_nan_is_not_measured():
         consistency(made, 2, SIZE)
     with pytest.raises(BadInput, match="not finite"):
         frechet(Moments.of(torch.full((9, 2), torch.nan)), Moments.of(torch.ones(9, 2)))
-    eye = Extractor("nothing", "none", "last", 2, "not resized", lambda images: torch.full((len(images), 2), torch.inf))
+    eye = Extractor(
+        "nothing", "none", "last", 2, "not resized", lambda images: torch.full((len(images), 2), torch.inf)
+    )
     with pytest.raises(BadInput, match="nothing made numbers"):
         eye(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
 
@@ -140,7 +142,7 @@ def test_a_file_of_another_content_is_another_picture_whatever_its_time_says(tmp
                 for file in sorted(folder.iterdir()):
                     archive.writestr(zipfile.ZipInfo(file.name), file.read_bytes())
             os.utime(place, ns=(1, 1))
-        pictures = load_pictures(str(place), Pictures(), SIZE, quiet=True)
+        pictures = load_images(str(place), Pictures(), SIZE, quiet=True)
         return np.array(pictures.pixels), Stored(pictures, Side(), "").notes["content"]
 
     file = folder / "0001.bmp"
@@ -162,7 +164,9 @@ def test_a_protocol_says_where_its_counts_are_not_there(there, capsys):
     assert line in " ".join(capsys.readouterr().out.split())
     found = json.loads((there / "x.json").read_text())
     assert any(line in caution for caution in found["cautions"])
-    counts = {side: [found["protocol"][side][name] for name in ("count", "wanted")] for side in ("fakes", "reals")}
+    counts = {
+        side: [found["protocol"][side][name] for name in ("count", "wanted")] for side in ("fakes", "reals")
+    }
     assert counts == {"fakes": [20, 20_000], "reals": [30, 20_000]}
     chosen = protocol_of("giraffe", reals=30, fakes=20)
     assert chosen.departure(20, 30, 30), "asked for or not"
@@ -182,7 +186,9 @@ def test_statistics_of_another_count_are_refused(there, capsys):
     part = ["evaluate", "fake", "--data", "real", "--reals", "10", "--statistics", "part", *QUICK]
     assert main(part) == 0
     capsys.readouterr()
-    assert "(part/random.safetensors: 10 of 30, here: all; --reals 10" in refused([*words, "--data", "part"], capsys)
+    assert "(part/random.safetensors: 10 of 30, here: all; --reals 10" in refused(
+        [*words, "--data", "part"], capsys
+    )
     assert main([*words, "--data", "part", "--reals", "10"]) == 0
 
 
@@ -208,7 +214,9 @@ DAMAGED = {
         {"mean": torch.zeros(4).double(), "scatter": torch.eye(4).double(), "features": torch.zeros(30, 4)},
         "holds features 4 wide, wanted 368",
     ),
-    **{f"count {count}": ({"about": {"count": count}}, f"count {count}, but") for count in (-1, 0, 1, 29, 31)},
+    **{
+        f"count {count}": ({"about": {"count": count}}, f"count {count}, but") for count in (-1, 0, 1, 29, 31)
+    },
     "nothing told": ({"about": {"notes": {}}}, "count 30, but None pictures"),
     "a list": ({"about": {"protocol": {"version": [1]}}}, "holds no statistics of genscene"),
     "nan in the notes": ({"about": {"notes": {"psi": float("nan")}}}, "its header holds NaN"),
@@ -228,14 +236,20 @@ def test_statistics_that_are_damaged_are_refused_by_name(changed, expected, ther
 @pytest.mark.parametrize("ending", [".npz", ".safetensors", ".pth"])
 def test_weights_that_hold_nan_are_refused_by_file_and_tensor(ending, tmp_path):
     path = tmp_path / f"w{ending}"
-    tensors = {"whole": torch.arange(3), "fine": torch.ones(2), "conv1.weight": torch.tensor([0.0, torch.nan])}
+    tensors = {
+        "whole": torch.arange(3),
+        "fine": torch.ones(2),
+        "conv1.weight": torch.tensor([0.0, torch.nan]),
+    }
     if ending == ".npz":
         np.savez(path, **{name: tensor.numpy() for name, tensor in tensors.items()})
     elif ending == ".safetensors":
         save_file(tensors, path)
     else:
         torch.save(tensors, path)
-    with pytest.raises(BadInput, match=rf"w\{ending}: the weights conv1\.weight hold numbers that are not finite"):
+    with pytest.raises(
+        BadInput, match=rf"w\{ending}: the weights conv1\.weight hold numbers that are not finite"
+    ):
         read(path)
 
 
@@ -281,13 +295,21 @@ def test_what_does_not_stand_beside_the_other_is_refused_in_a_line(call):
 
 def test_what_a_generator_was_asked_stands_in_the_json():
     experiment = tiny("pigan-carla")
-    made = fresh(experiment).generator.eval()
+    made = build_seeded(experiment).generator.eval()
     question = Question(made, experiment, "synthetic:cars", SIZE, psi=0.5, seed=3)
     numbers = ASKED["consistency"](question)
     desk = Desk(Task(PROTOCOLS["tracking"], SIZE, Pictures(), ()), {}, Streaming(), torch.device("cpu"))
     found = document(Result("it", desk, numbers, [], {}, {}))
     (asked,) = found["protocol"]["asked"]
-    told = {"metric": "consistency", "psi": 0.5, "seed": 3, "size": SIZE, "pairs": 64, "angle": 15.0, "tolerance": 0.05}
+    told = {
+        "metric": "consistency",
+        "psi": 0.5,
+        "seed": 3,
+        "size": SIZE,
+        "pairs": 64,
+        "angle": 15.0,
+        "tolerance": 0.05,
+    }
     assert told.items() <= asked.items()
     assert len(asked["generator"]) == 64
     assert 0 < asked["pairs_compared"] <= 64
@@ -300,13 +322,13 @@ def test_pictures_that_were_made_larger_are_counted(tmp_path, fit):
     for i, side in ((4, 32), (5, 8)):
         Image.new("RGB", (side, side)).save(folder / f"{i:04d}.png")
     Image.new("RGB", (8, 32)).save(folder / "0006.png")
-    pictures = load_pictures(str(folder), Pictures(fit=fit), SIZE, quiet=True)
+    pictures = load_images(str(folder), Pictures(fit=fit), SIZE, quiet=True)
     assert pictures.enlarged == ((3,) if fit == "contain" else (3, 4))
-    again = load_pictures(str(folder), Pictures(fit=fit), SIZE, quiet=True)
+    again = load_images(str(folder), Pictures(fit=fit), SIZE, quiet=True)
     assert again.enlarged == pictures.enlarged
     assert Stored(again, Side(), "").notes["enlarged"] == len(pictures.enlarged)
     assert "enlarged" not in Stored(again, Side(3), "").notes
-    assert load_pictures(str(folder), Pictures(fit=fit, keep=0.5), (4, 4), quiet=True).enlarged == ()
+    assert load_images(str(folder), Pictures(fit=fit, keep=0.5), (4, 4), quiet=True).enlarged == ()
 
 
 def test_what_was_enlarged_is_told(there, capsys):
@@ -333,8 +355,12 @@ def test_lines_name_what_was_given(there, capsys):
 
 
 def test_a_protocol_without_counts_of_its_own_measures_what_there_is():
-    looks = Extractor("means", "none", "colours", 3, "not resized", lambda images: images.double().mean((2, 3)))
+    looks = Extractor(
+        "means", "none", "colours", 3, "not resized", lambda images: images.double().mean((2, 3))
+    )
     task = Task(PROTOCOLS["genscene"], SIZE, Pictures(), (looks,))
-    (found,) = measure(Generated(fresh(tiny("pigan-carla")).generator, Side(3), SIZE), "pictures", task)
+    (found,) = measure(
+        Generated(build_seeded(tiny("pigan-carla")).generator, Side(3), SIZE), "pictures", task
+    )
     assert isinstance(found, Statistics)
     assert found.tally.count == 3

@@ -27,12 +27,12 @@ def test_a_copy_is_at_no_distance():
 
 
 def test_what_is_learnt_is_not_what_is_copied():
-    real, held, fresh = torch.randn(400, 6), torch.randn(400, 6), torch.randn(400, 6)
-    assert memorised(fresh, real, held) < 0.04
-    assert memorised(fresh, real) < 0.04
-    copies = torch.cat([fresh[:200], real[:200] + 0.001])
+    real, held, build_seeded = torch.randn(400, 6), torch.randn(400, 6), torch.randn(400, 6)
+    assert memorised(build_seeded, real, held) < 0.04
+    assert memorised(build_seeded, real) < 0.04
+    copies = torch.cat([build_seeded[:200], real[:200] + 0.001])
     assert memorised(copies, real, held) == pytest.approx(0.5, abs=0.03)
-    assert memorised(fresh + 50, real, held) == 0
+    assert memorised(build_seeded + 50, real, held) == 0
 
 
 def test_copies_count_where_reals_repeat_each_other():
@@ -42,7 +42,8 @@ def test_copies_count_where_reals_repeat_each_other():
 
 
 @pytest.mark.parametrize(
-    ("fake", "real", "k"), [((3, 4), (5, 3), 1), ((0, 4), (5, 4), 1), ((3, 4), (5, 4), 6), ((3, 4), (5, 4), 0)]
+    ("fake", "real", "k"),
+    [((3, 4), (5, 3), 1), ((0, 4), (5, 4), 1), ((3, 4), (5, 4), 6), ((3, 4), (5, 4), 0)],
 )
 def test_what_has_no_neighbours_is_refused(fake, real, k):
     with pytest.raises(BadInput, match="wanted"):

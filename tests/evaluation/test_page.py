@@ -61,7 +61,12 @@ def example(**changed):
     images = torch.rand(3, 3, 8, 8)
     galleries = (Gallery(EVIL, (Strip(EVIL, images), Strip("nearest", images)), EVIL),)
     charts = (Chart(EVIL, encoded(Image.new("RGB", (4, 4))), 300, EVIL),)
-    fields = {"galleries": galleries, "charts": charts, "protocol": {EVIL: EVIL, "resize": "box"}, "remarks": (EVIL,)}
+    fields = {
+        "galleries": galleries,
+        "charts": charts,
+        "protocol": {EVIL: EVIL, "resize": "box"},
+        "remarks": (EVIL,),
+    }
     return Report(EVIL, EVIL, columns, rows, **{**fields, **changed})
 
 
@@ -82,7 +87,13 @@ def test_words_stay_words():
 
 def test_all_numbers_stand_in_the_table():
     said = Reader(page(example())).text()
-    for number in ("12.3 [11.9, 12.8]", "27.50 dB [27.25, 27.75]", "12.6 [12.1, 13.1]", "1.0 [0.9, 1.1]", "\u2013"):
+    for number in (
+        "12.3 [11.9, 12.8]",
+        "27.50 dB [27.25, 27.75]",
+        "12.6 [12.1, 13.1]",
+        "1.0 [0.9, 1.1]",
+        "\u2013",
+    ):
         assert number in said
     assert "low is better" in said
     assert "high is better" in said
@@ -149,7 +160,9 @@ def test_what_is_no_report_is_refused():
     with pytest.raises(BadInput, match="recall of '1' is nan: wanted finite"):
         one_column(True, 1.0, float("nan"))
     with pytest.raises(BadInput, match="a of 'r' is 1, -inf, 2: wanted finite"):
-        Report("t", "l", (Column("a"),), (Row("r", (Cell(1.0, Interval(float("-inf"), 2.0)),), reference=True),))
+        Report(
+            "t", "l", (Column("a"),), (Row("r", (Cell(1.0, Interval(float("-inf"), 2.0)),), reference=True),)
+        )
     with pytest.raises(BadInput, match="of 'flat'"):
         page(example(galleries=(Gallery("g", (Strip("flat", torch.zeros(3, 8, 8)),)),)))
 

@@ -8,7 +8,7 @@ import torch
 from genscene.errors import BadInput
 from genscene.evaluation.measures import METRICS, wanted
 from genscene.evaluation.protocol import PROTOCOLS, Protocol, Side, agree, protocol_of
-from genscene.experiment import Pictures
+from genscene.experiment.schema import Pictures
 from genscene.metrics.extractor import Extractor
 
 LOOKS = Extractor("means", "none", "colours", 3, "not resized", lambda images: images.double().mean((2, 3)))
@@ -64,7 +64,9 @@ def test_the_quality_of_a_jpeg_matters_and_that_of_another_file_does_not():
 
 def test_fields_do_not_change_with_what_is_told_elsewhere_or_does_not_matter():
     """Counts, truncation and how many files were taken stand in the notes of the sides; a head makes no features."""
-    same = replace(PROTOCOL, source="somebody", metrics=("kernel",), psi=0.5, size=16, reals=Side(3), fakes=Side(4))
+    same = replace(
+        PROTOCOL, source="somebody", metrics=("kernel",), psi=0.5, size=16, reals=Side(3), fakes=Side(4)
+    )
     same = replace(same, whole=(9, 9))
     assert told(same) == told()
     assert told(pictures=replace(PICTURES, limit=5, flip=True, labels=True)) == told()

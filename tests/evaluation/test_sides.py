@@ -9,19 +9,19 @@ import torch
 from PIL import Image
 
 from conftest import tiny
-from genscene.data import load_pictures
-from genscene.data.pictures import PictureSet
+from genscene.contract import Rendering
+from genscene.data import load_images
+from genscene.data.pictures import ImageSet
 from genscene.evaluation.protocol import Side
 from genscene.evaluation.sides import Generated, Stored, filed, fingerprint
-from genscene.experiment import Pictures, fresh
-from genscene.system import Rendering
-from genscene.training.published import load, publish
+from genscene.experiment.schema import Pictures, build_seeded
+from genscene.io.generator_file import load, save_generator
 
 SIZE = (16, 16)
 
 
 def pictures(count=10, seed=0):
-    return PictureSet(np.random.default_rng(seed).integers(0, 256, (count, *SIZE, 3), np.uint8))
+    return ImageSet(np.random.default_rng(seed).integers(0, 256, (count, *SIZE, 3), np.uint8))
 
 
 def all_of(lot):
@@ -33,7 +33,7 @@ def bytes_of(some):
 
 
 def generator(seed=0):
-    return fresh(replace(tiny("pigan-carla"), seed=seed)).generator.eval()
+    return build_seeded(replace(tiny("pigan-carla"), seed=seed)).generator.eval()
 
 
 def test_the_first_so_many_in_order():
@@ -89,13 +89,13 @@ def test_content_is_of_the_bytes_and_not_of_the_place(tmp_path):
         (tmp_path / folder).mkdir(parents=True)
         for i, pixels in enumerate(there.pixels):
             Image.fromarray(pixels).save(tmp_path / folder / names.format(i))
-        found = load_pictures(str(tmp_path / folder), Pictures(), SIZE, quiet=True)
+        found = load_images(str(tmp_path / folder), Pictures(), SIZE, quiet=True)
         contents.append(Stored(found, Side(), folder).notes["content"])
     assert contents[0] == contents[1] == Stored(there, Side(), "memory").notes["content"]
     there.pixels[9, 15, 15, 2] ^= 1
     assert Stored(there, Side(), "").notes["content"] != contents[0]
     assert len({Stored(there, Side(count), "").notes["content"] for count in (5, 9, 10)}) == 3
-    wide = PictureSet(there.pixels.reshape(10, 8, 32, 3))
+    wide = ImageSet(there.pixels.reshape(10, 8, 32, 3))
     assert Stored(wide, Side(), "").notes["content"] != Stored(there, Side(), "").notes["content"]
 
 
@@ -105,7 +105,9 @@ def test_a_picture_depends_on_its_number_and_the_seed_alone():
     assert whole.shape == (7, 3, *SIZE)
     assert whole.dtype == torch.uint8
     parts = torch.cat([lot.take(range(3)), lot.take(range(3, 4)), lot.take(range(4, 7))])
-    assert (parts.int() - whole.int()).abs().max() <= 1, "rounding of sums may move a byte by one, and no more"
+    assert (parts.int() - whole.int()).abs().max() <= 1, (
+        "rounding of sums may move a byte by one, and no more"
+    )
     assert torch.equal(all_of(replace(lot, side=Side(3))), lot.take(range(3)))
     torch.manual_seed(5)
     assert torch.equal(all_of(lot), whole)
@@ -156,7 +158,7 @@ def test_a_fingerprint_is_of_the_weights(tmp_path):
     one = generator()
     assert fingerprint(one) == fingerprint(generator())
     assert fingerprint(one) != fingerprint(generator(1))
-    publish(tmp_path / "g.safetensors", one, experiment)
+    save_generator(tmp_path / "g.safetensors", one, experiment)
     assert fingerprint(load(tmp_path / "g.safetensors")) == fingerprint(one)
     before = fingerprint(one)
     with torch.no_grad():

@@ -14,10 +14,10 @@ from genscene.evaluation.desk import Desk, Subject, is_pictures, is_statistics
 from genscene.evaluation.protocol import Protocol, Side
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task
-from genscene.experiment import Pictures, fresh
+from genscene.experiment.schema import Pictures, build_seeded
+from genscene.io.generator_file import save_generator
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.frechet import Tally
-from genscene.training.published import publish
 
 NOTES = {"source": "a folder", "pictures": 20, "of": 30, "content": "ab12", "psi": 0.7}
 LOOKS = Extractor("means", "none", "colours", 5, "not resized", lambda images: images.double().mean((2, 3)))
@@ -27,7 +27,9 @@ TASK = Task(Protocol("a test", ("frechet",), Side(20), Side(20)), (16, 16), Pict
 def statistics(task=TASK, count=20):
     features = torch.randn(count, 5)
     looks = task.extractors[0]
-    return Statistics(task.protocol.fields(looks, task.size, task.pictures), NOTES, Tally.of(features), features[:12])
+    return Statistics(
+        task.protocol.fields(looks, task.size, task.pictures), NOTES, Tally.of(features), features[:12]
+    )
 
 
 def desk(task=TASK):
@@ -70,7 +72,7 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path):
 def test_other_files_are_refused(tmp_path):
     generator, text = tmp_path / "generator.safetensors", tmp_path / "text.safetensors"
     experiment = tiny("pigan-carla")
-    publish(generator, fresh(experiment).generator, experiment)
+    save_generator(generator, build_seeded(experiment).generator, experiment)
     assert "holds no statistics of genscene" in refused(generator)
     text.write_text("these are no numbers\n" * 9)
     assert "no whole file" in refused(text)
@@ -79,7 +81,8 @@ def test_other_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "about", ["[]", "3", "{", '{"kind": "genscene statistics"}', '{"kind": "genscene statistics", "count": "a"}']
+    "about",
+    ["[]", "3", "{", '{"kind": "genscene statistics"}', '{"kind": "genscene statistics", "count": "a"}'],
 )
 def test_a_header_that_is_not_ours_is_refused(tmp_path, about):
     path, tally = tmp_path / "s.safetensors", statistics().tally
@@ -133,7 +136,8 @@ def test_places_of_pictures_and_of_statistics_are_told_apart(tmp_path):
     assert is_statistics(tmp_path / "kept" / "random.safetensors")
     assert is_pictures(Path("some.zip"))
     names = [
-        Subject(Path(p)).name for p in ("runs/cars/generator.safetensors", "runs/cars", "a/cars.zip", "a/x.safetensors")
+        Subject(Path(p)).name
+        for p in ("runs/cars/generator.safetensors", "runs/cars", "a/cars.zip", "a/x.safetensors")
     ]
     assert names == ["cars", "cars", "cars", "x"]
     assert Subject(Path("runs/cars"), alias="mine").name == "mine"

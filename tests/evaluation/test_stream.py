@@ -12,14 +12,14 @@ import torch
 from torch.testing import assert_close
 
 import genscene
-from genscene.data.pictures import PictureSet
+from genscene.data.pictures import ImageSet
 from genscene.errors import BadInput
 from genscene.evaluation import stream as streaming
 from genscene.evaluation.protocol import Protocol, Side
 from genscene.evaluation.sides import Stored
 from genscene.evaluation.stream import Streaming, Task, measure, shares
-from genscene.experiment import Pictures
-from genscene.files import cache_folder
+from genscene.experiment.schema import Pictures
+from genscene.io.atomic import cache_folder
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.frechet import Moments
 
@@ -73,7 +73,9 @@ def task(looks, *more, **changed):
 
 
 def lot(count=50, seed=0):
-    return Stored(PictureSet(np.random.default_rng(seed).integers(0, 256, (count, *SIZE, 3), np.uint8)), Side(), "test")
+    return Stored(
+        ImageSet(np.random.default_rng(seed).integers(0, 256, (count, *SIZE, 3), np.uint8)), Side(), "test"
+    )
 
 
 def features(stored):
@@ -117,7 +119,9 @@ def test_an_extractor_that_knows_more_than_another_is_not_told_twice(monkeypatch
     monkeypatch.setattr(streaming, "SAVE_EVERY", 0.0)
     with pytest.raises(Killed):
         measure(Dying(lot(), 3), "pictures", task(Looks()), Streaming(8))
-    other = Extractor("inverted", "none", "quarters", WIDTH, "not resized", lambda images: 1 - Looks()(images))
+    other = Extractor(
+        "inverted", "none", "quarters", WIDTH, "not resized", lambda images: 1 - Looks()(images)
+    )
     found = measure(lot(), "pictures", task(Looks(), other), Streaming(8))
     assert [each.tally.count for each in found] == [50, 50]
     assert torch.equal(found[0].features, features(lot()))
@@ -176,8 +180,10 @@ def test_damaged_files_of_the_cache_are_measured_anew(name, damage):
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_picture_is_refused(count):
-    one = Stored(PictureSet(np.zeros((count, *SIZE, 3), np.uint8)), Side(), "test")
-    with pytest.raises(BadInput, match=rf"^test: {count} pictures: wanted at least 2 to tell how they spread$"):
+    one = Stored(ImageSet(np.zeros((count, *SIZE, 3), np.uint8)), Side(), "test")
+    with pytest.raises(
+        BadInput, match=rf"^test: {count} pictures: wanted at least 2 to tell how they spread$"
+    ):
         measure(one, "pictures", task(Looks()), Streaming())
     assert not cache_folder().exists()
 
@@ -202,7 +208,7 @@ spec = importlib.util.spec_from_file_location("test_stream", sys.argv[1])
 ours = importlib.util.module_from_spec(spec)
 sys.modules["test_stream"] = ours
 spec.loader.exec_module(ours)
-from genscene.processes import join
+from genscene.distributed import join
 group = join(torch.device("cpu"))
 assert group.told(group.rank + 5) == 5
 looks = ours.Looks()
@@ -223,7 +229,13 @@ def test_two_processes_give_what_one_gives(tmp_path):
     (tmp_path / "two.py").write_text(TWO)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(genscene.__file__).parents[1])}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
-    command += ["--nproc-per-node", "2", str(tmp_path / "two.py"), __file__, str(tmp_path / "two.safetensors")]
+    command += [
+        "--nproc-per-node",
+        "2",
+        str(tmp_path / "two.py"),
+        __file__,
+        str(tmp_path / "two.safetensors"),
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     two = streaming.Statistics.load(tmp_path / "two.safetensors")
@@ -249,7 +261,7 @@ from pathlib import Path
 import torch
 from genscene.evaluation.protocol import Protocol, Side
 from genscene.evaluation.stream import Streaming, Task, measure
-from genscene.experiment import Pictures
+from genscene.experiment.schema import Pictures
 from genscene.metrics.extractor import Extractor
 
 class Drawn:

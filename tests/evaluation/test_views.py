@@ -7,18 +7,20 @@ import pytest
 import torch
 
 from conftest import tiny
+from genscene.contract import Generator, Photographed, Rendering
 from genscene.data.synthetic import SETS
 from genscene.data.synthetic.raytrace import trace
-from genscene.draws import Draws
 from genscene.errors import BadInput
 from genscene.evaluation.views import between, consistency, identity, neighbours, turned
-from genscene.experiment import fresh
+from genscene.experiment.schema import build_seeded
+from genscene.geometry.priors import CameraPrior
 from genscene.metrics.extractor import Extractor
-from genscene.orbit import Orbit
-from genscene.system import Generator, Photographed, Rendering
+from genscene.randomness import RandomStreams
 
 TOYS = SETS["cars"]
-COLORS = Extractor("mean color", "none", "mean", 3, "none", lambda images: images.float().mean(dim=(2, 3)) - 128)
+COLORS = Extractor(
+    "mean color", "none", "mean", 3, "none", lambda images: images.float().mean(dim=(2, 3)) - 128
+)
 
 
 class Toys(Generator):
@@ -38,7 +40,7 @@ class Toys(Generator):
         return psi * z
 
     def bind(self, w):
-        return TOYS.scenes(Draws([int(x) for x in w[:, 0]]))
+        return TOYS.scenes(RandomStreams([int(x) for x in w[:, 0]]))
 
     def render(self, scene, view, budget=0):
         seen = trace(scene, view, 1)
@@ -68,7 +70,7 @@ class Billboards(Toys):
 
 
 def pigan():
-    return fresh(tiny("pigan-carla")).generator.eval()
+    return build_seeded(tiny("pigan-carla")).generator.eval()
 
 
 def test_the_truth_is_consistent_and_a_billboard_is_not():
@@ -89,9 +91,9 @@ def test_a_wider_turn_hides_more():
 
 @pytest.mark.parametrize("law", ["uniform", "gaussian", "truncated", "sphere", "hybrid"])
 def test_the_second_camera_stands_within_the_prior(law):
-    draws = Draws(range(200))
+    draws = RandomStreams(range(200))
     for spread in (0.1, 0.3, math.pi):
-        orbit = Orbit(law, (1.0, spread), (math.pi / 2, 0.0), radius=2.0)
+        orbit = CameraPrior(law, (1.0, spread), (math.pi / 2, 0.0), radius=2.0)
         first, second = turned(orbit, draws, (8, 8), 15.0)
         steps = between(first, second)
         most = min(20.0, math.degrees(spread))
@@ -127,7 +129,7 @@ def test_a_scene_learnt_from_photographs_is_seen_from_where_they_were_taken():
     found = consistency(generator, count=6, size=(32, 48))
     assert found.degrees == pytest.approx(math.degrees(0.5), abs=0.01)
     assert found.pairs == 6
-    first, second = neighbours(taken, Draws(range(30)), angle=60.0)
+    first, second = neighbours(taken, RandomStreams(range(30)), angle=60.0)
     assert between(first, second).mean().item() == pytest.approx(math.degrees(1.0), abs=0.01)
     with pytest.raises(BadInput, match="one scene"):
         identity(generator, COLORS)

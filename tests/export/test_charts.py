@@ -8,7 +8,21 @@ import pytest
 from PIL import Image
 
 from genscene.errors import BadInput
-from genscene.export.charts import BOTTOM, COLOURS, INK, KEY, LEFT, RIGHT, TOP, Axes, curves, drawn, label, reach, ticks
+from genscene.export.charts import (
+    BOTTOM,
+    COLOURS,
+    INK,
+    KEY,
+    LEFT,
+    RIGHT,
+    TOP,
+    Axes,
+    curves,
+    drawn,
+    label,
+    reach,
+    ticks,
+)
 
 UNIT = Axes("title", "recall", "precision", (0, 1), (0, 1), (200, 200), marked="k = 3")
 
@@ -19,7 +33,9 @@ def coloured(image, colour):
     return (np.abs(plot - colour) < 12).all(-1)
 
 
-@pytest.mark.parametrize("span", [(0, 1), (-63.2, 4.9), (1e-7, 3e-7), (0, 123456), (-5, -4.99), (0.03, 0.031)])
+@pytest.mark.parametrize(
+    "span", [(0, 1), (-63.2, 4.9), (1e-7, 3e-7), (0, 123456), (-5, -4.99), (0.03, 0.031)]
+)
 def test_ticks_are_round_and_few(span):
     found = ticks(span)
     assert 2 <= len(found) <= 6
@@ -60,7 +76,9 @@ def test_marked_points_and_the_curve_in_ink_are_seen():
 
 def test_many_curves_differ_in_dashes():
     flat = {str(i): [(0.0, 0.5), (1.0, 0.5)] for i in range(len(COLOURS) + 1)}
-    first, last = (drawn({**{n: [] for n in flat}, n: flat[n]}, UNIT, density=1) for n in (min(flat), max(flat)))
+    first, last = (
+        drawn({**{n: [] for n in flat}, n: flat[n]}, UNIT, density=1) for n in (min(flat), max(flat))
+    )
     assert 0.3 < coloured(last, COLOURS[0]).sum() / coloured(first, COLOURS[0]).sum() < 0.9
 
 

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
+from genscene.contract import Rendering
 from genscene.errors import BadInput
 from genscene.export.pictures import depth_picture, normals, save_png, shown, tile, to_bytes
 from genscene.export.splats import read_ply, read_splat
 from genscene.export.video import save_video
-from genscene.files import atomic
-from genscene.system import Rendering
+from genscene.io.atomic import atomic
 
 
 def test_bytes_are_rounded_and_clamped():
@@ -136,7 +136,10 @@ def test_where_no_file_can_be_made_is_said_before_anything_is_computed(tmp_path,
     [
         (b"ply\nformat ascii 1.0\nend_header\n", "binary little-endian"),
         (b"nothing", "binary little-endian"),
-        (b"ply\nformat binary_little_endian 1.0\nelement vertex 9\nproperty float x\nend_header\n\0", "cut short"),
+        (
+            b"ply\nformat binary_little_endian 1.0\nelement vertex 9\nproperty float x\nend_header\n\0",
+            "cut short",
+        ),
         (
             b"ply\nformat binary_little_endian 1.0\nelement vertex 0\nelement face 0\nproperty float x\nend_header\n",
             "more than vertices",

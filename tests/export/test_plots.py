@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genscene.draws import Draws
 from genscene.export.plots import POINT, plot_prior
-from genscene.orbit import Law, Orbit
+from genscene.geometry.priors import CameraPrior, Distribution
+from genscene.randomness import RandomStreams
 
 
-@pytest.mark.parametrize("law", get_args(Law))
+@pytest.mark.parametrize("law", get_args(Distribution))
 def test_a_prior_as_a_picture(law, tmp_path):
-    labels = [[f"{i}.png", row] for i, row in enumerate(Orbit().sample(Draws(range(9)), (1, 1)).label().tolist())]
+    labels = [
+        [f"{i}.png", row]
+        for i, row in enumerate(CameraPrior().sample(RandomStreams(range(9)), (1, 1)).label().tolist())
+    ]
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}))
-    plot_prior(tmp_path / "prior.png", Orbit(law, file=str(tmp_path / "dataset.json")), count=200)
+    plot_prior(tmp_path / "prior.png", CameraPrior(law, file=str(tmp_path / "dataset.json")), count=200)
     with Image.open(tmp_path / "prior.png") as image:
         points = (np.asarray(image) == POINT).all(-1)
     thirds = np.array_split(points, 3, axis=1)

@@ -10,13 +10,13 @@ from torch.testing import assert_close
 
 from genscene.data.synthetic import SETS
 from genscene.data.synthetic.raytrace import trace
-from genscene.draws import Draws
 from genscene.errors import BadInput
+from genscene.geometry.cameras import wide
+from genscene.geometry.priors import CameraPrior
 from genscene.metrics.consistency import Shot, reprojected
-from genscene.orbit import Orbit
-from genscene.views import wide
+from genscene.randomness import RandomStreams
 
-ORBIT = Orbit("uniform", (math.pi / 2, math.pi), (1.2, 0.3), radius=2.6, fov=42.0)
+ORBIT = CameraPrior("uniform", (math.pi / 2, math.pi), (1.2, 0.3), radius=2.6, fov=42.0)
 RADIUS = 0.8
 
 
@@ -97,7 +97,7 @@ def test_a_billboard_is_found_out(side):
 
 
 def test_toys_agree_and_their_billboards_do_not():
-    scenes = SETS["cars"].scenes(Draws(range(3)))
+    scenes = SETS["cars"].scenes(RandomStreams(range(3)))
 
     def shot(camera):
         seen = trace(scenes, camera, 1)
@@ -133,7 +133,9 @@ def test_no_more_is_visible_than_there_is():
         above = (shot.lifted() @ wide(second.pose)[:, :3, 3:])[..., 0] > RADIUS**2
         truth = (above & shot.opaque).sum(1) / shot.opaque.sum(1)
         missed.append((truth - reprojected(shot, ball(second)).visible).mean().item())
-    assert 0 < missed[2] < 0.8 * missed[1] < 0.8**2 * missed[0]  # the outline in the second picture, a pixel wide
+    assert (
+        0 < missed[2] < 0.8 * missed[1] < 0.8**2 * missed[0]
+    )  # the outline in the second picture, a pixel wide
 
 
 def test_the_unit_of_depth_and_the_lens_are_those_of_the_rays():
@@ -163,7 +165,9 @@ def test_what_is_behind_a_camera_is_not_seen_by_it():
     first, second = pair(16)
     pose = second.pose * torch.tensor([-1.0, 1.0, -1.0, 1.0])  # it has turned its back
     back = replace(second, pose=pose)
-    solid = Shot(torch.zeros(3, 3, 16, 16), torch.ones(3, 1, 16, 16), torch.ones(3, 1, 16, 16), back.rays(), pose)
+    solid = Shot(
+        torch.zeros(3, 3, 16, 16), torch.ones(3, 1, 16, 16), torch.ones(3, 1, 16, 16), back.rays(), pose
+    )
     assert reprojected(ball(first), solid, tolerance=1e9).visible.max() == 0
 
 

@@ -38,7 +38,9 @@ def lively(network):
         if tensor.dim() == 4:
             nn.init.kaiming_normal_(tensor)
         elif tensor.is_floating_point():
-            low, high = (0.5, 2) if name.rsplit(".")[-1] in ("variance", "gain", "running_var") else (-0.2, 0.2)
+            low, high = (
+                (0.5, 2) if name.rsplit(".")[-1] in ("variance", "gain", "running_var") else (-0.2, 0.2)
+            )
             tensor.data.uniform_(low, high)
     return network.eval().requires_grad_(False)
 
@@ -60,7 +62,9 @@ def test_a_file_is_known_by_its_checksum(tmp_path):
     path.write_bytes(b"numbers")
     digest = hashlib.sha256(b"numbers").hexdigest()
     assert checked(path, digest[:8]) == digest
-    with pytest.raises(BadInput, match=rf"SHA-256 begins {digest[:8]}, wanted 6726825d \(pt_inception-2015-12-05\)"):
+    with pytest.raises(
+        BadInput, match=rf"SHA-256 begins {digest[:8]}, wanted 6726825d \(pt_inception-2015-12-05\)"
+    ):
         checked(path, "6726825d")
 
 
@@ -80,7 +84,9 @@ def test_a_download_is_fetched_once_and_whole_or_not_at_all(tmp_path, monkeypatc
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("error", [URLError("no route"), RuntimeError('invalid hash value (expected "6726825d")')])
+@pytest.mark.parametrize(
+    "error", [URLError("no route"), RuntimeError('invalid hash value (expected "6726825d")')]
+)
 def test_a_download_that_fails_says_so_in_one_line(tmp_path, monkeypatch, error):
     monkeypatch.setenv("GENSCENE_CACHE", str(tmp_path))
 
@@ -89,7 +95,9 @@ def test_a_download_that_fails_says_so_in_one_line(tmp_path, monkeypatch, error)
         raise error
 
     monkeypatch.setattr(downloads.torch.hub, "download_url_to_file", fetch)
-    with pytest.raises(BadInput, match=r"could not fetch https://.*6726825d.pth \(.*\): fetch it yourself") as caught:
+    with pytest.raises(
+        BadInput, match=r"could not fetch https://.*6726825d.pth \(.*\): fetch it yourself"
+    ) as caught:
         weights_file("inception", "download")
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "weights").iterdir())
@@ -118,7 +126,9 @@ def test_the_door_is_light():
     """No network is imported before it is asked for."""
     code = "import sys, genscene.metrics.extractors; print(*sys.modules)"
     environment = os.environ | {"PYTHONPATH": str(Path(genscene.__file__).parents[1])}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     said = done.stdout.split()
     seen = [name for name in said if name.startswith(("genscene.metrics.", "transformers", "huggingface"))]
     assert sorted(seen) == ["genscene.metrics.extractor", "genscene.metrics.extractors"]
@@ -178,7 +188,9 @@ def test_inception_without_normalisations_sees_what_the_published_one_sees(incep
     features = found(images)
     assert_close(features, seen.pool_2048, rtol=1e-5, atol=1e-5 * float(seen.pool_2048.abs().max()))
     assert seen.pool_2048.std(dim=0).mean() > 0
-    assert_close(features @ found.head.mT, seen.logits_unbiased, rtol=1e-4, atol=1e-5 * float(seen.logits.abs().max()))
+    assert_close(
+        features @ found.head.mT, seen.logits_unbiased, rtol=1e-4, atol=1e-5 * float(seen.logits.abs().max())
+    )
     assert found.name == "inception-v3, other weights"
     assert found.weights == hashlib.sha256(path.read_bytes()).hexdigest()
     assert found.protocol()["layer"] == "pool3, 2048 wide"
@@ -203,21 +215,36 @@ def test_vgg16_is_torchvisions_network(tmp_path, monkeypatch):
     for out in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
         layers += [nn.Conv2d(width, out, 3, padding=1), nn.ReLU()] if out else [nn.MaxPool2d(2)]
         width = out or width
-    ends = [nn.Linear(25088, 24), nn.ReLU(), nn.Dropout(), nn.Linear(24, 24), nn.ReLU(), nn.Dropout(), nn.Linear(24, 9)]
+    ends = [
+        nn.Linear(25088, 24),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(24, 24),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(24, 9),
+    ]
     theirs = nn.ModuleDict({"features": nn.Sequential(*layers), "classifier": nn.Sequential(*ends)})
     lively(theirs)
     torch.save(theirs.state_dict(), tmp_path / "vgg16.pth")
     found = vgg.vgg_features(tmp_path / "vgg16.pth")
     images = pictures(1, 50)
     x = stretched(images.float(), 224) / 255
-    x = (x - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    x = (x - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[
+        :, None, None
+    ]
     wanted = theirs["classifier"][:5](theirs["features"](x).flatten(1))
     assert_close(found(images), wanted, rtol=1e-4, atol=1e-4 * float(wanted.max()))
     assert 0 < int((wanted > 0).sum()) < 24
     assert found.layer == "fc2, rectified"
     assert "other weights" in found.remark
-    torch.save({name: t for name, t in theirs.state_dict().items() if name != "features.5.bias"}, tmp_path / "cut.pth")
-    with pytest.raises(BadInput, match=r"cut.pth: .* 1 of our tensors unfilled, first convolutions.layers.5.bias"):
+    torch.save(
+        {name: t for name, t in theirs.state_dict().items() if name != "features.5.bias"},
+        tmp_path / "cut.pth",
+    )
+    with pytest.raises(
+        BadInput, match=r"cut.pth: .* 1 of our tensors unfilled, first convolutions.layers.5.bias"
+    ):
         vgg.vgg_features(tmp_path / "cut.pth")
 
 

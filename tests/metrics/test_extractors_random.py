@@ -82,7 +82,9 @@ def test_features_do_not_depend_on_company():
         images = torch.cat([pictures(5, *size), torch.zeros(1, 3, *size, dtype=torch.uint8)])
         together = random_features()(images)
         assert torch.equal(together, random_features()(images))
-        assert_close(torch.cat([random_features()(one) for one in images.split(1)]), together, atol=1e-5, rtol=1e-5)
+        assert_close(
+            torch.cat([random_features()(one) for one in images.split(1)]), together, atol=1e-5, rtol=1e-5
+        )
 
 
 def test_scales_are_in_units_of_the_field_and_its_spread():
@@ -176,5 +178,7 @@ def test_distances_by_squeezenet_grow_too():
     extractor = squeezenet_features(WEIGHTS)
     real, fake = Moments.of(extractor(discs(60, 0))), discs(60, 1)
     for worse in (noisy, smoothed):
-        apart = [frechet(Moments.of(extractor(images)), real) for images in (fake, worse(fake, 2), worse(fake, 20))]
+        apart = [
+            frechet(Moments.of(extractor(images)), real) for images in (fake, worse(fake, 2), worse(fake, 20))
+        ]
         assert apart == sorted(apart)

@@ -21,7 +21,9 @@ def test_a_set_is_at_no_distance_from_itself():
 def test_gaussians_are_as_far_apart_as_the_formula_says():
     one = Moments(torch.zeros(3).double(), torch.diag(torch.tensor([1.0, 4.0, 9.0])).double())
     other = Moments(torch.tensor([2.0, 0, 0]).double(), torch.diag(torch.tensor([4.0, 4.0, 1.0])).double())
-    assert frechet(one, other) == pytest.approx(4 + 1 + 0 + 4)  # where axes are shared: (a - b)^2 of the deviations
+    assert frechet(one, other) == pytest.approx(
+        4 + 1 + 0 + 4
+    )  # where axes are shared: (a - b)^2 of the deviations
     turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64)).Q
     turned = (Moments(turn @ m.mean, turn @ m.covariance @ turn.mT) for m in (one, other))
     assert frechet(*turned) == pytest.approx(9)

@@ -21,7 +21,13 @@ def pictures(count, size):
 @pytest.fixture
 def dinov2(tmp_path):
     transformers = pytest.importorskip("transformers")
-    about = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    about = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    }
     network = transformers.Dinov2Model(transformers.Dinov2Config(**about)).eval()
     network.save_pretrained(tmp_path / "dinov2")
     return network, tmp_path / "dinov2"
@@ -82,7 +88,9 @@ def test_folders_that_are_not_of_the_network_are_refused(dinov2, tmp_path):
     with pytest.raises(BadInput, match=r"empty has no config.json, wanted config.json and model.safetensors"):
         hub.dinov2_features(tmp_path / "empty")
     save_file({"layernorm.weight": torch.ones(32)}, folder / "model.safetensors")
-    with pytest.raises(BadInput, match=r"model.safetensors leaves \d+ tensors unfilled, first embeddings.cls_token"):
+    with pytest.raises(
+        BadInput, match=r"model.safetensors leaves \d+ tensors unfilled, first embeddings.cls_token"
+    ):
         hub.dinov2_features(folder)
     (folder / "model.safetensors").write_bytes(b"cut short")
     with pytest.raises(BadInput, match=r"model.safetensors cannot be read"):

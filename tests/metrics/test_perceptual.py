@@ -11,7 +11,8 @@ from torch.testing import assert_close
 
 from genscene.cli import main
 from genscene.errors import BadInput
-from genscene.experiment import Stage
+from genscene.experiment.schema import Stage
+from genscene.io.generator_file import save_generator
 from genscene.metrics.alexnet import AlexNet
 from genscene.metrics.backbone import CAFFE, TORCHVISION
 from genscene.metrics.inception import Inception, inception, stretched
@@ -19,7 +20,6 @@ from genscene.metrics.lpips import lpips
 from genscene.metrics.squeezenet import FIRES, SMALLEST, SqueezeNet
 from genscene.metrics.weights import sha256
 from genscene.systems import PRESETS
-from genscene.training.published import publish
 
 PARTS = {"squeeze": "squeeze1x1", "expand1": "expand1x1", "expand3": "expand3x3"}
 
@@ -50,10 +50,12 @@ def alexnet_files(folder):
     """Random weights of AlexNet and of its linear layers."""
     network = AlexNet()
     save_file(
-        {f"features.{n.removeprefix('layers.')}": t for n, t in network.state_dict().items()}, folder / "a.safetensors"
+        {f"features.{n.removeprefix('layers.')}": t for n, t in network.state_dict().items()},
+        folder / "a.safetensors",
     )
     torch.save(
-        {f"lin{i}.model.1.weight": torch.rand(1, w, 1, 1) for i, w in enumerate(network.widths)}, folder / "a.pth"
+        {f"lin{i}.model.1.weight": torch.rand(1, w, 1, 1) for i, w in enumerate(network.widths)},
+        folder / "a.pth",
     )
     return folder / "a.safetensors", folder / "a.pth"
 
@@ -96,7 +98,9 @@ def test_weights_of_both_lineages_see_the_same(tmp_path, files):
     off = torch.tensor(TORCHVISION.mean) - torch.tensor(CAFFE.mean)[list(CAFFE.order)]
     state["conv1.bias"] += torch.einsum("ocij,c->o", folded, off)
     state["conv1.weight"] = folded / torch.tensor(TORCHVISION.gain)[:, None, None]
-    theirs = {torchvision_name(name): tensor for name, tensor in state.items()} | {"classifier.1.bias": torch.zeros(9)}
+    theirs = {torchvision_name(name): tensor for name, tensor in state.items()} | {
+        "classifier.1.bias": torch.zeros(9)
+    }
     save_file(theirs, tmp_path / "torchvision.safetensors")
     same = {caffe_name(name): tensor for name, tensor in ours.state_dict().items()}
     arrays(tmp_path / "caffe.npz", same)
@@ -151,7 +155,9 @@ def test_inception_refuses_weights_of_another_network(tmp_path, files):
 def test_inception_has_the_tensors_of_its_file_and_looks_at_bytes():
     network = Inception()
     kept = network.state_dict()
-    assert sum(tensor.numel() for tensor in kept.values()) == 23_885_486 - 94  # without as many counters of batches
+    assert (
+        sum(tensor.numel() for tensor in kept.values()) == 23_885_486 - 94
+    )  # without as many counters of batches
     assert len(kept) == 566 - 94
     images = torch.randint(0, 256, (1, 3, 20, 30), dtype=torch.uint8)
     with torch.no_grad():
@@ -164,7 +170,9 @@ def test_inception_has_the_tensors_of_its_file_and_looks_at_bytes():
 def test_pictures_are_stretched_as_tensorflow_did():
     ramp = torch.arange(4.0).expand(1, 3, 5, 4)
     wide = stretched(ramp, 8)
-    assert_close(wide[0, 0, 0], torch.tensor([0, 0.5, 1, 1.5, 2, 2.5, 3, 3]))  # not 0.25 and so on, as half pixels give
+    assert_close(
+        wide[0, 0, 0], torch.tensor([0, 0.5, 1, 1.5, 2, 2.5, 3, 3])
+    )  # not 0.25 and so on, as half pixels give
     picture = torch.rand(1, 3, 9, 9)
     assert torch.equal(stretched(picture, 9), picture)
     assert_close(stretched(picture, 3), picture[..., ::3, ::3])  # nothing is smoothed
@@ -173,7 +181,7 @@ def test_pictures_are_stretched_as_tensorflow_did():
 def test_evaluate_tells_lpips_and_which_weights_it_was_by(tmp_path, files, capsys):
     preset = replace(PRESETS["nerf-grid-demo"], data="synthetic:cars", stages=(Stage(0, (32, 32), 8),))
     small = replace(preset, system=preset.system.shrunk())
-    publish(tmp_path / "g.safetensors", small.system.build().generator, small)
+    save_generator(tmp_path / "g.safetensors", small.system.build().generator, small)
     words = ["evaluate", str(tmp_path / "g.safetensors"), "--out", str(tmp_path / "n.json")]
     assert main([*words, "--lpips", *map(str, files)]) == 0
     document = json.loads((tmp_path / "n.json").read_text())
@@ -204,7 +212,7 @@ def test_evaluate_tells_lpips_and_which_weights_it_was_by(tmp_path, files, capsy
 
 
 def test_lpips_wants_photographs(tmp_path, files, experiment, capsys):
-    publish(tmp_path / "g.safetensors", experiment.system.build().generator, experiment)
+    save_generator(tmp_path / "g.safetensors", experiment.system.build().generator, experiment)
     assert main(["evaluate", str(tmp_path / "g.safetensors"), "--lpips", *map(str, files)]) == 2
     assert "--lpips compares with photographs" in capsys.readouterr().err
 
@@ -214,7 +222,9 @@ def vgg16_rows():
     rows, width, looked = [], 3, []
     for out in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512):
         looked += [] if out else [len(rows) - 1]
-        rows += [torch.nn.Conv2d(width, out, 3, padding=1), torch.nn.ReLU()] if out else [torch.nn.MaxPool2d(2)]
+        rows += (
+            [torch.nn.Conv2d(width, out, 3, padding=1), torch.nn.ReLU()] if out else [torch.nn.MaxPool2d(2)]
+        )
         width = out or width
     return rows, [*looked, len(rows) - 1]
 
@@ -223,7 +233,13 @@ def alexnet_rows():
     """The same of AlexNet."""
     convolve, pool, rectify = torch.nn.Conv2d, torch.nn.MaxPool2d(3, 2), torch.nn.ReLU()
     rows = [convolve(3, 64, 11, 4, 2), rectify, pool, convolve(64, 192, 5, 1, 2), rectify, pool]
-    rows += [convolve(192, 384, 3, 1, 1), rectify, convolve(384, 256, 3, 1, 1), rectify, convolve(256, 256, 3, 1, 1)]
+    rows += [
+        convolve(192, 384, 3, 1, 1),
+        rectify,
+        convolve(384, 256, 3, 1, 1),
+        rectify,
+        convolve(256, 256, 3, 1, 1),
+    ]
     return [*rows, rectify], [1, 4, 7, 9, 11]
 
 
@@ -253,7 +269,9 @@ def test_lpips_is_the_sum_over_five_features(tmp_path, name, described, widths, 
         if place in looked:
             unit = seen / (seen.norm(dim=1, keepdim=True) + 1e-10)
             wanted += float((linear[looked.index(place)][0] * (unit[0] - unit[1]).square()).sum(0).mean())
-    assert float(network(x[:1], x[1:])) == pytest.approx(wanted, rel=2e-3)  # their mean is rounded to three digits
+    assert float(network(x[:1], x[1:])) == pytest.approx(
+        wanted, rel=2e-3
+    )  # their mean is rounded to three digits
     assert float(network(x[:1], x[:1])) == 0
     with pytest.raises(BadInput, match=f"{name} sees nothing .* sides of at least {smallest}"):
         network(x[:1, :, 1:], x[1:, :, 1:])

@@ -7,9 +7,9 @@ import torch
 from torch.testing import assert_close
 
 from genscene.errors import BadInput
-from genscene.losses import psnr
 from genscene.metrics.similarity import Window, ssim, ssim_map
 from genscene.metrics.spectrum import counts, decibels, magnitude_log, power, profile
+from genscene.objectives.losses import psnr
 
 WINDOWS = [Window(), Window(sample=True), Window(gaussian=False), Window(gaussian=False, sample=True)]
 
@@ -30,7 +30,9 @@ def test_a_picture_is_like_itself_and_less_so_with_noise(window):
 
 def test_flat_pictures_are_as_alike_as_the_formula_says():
     a, b = torch.full((1, 16, 16), 0.4), torch.full((1, 16, 16), 0.6)
-    wanted = (2 * 0.4 * 0.6 + 0.01**2) / (0.4**2 + 0.6**2 + 0.01**2)  # Wang et al. 2004, eq. 13 without variance
+    wanted = (2 * 0.4 * 0.6 + 0.01**2) / (
+        0.4**2 + 0.6**2 + 0.01**2
+    )  # Wang et al. 2004, eq. 13 without variance
     assert ssim(a, b) == pytest.approx(wanted, abs=1e-5)
 
 

@@ -12,18 +12,24 @@ from torch.testing import assert_close
 from genscene import kernels
 from genscene.cli import main
 from genscene.data.source import album_of, source_of
-from genscene.draws import Counted
 from genscene.errors import BadInput
-from genscene.experiment import Stage, fresh
+from genscene.experiment.schema import Stage, build_seeded
+from genscene.geometry.cameras import Rays
+from genscene.randomness import CounterStreams
+from genscene.render.volume import March, RayNoise, weigh
 from genscene.systems import PRESETS
 from genscene.systems.nerf.convert import convert, legacy
 from genscene.systems.nerf.field import FieldConfig, NeRFField
 from genscene.systems.nerf.generator import NeRFGenerator, NeRFGeneratorConfig, unbent
-from genscene.systems.nerf.grid import GridGenerator, GridGeneratorConfig, Samples, distortion, weigh_packed
-from genscene.systems.nerf.voxels import VoxelConfig
+from genscene.systems.voxels.generator import (
+    Samples,
+    VoxelsGenerator,
+    VoxelsGeneratorConfig,
+    distortion,
+    weigh_packed,
+)
+from genscene.systems.voxels.grid import VoxelConfig
 from genscene.training.run import Run, train
-from genscene.views import Rays
-from genscene.volume import March, Perturb, weigh
 
 
 def test_the_network_has_the_published_number_of_parameters():
@@ -49,10 +55,10 @@ def test_the_network_is_the_oracle_values_and_gradients(config):
 
 
 def test_a_part_of_a_batch_of_rays_draws_the_numbers_of_the_whole():
-    whole, part = Counted(7, 0, 10), Counted(7, 4, 3)
+    whole, part = CounterStreams(7, 0, 10), CounterStreams(7, 4, 3)
     for draw in ("uniform", "normal"):
         assert torch.equal(getattr(whole, draw)(5)[4:7], getattr(part, draw)(5))
-    many = Counted(3, 0, 1000)
+    many = CounterStreams(3, 0, 1000)
     uniform, normal = many.uniform(50), many.normal(50)
     assert uniform.min() >= 0
     assert uniform.max() < 1
@@ -104,7 +110,9 @@ def test_distortion_by_sums_is_the_double_sum():
 @pytest.mark.parametrize("contracted", [False, True])
 def test_distortion_pulls_a_ray_s_weights_together(contracted):
     voxels = VoxelConfig(levels=(17,), box=(1.0, 1.0, 1.0), contracted=contracted)
-    generator = GridGenerator(GridGeneratorConfig(voxels, March(0.05, 9.0, 1, "softplus", gain=3.0, tail=None)))
+    generator = VoxelsGenerator(
+        VoxelsGeneratorConfig(voxels, March(0.05, 9.0, 1, "softplus", gain=3.0, tail=None))
+    )
     rays = Rays(torch.tensor([[[0.0, 0.0, -0.9]]]), torch.tensor([[[0.0, 0.0, 1.0]]]))
     scene, measured = generator.bind(torch.zeros(1, 0)), []
     for sheets in ((8, 9), (3, 14), (8,)):
@@ -118,8 +126,10 @@ def test_distortion_pulls_a_ray_s_weights_together(contracted):
     assert measured[2] < measured[0] < measured[1] < 1
 
 
-def grown(color="harmonics") -> GridGenerator:
-    generator = GridGenerator(GridGeneratorConfig(VoxelConfig(levels=(9, 17), box=(1.0, 1.0, 1.0), color=color)))
+def grown(color="harmonics") -> VoxelsGenerator:
+    generator = VoxelsGenerator(
+        VoxelsGeneratorConfig(VoxelConfig(levels=(9, 17), box=(1.0, 1.0, 1.0), color=color))
+    )
     torch.nn.init.normal_(generator.voxels.density[0], std=2.0)
     torch.nn.init.normal_(generator.voxels.color[0])
     return generator
@@ -129,7 +139,10 @@ def grown(color="harmonics") -> GridGenerator:
 def test_a_finer_level_begins_as_the_coarser_one(color):
     generator = grown(color)
     points = 2 * torch.rand(50, 3) - 1
-    placed, directions = generator.voxels.place(points), torch.nn.functional.normalize(torch.randn(50, 3), dim=-1)
+    placed, directions = (
+        generator.voxels.place(points),
+        torch.nn.functional.normalize(torch.randn(50, 3), dim=-1),
+    )
     before = generator.voxels.raw_density(placed), generator.voxels.colors(placed, directions)
     generator.voxels.grow(1)
     after = generator.voxels.raw_density(placed), generator.voxels.colors(placed, directions)
@@ -163,7 +176,7 @@ def test_skipping_what_is_empty_changes_no_picture():
 
 
 def test_all_of_space_fits_into_contracted_voxels():
-    voxels = GridGenerator(GridGeneratorConfig(VoxelConfig(levels=(4,), contracted=True))).voxels
+    voxels = VoxelsGenerator(VoxelsGeneratorConfig(VoxelConfig(levels=(4,), contracted=True))).voxels
     far = voxels.place(torch.randn(100, 3) * 1e4)
     assert far.abs().max() <= 1
     inner = torch.rand(100, 3) * 0.3
@@ -172,7 +185,18 @@ def test_all_of_space_fits_into_contracted_voxels():
 
 def test_a_scene_is_learnt_rendered_scored_and_exported(tmp_path, capsys):
     run = tmp_path / "run"
-    words = ["--data", "synthetic:cars", "--out", str(run), "--steps", "120", "--size", "32", "--grid-every", "0"]
+    words = [
+        "--data",
+        "synthetic:cars",
+        "--out",
+        str(run),
+        "--steps",
+        "120",
+        "--size",
+        "32",
+        "--grid-every",
+        "0",
+    ]
     assert main(["train", "nerf-grid-demo", *words, "--batch", "1024"]) == 0
     assert main(["evaluate", str(run), "--out", str(tmp_path / "n.json")]) == 0
     numbers = json.loads((tmp_path / "n.json").read_text())
@@ -182,7 +206,9 @@ def test_a_scene_is_learnt_rendered_scored_and_exported(tmp_path, capsys):
     assert main(["render", str(run), "--out", str(tmp_path / "p.png"), "--frames", "2"]) == 0
     assert main(["export", "mesh", str(run), "--out", str(tmp_path / "m.ply"), "--resolution", "24"]) == 0
     assert main(["export", "pointcloud", str(run), "--out", str(tmp_path / "c.ply"), "--count", "2000"]) == 0
-    assert main(["export", "cameras", str(run), "--out", str(tmp_path / "c.json"), "--path", "photographs"]) == 0
+    assert (
+        main(["export", "cameras", str(run), "--out", str(tmp_path / "c.json"), "--path", "photographs"]) == 0
+    )
     frames = json.loads((tmp_path / "c.json").read_text())["frames"]
     album = album_of(
         replace(PRESETS["nerf-grid-demo"], data="synthetic:cars", stages=(Stage(0, (32, 32), 8),)), "train"
@@ -193,7 +219,9 @@ def test_a_scene_is_learnt_rendered_scored_and_exported(tmp_path, capsys):
 
 
 def test_a_run_of_voxels_resumes_to_the_same_bytes(tmp_path):
-    preset = replace(PRESETS["nerf-grid-demo"], data="synthetic:cars", stages=(Stage(0, (16, 16), 64),), steps=24)
+    preset = replace(
+        PRESETS["nerf-grid-demo"], data="synthetic:cars", stages=(Stage(0, (16, 16), 64),), steps=24
+    )
     small = replace(preset, system=preset.system.shrunk())
     train(small, Run(tmp_path / "a", grid_every=0, save_every=7))
     train(replace(small, steps=24), Run(tmp_path / "b", grid_every=0, save_every=7))
@@ -207,15 +235,27 @@ def test_a_run_of_voxels_resumes_to_the_same_bytes(tmp_path):
 
 def test_a_checkpoint_of_the_pytorch_port_becomes_ours(tmp_path):
     generator = NeRFGenerator(legacy(NeRFGeneratorConfig(FieldConfig(width=16), fine=8)))
-    theirs = {"layers": "pts_linears", "density": "alpha_linear", "feature": "feature_linear", "color": "rgb_linear"}
+    theirs = {
+        "layers": "pts_linears",
+        "density": "alpha_linear",
+        "feature": "feature_linear",
+        "color": "rgb_linear",
+    }
     theirs["tint"] = "views_linears.0"
 
     def named(part):
-        return {".".join([theirs[n.split(".")[0]], *n.split(".")[1:]]): p.data for n, p in part.named_parameters()}
+        return {
+            ".".join([theirs[n.split(".")[0]], *n.split(".")[1:]]): p.data for n, p in part.named_parameters()
+        }
 
-    content = {"network_fn_state_dict": named(generator.coarse), "network_fine_state_dict": named(generator.fine)}
+    content = {
+        "network_fn_state_dict": named(generator.coarse),
+        "network_fine_state_dict": named(generator.fine),
+    }
     torch.save(content | {"global_step": 3}, tmp_path / "000003.tar")
-    (tmp_path / "args.txt").write_text("N_importance = 8\nN_samples = 4\nwhite_bkgd = True\ndataset_type = blender\n")
+    (tmp_path / "args.txt").write_text(
+        "N_importance = 8\nN_samples = 4\nwhite_bkgd = True\ndataset_type = blender\n"
+    )
     experiment, made = convert(tmp_path / "000003.tar", "")
     assert made.config.march.samples == 4
     assert made.config.fine == 8
@@ -223,7 +263,9 @@ def test_a_checkpoint_of_the_pytorch_port_becomes_ours(tmp_path):
     rays = Rays(torch.rand(1, 5, 3), torch.rand(1, 5, 3) + 0.1)
     generator.config = made.config
     for a, b in zip(
-        generator.walk(generator.bind(None), rays, Perturb()), made.walk(made.bind(None), rays, Perturb()), strict=True
+        generator.walk(generator.bind(None), rays, RayNoise()),
+        made.walk(made.bind(None), rays, RayNoise()),
+        strict=True,
     ):
         assert torch.equal(a.color, b.color)
     torch.save({"something": 1}, tmp_path / "other.tar")
@@ -265,4 +307,4 @@ def test_released_presets_take_a_photograph_at_a_time_and_corners():
     batch = next(source.batches(0, 0, 1))
     assert len(torch.unique(batch.rays.origins[0], dim=0)) == 1
     assert source.experiment.system.generator.photographs == 100
-    assert fresh(source.experiment).generator.photographed.pose.shape == (100, 4, 4)
+    assert build_seeded(source.experiment).generator.photographed.pose.shape == (100, 4, 4)

@@ -9,13 +9,16 @@ from torch import nn
 from torch.testing import assert_close
 
 from genscene.errors import BadInput
+from genscene.io.generator_file import load, save_generator
 from genscene.systems.pigan.convert import convert
-from genscene.training.published import load, publish
 
 
 def released(kind, width=256, first=3, styles=9, grid=None):
     """A module with the attributes and names of a released generator, of a class that only the test knows."""
-    modules = {name: types.ModuleType(name) for name in ("generators", "generators.generators", "siren", "siren.siren")}
+    modules = {
+        name: types.ModuleType(name)
+        for name in ("generators", "generators.generators", "siren", "siren.siren")
+    }
     made = {}
 
     def made_class(module, name, base=nn.Module):
@@ -82,7 +85,7 @@ def test_the_pickled_class_decides_the_box_warp(on_disk, kind, warp, tmp_path):
     assert torch.equal(ours.field.layers[3].weight, theirs.siren.network[3].layer.weight)
     assert torch.equal(ours.field.tint.bias, theirs.siren.color_layer_sine.layer.bias)
     assert torch.equal(ours.mapping[6].weight, theirs.siren.mapping_network.network[6].weight)
-    publish(tmp_path / "ours.safetensors", ours, experiment)
+    save_generator(tmp_path / "ours.safetensors", ours, experiment)
     again = load(tmp_path / "ours.safetensors")
     assert torch.equal(again.average, ours.average)
     assert again.average.abs().max() > 0

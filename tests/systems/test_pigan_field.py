@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from genscene import kernels
-from genscene.draws import Draws
+from genscene.randomness import RandomStreams
 from genscene.systems import PRESETS
 from genscene.systems.pigan.field import EMPTY, FieldConfig
 from genscene.systems.pigan.generator import PiGANGenerator, PiGANGeneratorConfig
@@ -30,11 +30,11 @@ def test_parameters_as_published():
 
 def test_values_at_initialisation_as_the_official_ones():
     made = generator()
-    w = made.style(made.latents(Draws(range(400))))
+    w = made.style(made.latents(RandomStreams(range(400))))
     assert abs(w[:, 0].std() - 0.35) < 0.03
     assert abs(w[:, 1].std() - 0.35) < 0.03
     points = 0.24 * torch.rand(8, 500, 3) - 0.12
-    colors, density = made.scene(made.latents(Draws(range(8))))(points, torch.zeros(8, 500, 3))
+    colors, density = made.scene(made.latents(RandomStreams(range(8))))(points, torch.zeros(8, 500, 3))
     assert abs(density.mean()) < 0.06
     assert density.std() < 0.1
     assert abs(colors.mean() - 0.49) < 0.03
@@ -55,8 +55,11 @@ VARIANTS = {
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
 def test_every_variant_differs_by_latent_and_reaches_every_weight(options):
     made = generator(width=16, depth=3, **options)
-    z = made.latents(Draws([0, 1]))
-    points, directions = 2 * torch.rand(2, 40, 3) - 1, torch.nn.functional.normalize(torch.randn(2, 40, 3), dim=-1)
+    z = made.latents(RandomStreams([0, 1]))
+    points, directions = (
+        2 * torch.rand(2, 40, 3) - 1,
+        torch.nn.functional.normalize(torch.randn(2, 40, 3), dim=-1),
+    )
     same = points[:1].expand(2, -1, -1)
     colors, density = made.scene(z)(same, directions)
     assert colors.shape == (2, 40, 3)
@@ -69,7 +72,7 @@ def test_every_variant_differs_by_latent_and_reaches_every_weight(options):
 
 def test_each_scene_of_a_batch_is_itself_alone():
     made = generator(width=16, depth=3, box=(0.6, 0.6, 0.6))
-    z, points = made.latents(Draws([0, 1, 2])), 2 * torch.rand(3, 40, 3) - 1
+    z, points = made.latents(RandomStreams([0, 1, 2])), 2 * torch.rand(3, 40, 3) - 1
     together = made.scene(z)(points, points)
     for i in range(3):
         alone = made.scene(z[i : i + 1])(points[i : i + 1], points[i : i + 1])
@@ -81,7 +84,7 @@ def test_outside_the_box_there_is_nothing_and_inside_nothing_changes():
     box = (0.5, 0.25, 0.75)
     made = generator(width=16, depth=3, box=box)
     points = 2 * torch.rand(2, 200, 3) - 1
-    scene = made.scene(made.latents(Draws([0, 1])))
+    scene = made.scene(made.latents(RandomStreams([0, 1])))
     colors, density = scene(points, points)
     inside = (points.abs() <= torch.tensor(box)).all(-1)
     assert (density[~inside] == EMPTY).all()
@@ -91,13 +94,13 @@ def test_outside_the_box_there_is_nothing_and_inside_nothing_changes():
     assert_close(density[inside], free_density[inside])
     assert_close(colors[inside], free_colors[inside])
     nowhere = torch.full((1, 5, 3), 9.0)
-    assert (made.scene(made.latents(Draws([0])))(nowhere, nowhere)[1] < 1).all()
+    assert (made.scene(made.latents(RandomStreams([0])))(nowhere, nowhere)[1] < 1).all()
 
 
 def test_truncation_goes_from_the_scene_to_the_average():
     made = generator(width=16, depth=3)
     made.settle()
-    z = made.latents(Draws([0]))
+    z = made.latents(RandomStreams([0]))
     w, average = made.style(z), made.average[None]
     assert_close(made.style(z, 0.0), average)
     assert_close(made.style(z, 0.25), average + 0.25 * (w - average))
@@ -108,7 +111,7 @@ def test_truncation_goes_from_the_scene_to_the_average():
 
 def test_locked_view_sees_every_point_from_the_front():
     made = generator(width=16, depth=3)
-    scene = made.lock_view(made.scene(made.latents(Draws([0]))))
+    scene = made.lock_view(made.scene(made.latents(RandomStreams([0]))))
     points = torch.rand(1, 30, 3)
     assert torch.equal(scene(points, torch.randn(1, 30, 3))[0], scene(points, torch.randn(1, 30, 3))[0])
 
@@ -116,7 +119,7 @@ def test_locked_view_sees_every_point_from_the_front():
 def test_bf16_keeps_the_first_layer_and_stays_close():
     made = generator(width=64, depth=4)
     points = 2 * torch.rand(2, 300, 3) - 1
-    scene = made.scene(made.latents(Draws([0, 1])))
+    scene = made.scene(made.latents(RandomStreams([0, 1])))
     with torch.no_grad():
         exact = scene(points, points)
         with torch.autocast("cpu", torch.bfloat16):
@@ -129,7 +132,7 @@ def test_bf16_keeps_the_first_layer_and_stays_close():
 def test_the_folded_field_is_the_oracles():
     made = generator().double()
     points = torch.rand(2, 50, 3, dtype=torch.float64)
-    scene = made.scene(made.latents(Draws([0, 1])).double())
+    scene = made.scene(made.latents(RandomStreams([0, 1])).double())
     folded = scene(points, points)
     with kernels.oracle():
         for a, b in zip(scene(points, points), folded, strict=True):

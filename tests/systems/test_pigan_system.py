@@ -7,19 +7,25 @@ import torch
 from torch.testing import assert_close
 
 from conftest import tiny
-from genscene.draws import Draws
+from genscene.contract import ImageBatch, StepContext
 from genscene.errors import BadInput
-from genscene.system import Moment, Photos
+from genscene.randomness import RandomStreams
+from genscene.render.patches import PatchSampler
 from genscene.systems import PRESETS
-from genscene.systems.pigan.discriminator import STRIDED_CHANNELS, CoordConv, Discriminator, DiscriminatorConfig
+from genscene.systems.pigan.discriminator import (
+    STRIDED_CHANNELS,
+    CoordConv,
+    Discriminator,
+    DiscriminatorConfig,
+)
 from genscene.systems.pigan.system import PiGANConfig
 from genscene.training.loop import only
-from genscene.windows import Patches
 
 PUBLISHED = {
     DiscriminatorConfig(): 12_412_465,
     DiscriminatorConfig(heads=True): 12_825_523,
-    DiscriminatorConfig("strided", STRIDED_CHANNELS): 12_805_489 - 1_200,  # without the released unused pose layer
+    DiscriminatorConfig("strided", STRIDED_CHANNELS): 12_805_489
+    - 1_200,  # without the released unused pose layer
     DiscriminatorConfig("coord-strided", STRIDED_CHANNELS, heads=True): 13_291_075,
 }
 
@@ -62,18 +68,18 @@ def test_weights_without_heads_are_refused_when_configured():
 def system_and_batch(**changes):
     experiment = tiny("pigan-celeba")
     system = replace(experiment.system, **changes).build()
-    return system, Photos(torch.rand(4, 3, 16, 16))
+    return system, ImageBatch(torch.rand(4, 3, 16, 16))
 
 
 def test_fading_starts_with_the_second_stage_unless_legacy_says_otherwise():
     system, _ = system_and_batch(fade_steps=10)
-    assert system.fade(Moment(0)) == 1.0
-    assert system.fade(Moment(103, stage_start=100)) == pytest.approx(0.3)
-    assert system.fade(Moment(500, stage_start=100)) == 1.0
+    assert system.fade(StepContext(0)) == 1.0
+    assert system.fade(StepContext(103, stage_start=100)) == pytest.approx(0.3)
+    assert system.fade(StepContext(500, stage_start=100)) == 1.0
     generator = system.config.generator
     legacy = replace(generator, legacy=replace(generator.legacy, fade_first_stage=True))
     old = replace(system.config, generator=legacy).build()
-    assert old.fade(Moment(5)) == 0.5
+    assert old.fade(StepContext(5)) == 0.5
 
 
 def test_deferred_backpropagation_has_the_gradient_of_the_whole(monkeypatch):
@@ -83,7 +89,7 @@ def test_deferred_backpropagation_has_the_gradient_of_the_whole(monkeypatch):
         system, batch = system_and_batch(deferred=deferred)
         monkeypatch.setattr(system.generator, "chunk", lambda *_: 37, raising=False)
         with only(system, "generator"):
-            loss, _ = system.generator_loss(batch, Moment(3))
+            loss, _ = system.generator_loss(batch, StepContext(3))
             loss.backward()
         gradients.append([p.grad.clone() for p in system.generator.parameters()])
     for whole, parts in zip(*gradients, strict=True):
@@ -97,20 +103,20 @@ def test_shared_fakes_are_rendered_once():
     system.paint = lambda *given: painted.append(1) or paint(*given)
     for turn in system.turns():
         with only(system, turn.player):
-            loss, _ = turn.loss(batch, Moment(0))
+            loss, _ = turn.loss(batch, StepContext(0))
             loss.backward()
     assert len(painted) == 1
     assert [turn.player for turn in system.turns()] == ["generator", "discriminator"]
 
 
 def test_patches_show_both_players_the_same_kind_of_window():
-    system, _ = system_and_batch(patches=Patches(size=8, smallest=0.25, share=1.0))
-    batch = Photos(torch.rand(4, 3, 32, 32))
-    assert system.paint(batch, Moment(0), 1).images.shape == (4, 3, 8, 8)
-    images, windows = system.seen(batch, Moment(0))
+    system, _ = system_and_batch(patches=PatchSampler(size=8, smallest=0.25, share=1.0))
+    batch = ImageBatch(torch.rand(4, 3, 32, 32))
+    assert system.paint(batch, StepContext(0), 1).images.shape == (4, 3, 8, 8)
+    images, windows = system.seen(batch, StepContext(0))
     assert images.shape == (4, 3, 8, 8)
     assert windows.shape == (4, 3)
-    assert not torch.equal(windows, system.paint(batch, Moment(0), 1).windows)
+    assert not torch.equal(windows, system.paint(batch, StepContext(0), 1).windows)
 
 
 def test_a_window_tells_each_pixel_its_place_in_the_whole_picture():
@@ -122,18 +128,18 @@ def test_a_window_tells_each_pixel_its_place_in_the_whole_picture():
 
 def test_topk_learns_from_the_best_fakes_only():
     system, batch = system_and_batch(topk=0.5, topk_interval=1)
-    fakes = system.paint(batch, Moment(10_000), 1)
+    fakes = system.paint(batch, StepContext(10_000), 1)
     images = fakes.images.detach().requires_grad_()
-    loss, _ = system.deception(replace(fakes, images=images), Moment(10_000))
+    loss, _ = system.deception(replace(fakes, images=images), StepContext(10_000))
     loss.backward()
     assert (images.grad.flatten(1).abs().sum(1) > 0).sum() == 2
 
 
 def test_r1_every_other_step_weighs_twice():
     system, batch = system_and_batch(r1_every=2)
-    fakes = system.paint(batch, Moment(0), 0).detach()
-    _, with_penalty = system.judgement(batch, fakes, Moment(0))
-    _, without = system.judgement(batch, fakes, Moment(1))
+    fakes = system.paint(batch, StepContext(0), 0).detach()
+    _, with_penalty = system.judgement(batch, fakes, StepContext(0))
+    _, without = system.judgement(batch, fakes, StepContext(1))
     assert "r1" in with_penalty
     assert "r1" not in without
     extra = with_penalty["discriminator"] - without["discriminator"]
@@ -142,8 +148,8 @@ def test_r1_every_other_step_weighs_twice():
 
 def test_backgrounds():
     generator = PRESETS["pigan-celeba"].system.shrunk().build().generator.eval()
-    camera = generator.orbit.sample(Draws([0]), (6, 6))
-    scene = generator.scene(generator.latents(Draws([0])))
+    camera = generator.orbit.sample(RandomStreams([0]), (6, 6))
+    scene = generator.scene(generator.latents(RandomStreams([0])))
     images = {}
     for background in ("black", "white", "last"):
         generator.config = replace(generator.config, eval_background=background)
@@ -167,19 +173,20 @@ def test_depth_is_a_distance_where_something_is():
     with torch.no_grad():
         generator.field.density.bias.fill_(1e4)
         rendering = generator.render(
-            generator.scene(generator.latents(Draws([0]))), generator.orbit.sample(Draws([0]), (4, 4))
+            generator.scene(generator.latents(RandomStreams([0]))),
+            generator.orbit.sample(RandomStreams([0]), (4, 4)),
         )
     assert_close(rendering.depth, torch.full_like(rendering.depth, generator.march.near), atol=1e-3, rtol=0)
     assert_close(rendering.alpha, torch.ones_like(rendering.alpha))
 
 
 def test_in_mixed_precision_only_the_field_is_rounded():
-    system, batch = system_and_batch(patches=Patches(size=8, share=1.0))
-    exact_fakes = system.paint(batch, Moment(0), 1)
+    system, batch = system_and_batch(patches=PatchSampler(size=8, share=1.0))
+    exact_fakes = system.paint(batch, StepContext(0), 1)
     with torch.autocast("cpu", torch.bfloat16):
-        fakes = system.paint(batch, Moment(0), 1)
-        loss, stats = system.judgement(batch, exact_fakes.detach(), Moment(0))
+        fakes = system.paint(batch, StepContext(0), 1)
+        loss, stats = system.judgement(batch, exact_fakes.detach(), StepContext(0))
     assert fakes.images.dtype == loss.dtype == stats["r1"].dtype == torch.float32
     assert torch.equal(fakes.pose, exact_fakes.pose)
-    assert_close(loss, system.judgement(batch, exact_fakes.detach(), Moment(0))[0])
+    assert_close(loss, system.judgement(batch, exact_fakes.detach(), StepContext(0))[0])
     assert (fakes.images - exact_fakes.images).abs().max() < 0.01

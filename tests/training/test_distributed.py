@@ -11,15 +11,15 @@ import torch
 from torch.testing import assert_close
 
 import genscene.training.run as running
+from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput
-from genscene.experiment import Stage, dumps
-from genscene.processes import Processes
+from genscene.experiment.schema import Stage, dumps
 from genscene.training.run import Run, check, train
 
 RUNNER = """
 import sys
 from pathlib import Path
-from genscene.experiment import loads
+from genscene.experiment.schema import loads
 from genscene.systems import KINDS
 from genscene.training.run import Run, train
 experiment = loads(Path(sys.argv[1]).read_text(), KINDS, "test")
@@ -55,4 +55,4 @@ def test_two_processes_are_one(experiment, tmp_path, slices):
 
 def test_a_batch_that_does_not_split_is_refused(experiment):
     with pytest.raises(BadInput, match="3 processes"):
-        check(experiment, Run(Path()), Processes(0, 3))
+        check(experiment, Run(Path()), ProcessGroup(0, 3))

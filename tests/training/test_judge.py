@@ -7,22 +7,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import genscene.training.judge as judging
 import genscene.training.run as running
+import genscene.training.validation as judging
 from genscene.cli import main
-from genscene.data import load_pictures
+from genscene.data import load_images
 from genscene.data.source import source_of
 from genscene.errors import BadInput
 from genscene.evaluation.measures import Number
 from genscene.evaluation.photographs import compared
 from genscene.evaluation.protocol import Side
 from genscene.evaluation.sides import Generated, Stored
-from genscene.experiment import Stage
+from genscene.experiment.schema import Stage
+from genscene.io.generator_file import load, opened
 from genscene.metrics.frechet import Moments, frechet
 from genscene.metrics.random_features import random_features
 from genscene.systems import PRESETS
 from genscene.training.interrupts import Interrupted
-from genscene.training.published import load, opened
 from genscene.training.run import Run, train
 
 COUNT = 12
@@ -37,7 +37,9 @@ def lines(folder):
 
 
 def scene(steps=6):
-    preset = replace(PRESETS["nerf-grid-demo"], data="synthetic:cars", stages=(Stage(0, (16, 16), 64),), steps=steps)
+    preset = replace(
+        PRESETS["nerf-grid-demo"], data="synthetic:cars", stages=(Stage(0, (16, 16), 64),), steps=steps
+    )
     return replace(preset, system=preset.system.shrunk())
 
 
@@ -45,7 +47,9 @@ def judged_by_hand(path, experiment):
     """Frechet distance in random features of a published generator, without any of what is tested here."""
     looks = random_features()
     fakes = Generated(load(path), Side(COUNT), (16, 16)).take(range(COUNT))
-    reals = Stored(load_pictures(experiment.data, experiment.pictures, (16, 16), quiet=True), Side(), "").take(range(8))
+    reals = Stored(load_images(experiment.data, experiment.pictures, (16, 16), quiet=True), Side(), "").take(
+        range(8)
+    )
     return frechet(Moments.of(looks(fakes)), Moments.of(looks(reals)))
 
 
@@ -59,7 +63,10 @@ def test_a_run_notes_what_it_was_judged_by_and_keeps_the_best(experiment, tmp_pa
         state = tmp_path / "checkpoints" / f"{line['step']:08d}.safetensors"
         assert judged_by_hand(state, experiment) == pytest.approx(line["value"], rel=1e-6)
     lowest = min(found, key=lambda line: line["value"])
-    best, state = tmp_path / "best.safetensors", tmp_path / "checkpoints" / f"{lowest['step']:08d}.safetensors"
+    best, state = (
+        tmp_path / "best.safetensors",
+        tmp_path / "checkpoints" / f"{lowest['step']:08d}.safetensors",
+    )
     assert best.read_bytes() == state.read_bytes()
     assert opened(best)[0] == replace(experiment, steps=5)
     assert [line["best"] for line in found] == [
@@ -69,7 +76,9 @@ def test_a_run_notes_what_it_was_judged_by_and_keeps_the_best(experiment, tmp_pa
 
 
 @pytest.mark.parametrize(("better", "wanted"), [("low", 2), ("high", 3)])
-def test_the_best_is_the_lowest_or_the_highest_as_the_metric_has_it(experiment, tmp_path, monkeypatch, better, wanted):
+def test_the_best_is_the_lowest_or_the_highest_as_the_metric_has_it(
+    experiment, tmp_path, monkeypatch, better, wanted
+):
     values = iter([3.0, 1.0, 5.0, 1.0])
     monkeypatch.setattr(
         judging.Judge, "ask", lambda self, generator, source, group: Number("x", "X", next(values), better)
@@ -184,7 +193,9 @@ BAD = {
 
 
 @pytest.mark.parametrize(("changed", "expected"), BAD.values(), ids=BAD)
-def test_a_judge_that_cannot_be_is_refused_before_anything_is_written(experiment, tmp_path, changed, expected):
+def test_a_judge_that_cannot_be_is_refused_before_anything_is_written(
+    experiment, tmp_path, changed, expected
+):
     with pytest.raises(BadInput) as error:
         train(replace(experiment, steps=2), replace(how(tmp_path / "run"), **changed))
     assert expected in str(error.value)
@@ -199,8 +210,28 @@ def test_a_scene_is_judged_by_nothing_else(tmp_path):
 
 
 def test_from_the_command_line_it_is_one_line_and_code_two(tmp_path, capsys):
-    words = ["train", "pigan-carla", "--data", "synthetic:cars", "--out", str(tmp_path / "run"), "--device", "cpu"]
-    words += ["--size", "16", "--batch", "2", "--pictures.limit", "4", "--evaluate-every", "1", "--best-by", "frechett"]
+    words = [
+        "train",
+        "pigan-carla",
+        "--data",
+        "synthetic:cars",
+        "--out",
+        str(tmp_path / "run"),
+        "--device",
+        "cpu",
+    ]
+    words += [
+        "--size",
+        "16",
+        "--batch",
+        "2",
+        "--pictures.limit",
+        "4",
+        "--evaluate-every",
+        "1",
+        "--best-by",
+        "frechett",
+    ]
     assert main(words) == 2
     err = capsys.readouterr()[1]
     assert err.count("\n") == 1

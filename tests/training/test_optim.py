@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from genscene.errors import BadInput
-from genscene.experiment import Optim, dumps, loads
+from genscene.experiment.schema import Optim, dumps, loads
 from genscene.systems import KINDS, PRESETS
-from genscene.training.optim import advance, grouped, optimizers
+from genscene.training.optimizers import advance, grouped, optimizers
 
 
 class Player(nn.Module):
@@ -22,7 +22,7 @@ class Player(nn.Module):
         self.bodyguard = nn.Linear(2, 2)
 
 
-class Game(nn.Module):
+class TrainState(nn.Module):
     """A system of one player."""
 
     def __init__(self):
@@ -33,13 +33,15 @@ class Game(nn.Module):
 def moved_by(parts, lr=0.25):
     """How far Adam's first step, whose every move is the learning rate, takes each parameter."""
     torch.manual_seed(0)
-    game = Game()
+    game = TrainState()
     experiment = replace(PRESETS["nerf-grid-demo"], optim={"generator": Optim(0.1, eps=1e-30, parts=parts)})
     (optimizer,) = optimizers(game, experiment).values()
     before = copy.deepcopy(dict(game.generator.named_parameters()))
     (game.generator.bodyguard(game.generator.body(torch.randn(8, 2)))).square().sum().backward()
     advance(game.generator, optimizer, lr, 0.0)
-    return {name: (p - before[name]).abs().max().item() for name, p in game.generator.named_parameters()}, optimizer
+    return {
+        name: (p - before[name]).abs().max().item() for name, p in game.generator.named_parameters()
+    }, optimizer
 
 
 def test_a_part_learns_at_its_share_and_the_longest_name_counts():

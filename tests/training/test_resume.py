@@ -14,20 +14,20 @@ import torch
 from safetensors.torch import load_file
 
 from genscene.errors import BadInput, Diverged
-from genscene.experiment import dumps
+from genscene.experiment.schema import dumps
 from genscene.training import run as running
 from genscene.training.checkpoint import Keep, point, prune
 from genscene.training.interrupts import Interrupted, stop_flag
-from genscene.training.journal import clock, trim
+from genscene.training.logger import clock, trim
 from genscene.training.run import Run, train
 
 STEPS = 60
 RUNNER = """
 import signal, sys
 from pathlib import Path
-from genscene.experiment import loads
+from genscene.experiment.schema import loads
 from genscene.systems import KINDS
-from genscene.training.journal import Journal
+from genscene.training.logger import Journal
 from genscene.training.run import Run, train
 left, recorded = int(sys.argv[3]), Journal.record
 

@@ -10,19 +10,33 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from genscene.cli import main
+from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput
-from genscene.experiment import dumps, inside, vet
-from genscene.processes import Processes
+from genscene.experiment.schema import dumps, inside, validate
+from genscene.geometry.cameras import look_at
+from genscene.io.generator_file import load, opened
 from genscene.systems import PRESETS
-from genscene.training.published import load, opened
 from genscene.training.run import Run, check, train
-from genscene.views import look_at
 
-SMALL = ["--system.generator.voxels.levels", "4", "6", "8", "--batch", "64", "--grid-every", "0", "--device", "cpu"]
+SMALL = [
+    "--system.generator.voxels.levels",
+    "4",
+    "6",
+    "8",
+    "--batch",
+    "64",
+    "--grid-every",
+    "0",
+    "--device",
+    "cpu",
+]
 VOXELS = "--system.generator.voxels"
 BAD = {
     "too few levels": ([f"{VOXELS}.levels", "16"], "ends (0.1, 0.3) of levels (16,)"),
-    "levels fall": ([f"{VOXELS}.levels", "32", "16", "8"], f"{VOXELS}.levels (32, 16, 8): wanted whole numbers"),
+    "levels fall": (
+        [f"{VOXELS}.levels", "32", "16", "8"],
+        f"{VOXELS}.levels (32, 16, 8): wanted whole numbers",
+    ),
     "levels below 0": ([f"{VOXELS}.levels", "-3", "4", "5"], f"{VOXELS}.levels (-3, 4, 5)"),
     "no levels": ([f"{VOXELS}.levels"], f"{VOXELS}.levels ()"),
     "too fine": ([f"{VOXELS}.levels", "32", "64", "5000"], "from 2 to 1024"),
@@ -67,7 +81,9 @@ def scene(root, radius=4.0):
     """A Blender scene of 4 + 2 pictures of 40 pixels: a red disc on white."""
     for split, count in (("train", 4), ("val", 2)):
         angle = torch.linspace(0.1, 6, count, dtype=torch.float64)
-        eye = radius * torch.stack([0.8 * angle.cos(), 0.8 * angle.sin(), torch.full_like(angle, 0.6)], dim=-1)
+        eye = radius * torch.stack(
+            [0.8 * angle.cos(), 0.8 * angle.sin(), torch.full_like(angle, 0.6)], dim=-1
+        )
         pose = look_at(eye, (0.0, 0.0, 1.0)) * torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64)
         frames = [{"file_path": f"./{split}/{i}", "transform_matrix": pose[i].tolist()} for i in range(count)]
         (root / split).mkdir(parents=True)
@@ -109,7 +125,7 @@ def test_a_run_that_cannot_be_is_one_line_and_no_file(there, words, expected, ca
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_can_be(name):
-    check(PRESETS[name], Run(), Processes())
+    check(PRESETS[name], Run(), ProcessGroup())
 
 
 def test_only_a_default_may_be_infinite():
@@ -118,12 +134,12 @@ def test_only_a_default_may_be_infinite():
         far: float = math.inf
         near: tuple[float, ...] = (0.0,)
 
-    vet(Part())
-    vet({"a": (Part(), 1.5, "nan")})
+    validate(Part())
+    validate({"a": (Part(), 1.5, "nan")})
     with pytest.raises(BadInput, match=r"--part\.far -inf"):
-        vet(Part(far=-math.inf), "part")
+        validate(Part(far=-math.inf), "part")
     with pytest.raises(BadInput, match=r"--parts\.1\.near nan"):
-        vet((Part(), Part(near=(0.0, math.nan))), "parts")
+        validate((Part(), Part(near=(0.0, math.nan))), "parts")
     assert [name for name, _ in inside(Part(near=(1.0,)), "part")] == ["part.near"]
 
 
@@ -253,7 +269,9 @@ def test_photographs_of_another_scene_are_told(there, tmp_path, capsys):
     [["--size", "32"], ["--metrics", "frechet"], ["--count", "3"], ["--vgg16", "x"], ["--statistics", "x"]],
 )
 def test_options_of_generators_of_many_scenes_are_refused(there, words, capsys):
-    assert f"{words[0]}: of generators of many scenes" in refused(["evaluate", str(there / "run"), *words], capsys)
+    assert f"{words[0]}: of generators of many scenes" in refused(
+        ["evaluate", str(there / "run"), *words], capsys
+    )
 
 
 def test_what_cannot_be_written_is_told_before_it_is_measured(there, tmp_path, capsys, monkeypatch):
@@ -279,4 +297,6 @@ def test_weights_that_are_none_are_named(there, tmp_path, capsys):
     Image.new("RGB", (9, 9)).save(path, "PNG")
     said = refused(["evaluate", str(there / "run"), "--lpips", str(path), str(path)], capsys)
     assert f"{path} is damaged or no checkpoint of torch" in said
-    assert f"{path} is damaged" in refused(["convert", str(path), "--system", "nerf", "--out", "x.safetensors"], capsys)
+    assert f"{path} is damaged" in refused(
+        ["convert", str(path), "--system", "nerf", "--out", "x.safetensors"], capsys
+    )

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from genscene.contract import MAX_BYTES, Generator
 from genscene.export.pictures import Show, shown, span_of, tile
-from genscene.system import BUDGET, Generator
-from genscene.views import Camera
+from genscene.geometry.cameras import Camera
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Look:
 
     show: Show = "image"
     view_lock: bool = False  # pi-GAN: colours as seen from the front, from wherever one looks
-    budget: int = BUDGET  # bytes for intermediate results
+    budget: int = MAX_BYTES  # bytes for intermediate results
 
 
 @torch.no_grad()
@@ -33,10 +33,14 @@ def picture(generator: Generator, w: Tensor, cameras: Camera, look: Look) -> Ten
 def sheet(generator: Generator, w: Tensor, cameras: Camera, look: Look) -> Iterator[Tensor]:
     """Rows of pictures: each style of w [S, ...] from all C cameras -> S times [C, 3, H, W]."""
     for one in w:
-        yield torch.cat([picture(generator, one[None], cameras[i : i + 1], look) for i in range(len(cameras))])
+        yield torch.cat(
+            [picture(generator, one[None], cameras[i : i + 1], look) for i in range(len(cameras))]
+        )
 
 
-def film(generator: Generator, w: Tensor, cameras: Camera, look: Look, moving: bool = False) -> Iterator[Tensor]:
+def film(
+    generator: Generator, w: Tensor, cameras: Camera, look: Look, moving: bool = False
+) -> Iterator[Tensor]:
     """Frames [3, ...]: all styles of w [S, ...] side by side at each camera; moving: style i at camera i alone."""
     for i in range(len(cameras)):
         if moving:

@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor
 
-from genscene.draws import Draws
-from genscene.system import Generator
+from genscene.contract import Generator
+from genscene.randomness import RandomStreams
 
 
 def styles(generator: Generator, seeds: list[int], psi: float = 1.0) -> Tensor:
     """The styles w [S, ...] of seeds; the same seed gives the same scene whatever stands beside it."""
     device = next(generator.parameters()).device
-    return generator.style(generator.latents(Draws(seeds, device)), psi)
+    return generator.style(generator.latents(RandomStreams(seeds, device)), psi)
 
 
 def walk(keys: Tensor, frames: int) -> Tensor:

@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor
 
-from genscene.draws import Draws
-from genscene.system import BUDGET, Generator
-from genscene.views import Camera
+from genscene.contract import MAX_BYTES, Generator
+from genscene.geometry.cameras import Camera
+from genscene.randomness import RandomStreams
 
 
 @torch.no_grad()
 def seen_points(
-    generator: Generator, camera: Camera, opaque: float = 0.9, budget: int = BUDGET
+    generator: Generator, camera: Camera, opaque: float = 0.9, budget: int = MAX_BYTES
 ) -> tuple[Tensor, Tensor]:
     """Where the rays of one camera end, and in what colour -> points [N, 3], colours [N, 3] in [0, 1].
 
@@ -18,7 +18,7 @@ def seen_points(
     """
     device = next(generator.parameters()).device
     view = camera.to(device)
-    rendering = generator.render(generator.bind(generator.latents(Draws([0], device))), view, budget)
+    rendering = generator.render(generator.bind(generator.latents(RandomStreams([0], device))), view, budget)
     assert rendering.depth is not None
     assert rendering.alpha is not None
     rays = generator.measured(view)

@@ -6,9 +6,11 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from genscene.cli.comparing import publish, show, writable
+from genscene.cli.comparing import save_generator, show, writable
 from genscene.cli.measuring import Measuring, asked_for, changed, embedding, lay_out, protocols, subject
 from genscene.cli.options import parse, tell
+from genscene.contract import PosedConfig
+from genscene.distributed import ProcessGroup, join
 from genscene.errors import BadInput
 from genscene.evaluation.asked import ASKED, Question, fitting
 from genscene.evaluation.contest import REMARK, Draw, Table, among_reals, answered, judged, part_of, unbounded
@@ -19,8 +21,6 @@ from genscene.evaluation.protocol import Protocol
 from genscene.evaluation.report import Cell, Report, Row
 from genscene.evaluation.rivals import photographed
 from genscene.evaluation.sides import Generated, Lot, Stored
-from genscene.processes import Processes, join
-from genscene.system import PosedConfig
 from genscene.training.devices import pick_device
 
 ABOUT = "Several generators, or folders of generated pictures, under one protocol.\n\nprotocols:\n"
@@ -30,7 +30,9 @@ ABOUT = "Several generators, or folders of generated pictures, under one protoco
 class Compare:
     """All options of the verb."""
 
-    generators: Positional[tuple[Path, ...]]  # .safetensors files, folders of runs, folders or zips of pictures
+    generators: Positional[
+        tuple[Path, ...]
+    ]  # .safetensors files, folders of runs, folders or zips of pictures
     data: str = ""  # a folder, a zip, synthetic:NAME, or statistics; default: what the first was trained on
     measuring: Annotated[Measuring, arg(name="")] = Measuring()
     resamples: int = Draw.resamples  # sets drawn again for the interval of a Frechet distance, at least 39
@@ -65,7 +67,7 @@ def tell_of(report: Report, options: Compare) -> None:
     """Print a report, and write it where that is asked for."""
     show(report)
     if options.out is not None:
-        for path in publish(options.out, report):
+        for path in save_generator(options.out, report):
             tell(str(path))
 
 
@@ -108,11 +110,15 @@ def all_photographed(subjects: list[Subject]) -> bool:
     """Whether all were learnt from photographs of one scene; BadInput where only some were."""
     posed = [s.experiment is not None and isinstance(s.experiment.system, PosedConfig) for s in subjects]
     if any(posed) and not all(posed):
-        raise BadInput("scenes learnt from photographs and generators of many scenes cannot stand in one table")
+        raise BadInput(
+            "scenes learnt from photographs and generators of many scenes cannot stand in one table"
+        )
     return all(posed)
 
 
-def contested(subjects: list[Subject], data: str, options: Compare, draw: Draw, group: Processes) -> Report | None:
+def contested(
+    subjects: list[Subject], data: str, options: Compare, draw: Draw, group: ProcessGroup
+) -> Report | None:
     """Measure all of them -> the report; None in processes that are not the first."""
     how = options.measuring
     names = asked_for(how, shared(subjects, data))
@@ -184,7 +190,10 @@ def reference(photographs: list[float | None], real: Sides, fakes: list[Sides], 
     note = f"the generators: {generated} against {real[key].tally.count}"
     if one < generated:
         note += "; fewer pictures make distances larger, so a generator may lie lower"
-    cells = [*(None if value is None else Cell(value) for value in photographs), *[None] * (columns - len(photographs))]
+    cells = [
+        *(None if value is None else Cell(value) for value in photographs),
+        *[None] * (columns - len(photographs)),
+    ]
     return [Row(f"real pictures, {one} against {kept - one} others", tuple(cells), note, reference=True)]
 
 
@@ -214,4 +223,6 @@ def same_size(subjects: list[Subject], desk: Desk, how: Measuring) -> None:
         size = each.size(desk.task.protocol, "")
         if size != desk.task.size:
             one, other = (f"{height}x{width}" for height, width in (desk.task.size, size))
-            raise BadInput(f"{subjects[0].name} paints {one}, {each.name} {other}: --size N makes them one size")
+            raise BadInput(
+                f"{subjects[0].name} paints {one}, {each.name} {other}: --size N makes them one size"
+            )

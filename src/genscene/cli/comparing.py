@@ -12,7 +12,7 @@ from rich.table import Table
 from genscene.cli.options import tell
 from genscene.evaluation.page import page
 from genscene.evaluation.report import Cell, Column, Mark, Report
-from genscene.files import atomic, made_for
+from genscene.io.atomic import atomic, made_for
 
 SIGNS: dict[Mark, str] = {"": "", "best": "*", "level": "~"}
 
@@ -22,7 +22,9 @@ def show(report: Report) -> None:
     tell(report.lead)
     table = Table("", *(row.name for row in report.rows), box=None, pad_edge=False)
     for i, column in enumerate(report.columns):
-        cells = [said(column, row.cells[i], mark) for row, mark in zip(report.rows, report.marks(i), strict=True)]
+        cells = [
+            said(column, row.cells[i], mark) for row, mark in zip(report.rows, report.marks(i), strict=True)
+        ]
         notes = ", ".join(filter(None, (column.unit, "low" if column.low else "high")))
         table.add_row(f"{column.name} ({notes})", *cells)
     Console(markup=False, emoji=False).print(table)  # names of folders are no markup
@@ -62,7 +64,7 @@ def writable(out: Path) -> None:
                 folder.rmdir()
 
 
-def publish(out: Path, report: Report) -> tuple[Path, Path]:
+def save_generator(out: Path, report: Report) -> tuple[Path, Path]:
     """Write the page, and the numbers as JSON beside it, both or none -> the names of both."""
     numbers = beside(out)
     with atomic(out) as partial, atomic(numbers) as partial_numbers:
@@ -79,7 +81,9 @@ def beside(out: Path) -> Path:
 def document(report: Report) -> dict[str, object]:
     """The numbers and the protocol, as JSON has them."""
     told = [(row, entries(report, place)) for place, row in enumerate(report.rows)]
-    reference = [{"name": row.name, "note": row.note, "numbers": numbers} for row, numbers in told if row.reference]
+    reference = [
+        {"name": row.name, "note": row.note, "numbers": numbers} for row, numbers in told if row.reference
+    ]
     return {
         "generators": {row.name: numbers for row, numbers in told if not row.reference},
         "reference": next(iter(reference), None),

@@ -8,12 +8,12 @@ from typing import Literal
 from tyro.conf import Positional
 
 from genscene.cli.options import parse, tell
+from genscene.contract import Generator
 from genscene.errors import BadInput
-from genscene.experiment import Experiment
-from genscene.system import Generator
+from genscene.experiment.schema import Experiment
+from genscene.io.generator_file import save_generator
 from genscene.systems.nerf import convert as nerf
 from genscene.systems.pigan import convert as pigan
-from genscene.training.published import publish
 
 CONVERTERS: dict[str, Callable[[Path, str], tuple[Experiment, Generator]]] = {
     "pigan": pigan.convert,
@@ -25,7 +25,9 @@ CONVERTERS: dict[str, Callable[[Path, str], tuple[Experiment, Generator]]] = {
 class Convert:
     """All options of the verb."""
 
-    checkpoint: Positional[Path]  # pi-GAN: generator.pth, or an ema.pth beside one; NeRF: NNNNNN.tar, model_NNNNNN.npy
+    checkpoint: Positional[
+        Path
+    ]  # pi-GAN: generator.pth, or an ema.pth beside one; NeRF: NNNNNN.tar, model_NNNNNN.npy
     out: Path  # FILE.safetensors
     system: Literal["pigan", "nerf"] = "pigan"  # whose checkpoint it is
     preset: str = ""  # whose cameras and background it gets; default: its class's, or nerf-blender-release
@@ -38,6 +40,6 @@ def main(words: list[str]) -> None:
     if options.out.suffix != ".safetensors":
         raise BadInput(f"--out {options.out}: wanted a file ending with .safetensors")
     experiment, generator = CONVERTERS[options.system](options.checkpoint, options.preset)
-    publish(options.out, generator, experiment)
+    save_generator(options.out, generator, experiment)
     count = sum(parameter.numel() for parameter in generator.parameters())
     tell(f"{options.out}: {count} parameters; see it with: genscene render {options.out} --out pictures.png")

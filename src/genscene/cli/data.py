@@ -43,7 +43,9 @@ class Poses:
 
     folder: Positional[Path]  # photographs of one scene that stands still
     out: Path | None = None  # folder to write to, new or empty; FOLDER-posed if not given
-    matching: Matching = "exhaustive"  # compare all with all, or (frames of a film) with the next ones by name
+    matching: Matching = (
+        "exhaustive"  # compare all with all, or (frames of a film) with the next ones by name
+    )
     shared_lens: bool = True  # all photographs have one focal length and distortion
     side: int = 1600  # longer side of what is written, in pixels, if that is smaller; 0 for as it is
 
@@ -64,7 +66,9 @@ def main(words: list[str]) -> None:
         write_set(made.name, made.out, made.count, size_of(made.size), made.seed)
         tell(f"{made.out}: {made.count} pictures")
     elif words[0] == "poses":
-        about = "Photographs without cameras to photographs with cameras, by structure from motion (COLMAP's)."
+        about = (
+            "Photographs without cameras to photographs with cameras, by structure from motion (COLMAP's)."
+        )
         poses(parse(Poses, words[1:], "genscene data poses", description=about))
     else:
         raise BadInput(f"cannot {words[0]!r} data; {nearest(words[0], verbs)}")
@@ -79,6 +83,11 @@ def poses(options: Poses) -> None:
     if placed.missing:
         say(f"not placed: {', '.join(placed.missing)}")
     if 2 * found < placed.count:
-        say("fewer than half were placed: the scene may be a part of what was photographed, or wrong; " + ADVICE)
-    tell(f"{out}: {found} of {placed.count} photographs placed, {placed.points} points, {placed.error:.2f} pixels off")
+        say(
+            "fewer than half were placed: the scene may be a part of what was photographed, or wrong; "
+            + ADVICE
+        )
+    tell(
+        f"{out}: {found} of {placed.count} photographs placed, {placed.points} points, {placed.error:.2f} pixels off"
+    )
     tell(f"train on them: genscene train nerf-grid-photos --data {shlex.quote(str(out))}")

@@ -11,7 +11,7 @@ import torch
 
 from genscene import __version__
 from genscene.cli.options import parse, tell
-from genscene.files import cache_folder
+from genscene.io.atomic import cache_folder
 
 NEEDED = ("numpy", "pillow", "safetensors", "tyro", "cattrs", "rich", "av", "scikit-image", "trimesh")
 EXTRAS = {
@@ -93,4 +93,6 @@ def writable() -> str:
     folder = cache_folder()
     while not folder.exists():
         folder = folder.parent
-    return "writable" if os.access(folder, os.W_OK) else "not writable: pictures are decoded anew for every run"
+    return (
+        "writable" if os.access(folder, os.W_OK) else "not writable: pictures are decoded anew for every run"
+    )

@@ -10,12 +10,12 @@ from genscene.cli.measuring import Measuring, asked_for, changed, embedding, lay
 from genscene.cli.options import parse, tell
 from genscene.cli.results import Result, show, write
 from genscene.cli.scores import score
+from genscene.contract import PosedConfig
+from genscene.distributed import ProcessGroup, join
 from genscene.errors import BadInput
 from genscene.evaluation.asked import ASKED, Question, fitting
 from genscene.evaluation.desk import Desk, Subject
 from genscene.evaluation.measures import Number, cautions, enough, wanted
-from genscene.processes import Processes, join
-from genscene.system import PosedConfig
 from genscene.training.devices import pick_device
 
 ABOUT = "How good a generator, or a folder or zip of generated pictures, is, in numbers.\n\nprotocols:\n"
@@ -25,8 +25,12 @@ ABOUT = "How good a generator, or a folder or zip of generated pictures, is, in 
 class Evaluate:
     """All options of the verb."""
 
-    generator: Positional[Path]  # a .safetensors file, the folder of a run, or a folder or zip of generated pictures
-    data: str = ""  # a folder, a zip, synthetic:NAME, or statistics written before; default: what it was trained on
+    generator: Positional[
+        Path
+    ]  # a .safetensors file, the folder of a run, or a folder or zip of generated pictures
+    data: str = (
+        ""  # a folder, a zip, synthetic:NAME, or statistics written before; default: what it was trained on
+    )
     measuring: Annotated[Measuring, arg(name="")] = Measuring()
     statistics: Path | None = None  # a folder: write the statistics of the real pictures there
     split: Literal["train", "val", "test"] = "val"  # of a scene learnt from photographs: which of them
@@ -47,7 +51,9 @@ def main(words: list[str]) -> None:
     if measured.experiment is not None and isinstance(measured.experiment.system, PosedConfig):
         assert measured.generator is not None
         for_pictures(options)
-        score(measured.generator, measured.experiment, options.data, options.split, options.out, options.lpips)
+        score(
+            measured.generator, measured.experiment, options.data, options.split, options.out, options.lpips
+        )
         return
     if options.lpips:
         raise BadInput("--lpips compares with photographs: it wants a scene that was learnt from some")
@@ -73,7 +79,7 @@ def for_pictures(options: Evaluate) -> None:
         )
 
 
-def evaluate(measured: Subject, data: str, options: Evaluate, group: Processes) -> None:
+def evaluate(measured: Subject, data: str, options: Evaluate, group: ProcessGroup) -> None:
     """Measure both sides, and tell."""
     how = options.measuring
     names = asked_for(how, fitting(measured.generator, data) if measured.generator else ())
@@ -106,7 +112,9 @@ def answers(
         return [], []
     protocol = desk.task.protocol
     size, count, by = desk.task.size, protocol.fakes.count, embedding(how, desk.device)
-    question = Question(measured.generator, measured.experiment, data, size, protocol.psi, how.seed, count, by)
+    question = Question(
+        measured.generator, measured.experiment, data, size, protocol.psi, how.seed, count, by
+    )
     numbers, passed = [], []
     for name in asked:
         try:

@@ -15,18 +15,18 @@ from tyro.conf import Positional
 
 from genscene.apps.interpolate import styles
 from genscene.apps.points import seen_points
-from genscene.cameras import write_cameras
 from genscene.cli.options import bounded, ending, parse, tell
 from genscene.cli.shots import FPS, FRAMES, PHOTOGRAPHS, PSI, bar, path_of
 from genscene.errors import BadInput, nearest
-from genscene.experiment import fresh
+from genscene.experiment.schema import build_seeded
 from genscene.export import mesh
 from genscene.export.plots import plot_prior
-from genscene.files import atomic
+from genscene.geometry.camera_files import write_cameras
+from genscene.io.atomic import atomic
+from genscene.io.generator_file import load
+from genscene.render.volume import positive
 from genscene.scenes import Field
 from genscene.systems import PRESETS
-from genscene.training.published import load
-from genscene.volume import positive
 
 USAGE = """usage: genscene export mesh GENERATOR --out FILE.glb|obj|ply [--seed N] [--resolution N] [--level X] ...
        genscene export pointcloud GENERATOR --out FILE.ply [--count N]
@@ -53,7 +53,9 @@ class Mesh:
 class Points:
     """All options of export pointcloud."""
 
-    generator: Positional[Path]  # of one scene, learnt from photographs: a .safetensors file, or the folder of a run
+    generator: Positional[
+        Path
+    ]  # of one scene, learnt from photographs: a .safetensors file, or the folder of a run
     out: Path  # FILE.ply
     count: int = 200_000  # points, about
     opaque: float = 0.9  # rays that are stopped by less than this share of their light give no point
@@ -86,13 +88,21 @@ def main(words: list[str]) -> None:
     if words[0] in ("-h", "--help"):
         tell(USAGE)
     elif words[0] == "mesh":
-        export_mesh(parse(Mesh, words[1:], "genscene export mesh", description="A coloured surface of one scene."))
+        export_mesh(
+            parse(Mesh, words[1:], "genscene export mesh", description="A coloured surface of one scene.")
+        )
     elif words[0] == "pointcloud":
-        export_points(parse(Points, words[1:], "genscene export pointcloud", description="Points of one scene."))
+        export_points(
+            parse(Points, words[1:], "genscene export pointcloud", description="Points of one scene.")
+        )
     elif words[0] == "cameras":
-        export_cameras(parse(Cameras, words[1:], "genscene export cameras", description="A camera path as JSON."))
+        export_cameras(
+            parse(Cameras, words[1:], "genscene export cameras", description="A camera path as JSON.")
+        )
     elif words[0] == "prior":
-        export_prior(parse(Prior, words[1:], "genscene export prior", description="A plot of where cameras stand."))
+        export_prior(
+            parse(Prior, words[1:], "genscene export prior", description="A plot of where cameras stand.")
+        )
     else:
         raise BadInput(f"cannot export {words[0]!r}; {nearest(words[0], WHAT)}")
 
@@ -106,7 +116,9 @@ def export_mesh(options: Mesh) -> None:
     bounded("--keep", options.keep, 0, 1)
     generator = load(options.generator)
     if generator.march is None or getattr(generator.config, "ndc", None) is not None:
-        raise BadInput(f"{options.generator}: the scenes of this generator have no density to cut a surface from")
+        raise BadInput(
+            f"{options.generator}: the scenes of this generator have no density to cut a surface from"
+        )
     field = cast(Field, generator.bind(styles(generator, [options.seed], options.psi)))
     density = partial(positive, march=generator.march)
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
@@ -133,14 +145,18 @@ def export_points(options: Points) -> None:
     bounded("--opaque", options.opaque, 0, 1)
     generator = load(options.generator)
     if generator.photographed is None or not len(generator.photographed.pose):
-        raise BadInput(f"{options.generator} was not learnt from photographs: there are no cameras to see points from")
+        raise BadInput(
+            f"{options.generator} was not learnt from photographs: there are no cameras to see points from"
+        )
     camera = generator.photographed.camera()
     side = max(1, math.ceil((options.count / len(camera)) ** 0.5))
     shots = bar(range(len(camera)), len(camera), "looking")
     seen = [seen_points(generator, camera[i : i + 1].resized((side, side)), options.opaque) for i in shots]
     points, colors = (torch.cat(column).double().numpy() for column in zip(*seen, strict=True))
     if not len(points):
-        raise BadInput(f"--opaque {options.opaque}: no ray is stopped by more than that, there are no points to write")
+        raise BadInput(
+            f"--opaque {options.opaque}: no ray is stopped by more than that, there are no points to write"
+        )
     cloud = trimesh.PointCloud(points, (255 * colors).round().astype("uint8"))
     cloud.apply_transform(generator.photographed.to_files.double().numpy())
     with atomic(options.out) as partial:
@@ -169,7 +185,7 @@ def export_prior(options: Prior) -> None:
     ending("--out", options.out, (".png",))
     bounded("--count", options.count, 1, 100_000)
     preset = PRESETS.get(options.source)
-    generator = fresh(preset).generator if preset else load(options.source)
+    generator = build_seeded(preset).generator if preset else load(options.source)
     if generator.orbit is None:
         raise BadInput(f"{options.source} has no cameras to plot")
     plot_prior(options.out, generator.orbit, options.count)

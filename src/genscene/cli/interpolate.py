@@ -12,7 +12,7 @@ from genscene.cli.options import bounded, ending, parse, seeds_of, tell
 from genscene.cli.shots import FRAMES, Shot, find, save_film
 from genscene.errors import BadInput
 from genscene.export.video import ENDINGS
-from genscene.paths import along
+from genscene.geometry.trajectories import along
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,18 @@ class Interpolate:
 
 def main(words: list[str]) -> None:
     """Run the verb."""
-    options = parse(Interpolate, words, "genscene interpolate", description="A film from one scene to the next.")
+    options = parse(
+        Interpolate, words, "genscene interpolate", description="A film from one scene to the next."
+    )
     ending("--out", options.out, ENDINGS)
     bounded("--frames", options.frames, 0, FRAMES)
     chosen = seeds_of(options.seeds)
     count = options.frames or 45 * len(chosen)
     generator, orbit, size = find(options.generator, options.shot)
     if not generator.latent_dim:
-        raise BadInput(f"{options.generator} holds one scene: there is none to go to (genscene render films it)")
+        raise BadInput(
+            f"{options.generator} holds one scene: there is none to go to (genscene render films it)"
+        )
     cameras = along(options.path, orbit, count, size)
     w = walk(styles(generator, chosen, options.shot.psi), count)
     frames = film(generator, w, cameras, options.shot.look(), moving=True)

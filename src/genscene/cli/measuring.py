@@ -9,17 +9,17 @@ import torch
 from tyro.conf import arg
 
 from genscene.cli.options import bounded, size_of
+from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput, nearest
 from genscene.evaluation.desk import Desk, Subject, is_pictures
 from genscene.evaluation.measures import extractor_for
 from genscene.evaluation.protocol import PROTOCOLS, Protocol, protocol_of, untreated
 from genscene.evaluation.stream import Streaming, Task
-from genscene.experiment import Pictures
+from genscene.experiment.schema import Pictures
+from genscene.io.generator_file import load, opened
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.extractors import EXTRACTORS, extractor
-from genscene.processes import Processes
 from genscene.training.devices import Device, pick_device
-from genscene.training.published import load, opened
 
 MOST = 10**9  # pictures
 
@@ -42,7 +42,9 @@ class Measuring:
 
     protocol: str = "tracking"  # whose: one of the names below
     metrics: str = ""  # which numbers, a,b,c; default: the protocol's
-    extractor: str = "random"  # what frechet, kernel and manifold look through: random, squeezenet, inception, ...
+    extractor: str = (
+        "random"  # what frechet, kernel and manifold look through: random, squeezenet, inception, ...
+    )
     count: int | None = None  # generated pictures, instead of the protocol's number
     reals: int | None = None  # real pictures, instead of the protocol's number; 0: all
     size: str = ""  # side, or height x width, of all pictures in pixels, instead of the generator's
@@ -60,7 +62,9 @@ class Measuring:
         bounded("--psi", 1 if self.psi is None else self.psi, 0, 1)
         bounded("--seed", self.seed, -(2**63), 2**63 - 1)
         if self.extractor not in EXTRACTORS:
-            raise BadInput(f"--extractor: no extractor {self.extractor!r}; {nearest(self.extractor, EXTRACTORS)}")
+            raise BadInput(
+                f"--extractor: no extractor {self.extractor!r}; {nearest(self.extractor, EXTRACTORS)}"
+            )
 
     def chosen(self) -> Protocol:
         """The protocol, with what was changed."""
@@ -77,7 +81,7 @@ def subject(path: Path) -> Subject:
     return Subject(path, load(path), opened(path)[0])
 
 
-def lay_out(measured: Subject, data: str, options: Measuring, names: list[str], group: Processes) -> Desk:
+def lay_out(measured: Subject, data: str, options: Measuring, names: list[str], group: ProcessGroup) -> Desk:
     """Find size, background and extractors for a subject that is compared with data."""
     device, protocol, experiment = pick_device(options.device), options.chosen(), measured.experiment
     pictures = untreated(experiment.pictures if experiment else Pictures())
@@ -89,7 +93,10 @@ def lay_out(measured: Subject, data: str, options: Measuring, names: list[str], 
         if name in EXTRACTORS and EXTRACTORS[name].wants and not weights:
             raise BadInput(f"{name} wants weights: --{option} {EXTRACTORS[name].wants}")
         extractors[name] = extractor_for(name, size, weights).on(device)
-    task, trained_on = Task(protocol, size, pictures, tuple(extractors.values())), experiment.data if experiment else ""
+    task, trained_on = (
+        Task(protocol, size, pictures, tuple(extractors.values())),
+        experiment.data if experiment else "",
+    )
     streaming = Streaming(options.batch, cache=options.cache, group=group)
     return Desk(task, extractors, streaming, device, options.seed, trained_on)
 

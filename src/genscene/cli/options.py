@@ -41,7 +41,9 @@ def one_line(said: str, prog: str) -> str:
     if "╭" not in plain:  # the plain box has its title in a part of its own
         parts = parts[1:] or parts
     wrong = " ".join(parts[0])
-    guess = next((part[1].split()[0] for part in parts[1:] if part and part[0].startswith("Perhaps") and part[1:]), "")
+    guess = next(
+        (part[1].split()[0] for part in parts[1:] if part and part[0].startswith("Perhaps") and part[1:]), ""
+    )
     return f"{wrong}{f'; did you mean {guess}?' if guess else ''} (see {prog} --help)"
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genscene.cli.options import parse
-from genscene.system import PosedConfig
+from genscene.contract import PosedConfig
 from genscene.systems import PRESETS
 
 
@@ -20,7 +20,9 @@ def main(words: list[str]) -> None:
     parse(Presets, words, "genscene presets", description="List what can be trained.")
     table = Table("preset", "pictures", "stages (side x batch from step)", "steps", box=None, pad_edge=False)
     for name, experiment in PRESETS.items():
-        side = experiment.photographs.side or "as it is " if isinstance(experiment.system, PosedConfig) else None
+        side = (
+            experiment.photographs.side or "as it is " if isinstance(experiment.system, PosedConfig) else None
+        )
         stages = ", ".join(f"{side or s.size[0]}x{s.batch} from {s.start}" for s in experiment.stages)
         table.add_row(name, experiment.data or "--data PATH", stages, str(experiment.steps))
     Console(width=140).print(table)

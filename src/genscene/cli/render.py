@@ -21,14 +21,18 @@ class Render:
     generator: Positional[Path]  # a .safetensors file, or the folder of a run
     out: Path  # FILE.png for a sheet of pictures, FILE.mp4 or FILE.gif for a film
     seeds: str = "0-7"  # which scenes: 0-7, or 0,5,9; one a row in a sheet, side by side in a film
-    path: str = ""  # orbit, front, steep, zoom, dolly, spiral, photographs, ellipse, or a .json; default: it depends
+    path: str = (
+        ""  # orbit, front, steep, zoom, dolly, spiral, photographs, ellipse, or a .json; default: it depends
+    )
     frames: int = 0  # pictures in a row, or frames of the film; 0: 5, or 90
     shot: Annotated[Shot, arg(name="")] = Shot()
 
 
 def main(words: list[str]) -> None:
     """Run the verb."""
-    options = parse(Render, words, "genscene render", description="Pictures and films of a trained generator.")
+    options = parse(
+        Render, words, "genscene render", description="Pictures and films of a trained generator."
+    )
     moving = options.out.suffix in ENDINGS
     ending("--out", options.out, (".png", *ENDINGS))
     bounded("--frames", options.frames, 0, FRAMES)

@@ -28,7 +28,7 @@ from genscene.evaluation.sides import Lot, Stored
 from genscene.evaluation.statistics import Statistics
 from genscene.export.charts import curves
 from genscene.export.pictures import save_png
-from genscene.files import atomic
+from genscene.io.atomic import atomic
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,10 @@ class Result:
 
 def show(result: Result) -> None:
     """Print the numbers, what they are made of, and what is to be known of them."""
-    counts = {(f.tally.count, r.tally.count) for f, r in zip(result.fake.values(), result.real.values(), strict=True)}
+    counts = {
+        (f.tally.count, r.tally.count)
+        for f, r in zip(result.fake.values(), result.real.values(), strict=True)
+    }
     for fakes, reals in counts:
         size, protocol = result.desk.task.size, result.desk.task.protocol
         tell(

@@ -13,18 +13,18 @@ from rich.progress import track
 from rich.table import Table
 
 from genscene.cli.options import tell
+from genscene.contract import Generator
 from genscene.data import SYNTHETIC
 from genscene.data.posed.folder import Split, look, splits
-from genscene.data.posed.photographs import Album
+from genscene.data.posed.photographs import PosedImages
 from genscene.data.source import album_of
 from genscene.errors import BadInput
 from genscene.evaluation.photographs import Compared, compared
-from genscene.experiment import Experiment
+from genscene.experiment.schema import Experiment
 from genscene.export.pictures import save_png, tile
-from genscene.files import atomic
+from genscene.io.atomic import atomic
 from genscene.metrics.lpips import LPIPS, lpips
 from genscene.metrics.weights import sha256
-from genscene.system import Generator
 
 SHOWN = 4  # photographs in the picture
 LPIPSFiles = tuple[Path, Path]  # a backbone's weights, LPIPS's linear layers
@@ -43,7 +43,9 @@ def score(
     data: where the photographs lie, "" where they did when it was trained.
     """
     experiment = replace(trained, data=data or trained.data)
-    with nullcontext() if out is None else atomic(out) as partial:  # what cannot be written is told before the work
+    with (
+        nullcontext() if out is None else atomic(out) as partial
+    ):  # what cannot be written is told before the work
         networks = through(files)
         album = album_of(experiment, split)
         notes = elsewhere(generator, experiment, trained.data)
@@ -68,10 +70,12 @@ def score(
 
 
 def rendered(
-    generator: Generator, album: Album, networks: Mapping[str, LPIPS]
+    generator: Generator, album: PosedImages, networks: Mapping[str, LPIPS]
 ) -> tuple[list[Compared], list[dict[str, float]]]:
     """Every photograph beside its rendering, and what is told of each."""
-    every = track(compared(generator, album), "comparing", len(album), console=Console(stderr=True), transient=True)
+    every = track(
+        compared(generator, album), "comparing", len(album), console=Console(stderr=True), transient=True
+    )
     found, rows = [], []
     for c in every:
         found.append(c)
@@ -104,7 +108,9 @@ def through(files: Sequence[LPIPSFiles]) -> dict[str, LPIPS]:
         network = lpips(*pair)
         name = f"lpips-{network.backbone.short}"
         if name in networks:
-            raise BadInput(f"--lpips {pair[0]}: {network.backbone.name} a second time, wanted each network once")
+            raise BadInput(
+                f"--lpips {pair[0]}: {network.backbone.name} a second time, wanted each network once"
+            )
         networks[name] = network
     return networks
 
@@ -141,7 +147,7 @@ def said(name: str, value: float) -> str:
     return f"{title(name)} {value:.{digits}f}{behind}"
 
 
-def protocol(experiment: Experiment, split: Split, album: Album) -> dict[str, object]:
+def protocol(experiment: Experiment, split: Split, album: PosedImages) -> dict[str, object]:
     """What must be the same for two numbers to be compared."""
     return {
         "data": experiment.data,

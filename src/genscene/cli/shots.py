@@ -14,15 +14,15 @@ from torch import Tensor
 from genscene.apps.film import Look
 from genscene.apps.interpolate import styles
 from genscene.cli.options import bounded, seeds_of, size_of
+from genscene.contract import Generator
 from genscene.errors import BadInput
 from genscene.export.pictures import Show, to_bytes
 from genscene.export.video import save_video
-from genscene.orbit import Orbit
-from genscene.paths import along, between, ellipse, fan, winding
-from genscene.system import Generator
+from genscene.geometry.cameras import Camera, Size
+from genscene.geometry.priors import CameraPrior
+from genscene.geometry.trajectories import along, between, ellipse, fan, winding
+from genscene.io.generator_file import load, opened
 from genscene.training.devices import Device, pick_device
-from genscene.training.published import load, opened
-from genscene.views import Camera, Size
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class Shot:
         return Look(self.show, self.view_lock, int(self.memory * 2**30))
 
 
-def find(path: Path, shot: Shot) -> tuple[Generator, Orbit, Size]:
+def find(path: Path, shot: Shot) -> tuple[Generator, CameraPrior, Size]:
     """The generator in a file, on the device, its orbit, and the size of its pictures."""
     generator = load(path).to(pick_device(shot.device))
     if shot.samples:
@@ -109,7 +109,12 @@ def through(cameras: Camera, count: int) -> Camera:
 def bar(things: Iterable[T], count: int, what: str) -> Iterable[T]:
     """The same things, with a bar on the terminal where there is one."""
     return track(
-        things, what, total=count, transient=True, console=Console(stderr=True), disable=not sys.stderr.isatty()
+        things,
+        what,
+        total=count,
+        transient=True,
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
     )
 
 

@@ -8,10 +8,10 @@ from typing import Annotated
 from tyro.conf import arg
 
 from genscene.cli.options import parse, tell
+from genscene.contract import PosedConfig
+from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput, nearest
-from genscene.experiment import Experiment, dumps, overridden
-from genscene.processes import Processes
-from genscene.system import PosedConfig
+from genscene.experiment.schema import Experiment, dumps, with_overrides
 from genscene.systems import PRESETS
 from genscene.training.run import Run, check, train
 
@@ -52,7 +52,9 @@ def without_parts(preset: Experiment) -> Experiment:
 def with_parts(experiment: Experiment, preset: Experiment) -> Experiment:
     """The preset's factors on the learning rates of parts, and those that were asked for, which go before."""
     both = {player: preset.optim[player].parts | optim.parts for player, optim in experiment.optim.items()}
-    return replace(experiment, optim={player: replace(experiment.optim[player], parts=both[player]) for player in both})
+    return replace(
+        experiment, optim={player: replace(experiment.optim[player], parts=both[player]) for player in both}
+    )
 
 
 def main(words: list[str]) -> None:
@@ -68,8 +70,8 @@ def main(words: list[str]) -> None:
     default = Train(without_parts(PRESETS[name]), Run(out=Path("runs") / name))
     chosen = parse(Train, words[1:], f"genscene train {name}", default, f"Train {name}.")
     experiment = with_parts(chosen.experiment, PRESETS[name])
-    experiment = overridden(experiment, chosen.options.batch, chosen.options.size)
-    check(experiment, chosen.run, Processes())
+    experiment = with_overrides(experiment, chosen.options.batch, chosen.options.size)
+    check(experiment, chosen.run, ProcessGroup())
     if chosen.options.dry_run:
         tell(dumps(experiment))
         return

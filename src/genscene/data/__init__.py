@@ -11,22 +11,22 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from genscene.cameras import read_labels
 from genscene.data.cache import Blank, Made, cached
 from genscene.data.decode import Broken, Treatment, background
 from genscene.data.images import Files, decoded, listed, spread
-from genscene.data.pictures import PictureSet
+from genscene.data.pictures import ImageSet
 from genscene.data.synthetic import SETS, synthesize
 from genscene.errors import BadInput, nearest
-from genscene.experiment import Pictures
-from genscene.views import Camera, Size
+from genscene.experiment.schema import Pictures
+from genscene.geometry.camera_files import read_labels
+from genscene.geometry.cameras import Camera, Size
 
 SYNTHETIC = "synthetic:"
 EMBEDDED = 5000  # pictures of an embedded set where no number is asked for
 LOT = 20  # pictures a thread traces at once
 
 
-def load_pictures(source: str, pictures: Pictures, size: Size, quiet: bool = False) -> PictureSet:
+def load_images(source: str, pictures: Pictures, size: Size, quiet: bool = False) -> ImageSet:
     """All pictures of a folder, zip or embedded set at a size; decoded once, kept on disk.
 
     Broken files are named and left out. Raises BadInput where there is nothing to load, or a label is missing.
@@ -42,17 +42,19 @@ def load_pictures(source: str, pictures: Pictures, size: Size, quiet: bool = Fal
     key = [str(files.root.resolve()), files.names, files.stamps, size, dataclasses.asdict(untreated)]
 
     def make(blank: Blank) -> Made:
-        pixels, whole, broken, small = decoded(files, chosen, treatment, quiet or not sys.stderr.isatty(), blank)
+        pixels, whole, broken, small = decoded(
+            files, chosen, treatment, quiet or not sys.stderr.isatty(), blank
+        )
         return pixels, {"whole": whole, "broken": broken, "enlarged": small}
 
     pixels, notes = cached(key, make)
     if notes["broken"] and not quiet:
         report(notes["broken"], len(chosen))
     cameras = labelled(files, notes["whole"], size) if pictures.labels else None
-    return PictureSet(pixels, cameras, tuple(notes["enlarged"]))
+    return ImageSet(pixels, cameras, tuple(notes["enlarged"]))
 
 
-def embedded(name: str, count: int, size: Size, quiet: bool) -> PictureSet:
+def embedded(name: str, count: int, size: Size, quiet: bool) -> ImageSet:
     """Pictures of an embedded set on white, with their true cameras."""
     if name not in SETS:
         raise BadInput(f"no embedded set {name!r}; {nearest(name, SETS)}")
@@ -60,7 +62,9 @@ def embedded(name: str, count: int, size: Size, quiet: bool) -> PictureSet:
     def make(blank: Blank) -> Made:
         if not quiet and not sys.stderr.isatty():
             say(f"ray-tracing {count} pictures of {name}")
-        shown = track(traced(name, count, size), f"ray-tracing {name}", total=count, disable=quiet, transient=True)
+        shown = track(
+            traced(name, count, size), f"ray-tracing {name}", total=count, disable=quiet, transient=True
+        )
         pixels, labels = blank((count, *size, 3)), []
         for i, (picture, label) in enumerate(shown):
             pixels[i] = picture
@@ -68,7 +72,7 @@ def embedded(name: str, count: int, size: Size, quiet: bool) -> PictureSet:
         return pixels, {"labels": labels}
 
     pixels, notes = cached(["synthetic", name, count, size], make)
-    return PictureSet(pixels, Camera.from_label(torch.tensor(notes["labels"]), size))
+    return ImageSet(pixels, Camera.from_label(torch.tensor(notes["labels"]), size))
 
 
 def traced(name: str, count: int, size: Size) -> Iterator[tuple[np.ndarray, list[float]]]:
@@ -95,9 +99,13 @@ def labelled(files: Files, whole: list[int], size: Size) -> Camera:
     labels = read_labels(content, f"{files.root}/dataset.json", size)
     missing = [files.names[i] for i in whole if files.names[i] not in labels]
     if missing:
-        raise BadInput(f"{files.root}/dataset.json has no camera for {len(missing)} pictures, first {missing[0]}")
+        raise BadInput(
+            f"{files.root}/dataset.json has no camera for {len(missing)} pictures, first {missing[0]}"
+        )
     rows = [labels[files.names[i]] for i in whole]
-    return Camera(torch.cat([c.pose for c in rows]).float(), torch.cat([c.intrinsics for c in rows]).float(), size)
+    return Camera(
+        torch.cat([c.pose for c in rows]).float(), torch.cat([c.intrinsics for c in rows]).float(), size
+    )
 
 
 def report(broken: dict[str, str], count: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from genscene.errors import BadInput
-from genscene.files import atomic, cache_folder, made_for
+from genscene.io.atomic import atomic, cache_folder, made_for
 
 VERSION = 3  # of what the cache holds; a change of the decoding or of the embedded sets raises it
 Shape = tuple[int, ...]

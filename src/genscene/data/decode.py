@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from genscene.errors import BadInput
-from genscene.experiment import Pictures
-from genscene.views import Size
+from genscene.experiment.schema import Pictures
+from genscene.geometry.cameras import Size
 
 ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 NAMED = {"white": (255, 255, 255), "black": (0, 0, 0)}
@@ -116,5 +116,7 @@ def background(name: str) -> tuple[int, int, int]:
     except ValueError:
         r = g = b = -1
     if not 0 <= min(r, g, b) <= max(r, g, b) <= 255:
-        raise BadInput(f"background {name!r}: wanted white, black, random or R,G,B with numbers from 0 to 255")
+        raise BadInput(
+            f"background {name!r}: wanted white, black, random or R,G,B with numbers from 0 to 255"
+        )
     return r, g, b

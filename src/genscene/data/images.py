@@ -16,10 +16,12 @@ from rich.progress import track
 from genscene.data.cache import Blank
 from genscene.data.decode import Broken, Treatment, decode, kept
 from genscene.errors import BadInput
-from genscene.views import Size
+from genscene.geometry.cameras import Size
 
 ORIENTATION, LYING = 0x0112, (5, 6, 7, 8)  # a tag of EXIF, and the values that swap height and width
-ENDINGS = frozenset(ending for ending in Image.registered_extensions() if ending not in (".pdf", ".mpg", ".mpeg"))
+ENDINGS = frozenset(
+    ending for ending in Image.registered_extensions() if ending not in (".pdf", ".mpg", ".mpeg")
+)
 Entry = tuple[str, tuple[int, ...]]  # a file's name and stamp
 Decoded = tuple[np.ndarray, bool]  # a picture, and whether its file was smaller
 
@@ -110,7 +112,9 @@ def decoded(
                 whole.append(number)
     if not whole:
         name, reason = next(iter(broken.items()))
-        raise BadInput(f"none of the {len(chosen)} pictures in {files.root} can be read; the first: {name}: {reason}")
+        raise BadInput(
+            f"none of the {len(chosen)} pictures in {files.root} can be read; the first: {name}: {reason}"
+        )
     return pixels[: len(whole)], whole, broken, enlarged
 
 
@@ -130,7 +134,11 @@ def _bounded(
 
 def _decoded(content: bytes | Broken, treatment: Treatment) -> Decoded | Broken:
     try:
-        return content if isinstance(content, Broken) else (decode(content, treatment), enlarges(content, treatment))
+        return (
+            content
+            if isinstance(content, Broken)
+            else (decode(content, treatment), enlarges(content, treatment))
+        )
     except Broken as error:
         return error
 
@@ -138,7 +146,9 @@ def _decoded(content: bytes | Broken, treatment: Treatment) -> Decoded | Broken:
 def enlarges(content: bytes, treatment: Treatment) -> bool:
     """Whether a whole picture file is smaller than what `decode` makes of it."""
     with Image.open(io.BytesIO(content)) as image:
-        square = treatment.size[0] == treatment.size[1]  # then it is the same lying or upright: EXIF costs a decoding
+        square = (
+            treatment.size[0] == treatment.size[1]
+        )  # then it is the same lying or upright: EXIF costs a decoding
         height, width = (image.height, image.width) if square else upright(image)
     left, top, right, bottom = kept((width, height), treatment.pictures.keep)
     wider, higher = right - left < treatment.size[1], bottom - top < treatment.size[0]

@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from genscene.cameras import read_labels
 from genscene.data.decode import ALPHA, Broken, opened
 from genscene.data.images import Files, listed
 from genscene.data.posed import folder
 from genscene.errors import BadInput
-from genscene.orbit import angles_of
-from genscene.views import Camera
+from genscene.geometry.camera_files import read_labels
+from genscene.geometry.cameras import Camera
+from genscene.geometry.priors import camera_angles
 
 POSED = ("transforms_train.json", "transforms.json", "poses_bounds.npy", "sparse", "intrinsics.txt")
 READERS: dict[folder.Format, str] = {
@@ -101,7 +101,13 @@ def look(files: Files) -> Found:
 
 def kind_of(image: Image.Image) -> str:
     """A mode in words."""
-    words = {"L": "grey", "LA": "grey with alpha", "P": "palette", "1": "black and white", "F": "floating grey"}
+    words = {
+        "L": "grey",
+        "LA": "grey with alpha",
+        "P": "palette",
+        "1": "black and white",
+        "F": "floating grey",
+    }
     return words.get(image.mode, "16-bit grey" if image.mode.startswith("I") else image.mode)
 
 
@@ -132,7 +138,7 @@ def poses(cameras: list[Camera]) -> Iterator[str]:
         return
     pose = torch.cat([camera.pose for camera in cameras])
     joint = Camera(pose, torch.cat([camera.intrinsics for camera in cameras]), (1, 1))
-    yaw, pitch = angles_of(joint, math.pi / 2)
+    yaw, pitch = camera_angles(joint, math.pi / 2)
     radius = pose[:, :3, 3].norm(dim=-1)
     fov = torch.rad2deg(2 * torch.atan(0.5 / joint.intrinsics[:, 0, 0]))
     yield f"  cameras: distance {mean(radius)}, field of view {mean(fov)} degrees"

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genscene.views import Camera
+from genscene.geometry.cameras import Camera
 
 
 @dataclass(frozen=True)
-class PictureSet:
+class ImageSet:
     """N pictures of one size."""
 
     pixels: np.ndarray  # [N, H, W, 3 or 4], uint8 sRGB; 4: premultiplied by alpha, which is the last

@@ -5,19 +5,24 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from genscene.data.posed.photographs import Album
-from genscene.draws import mix
-from genscene.experiment import Experiment, Photographs
-from genscene.system import Pixels
-from genscene.views import Camera, Rays, wide
+from genscene.contract import RayBatch
+from genscene.data.posed.photographs import PosedImages
+from genscene.experiment.schema import Experiment, Photographs
+from genscene.geometry.cameras import Camera, Rays, wide
+from genscene.randomness import mix
 
 PIXELS = 3  # use of the seed here
 Drawn = tuple[np.ndarray, np.ndarray, np.ndarray]  # photographs, rows, columns
 
 
 def ray_stream(
-    experiment: Experiment, album: Album, start: int, corners: bool = False, rank: int = 0, world: int = 1
-) -> Iterator[Pixels]:
+    experiment: Experiment,
+    album: PosedImages,
+    start: int,
+    corners: bool = False,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[RayBatch]:
     """This process's part of the rays of steps start, start + 1, ... to the end of the run.
 
     corners: rays go through the pixels' upper left corners (released NeRF), not through their centres.
@@ -30,12 +35,18 @@ def ray_stream(
         drawn = draw(random, album.pixels.shape, chosen, learnt, experiment.photographs, step, share * world)
         which, rows, columns = (part[rank * share : (rank + 1) * share] for part in drawn)
         colors = torch.from_numpy(album.pixels[which, rows, columns]).float() / 255
-        yield Pixels(rays_through(album.camera, which, rows, columns, 0.0 if corners else 0.5), colors[None])
+        yield RayBatch(
+            rays_through(album.camera, which, rows, columns, 0.0 if corners else 0.5), colors[None]
+        )
 
 
 def kept(count: int, limit: int) -> np.ndarray:
     """Numbers of the photographs that are used, evenly chosen."""
-    return np.arange(count) if not limit or limit >= count else np.linspace(0, count - 1, limit).round().astype(int)
+    return (
+        np.arange(count)
+        if not limit or limit >= count
+        else np.linspace(0, count - 1, limit).round().astype(int)
+    )
 
 
 def draw(
@@ -64,7 +75,9 @@ def draw(
     return np.broadcast_to(which, (count,)), rows, columns
 
 
-def rays_through(cameras: Camera, which: np.ndarray, rows: np.ndarray, columns: np.ndarray, centre: float) -> Rays:
+def rays_through(
+    cameras: Camera, which: np.ndarray, rows: np.ndarray, columns: np.ndarray, centre: float
+) -> Rays:
     """The rays of depth 1 through R pixels of photographs -> [1, R]."""
     height, width = cameras.size
     index = torch.from_numpy(np.array(which))

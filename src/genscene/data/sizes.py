@@ -7,7 +7,7 @@ from PIL import Image
 from genscene.data.decode import Broken
 from genscene.data.images import listed, upright
 from genscene.errors import BadInput
-from genscene.views import Size
+from genscene.geometry.cameras import Size
 
 
 def one_size(path: str) -> Size:
@@ -24,7 +24,9 @@ def one_size(path: str) -> Size:
                 first = (name, size)
             elif size != first[1]:
                 one, other = (f"{name} is {size[0]}x{size[1]}" for name, size in (first, (name, size)))
-                raise BadInput(f"{path} holds pictures of mixed sizes ({one}, {other}): --size N makes them one size")
+                raise BadInput(
+                    f"{path} holds pictures of mixed sizes ({one}, {other}): --size N makes them one size"
+                )
     if first is None:
         raise BadInput(f"none of the {len(files.names)} pictures in {path} can be read")
     return first[1]

@@ -7,16 +7,16 @@ from typing import Protocol, cast, get_args
 import numpy as np
 import torch
 
-from genscene.data import SYNTHETIC, load_pictures, say
+from genscene.contract import Background, Generator, ImageBatch, PosedConfig, RayBatch
+from genscene.data import SYNTHETIC, load_images, say
 from genscene.data.posed.folder import Split, look, splits
-from genscene.data.posed.normal import Normal
-from genscene.data.posed.photographs import Album, photographs, surroundings
+from genscene.data.posed.photographs import PosedImages, photographs, surroundings
 from genscene.data.rays import ray_stream
 from genscene.data.stream import stream
 from genscene.data.synthetic import SETS, views_of_one
 from genscene.errors import BadInput, nearest
-from genscene.experiment import Experiment
-from genscene.system import Behind, Generator, Photos, Pixels, PosedConfig
+from genscene.experiment.schema import Experiment
+from genscene.geometry.transforms import WorldTransform
 
 VIEWS = 100  # of an embedded scene
 
@@ -25,13 +25,13 @@ class Source(Protocol):
     """Where batches come from."""
 
     experiment: Experiment  # with what only the data could tell
-    held_out: Album | None  # photographs that are not learnt
+    held_out: PosedImages | None  # photographs that are not learnt
 
     def introduce(self, generator: Generator) -> None:
         """Let a generator know what it will be shown."""
         ...
 
-    def batches(self, start: int, rank: int, world: int) -> Iterator[Photos | Pixels]:
+    def batches(self, start: int, rank: int, world: int) -> Iterator[ImageBatch | RayBatch]:
         """This process's part of the batches of steps start, start + 1, ... to the end of the run."""
         ...
 
@@ -42,15 +42,15 @@ class PictureSource:
 
     experiment: Experiment
     quiet: bool = False
-    held_out: Album | None = None
+    held_out: PosedImages | None = None
 
     def introduce(self, generator: Generator) -> None:
         """It learns of them by the discriminator alone."""
 
-    def batches(self, start: int, rank: int = 0, world: int = 1) -> Iterator[Photos | Pixels]:
+    def batches(self, start: int, rank: int = 0, world: int = 1) -> Iterator[ImageBatch | RayBatch]:
         """Batches of pictures."""
         experiment = self.experiment
-        pictures = load_pictures(experiment.data, experiment.pictures, experiment.largest(), self.quiet)
+        pictures = load_images(experiment.data, experiment.pictures, experiment.largest(), self.quiet)
         yield from stream(experiment, pictures, start, rank, world)
 
 
@@ -59,15 +59,15 @@ class AlbumSource:
     """Photographs of one scene, and their cameras."""
 
     experiment: Experiment
-    album: Album
-    held_out: Album | None = None
+    album: PosedImages
+    held_out: PosedImages | None = None
 
     def introduce(self, generator: Generator) -> None:
         """Let it remember the cameras."""
         if generator.photographed is not None:
             generator.photographed.remember(self.album.camera, self.album.normal.inverse().matrix().float())
 
-    def batches(self, start: int, rank: int = 0, world: int = 1) -> Iterator[Photos | Pixels]:
+    def batches(self, start: int, rank: int = 0, world: int = 1) -> Iterator[ImageBatch | RayBatch]:
         """Batches of rays."""
         assert isinstance(self.experiment.system, PosedConfig)
         yield from ray_stream(self.experiment, self.album, start, self.experiment.system.corners, rank, world)
@@ -82,13 +82,15 @@ def source_of(experiment: Experiment, quiet: bool = False) -> Source:
     behind = backdrop(experiment, album)
     system = experiment.system.fitted(album.camera, album.bounds, behind)
     if not quiet and system != experiment.system.fitted(album.camera, album.bounds):
-        say(f"{experiment.data}: what the photographs show stands before {behind}, and so will what is rendered")
+        say(
+            f"{experiment.data}: what the photographs show stands before {behind}, and so will what is rendered"
+        )
     pictures = replace(experiment.pictures, background=behind or experiment.pictures.background)
     experiment = replace(experiment, system=system, pictures=pictures)
     return AlbumSource(experiment, album, held_out(experiment))
 
 
-def backdrop(experiment: Experiment, album: Album) -> Behind | None:
+def backdrop(experiment: Experiment, album: PosedImages) -> Background | None:
     """The colour behind what photographs show: what transparency was put on, else that of their borders, if it is one.
 
     Raises BadInput where transparency was put on a colour that nothing can be rendered before.
@@ -96,15 +98,15 @@ def backdrop(experiment: Experiment, album: Album) -> Behind | None:
     name = experiment.pictures.background
     if not album.clear:
         return surroundings(album.pixels)
-    if name not in get_args(Behind):
+    if name not in get_args(Background):
         raise BadInput(
             f"{experiment.data}: --pictures.background {name!r}: scenes are rendered before white or black,"
             " so transparent photographs are wanted on one of them"
         )
-    return cast(Behind, name)
+    return cast(Background, name)
 
 
-def held_out(experiment: Experiment) -> Album | None:
+def held_out(experiment: Experiment) -> PosedImages | None:
     """The photographs that are kept from training; None where there are none."""
     if experiment.data.startswith(SYNTHETIC):
         return embedded_album(experiment, "val")
@@ -112,18 +114,20 @@ def held_out(experiment: Experiment) -> Album | None:
     return album_of(experiment, there[0]) if there and experiment.photographs.holdout else None
 
 
-def album_of(experiment: Experiment, split: Split) -> Album:
+def album_of(experiment: Experiment, split: Split) -> PosedImages:
     """The photographs of a split; BadInput where there is none of that name."""
     how, behind = experiment.photographs, experiment.pictures.background
     if experiment.data.startswith(SYNTHETIC):
         return embedded_album(experiment, split)
     there = splits(experiment.data)
     if split not in there:
-        raise BadInput(f"{experiment.data} has no photographs for {split}; there are some for {', '.join(there)}")
+        raise BadInput(
+            f"{experiment.data} has no photographs for {split}; there are some for {', '.join(there)}"
+        )
     return photographs(look(experiment.data, split, how.holdout, how.world), behind, how.downscale, how.side)
 
 
-def embedded_album(experiment: Experiment, split: str) -> Album:
+def embedded_album(experiment: Experiment, split: str) -> PosedImages:
     """One embedded scene from many sides, in the middle, y upwards."""
     name = experiment.data.removeprefix(SYNTHETIC)
     if name not in SETS:
@@ -132,7 +136,9 @@ def embedded_album(experiment: Experiment, split: str) -> Album:
     numbers = range(VIEWS) if split == "train" else range(VIEWS, VIEWS + 10)
     truth = views_of_one(name, numbers, size, experiment.seed)
     pixels = (truth.on_white() * 255).round().byte().movedim(1, -1).numpy()
-    turned = Normal(rotation=torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]).double())  # y up -> z up
+    turned = WorldTransform(
+        rotation=torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]).double()
+    )  # y up -> z up
     camera = replace(truth.camera, pose=turned.poses(truth.camera.pose))
     bounds = torch.tensor([[1.0, 4.5]]).repeat(len(numbers), 1)
-    return Album(np.ascontiguousarray(pixels), camera, bounds, None, turned)
+    return PosedImages(np.ascontiguousarray(pixels), camera, bounds, None, turned)

@@ -6,43 +6,51 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genscene.data.pictures import PictureSet
-from genscene.draws import Draws, mix
-from genscene.experiment import Experiment
-from genscene.system import Photos
-from genscene.views import Camera
-from genscene.windows import shrink
+from genscene.contract import ImageBatch
+from genscene.data.pictures import ImageSet
+from genscene.experiment.schema import Experiment
+from genscene.geometry.cameras import Camera
+from genscene.randomness import RandomStreams, mix
+from genscene.render.patches import shrink
 
 ORDER, TREATMENT = 1, 2  # uses of the seed here
 
 
-def stream(experiment: Experiment, pictures: PictureSet, start: int, rank: int = 0, world: int = 1) -> Iterator[Photos]:
+def stream(
+    experiment: Experiment, pictures: ImageSet, start: int, rank: int = 0, world: int = 1
+) -> Iterator[ImageBatch]:
     """This process's part of the batches of steps start, start + 1, ... to the end of the run."""
     for step in range(start, experiment.steps):
         stage = experiment.stage(step)
         share = stage.batch // world
         places = experiment.pictures_before(step) + rank * share + np.arange(share)
         indices = order(places, len(pictures), experiment.seed)
-        draws = Draws([mix(experiment.seed, TREATMENT, int(place)) for place in places])
+        draws = RandomStreams([mix(experiment.seed, TREATMENT, int(place)) for place in places])
         yield treated(experiment, pictures, indices, draws, stage.size)
 
 
 def order(places: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Places in the endless sequence of pictures -> numbers of pictures: each epoch a new shuffle of all."""
     epochs = places // count
-    shuffles = {e: np.random.default_rng(mix(seed, ORDER, int(e))).permutation(count) for e in np.unique(epochs)}
+    shuffles = {
+        e: np.random.default_rng(mix(seed, ORDER, int(e))).permutation(count) for e in np.unique(epochs)
+    }
     return np.array([shuffles[e][p % count] for e, p in zip(epochs, places, strict=True)])
 
 
 def treated(
-    experiment: Experiment, pictures: PictureSet, indices: np.ndarray, draws: Draws, size: tuple[int, int]
-) -> Photos:
+    experiment: Experiment,
+    pictures: ImageSet,
+    indices: np.ndarray,
+    draws: RandomStreams,
+    size: tuple[int, int],
+) -> ImageBatch:
     """Pictures composited, mirrored and made smaller as the run wants them."""
     images = on_background(pictures.take(indices), draws.uniform(3))
     cameras = None if pictures.cameras is None else pictures.cameras[torch.from_numpy(indices)].resized(size)
     if experiment.pictures.flip:
         images, cameras = flipped(images, cameras, draws.uniform() < 0.5)
-    return Photos(images if images.shape[-2:] == size else shrink(images, size), cameras)
+    return ImageBatch(images if images.shape[-2:] == size else shrink(images, size), cameras)
 
 
 def on_background(images: Tensor, color: Tensor) -> Tensor:
@@ -59,4 +67,6 @@ def flipped(images: Tensor, cameras: Camera | None, which: Tensor) -> tuple[Tens
         return images, None
     other = cameras.mirrored()
     pose = torch.where(which[:, None, None], other.pose, cameras.pose)
-    return images, Camera(pose, torch.where(which[:, None, None], other.intrinsics, cameras.intrinsics), cameras.size)
+    return images, Camera(
+        pose, torch.where(which[:, None, None], other.intrinsics, cameras.intrinsics), cameras.size
+    )

@@ -12,8 +12,8 @@ from rich.progress import track
 
 from genscene.data.synthetic import SETS, Truth, synthesize
 from genscene.errors import BadInput, nearest
-from genscene.files import atomic
-from genscene.views import Size
+from genscene.geometry.cameras import Size
+from genscene.io.atomic import atomic
 
 LOT = 32  # pictures made at once
 
@@ -26,14 +26,18 @@ def write_set(name: str, folder: Path, count: int, size: Size, seed: int) -> Non
     if name not in SETS:
         raise BadInput(f"no embedded set {name!r}; {nearest(name, SETS)}")
     if not 1 <= count <= 10_000_000 or max(size) > 2048:
-        raise BadInput(f"{count} pictures of {size[0]}x{size[1]}: wanted 1 or more, of at most 2048 pixels a side")
+        raise BadInput(
+            f"{count} pictures of {size[0]}x{size[1]}: wanted 1 or more, of at most 2048 pixels a side"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"{folder} is there already and not an empty folder; nothing was written")
     folder.mkdir(parents=True, exist_ok=True)
     lots = [range(i, min(i + LOT, count)) for i in range(0, count, LOT)]
     console = Console(stderr=True)
     truths = []
-    for lot in track(lots, f"ray-tracing {name}", console=console, disable=not sys.stderr.isatty(), transient=True):
+    for lot in track(
+        lots, f"ray-tracing {name}", console=console, disable=not sys.stderr.isatty(), transient=True
+    ):
         truths.append(synthesize(name, lot, size, seed))
         write_pictures(folder, lot, truths[-1])
     write_truth(folder, truths)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from genscene.contract import Generator
 from genscene.data import SYNTHETIC
 from genscene.data.synthetic import SETS
 from genscene.errors import BadInput
@@ -12,10 +13,9 @@ from genscene.evaluation import reader
 from genscene.evaluation.measures import Number
 from genscene.evaluation.sides import fingerprint
 from genscene.evaluation.views import consistency, identity
-from genscene.experiment import Experiment, fresh
+from genscene.experiment.schema import Experiment, build_seeded
+from genscene.geometry.cameras import Size
 from genscene.metrics.extractor import Extractor
-from genscene.system import Generator
-from genscene.views import Size
 
 LATENTS, YAWS = 32, 12  # that steadiness turns, and all round
 PAIRS, ANGLE, TOLERANCE = 64, 15.0, 0.05  # of consistency: scenes, degrees, relative difference of depths
@@ -44,7 +44,9 @@ def steadiness(question: Question) -> list[Number]:
     value = reader.steadiness(question.generator, stick, LATENTS, YAWS)
     numbers = [
         Number("steadiness", "steadiness (1: turns with the camera)", value, "high"),
-        Number("reader_error_degrees", "the pose reader's own error on photographs", error, "low", unit="degrees"),
+        Number(
+            "reader_error_degrees", "the pose reader's own error on photographs", error, "low", unit="degrees"
+        ),
     ]
     return told(numbers, question, "steadiness", psi=STRAIGHT, latents=LATENTS, yaws=YAWS, **read(question))
 
@@ -53,9 +55,11 @@ def frechet_pose(question: Question) -> list[Number]:
     """Frechet distance in the pose reader's features, beside that of the untrained generator."""
     if question.count < 128:
         raise BadInput(f"--count {question.count}: frechet-pose wants at least 128 pictures")
-    stick, untrained = yardstick(question.data), fresh(question.experiment).generator.eval()
+    stick, untrained = yardstick(question.data), build_seeded(question.experiment).generator.eval()
     device = next(question.generator.parameters()).device
-    before, after = (reader.distance(g.to(device), stick, question.count) for g in (untrained, question.generator))
+    before, after = (
+        reader.distance(g.to(device), stick, question.count) for g in (untrained, question.generator)
+    )
     numbers = [
         Number("frechet_pose", "Frechet distance", after, "low", by="pose reader"),
         Number("frechet_pose_untrained", "  the same, untrained", before, "low"),
@@ -124,5 +128,7 @@ def yardstick(data: str) -> reader.Yardstick:
     name = data.removeprefix(SYNTHETIC)
     if not data.startswith(SYNTHETIC) or name not in SETS:
         known = ", ".join(SYNTHETIC + known for known in SETS)
-        raise BadInput(f"--data {data}: steadiness and frechet-pose need pictures whose poses are known: {known}")
+        raise BadInput(
+            f"--data {data}: steadiness and frechet-pose need pictures whose poses are known: {known}"
+        )
     return reader.yardstick(name)

@@ -7,11 +7,11 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from genscene.draws import mix
 from genscene.errors import BadInput
 from genscene.metrics.frechet import Moments, frechet
 from genscene.metrics.kid import kernel
 from genscene.metrics.manifold import distances, radii
+from genscene.randomness import mix
 
 ROWS = 2048  # of features held at once beside the sets themselves
 SHARE = 0.95
@@ -177,7 +177,9 @@ def _ends(each: Tensor, share: float) -> tuple[float, float]:
     tail = (1 - share) / 2
     if not 0 < share < 1 or (len(each) + 1) * tail < 1 - 1e-9:
         least = "" if not 0 < share < 1 else f" and at least {round(1 / tail) - 1} resamples for it"
-        raise BadInput(f"an interval of share {share:g} from {len(each)} resamples, wanted a share in (0, 1){least}")
+        raise BadInput(
+            f"an interval of share {share:g} from {len(each)} resamples, wanted a share in (0, 1){least}"
+        )
     if len(each) < FEW:
         middle, half = float(each.double().mean()), student(share, len(each) - 1) * float(each.double().std())
         return middle - half, middle + half
@@ -186,7 +188,9 @@ def _ends(each: Tensor, share: float) -> tuple[float, float]:
     return low, high
 
 
-def _paired(lengths: list[int], reals: int, resamples: int, seed: int) -> Iterator[tuple[Tensor, dict[int, Tensor]]]:
+def _paired(
+    lengths: list[int], reals: int, resamples: int, seed: int
+) -> Iterator[tuple[Tensor, dict[int, Tensor]]]:
     """Counts of the reals [M], and counts [N] for every size there is of a set of fakes, so many times."""
     streams = {length: counts(length, resamples, mix(seed, length)) for length in set(lengths)}
     for often in counts(reals, resamples, mix(seed, REALS)):
@@ -200,7 +204,9 @@ def _weights(drawn: list[Tensor], rows: int) -> Tensor:
 
 def _within(x: Tensor, weights: Tensor) -> Tensor:
     """Mean kernel of features [N, D] among themselves without any row's own, by each of weights [N, R] -> [R]."""
-    return _sums(x, x, weights, weights, own=False) / (weights.sum(dim=0).square() - weights.square().sum(dim=0))
+    return _sums(x, x, weights, weights, own=False) / (
+        weights.sum(dim=0).square() - weights.square().sum(dim=0)
+    )
 
 
 def _sums(x: Tensor, y: Tensor, left: Tensor, right: Tensor, own: bool = True) -> Tensor:

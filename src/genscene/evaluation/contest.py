@@ -53,7 +53,9 @@ class Bout:
     by: Extractor
 
 
-def judged(desk: Desk, names: Sequence[str], chosen: str, fakes: list[Sides], real: Sides, draw: Draw) -> Table:
+def judged(
+    desk: Desk, names: Sequence[str], chosen: str, fakes: list[Sides], real: Sides, draw: Draw
+) -> Table:
     """A column for each number of the metrics of statistics, one cell for each generator."""
     found: Table = []
     for name in names:
@@ -61,7 +63,9 @@ def judged(desk: Desk, names: Sequence[str], chosen: str, fakes: list[Sides], re
             metric = METRICS[name]
             key = metric.extractor or chosen
             every = [metric.compute(fake[key], real[key], desk.extractors[key]) for fake in fakes]
-            bout = Bout([fake[key].features[:MOST] for fake in fakes], real[key].features[:MOST], desk.extractors[key])
+            bout = Bout(
+                [fake[key].features[:MOST] for fake in fakes], real[key].features[:MOST], desk.extractors[key]
+            )
             again = RESAMPLED[name](bout, draw) if name in RESAMPLED else {}
             for numbers in zip(*every, strict=True):
                 found.append((column(numbers[0]), cells(numbers, again.get(numbers[0].name))))
@@ -71,7 +75,9 @@ def judged(desk: Desk, names: Sequence[str], chosen: str, fakes: list[Sides], re
 def unbounded(table: Table) -> list[str]:
     """What to say of numbers that have no interval."""
     bare = [head for head, line in table if all(cell is None or cell.interval is None for cell in line)]
-    names = [f"{head.name.strip()} {head.note}".strip() for head in bare]  # two networks' numbers may share a name
+    names = [
+        f"{head.name.strip()} {head.note}".strip() for head in bare
+    ]  # two networks' numbers may share a name
     return [f"No interval, the best of them is only the first: {', '.join(names)}."] if names else []
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
-from genscene.data import EMBEDDED, SYNTHETIC, load_pictures
-from genscene.data.pictures import PictureSet
+from genscene.contract import Generator
+from genscene.data import EMBEDDED, SYNTHETIC, load_images
+from genscene.data.pictures import ImageSet
 from genscene.data.sizes import one_size
 from genscene.errors import BadInput
 from genscene.evaluation.measures import METRICS, Number
@@ -14,10 +15,9 @@ from genscene.evaluation.protocol import Protocol, agree
 from genscene.evaluation.sides import Generated, Lot, Stored
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task, measure
-from genscene.experiment import Experiment, Pictures
+from genscene.experiment.schema import Experiment, Pictures
+from genscene.geometry.cameras import Size
 from genscene.metrics.extractor import Extractor
-from genscene.system import Generator
-from genscene.views import Size
 
 Sides = dict[str, Statistics]  # by what metrics call the extractor
 
@@ -36,13 +36,21 @@ class Subject:
         """What to call it: its alias, its file, or the folder of its run."""
         if self.alias:
             return self.alias
-        return self.path.parent.name if self.path.name == "generator.safetensors" else self.path.stem or str(self.path)
+        return (
+            self.path.parent.name
+            if self.path.name == "generator.safetensors"
+            else self.path.stem or str(self.path)
+        )
 
     def data(self, given: str) -> str:
         """What it is compared with: what was given, or what it was trained on; BadInput where neither is known."""
         known = self.experiment.data if self.experiment else ""
         if not given and not known:
-            what = "pictures" if self.generator is None else "a generator that does not tell what it was trained on"
+            what = (
+                "pictures"
+                if self.generator is None
+                else "a generator that does not tell what it was trained on"
+            )
             raise BadInput(f"{self.path}: {what}; --data PATH names the real pictures to compare with")
         return given or known
 
@@ -58,7 +66,9 @@ class Subject:
         own = one_size(str(self.path))
         if other and own != other:
             here, there = (f"{height}x{width}" for height, width in (own, other))
-            raise BadInput(f"{self.path} holds pictures of {here}, {data} of {there}: --size N makes them one size")
+            raise BadInput(
+                f"{self.path} holds pictures of {here}, {data} of {there}: --size N makes them one size"
+            )
         return own
 
 
@@ -92,7 +102,9 @@ class Desk:
         """The pictures of a subject."""
         protocol = self.task.protocol
         if subject.generator is None:
-            every = replace(self.task.pictures, limit=0, keep=1.0)  # what another was trained on was cut, not these
+            every = replace(
+                self.task.pictures, limit=0, keep=1.0
+            )  # what another was trained on was cut, not these
             return Stored(self.loaded(str(subject.path), every), protocol.fakes, str(subject.path))
         truncated, generator = protocol.rounding == "truncated", subject.generator.to(self.device)
         return Generated(generator, protocol.fakes, self.task.size, truncated, protocol.psi, self.seed)
@@ -101,7 +113,9 @@ class Desk:
         """What lies at a path: pictures or statistics."""
         path = Path(data)
         if (path / "experiment.json").is_file():
-            raise BadInput(f"--data {data} is a run: wanted real pictures, or statistics that were written of some")
+            raise BadInput(
+                f"--data {data} is a run: wanted real pictures, or statistics that were written of some"
+            )
         return Real(stored=self.stored(path)) if is_statistics(path) else Real(self.reals(data))
 
     def reals(self, data: str) -> Stored:
@@ -114,10 +128,10 @@ class Desk:
             pictures, there = replace(pictures, limit=side.count), pictures.limit or EMBEDDED
         return Stored(self.loaded(data, pictures), side, data, there)
 
-    def loaded(self, data: str, pictures: Pictures) -> PictureSet:
+    def loaded(self, data: str, pictures: Pictures) -> ImageSet:
         """Pictures from where they lie; other processes find them in the cache of the first."""
         group = self.streaming.group
-        return group.first_then_others(lambda: load_pictures(data, pictures, self.task.size, not group.first))
+        return group.first_then_others(lambda: load_images(data, pictures, self.task.size, not group.first))
 
     def side(self, lot: Lot, name: str) -> Sides:
         """The statistics of one side; none in processes that are not the first."""
@@ -138,7 +152,9 @@ class Desk:
             now = self.task.protocol.fields(looks, self.task.size, self.task.pictures)
             agree(found[name].protocol, now, (str(place), "here"))
             if len(found[name].tally.mean) != looks.width:
-                raise BadInput(f"{place} holds features {len(found[name].tally.mean)} wide, wanted {looks.width}")
+                raise BadInput(
+                    f"{place} holds features {len(found[name].tally.mean)} wide, wanted {looks.width}"
+                )
             self.counted(found[name], place)
         return found
 

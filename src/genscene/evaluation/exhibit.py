@@ -64,7 +64,9 @@ def charts(names: Sequence[str], fakes: Sequence[Sides], real: Sides) -> tuple[C
     """Precision against recall, and spectra."""
     found, key = [], seen_by(real)
     if key is not None and all(plenty(fake[key], real[key]) for fake in fakes):
-        curves = {name: precision_curve(fake[key], real[key]) for name, fake in zip(names, fakes, strict=True)}
+        curves = {
+            name: precision_curve(fake[key], real[key]) for name, fake in zip(names, fakes, strict=True)
+        }
         image = drawn(curves, PRECISION_AXES, dict.fromkeys(curves, USUAL))
         found.append(chart(PRECISION_AXES.title, image))
     if SPECTRUM in real:

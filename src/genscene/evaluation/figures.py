@@ -53,7 +53,9 @@ def precision_curve(fake: Statistics, real: Statistics) -> list[tuple[float, flo
     one, other = fake.features[:MOST], real.features[:MOST]
     if not plenty(fake, real):
         few = min(len(one), len(other))
-        raise BadInput(f"precision and recall up to {max(NEIGHBOURS)} neighbours want more than {few} pictures")
+        raise BadInput(
+            f"precision and recall up to {max(NEIGHBOURS)} neighbours want more than {few} pictures"
+        )
     found = [manifold(one, other, k) for k in NEIGHBOURS]
     return [(each.recall, each.precision) for each in found]
 

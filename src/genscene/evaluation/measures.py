@@ -12,6 +12,7 @@ from genscene.errors import BadInput, nearest
 from genscene.evaluation.neighbours import memorised
 from genscene.evaluation.protocol import Protocol
 from genscene.evaluation.statistics import Statistics
+from genscene.geometry.cameras import Size
 from genscene.metrics.cmmd import cmmd
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.extractors import extractor
@@ -21,7 +22,6 @@ from genscene.metrics.kid import kid
 from genscene.metrics.manifold import manifold
 from genscene.metrics.power_features import decibels_of, power_features
 from genscene.metrics.spectrum import spectral_gap
-from genscene.views import Size
 
 Better = Literal["low", "high"]
 CHOSEN, SPECTRUM = "", "spectrum"  # instead of an extractor's name: the one that was asked for; power spectra
@@ -38,7 +38,9 @@ class Number:
     deviation: float | None = None  # over parts of the data, where it is estimated on several
     unit: str = ""
     by: str = ""  # what it looks through, where its title does not say so
-    asked: Mapping[str, object] | None = None  # what it depends on, where that is not in the statistics of two sides
+    asked: Mapping[str, object] | None = (
+        None  # what it depends on, where that is not in the statistics of two sides
+    )
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
@@ -61,7 +63,13 @@ def frechet_by(title: str) -> Callable[[Statistics, Statistics, Extractor], list
     def compute(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
         value = frechet(fake.moments, real.moments)
         return [
-            Number(title.lower() or "frechet", title or "Frechet distance", value, "low", by="" if title else by.name)
+            Number(
+                title.lower() or "frechet",
+                title or "Frechet distance",
+                value,
+                "low",
+                by="" if title else by.name,
+            )
         ]
 
     return compute
@@ -85,7 +93,10 @@ def shares_by(name: str) -> Callable[[Statistics, Statistics, Extractor], list[N
 
     def compute(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
         found = manifold(fake.features, real.features)
-        return [Number(f"{name}_{share}", share, value, "high", by=by.name) for share, value in vars(found).items()]
+        return [
+            Number(f"{name}_{share}", share, value, "high", by=by.name)
+            for share, value in vars(found).items()
+        ]
 
     return compute
 
@@ -194,5 +205,7 @@ def departures(protocol: Protocol, fake: Statistics, real: Statistics) -> list[s
     for called, side in (("generated", fake), ("real", real)):
         small = side.notes.get("enlarged", 0)
         if small:
-            said.append(f"{small} {called} pictures are smaller than {side.protocol['size']} and were enlarged")
+            said.append(
+                f"{small} {called} pictures are smaller than {side.protocol['size']} and were enlarged"
+            )
     return said

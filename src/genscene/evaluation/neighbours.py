@@ -43,7 +43,9 @@ def memorised(fake: Tensor, real: Tensor, held: Tensor | None = None, rare: floa
     """
     near = nearest(real, real, 2)[1][:, 1] if held is None else nearest(held, real)[1][:, 0]
     if len(near) * rare < 1:
-        raise BadInput(f"{len(near)} unseen pictures, wanted {round(1 / rare)} to know the closest {rare:g} of them")
+        raise BadInput(
+            f"{len(near)} unseen pictures, wanted {round(1 / rare)} to know the closest {rare:g} of them"
+        )
     # the measure is one of the distances, and `<=`: copies count even where reals repeat each other exactly
     measure = near.sort().values[int(len(near) * rare) - 1]
     return float((nearest(fake, real)[1][:, 0] <= measure).double().mean())
@@ -51,5 +53,7 @@ def memorised(fake: Tensor, real: Tensor, held: Tensor | None = None, rare: floa
 
 def _apart(fake: Tensor, real: Tensor, rows: Tensor) -> Tensor:
     """Exact distances of features [M, D] to some rows int64 [M, k] of [N, D] -> [M, k] in float64."""
-    columns = [torch.linalg.vector_norm(fake.double() - real[column].double(), dim=1) for column in rows.unbind(1)]
+    columns = [
+        torch.linalg.vector_norm(fake.double() - real[column].double(), dim=1) for column in rows.unbind(1)
+    ]
     return torch.stack(columns, dim=1)

@@ -47,7 +47,9 @@ def page(report: Report) -> str:
 
 def numbers(report: Report) -> str:
     """The table of numbers by generators: there are more of the former."""
-    heads = "".join(f'<th scope="col"{_kind(row)}>{escape(row.name)}{_small(row.note)}</th>' for row in report.rows)
+    heads = "".join(
+        f'<th scope="col"{_kind(row)}>{escape(row.name)}{_small(row.note)}</th>' for row in report.rows
+    )
     lines = []
     for i, column in enumerate(report.columns):
         span = _span(row.cells[i] for row in report.rows if not row.reference)
@@ -55,13 +57,17 @@ def numbers(report: Report) -> str:
         cells = (_cell(row, row.cells[i], column, span, mark) for row, mark in marks)
         lines.append(f"<tr>{_title(column)}{''.join(cells)}</tr>")
     head = f'<thead><tr><th scope="col">number</th>{heads}</tr></thead>'
-    return f'<div class="wide"><table class="numbers">\n{head}\n<tbody>\n{_lines(lines)}\n</tbody></table></div>'
+    return (
+        f'<div class="wide"><table class="numbers">\n{head}\n<tbody>\n{_lines(lines)}\n</tbody></table></div>'
+    )
 
 
 def written(value: float, column: Column, interval: Interval | None = None) -> str:
     """A number as the table has it, e.g. 12.3 dB [11.9, 12.8]."""
     unit = f" {column.unit}" if column.unit else ""
-    low_high = "" if interval is None else f" [{_plain(interval.low, column)}, {_plain(interval.high, column)}]"
+    low_high = (
+        "" if interval is None else f" [{_plain(interval.low, column)}, {_plain(interval.high, column)}]"
+    )
     return f"{_plain(value, column)}{unit}{low_high}"
 
 
@@ -124,7 +130,9 @@ def encoded(image: Image.Image) -> bytes:
 
 def _title(column: Column) -> str:
     sense = "\u2193 low is better" if column.low else "\u2191 high is better"
-    return f'<th scope="row">{escape(column.name)}<span class="sense">{sense}</span>{_small(column.note)}</th>'
+    return (
+        f'<th scope="row">{escape(column.name)}<span class="sense">{sense}</span>{_small(column.note)}</th>'
+    )
 
 
 def _cell(row: Row, cell: Cell | None, column: Column, span: tuple[float, float], mark: Mark) -> str:
@@ -148,7 +156,8 @@ def _strip(strip: Strip, columns: int) -> str:
     small = ' class="small"' if max(strip.images.shape[-2:]) <= SMALL else ""
     name = escape(strip.name)
     pictures = "".join(
-        f'<img{small} src="{_data(png(image))}" alt="{name}, {place}">' for place, image in enumerate(strip.images, 1)
+        f'<img{small} src="{_data(png(image))}" alt="{name}, {place}">'
+        for place, image in enumerate(strip.images, 1)
     )
     layout = f"--n: {columns}; grid-template-columns: 9rem repeat({columns}, minmax(4.5rem, 1fr))"
     return f'<figure class="strip" style="{layout}"><figcaption>{name}</figcaption>{pictures}</figure>'

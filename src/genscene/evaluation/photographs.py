@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genscene.data.posed.photographs import Album
-from genscene.draws import Draws
+from genscene.contract import MAX_BYTES, Generator
+from genscene.data.posed.photographs import PosedImages
 from genscene.evaluation.sides import finite
-from genscene.losses import psnr
 from genscene.metrics.similarity import ssim
-from genscene.system import BUDGET, Generator
+from genscene.objectives.losses import psnr
+from genscene.randomness import RandomStreams
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Compared:
 
 
 @torch.no_grad()
-def compared(generator: Generator, album: Album, budget: int = BUDGET) -> Iterator[Compared]:
+def compared(generator: Generator, album: PosedImages, budget: int = MAX_BYTES) -> Iterator[Compared]:
     """Every photograph of an album in turn; where masks leave nothing to learn, both are taken as white."""
     device = next(generator.parameters()).device
-    scene = generator.bind(generator.latents(Draws([0], device)))
+    scene = generator.bind(generator.latents(RandomStreams([0], device)))
     for i in range(len(album)):
         rendering = generator.render(scene, album.camera[i : i + 1].to(device), budget)
         image = (finite(rendering.image)[0].clamp(0, 1).cpu() * 255).round() / 255

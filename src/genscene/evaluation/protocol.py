@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from genscene.errors import BadInput, nearest
-from genscene.experiment import Pictures
+from genscene.experiment.schema import Pictures
+from genscene.geometry.cameras import Size
 from genscene.metrics.extractor import Extractor
-from genscene.views import Size
 
 VERSION = 1  # of what the fields mean
 SMALL = "Pillow's bicubic, antialiased"  # how data.decode makes pictures small
@@ -43,7 +43,9 @@ class Protocol:
     rounding: Literal["rounded", "truncated"] = "rounded"  # of generated pictures to bytes
     size: int = 0  # side of the pictures, in pixels; 0: the generator's
     psi: float = 1.0  # truncation of generated pictures
-    whole: tuple[int, int] | None = None  # generated and real pictures of its source, where others are asked for
+    whole: tuple[int, int] | None = (
+        None  # generated and real pictures of its source, where others are asked for
+    )
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -87,10 +89,14 @@ def untreated(pictures: Pictures) -> Pictures:
 
 WEIGHTS_FREE = ("frechet", "kernel", "manifold", "copies", "spectrum")
 PROTOCOLS: dict[str, Protocol] = {
-    "tracking": Protocol("genscene: no weights needed, quick enough for every day", WEIGHTS_FREE, fakes=Side(2048)),
+    "tracking": Protocol(
+        "genscene: no weights needed, quick enough for every day", WEIGHTS_FREE, fakes=Side(2048)
+    ),
     "genscene": Protocol("genscene: no weights needed, counts as published numbers have them", WEIGHTS_FREE),
     "pigan": Protocol("pi-GAN, its README", ("fid", "kid", "is"), Side(8000), Side(8000), size=128),
-    "pigan-monitor": Protocol("pi-GAN, while it trains", ("fid",), Side(8000, "jpeg"), Side(2048, "jpeg"), size=128),
+    "pigan-monitor": Protocol(
+        "pi-GAN, while it trains", ("fid",), Side(8000, "jpeg"), Side(2048, "jpeg"), size=128
+    ),
     "graf": Protocol("GRAF", ("fid", "kid"), Side(20_000), Side(1000)),
     "giraffe": Protocol("GIRAFFE", ("fid",), Side(20_000, flip="random"), Side(20_000), rounding="truncated"),
     "cips": Protocol("CIPS", ("fid",), Side(50_000, "jpeg", 85), Side(50_000, "png")),
@@ -103,7 +109,9 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 
 
-def protocol_of(name: str, reals: int | None = None, fakes: int | None = None, psi: float | None = None) -> Protocol:
+def protocol_of(
+    name: str, reals: int | None = None, fakes: int | None = None, psi: float | None = None
+) -> Protocol:
     """The protocol of a name, with other counts or truncation where they are given; BadInput for an unknown one."""
     if name not in PROTOCOLS:
         raise BadInput(f"no protocol {name!r}; {nearest(name, PROTOCOLS)}")

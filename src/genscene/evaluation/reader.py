@@ -14,15 +14,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, leaky_relu, mse_loss
 
-from genscene.data import load_pictures
-from genscene.draws import Draws
+from genscene.contract import Generator
+from genscene.data import load_images
 from genscene.errors import BadInput
-from genscene.experiment import Pictures
-from genscene.files import atomic, cache_folder
+from genscene.experiment.schema import Pictures
+from genscene.geometry.priors import camera_angles
+from genscene.io.atomic import atomic, cache_folder
 from genscene.metrics.circular import resultant, wrapped
 from genscene.metrics.frechet import Moments, frechet
-from genscene.orbit import angles_of
-from genscene.system import Generator
+from genscene.randomness import RandomStreams
 
 VERSION, SIZE, PHOTOS, STEPS = 4, 32, 5000, 1500
 BATCH, RATE, HELD_OUT = 64, 2e-3, 0.1  # the last: share of the photographs that is not taught on
@@ -67,11 +67,11 @@ class Yardstick:
 
 def yardstick(name: str, photos: int = PHOTOS, steps: int = STEPS) -> Yardstick:
     """The reader of an embedded set: taught when first asked for, then kept in the cache."""
-    pictures = load_pictures(f"synthetic:{name}", Pictures(limit=photos), (SIZE, SIZE))
+    pictures = load_images(f"synthetic:{name}", Pictures(limit=photos), (SIZE, SIZE))
     if pictures.cameras is None:
         raise BadInput(f"the set {name} has no cameras to teach a pose reader with")
     images = pictures.take(slice(None))
-    yaw, pitch = angles_of(pictures.cameras, math.pi / 2)
+    yaw, pitch = camera_angles(pictures.cameras, math.pi / 2)
     held_out = int(HELD_OUT * photos)
     key = hashlib.blake2b(f"{VERSION} {name} {SIZE} {photos} {steps}".encode(), digest_size=8).hexdigest()
     path = cache_folder() / "readers" / f"{key}.safetensors"
@@ -113,7 +113,7 @@ def distance(generator: Generator, stick: Yardstick, count: int = 2048, size: in
     assert generator.orbit is not None
     features, device = [], next(generator.parameters()).device
     for start in range(0, count, 32):
-        draws = Draws(range(1_000_000 + start, 1_000_000 + min(start + 32, count)), device)
+        draws = RandomStreams(range(1_000_000 + start, 1_000_000 + min(start + 32, count)), device)
         scene = generator.scene(generator.latents(draws))
         rendering = generator.render(scene, generator.orbit.sample(draws, (size, size)))
         features.append(stick.reader.features(rendering.image.cpu()))
@@ -121,7 +121,9 @@ def distance(generator: Generator, stick: Yardstick, count: int = 2048, size: in
 
 
 @torch.no_grad()
-def steadiness(generator: Generator, stick: Yardstick, latents: int = 32, yaws: int = 12, size: int = SIZE) -> float:
+def steadiness(
+    generator: Generator, stick: Yardstick, latents: int = 32, yaws: int = 12, size: int = SIZE
+) -> float:
     """How well the yaw that was asked for stands in the pictures, 0 to 1: mean resultant length, averaged over latents.
 
     1: each latent is one thing that turns exactly as the camera does. Which way it faces may differ between latents.
@@ -133,7 +135,7 @@ def steadiness(generator: Generator, stick: Yardstick, latents: int = 32, yaws: 
     cameras = generator.orbit.at(asked, torch.full((yaws,), pitch), (size, size)).to(device)
     lengths = []
     for seed in range(latents):
-        w = generator.style(generator.latents(Draws([seed], device)))
+        w = generator.style(generator.latents(RandomStreams([seed], device)))
         rendering = generator.render(generator.bind(w.expand(yaws, *w.shape[1:])), cameras)
         lengths.append(resultant(stick.reader.yaw(rendering.image.cpu()) - asked))
     return float(torch.stack(lengths).mean())

@@ -91,11 +91,15 @@ class Report:
     def __post_init__(self) -> None:
         for row in self.rows:
             if len(row.cells) != len(self.columns):
-                raise BadInput(f"{row.name!r} has {len(row.cells)} numbers, wanted one for each of {len(self.columns)}")
+                raise BadInput(
+                    f"{row.name!r} has {len(row.cells)} numbers, wanted one for each of {len(self.columns)}"
+                )
             for column, cell in zip(self.columns, row.cells, strict=True):
                 if cell is not None and not all(map(math.isfinite, cell.numbers())):
                     said = ", ".join(f"{number:g}" for number in cell.numbers())
-                    raise BadInput(f"{column.name} of {row.name!r} is {said}: wanted finite numbers to compare")
+                    raise BadInput(
+                        f"{column.name} of {row.name!r} is {said}: wanted finite numbers to compare"
+                    )
 
     def marks(self, column: int) -> tuple[Mark, ...]:
         """What each row's number of a column is: one of the best, level with them, or neither.

@@ -14,7 +14,7 @@ from genscene.evaluation.desk import Subject
 from genscene.evaluation.exhibit import kinds
 from genscene.evaluation.photographs import Compared, compared
 from genscene.evaluation.report import Column, Gallery, Report, Row, Strip
-from genscene.experiment import Experiment
+from genscene.experiment.schema import Experiment
 
 SHOWN, WIDEST = 4, 320  # photographs on the page, and their longer side in pixels
 REMARK = (
@@ -30,18 +30,25 @@ def photographed(subjects: Sequence[Subject], data: str, draw: Draw, title: str 
     first = experiments[0]
     for subject, experiment in zip(subjects, experiments, strict=True):
         if apart(first, experiment):
-            raise BadInput(f"{subject.name} and {subjects[0].name} were not learnt alike: {apart(first, experiment)}")
+            raise BadInput(
+                f"{subject.name} and {subjects[0].name} were not learnt alike: {apart(first, experiment)}"
+            )
     album = album_of(first, "val")
     found = []
     for subject in subjects:
         assert subject.generator is not None
         found.append(list(compared(subject.generator, album)))
-    psnr, ssim = ([torch.tensor([getattr(c, name) for c in each]) for each in found] for name in ("psnr", "ssim"))
+    psnr, ssim = (
+        [torch.tensor([getattr(c, name) for c in each]) for each in found] for name in ("psnr", "ssim")
+    )
     counts = (20 * draw.resamples, draw.seed)
     table = [cells_of(mean_resamples(values, *counts), "high") for values in (psnr, ssim)]
     names = [subject.name for subject in subjects]
     height, width = album.camera.size
-    rows = [Row(n, line, kind) for n, line, kind in zip(names, zip(*table, strict=True), kinds(subjects), strict=True)]
+    rows = [
+        Row(n, line, kind)
+        for n, line, kind in zip(names, zip(*table, strict=True), kinds(subjects), strict=True)
+    ]
     return Report(
         title or " and ".join(names),
         f"{len(album)} photographs of {first.data} that none of these was shown, {width}x{height} pixels.",
@@ -64,7 +71,9 @@ def apart(one: Experiment, other: Experiment) -> str:
     """What makes the held-out photographs of two experiments different ones; nothing where they are the same."""
     sides = {
         "data": (one.data, other.data),
-        "photographs": tuple(asdict(replace(e.photographs, batching="all", precrop_steps=0)) for e in (one, other)),
+        "photographs": tuple(
+            asdict(replace(e.photographs, batching="all", precrop_steps=0)) for e in (one, other)
+        ),
         "background": (one.pictures.background, other.pictures.background),
     }
     return "; ".join(f"{name}: {a} and {b}" for name, (a, b) in sides.items() if a != b)
@@ -75,7 +84,8 @@ def galleries(names: Sequence[str], found: Sequence[list[Compared]]) -> tuple[Ga
     every = range(0, len(found[0]), -(-len(found[0]) // SHOWN))
     strips = [Strip("photograph", small(torch.stack([found[0][i].photo for i in every])))]
     strips += [
-        Strip(n, small(torch.stack([each[i].image for i in every]))) for n, each in zip(names, found, strict=True)
+        Strip(n, small(torch.stack([each[i].image for i in every])))
+        for n, each in zip(names, found, strict=True)
     ]
     return (Gallery("Photographs that were not learnt", tuple(strips)),)
 

@@ -9,15 +9,31 @@ from genscene.errors import BadInput
 from genscene.export.pictures import tile, to_bytes
 
 SIDE = 128  # pixels a picture is enlarged to, about
-GAP, EDGE, CAPTION, WORDS = 4, 16, 26, 14  # pixels: between pictures, around all, height of a caption and its letters
+GAP, EDGE, CAPTION, WORDS = (
+    4,
+    16,
+    26,
+    14,
+)  # pixels: between pictures, around all, height of a caption and its letters
 INK = (28, 32, 38)
-CAPTIONS = ("real, evenly chosen", "generated, the first ones", "the real picture closest to each generated one")
+CAPTIONS = (
+    "real, evenly chosen",
+    "generated, the first ones",
+    "the real picture closest to each generated one",
+)
 
 
-def sheet(real: Tensor, fake: Tensor, nearest_real: Tensor, captions: tuple[str, str, str] = CAPTIONS) -> Tensor:
+def sheet(
+    real: Tensor, fake: Tensor, nearest_real: Tensor, captions: tuple[str, str, str] = CAPTIONS
+) -> Tensor:
     """Three rows of pictures [n, 3, H, W] in [0, 1], each below its caption -> one picture [3, *, *] in [0, 1]."""
     rows = (real, fake, nearest_real)
-    if real.dim() != 4 or real.shape[1] != 3 or 0 in real.shape or any(row.shape != real.shape for row in rows):
+    if (
+        real.dim() != 4
+        or real.shape[1] != 3
+        or 0 in real.shape
+        or any(row.shape != real.shape for row in rows)
+    ):
         shapes = ", ".join(str(list(row.shape)) for row in rows)
         raise BadInput(f"a sheet of pictures {shapes}, wanted three times the same [n, 3, H, W]")
     strips = [to_bytes(tile(enlarged(row.detach().float().cpu())[None], GAP)).numpy() for row in rows]

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genscene.data.pictures import PictureSet
-from genscene.draws import Draws, mix
+from genscene.contract import MAX_BYTES, Generator
+from genscene.data.pictures import ImageSet
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import Side
-from genscene.system import BUDGET, Generator
-from genscene.views import Grid, Size, View
+from genscene.geometry.cameras import Grid, Size, View
+from genscene.randomness import RandomStreams, mix
 
 FLIP, LATENT = 11, 12  # uses of the seed here
 Notes = Mapping[str, str | int | float]
@@ -46,7 +46,7 @@ class Lot(Protocol):
 class Stored:
     """Pictures of a folder, a zip or an embedded set."""
 
-    pictures: PictureSet
+    pictures: ImageSet
     side: Side
     source: str
     of: int = 0  # pictures there were to choose from, where these are a part of them
@@ -65,7 +65,9 @@ class Stored:
             self.pictures.forget()
         there = len(self.pictures)
         enlarged = sum(row < self.count for row in self.pictures.enlarged)
-        counts = {"pictures": len(self), "of": max(there, self.of)} | ({"enlarged": enlarged} if enlarged else {})
+        counts = {"pictures": len(self), "of": max(there, self.of)} | (
+            {"enlarged": enlarged} if enlarged else {}
+        )
         return {"source": self.source, "content": content.hexdigest(), **counts}
 
     def __len__(self) -> int:
@@ -97,7 +99,7 @@ class Generated:
     truncated: bool = False  # to bytes, instead of rounded
     psi: float = 1.0
     seed: int = 0
-    budget: int = BUDGET
+    budget: int = MAX_BYTES
 
     @property
     def notes(self) -> Notes:
@@ -119,7 +121,9 @@ class Generated:
     def painted(self, places: range) -> Tensor:
         """The same pictures before they become bytes -> [B, 3, H, W], not clamped."""
         generator = self.generator
-        draws = Draws([mix(LATENT, self.seed, place) for place in places], next(generator.parameters()).device)
+        draws = RandomStreams(
+            [mix(LATENT, self.seed, place) for place in places], next(generator.parameters()).device
+        )
         scene = generator.scene(generator.latents(draws), self.psi)
         return generator.render(scene, view_of(generator, draws, self.size), self.budget).image
 
@@ -127,11 +131,13 @@ class Generated:
 def finite(images: Tensor) -> Tensor:
     """The same pictures [B, 3, H, W]; BadInput where they cannot be measured, since a byte would hide a nan."""
     if not bool(images.isfinite().all()):
-        raise BadInput("the generator paints numbers that are not finite (nan or inf): there is nothing to measure")
+        raise BadInput(
+            "the generator paints numbers that are not finite (nan or inf): there is nothing to measure"
+        )
     return images
 
 
-def view_of(generator: Generator, draws: Draws, size: Size) -> View:
+def view_of(generator: Generator, draws: RandomStreams, size: Size) -> View:
     """A camera of the generator's prior for each stream of draws; the whole plane where it has none."""
     if generator.orbit is None:
         return Grid.whole(len(draws), size)
@@ -142,7 +148,9 @@ def filed(images: Tensor, side: Side) -> Tensor:
     """Bytes [B, 3, H, W] as they come back from a file of the side's format, on the CPU or where they were."""
     if side.format != "jpeg":
         return images  # PNG keeps every byte
-    returned = [np.asarray(Image.open(io.BytesIO(jpeg(image, side.quality)))) for image in images.movedim(1, -1).cpu()]
+    returned = [
+        np.asarray(Image.open(io.BytesIO(jpeg(image, side.quality)))) for image in images.movedim(1, -1).cpu()
+    ]
     return torch.from_numpy(np.stack(returned)).movedim(-1, 1).to(images.device)
 
 

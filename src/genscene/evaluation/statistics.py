@@ -15,7 +15,7 @@ from torch import Tensor
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import agree
 from genscene.evaluation.sides import Notes
-from genscene.files import atomic, locked
+from genscene.io.atomic import atomic, locked
 from genscene.metrics.frechet import Moments, Tally
 
 KIND = "genscene statistics"
@@ -41,7 +41,12 @@ class Statistics:
 
     def save(self, path: str | Path) -> None:
         """Write them as one safetensors file, protocol and notes in its header."""
-        about = {"kind": KIND, "protocol": dict(self.protocol), "notes": dict(self.notes), "count": self.tally.count}
+        about = {
+            "kind": KIND,
+            "protocol": dict(self.protocol),
+            "notes": dict(self.notes),
+            "count": self.tally.count,
+        }
         tensors = {"mean": self.tally.mean, "scatter": self.tally.scatter, "features": self.features}
         with atomic(path) as partial:
             whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
@@ -55,11 +60,15 @@ class Statistics:
                 about = json.loads((file.metadata() or {}).get("about", "{}"), parse_constant=no_number)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except Exception as error:  # a damaged file can raise anything
-            raise BadInput(f"{path} is no whole file of statistics ({' '.join(str(error).split())})") from None
+            raise BadInput(
+                f"{path} is no whole file of statistics ({' '.join(str(error).split())})"
+            ) from None
         if not ours(about) or set(tensors) != {"mean", "scatter", "features"}:
             raise BadInput(f"{path} holds no statistics of genscene: wanted what evaluate --statistics wrote")
         count, told = about["count"], about["notes"].get("pictures")
-        wrong = misfit(count, tensors) or (f"count {count}, but {told} pictures are told of" if told != count else "")
+        wrong = misfit(count, tensors) or (
+            f"count {count}, but {told} pictures are told of" if told != count else ""
+        )
         if wrong:
             raise BadInput(f"{path} holds damaged statistics: {wrong}")
         tally = Tally(count, tensors["mean"], tensors["scatter"])
@@ -155,5 +164,9 @@ class Growing:
                 tensors = {name: file.get_tensor(name) for name in ("mean", "scatter")}
         except (SafetensorError, OSError, KeyError, ValueError):
             return None
-        fits = tensors["mean"].shape == (self.width,) and count <= self.count and not misfit(max(2, count), tensors)
+        fits = (
+            tensors["mean"].shape == (self.width,)
+            and count <= self.count
+            and not misfit(max(2, count), tensors)
+        )
         return Tally(count, **tensors) if fits else None

@@ -13,15 +13,15 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import Protocol, Side
 from genscene.evaluation.sides import Lot, Notes, Stored
 from genscene.evaluation.statistics import Growing, Statistics
-from genscene.experiment import Pictures
-from genscene.files import cache_folder
+from genscene.experiment.schema import Pictures
+from genscene.geometry.cameras import Size
+from genscene.io.atomic import cache_folder
 from genscene.metrics.extractor import Extractor
-from genscene.processes import Processes
-from genscene.views import Size
 
 LINES_EVERY = 30.0  # seconds between two lines where there is no terminal
 KEPT = 2  # of what is kept between calls; a change of how pictures become statistics raises it
@@ -35,7 +35,7 @@ class Streaming:
     batch: int = 32  # pictures at once
     keep: int = 50_000  # pictures whose features are kept for kernels and neighbours
     cache: bool = True  # keep statistics in the cache, by content, and go on where an earlier process stopped
-    group: Processes = Processes()
+    group: ProcessGroup = ProcessGroup()
     quiet: bool = False
 
 
@@ -77,7 +77,12 @@ def measure(lot: Lot, name: str, task: Task, streaming: Streaming = Streaming())
 
 
 def stream(
-    lot: Lot, name: str, extractors: Sequence[Extractor], books: list[Growing], start: int, streaming: Streaming
+    lot: Lot,
+    name: str,
+    extractors: Sequence[Extractor],
+    books: list[Growing],
+    start: int,
+    streaming: Streaming,
 ) -> None:
     """Show all pictures from `start` on to the extractors, each process its share, and note them in order."""
     group, saved = streaming.group, time.monotonic()

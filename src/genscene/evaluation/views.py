@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from genscene.cameras import read_cameras
-from genscene.draws import Draws, mix
+from genscene.contract import Generator
 from genscene.errors import BadInput
 from genscene.evaluation.sides import finite
+from genscene.geometry.camera_files import read_cameras
+from genscene.geometry.cameras import Camera, Size
+from genscene.geometry.priors import CameraPrior
 from genscene.metrics.consistency import Agreement, Shot, reprojected
 from genscene.metrics.extractor import Extractor
-from genscene.orbit import Orbit
+from genscene.randomness import RandomStreams, mix
 from genscene.scenes import Scene
-from genscene.system import Generator
-from genscene.views import Camera, Size
 
 LOT = 8  # pictures drawn at once
 VIEWS = 31  # use of the seed here
@@ -102,13 +102,13 @@ def identity(
     return Identity(float(same), float((alike.sum() - alike.trace()) / (count * (count - 1))))
 
 
-def lots(count: int, seed: int) -> Iterator[Draws]:
+def lots(count: int, seed: int) -> Iterator[RandomStreams]:
     """The streams of `count` scenes, a few at a time; each depends on its number and the seed alone."""
     for start in range(0, count, LOT):
-        yield Draws([mix(VIEWS, seed, i) for i in range(start, min(start + LOT, count))])
+        yield RandomStreams([mix(VIEWS, seed, i) for i in range(start, min(start + LOT, count))])
 
 
-def drawn(generator: Generator, draws: Draws, psi: float) -> Scene:
+def drawn(generator: Generator, draws: RandomStreams, psi: float) -> Scene:
     """One scene for each stream; the numbers are those of the CPU, wherever the generator is."""
     return generator.scene(generator.latents(draws).to(device_of(generator)), psi)
 
@@ -118,11 +118,15 @@ def shot(generator: Generator, scene: Scene, camera: Camera) -> Shot:
     camera = camera.to(device_of(generator))
     seen = generator.render(scene, camera)
     if seen.depth is None or seen.alpha is None:
-        raise BadInput("this generator's renderer knows no depth: its views cannot be carried into one another")
-    return Shot(finite(seen.image).clamp(0, 1), seen.depth, seen.alpha, generator.measured(camera), camera.pose)
+        raise BadInput(
+            "this generator's renderer knows no depth: its views cannot be carried into one another"
+        )
+    return Shot(
+        finite(seen.image).clamp(0, 1), seen.depth, seen.alpha, generator.measured(camera), camera.pose
+    )
 
 
-def pair(generator: Generator, draws: Draws, size: Size, angle: float) -> tuple[Camera, Camera]:
+def pair(generator: Generator, draws: RandomStreams, size: Size, angle: float) -> tuple[Camera, Camera]:
     """Two cameras for each stream, about `angle` degrees apart: two photographs', or two of the prior."""
     orbit, taken = cameras_of(generator), generator.photographed
     if taken is not None and len(taken.pose) > 1:
@@ -132,20 +136,22 @@ def pair(generator: Generator, draws: Draws, size: Size, angle: float) -> tuple[
     return turned(orbit, draws, size, angle)
 
 
-def turned(orbit: Orbit, draws: Draws, size: Size, angle: float) -> tuple[Camera, Camera]:
+def turned(orbit: CameraPrior, draws: RandomStreams, size: Size, angle: float) -> tuple[Camera, Camera]:
     """A camera of the prior, and one turned in yaw towards the prior's middle by two to four thirds of the angle.
 
     Where the prior's spread is less, by that: so the second stands within it, too.
     """
     if orbit.law == "fixed" or orbit.yaw[1] <= 0:
-        raise BadInput(f"the prior of cameras (law {orbit.law}) has no spread in yaw: there is no second view to take")
+        raise BadInput(
+            f"the prior of cameras (law {orbit.law}) has no spread in yaw: there is no second view to take"
+        )
     yaw, pitch = orbit.angles(draws)
     step = (math.radians(angle) * (2 + 2 * draws.uniform()) / 3).clamp_max(orbit.yaw[1])
     other = torch.where(yaw > orbit.yaw[0], yaw - step, yaw + step)
     return orbit.at(yaw, pitch, size), orbit.at(other, pitch, size)
 
 
-def neighbours(cameras: Camera, draws: Draws, angle: float) -> tuple[Camera, Camera]:
+def neighbours(cameras: Camera, draws: RandomStreams, angle: float) -> tuple[Camera, Camera]:
     """For each stream one of the cameras, and that other one whose axis stands off by nearest to `angle` degrees."""
     if len(cameras) < 2:
         raise BadInput("there is one camera only: wanted another view to compare with")
@@ -165,7 +171,7 @@ def degrees(a: Tensor, b: Tensor) -> Tensor:
     return torch.rad2deg(2 * torch.atan2((a - b).norm(dim=-1), (a + b).norm(dim=-1)))
 
 
-def cameras_of(generator: Generator) -> Orbit:
+def cameras_of(generator: Generator) -> CameraPrior:
     """Where its cameras stand; BadInput where it has none."""
     if generator.orbit is None:
         raise BadInput(

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from genscene.errors import BadInput
-from genscene.files import atomic
+from genscene.io.atomic import atomic
 
 Point = tuple[float, float]
 Colour = tuple[int, int, int]
@@ -20,8 +20,20 @@ FINE = 2  # drawn so many times larger, then shrunk
 LEFT, RIGHT, TOP, BOTTOM, KEY = 66, 20, 58, 58, 190  # room around the plot, and of the legend within RIGHT
 INK, QUIET, PALE = (28, 32, 38), (92, 98, 108), (226, 229, 234)
 # told apart by eyes that see no red or no green (Okabe & Ito 2008), dark enough for thin lines on white
-COLOURS = ((0, 114, 178), (213, 94, 0), (0, 140, 105), (184, 92, 148), (160, 120, 0), (60, 150, 205), (100, 70, 160))
-DASHES: tuple[tuple[float, ...], ...] = ((), (7, 4), (2, 3))  # pixels drawn and left out; a round of colours each
+COLOURS = (
+    (0, 114, 178),
+    (213, 94, 0),
+    (0, 140, 105),
+    (184, 92, 148),
+    (160, 120, 0),
+    (60, 150, 205),
+    (100, 70, 160),
+)
+DASHES: tuple[tuple[float, ...], ...] = (
+    (),
+    (7, 4),
+    (2, 3),
+)  # pixels drawn and left out; a round of colours each
 MARK = 5.0  # pixels, radius of a marked point
 
 
@@ -64,15 +76,21 @@ def curves(path: str | Path, series: Series, axes: Axes, marks: Mapping[str, int
         chart.save(partial, format="PNG", optimize=True)
 
 
-def drawn(series: Series, axes: Axes, marks: Mapping[str, int] | None = None, density: float = 2) -> Image.Image:
+def drawn(
+    series: Series, axes: Axes, marks: Mapping[str, int] | None = None, density: float = 2
+) -> Image.Image:
     """A chart of named curves, in `density` pixels for each that the layout counts (2: sharp on fine screens)."""
     finite = {name: [p for p in points if all(map(math.isfinite, p))] for name, points in series.items()}
     for name, index in (marks or {}).items():
         if name not in series or not -len(series[name]) <= index < len(series[name]):
-            raise BadInput(f"chart {axes.title!r}: point {index} of {name!r} is to be marked, wanted one there is")
+            raise BadInput(
+                f"chart {axes.title!r}: point {index} of {name!r} is to be marked, wanted one there is"
+            )
     every = [point for points in finite.values() for point in points]
     if not every:
-        raise BadInput(f"chart {axes.title!r} has no points that are numbers, wanted at least one curve of them")
+        raise BadInput(
+            f"chart {axes.title!r} has no points that are numbers, wanted at least one curve of them"
+        )
     spans = axes.x or reach([x for x, _ in every]), axes.y or reach([y for _, y in every])
     frame = Frame(*spans, axes.size, FINE * density)
     width, height = LEFT + axes.size[0] + RIGHT + KEY, TOP + axes.size[1] + BOTTOM
@@ -120,16 +138,27 @@ def _looks(names: Sequence[str], axes: Axes) -> dict[str, tuple[Colour, tuple[fl
 def _ground(draw: ImageDraw.ImageDraw, frame: Frame, axes: Axes) -> None:
     """Grid, ticks, and all words around the plot."""
     s, (width, height) = frame.scale, frame.size
-    for values, upright in ((ticks(frame.x, max(2, width // 56)), True), (ticks(frame.y, max(2, height // 48)), False)):
+    for values, upright in (
+        (ticks(frame.x, max(2, width // 56)), True),
+        (ticks(frame.y, max(2, height // 48)), False),
+    ):
         step = values[1] - values[0] if len(values) > 1 else abs(values[0]) or 1.0
         for value in values:
             x, y = frame.at((value, frame.y[0]) if upright else (frame.x[0], value))
             end = (x, TOP * s) if upright else ((LEFT + width) * s, y)
             draw.line([(x, y), end], fill=PALE, width=round(s))
             place = (x, y + 8 * s) if upright else (x - 9 * s, y)
-            draw.text(place, label(value, step), fill=QUIET, font=_font(12, s), anchor="mt" if upright else "rm")
+            draw.text(
+                place, label(value, step), fill=QUIET, font=_font(12, s), anchor="mt" if upright else "rm"
+            )
     draw.text((LEFT * s, 14 * s), _line_of(axes.title), fill=INK, font=_font(15, s), anchor="lt")
-    draw.text(((LEFT + width / 2) * s, (TOP + height + 30) * s), axes.across, fill=INK, font=_font(13, s), anchor="mt")
+    draw.text(
+        ((LEFT + width / 2) * s, (TOP + height + 30) * s),
+        axes.across,
+        fill=INK,
+        font=_font(13, s),
+        anchor="mt",
+    )
     draw.text((LEFT * s, (TOP - 6) * s), axes.up, fill=INK, font=_font(13, s), anchor="lb")
 
 
@@ -146,7 +175,9 @@ def _curves(
     s, (width, height) = frame.scale, frame.size
     layer, draw = whole.copy(), ImageDraw.Draw(whole)
     pen, looks = ImageDraw.Draw(layer), _looks(list(series), axes)
-    for name in sorted(finite, key=lambda name: name == axes.against):  # what they are measured by lies on top
+    for name in sorted(
+        finite, key=lambda name: name == axes.against
+    ):  # what they are measured by lies on top
         colour, dashes = looks[name]
         places = [frame.at(point) for point in finite[name]]
         _line(pen, places, colour, dashes, s)
@@ -161,7 +192,9 @@ def _curves(
             _dot(draw, frame.at(point), MARK * s, looks[name][0])
 
 
-def _line(draw: ImageDraw.ImageDraw, places: list[Point], colour: Colour, dashes: tuple[float, ...], s: float) -> None:
+def _line(
+    draw: ImageDraw.ImageDraw, places: list[Point], colour: Colour, dashes: tuple[float, ...], s: float
+) -> None:
     """A line through places of a drawing, whole or in dashes that run on around its corners."""
     width = round(2.2 * s)
     if not dashes:
@@ -190,7 +223,9 @@ def _legend(draw: ImageDraw.ImageDraw, frame: Frame, axes: Axes, names: list[str
     for row, (name, (colour, dashes)) in enumerate(_looks(names, axes).items()):
         down = (TOP + 10 + 22 * row) * s
         _line(draw, [(left * s, down), ((left + 22) * s, down)], colour, dashes, s)
-        draw.text(((left + 30) * s, down), _short(name, font, (KEY - 36) * s), fill=INK, font=font, anchor="lm")
+        draw.text(
+            ((left + 30) * s, down), _short(name, font, (KEY - 36) * s), fill=INK, font=font, anchor="lm"
+        )
     if marks and axes.marked:
         down = (TOP + 16 + 22 * len(names)) * s
         _dot(draw, ((left + 11) * s, down), MARK * s, QUIET)

@@ -12,7 +12,7 @@ from skimage.measure import marching_cubes
 from torch import Tensor
 
 from genscene.errors import BadInput
-from genscene.files import atomic
+from genscene.io.atomic import atomic
 from genscene.scenes import Field
 
 ENDINGS = (".glb", ".obj", ".ply")
@@ -36,7 +36,11 @@ class Lattice:
 
 @torch.no_grad()
 def sample_density(
-    field: Field, positive: Callable[[Tensor], Tensor], box: Box, resolution: int, progress: Progress | None = None
+    field: Field,
+    positive: Callable[[Tensor], Tensor],
+    box: Box,
+    resolution: int,
+    progress: Progress | None = None,
 ) -> Lattice:
     """Ask one field for its density at the corners of `resolution` cubes along the longest side of a box.
 
@@ -64,11 +68,15 @@ def level_of(lattice: Lattice) -> float:
     Light is sent through the lattice along each axis, both ways; the middle value over all that is stopped counts. So
     the surface is the one that is seen, whatever the scale of the field. Raises BadInput where nothing stops light.
     """
-    found = [_stopping(lattice.density, axis, lattice.spacing[axis], way) for axis in range(3) for way in (1, -1)]
+    found = [
+        _stopping(lattice.density, axis, lattice.spacing[axis], way) for axis in range(3) for way in (1, -1)
+    ]
     values = np.concatenate(found)
     if not len(values):
         highest = float(lattice.density.max())
-        raise BadInput(f"nothing here is dense enough to stop light (highest density {highest:.3g}): give a level")
+        raise BadInput(
+            f"nothing here is dense enough to stop light (highest density {highest:.3g}): give a level"
+        )
     return float(np.median(values)) / 2
 
 
@@ -86,7 +94,9 @@ def surface(lattice: Lattice, level: float) -> trimesh.Trimesh:
     if not padded.min() < level < padded.max():
         highest = float(lattice.density.max())
         raise BadInput(f"level {level:.4g} cuts nothing: densities here go from 0 to {highest:.4g}")
-    vertices, faces, _, _ = marching_cubes(padded, level, spacing=tuple(lattice.spacing), gradient_direction="ascent")
+    vertices, faces, _, _ = marching_cubes(
+        padded, level, spacing=tuple(lattice.spacing), gradient_direction="ascent"
+    )
     vertices = vertices - lattice.spacing - np.array(lattice.box)
     return trimesh.Trimesh(vertices, faces, process=False)
 
@@ -136,5 +146,7 @@ def _glb(mesh: trimesh.Trimesh) -> bytes:
             for primitive in part["primitives"]:
                 primitive["material"] = 0
 
-    content = trimesh.exchange.gltf.export_glb(trimesh.Scene(linear), include_normals=True, tree_postprocessor=matte)
+    content = trimesh.exchange.gltf.export_glb(
+        trimesh.Scene(linear), include_normals=True, tree_postprocessor=matte
+    )
     return bytes(content)

@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from genscene.contract import Generator, Rendering
 from genscene.errors import BadInput
-from genscene.files import atomic
-from genscene.system import Generator, Rendering
+from genscene.io.atomic import atomic
 
 
 def to_bytes(image: Tensor) -> Tensor:
@@ -31,7 +31,9 @@ def save_png(path: str | Path, image: Tensor) -> None:
         Image.fromarray(to_bytes(image).numpy()).save(partial, format="PNG", optimize=True)
 
 
-Show = Literal["image", "depth", "alpha", "opacity", "normal", "normals"]  # opacity is alpha, normals is normal
+Show = Literal[
+    "image", "depth", "alpha", "opacity", "normal", "normals"
+]  # opacity is alpha, normals is normal
 
 
 def shown(rendering: Rendering, what: Show, span: tuple[float, float]) -> Tensor:
@@ -51,7 +53,9 @@ def span_of(generator: Generator) -> tuple[float, float]:
     """The nearest and farthest depth a camera of a generator's orbit can see."""
     if generator.orbit is None:
         return 0.0, 1.0
-    return max(0.0, generator.orbit.radius - max(generator.reach)), generator.orbit.radius + max(generator.reach)
+    return max(0.0, generator.orbit.radius - max(generator.reach)), generator.orbit.radius + max(
+        generator.reach
+    )
 
 
 def depth_picture(depth: Tensor, alpha: Tensor, span: tuple[float, float]) -> Tensor:

@@ -6,18 +6,18 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from genscene.draws import Draws
-from genscene.files import atomic
-from genscene.orbit import Orbit, angles_of
-from genscene.views import Camera
+from genscene.geometry.cameras import Camera
+from genscene.geometry.priors import CameraPrior, camera_angles
+from genscene.io.atomic import atomic
+from genscene.randomness import RandomStreams
 
 SIDE, EDGE = 420, 56  # pixels of a panel, and of the room around it
 INK, POINT, PALE = (30, 34, 40), (36, 99, 178), (205, 210, 218)
 
 
-def plot_prior(path: str | Path, orbit: Orbit, count: int = 2000) -> None:
+def plot_prior(path: str | Path, orbit: CameraPrior, count: int = 2000) -> None:
     """Draw so many cameras of a prior as PNG: yaw against pitch, and the sphere from above and from the front."""
-    cameras = orbit.sample(Draws(range(count)), (1, 1))
+    cameras = orbit.sample(RandomStreams(range(count)), (1, 1))
     canvas = Image.new("RGB", (3 * SIDE + 4 * EDGE, SIDE + 2 * EDGE), "white")
     draw = ImageDraw.Draw(canvas)
     _angles(draw, cameras, orbit)
@@ -31,9 +31,9 @@ def plot_prior(path: str | Path, orbit: Orbit, count: int = 2000) -> None:
         canvas.save(partial, format="PNG")
 
 
-def _angles(draw: ImageDraw.ImageDraw, cameras: Camera, orbit: Orbit) -> None:
+def _angles(draw: ImageDraw.ImageDraw, cameras: Camera, orbit: CameraPrior) -> None:
     """Yaw to the right over a full turn, pitch downwards from pole to pole, in degrees."""
-    yaw, pitch = angles_of(cameras, orbit.yaw[0])
+    yaw, pitch = camera_angles(cameras, orbit.yaw[0])
     left = math.degrees(orbit.yaw[0]) - 180
     for i in range(5):
         across, down = EDGE + SIDE * i / 4, EDGE + SIDE * i / 4

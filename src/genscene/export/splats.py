@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from genscene.errors import BadInput
-from genscene.files import atomic
+from genscene.io.atomic import atomic
 
 C0 = 0.28209479177387814  # the constant spherical harmonic
 SPLAT = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), ("quats", "u1", 4)])
@@ -79,7 +79,9 @@ def write_ply(path: Path, splats: Splats) -> None:
     names += ["opacity", *(f"scale_{i}" for i in range(3)), *(f"rot_{i}" for i in range(4))]
     normals = np.zeros_like(splats.means)
     opacity = splats.opacity_logit[:, None]
-    rows = np.concatenate([splats.means, normals, splats.f_dc, rest, opacity, splats.log_scales, splats.quats], axis=1)
+    rows = np.concatenate(
+        [splats.means, normals, splats.f_dc, rest, opacity, splats.log_scales, splats.quats], axis=1
+    )
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}"]
     header += [f"property float {name}" for name in names] + ["end_header\n"]
     with atomic(path) as partial:
@@ -95,7 +97,9 @@ def read_splat(path: Path) -> Quantised:
     if not content or len(content) % SPLAT.itemsize:
         raise BadInput(f"{path} has {len(content)} bytes, wanted a multiple of {SPLAT.itemsize}")
     table = np.frombuffer(content, SPLAT)
-    return Quantised(table["means"], table["scales"], table["rgba"], (table["quats"].astype(np.float64) - 128) / 128)
+    return Quantised(
+        table["means"], table["scales"], table["rgba"], (table["quats"].astype(np.float64) - 128) / 128
+    )
 
 
 def write_splat(path: Path, splats: Splats) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from genscene.errors import BadInput
-from genscene.files import atomic
+from genscene.io.atomic import atomic
 
 ENDINGS = (".mp4", ".gif")
 
@@ -49,4 +49,6 @@ def _gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
     few = Image.fromarray(np.concatenate([np.asarray(p) for p in pictures[:: max(1, len(pictures) // 16)]]))
     palette = few.quantize(255)
     mapped = [picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for picture in pictures]
-    mapped[0].save(path, save_all=True, append_images=mapped[1:], duration=round(1000 / fps), loop=0, format="GIF")
+    mapped[0].save(
+        path, save_all=True, append_images=mapped[1:], duration=round(1000 / fps), loop=0, format="GIF"
+    )

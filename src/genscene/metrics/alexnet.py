@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
-from genscene.convert import Rules
+from genscene.io.rename import Rules
 from genscene.metrics.backbone import TORCHVISION
 from genscene.metrics.weights import fitted
 

@@ -34,7 +34,9 @@ class Showing:
         """Pictures [B, 3, H, W] in [0, 1] -> as the network takes them; BadInput below its smallest side."""
         if min(images.shape[-2:]) < smallest:
             size = "x".join(map(str, images.shape[-2:]))
-            raise BadInput(f"{name} sees nothing in pictures of {size} pixels, wanted sides of at least {smallest}")
+            raise BadInput(
+                f"{name} sees nothing in pictures of {size} pixels, wanted sides of at least {smallest}"
+            )
         mean, gain = (images.new_tensor(x)[:, None, None] for x in (self.mean, self.gain))
         return (images[:, list(self.order)] - mean) * gain
 

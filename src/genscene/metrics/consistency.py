@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from genscene.errors import BadInput
-from genscene.losses import psnr
-from genscene.views import Grid, Rays, wide
+from genscene.geometry.cameras import Grid, Rays, wide
+from genscene.objectives.losses import psnr
 
 OPAQUE = 0.5  # least alpha of what counts as a surface
 WHOLE = 0.999  # least share of opaque neighbours; 1 but for rounding
@@ -27,7 +27,12 @@ class Shot:
 
     def __post_init__(self) -> None:
         batch, (height, width) = len(self.image), self.image.shape[-2:]
-        wanted = [(batch, 3, height, width), (batch, 1, height, width), (batch, 1, height, width), (batch, 4, 4)]
+        wanted = [
+            (batch, 3, height, width),
+            (batch, 1, height, width),
+            (batch, 1, height, width),
+            (batch, 4, 4),
+        ]
         got = [tuple(x.shape) for x in (self.image, self.depth, self.alpha, self.pose)]
         if got != wanted or self.rays.directions.shape != (batch, height * width, 3):
             said = f"image, depth, alpha and pose of shapes {got} with {len(self.rays)} rays"

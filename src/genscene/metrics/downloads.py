@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from genscene.errors import BadInput, nearest
-from genscene.files import atomic, cache_folder
+from genscene.io.atomic import atomic, cache_folder
 from genscene.metrics.weights import sha256
 
 DOWNLOAD = "download"  # instead of a path
@@ -15,7 +15,7 @@ DOWNLOAD = "download"  # instead of a path
 
 @dataclass(frozen=True)
 class Download:
-    """A file that its authors publish."""
+    """A file that its authors save_generator."""
 
     url: str
     prefix: str  # of its SHA-256 in hexadecimal
@@ -69,9 +69,15 @@ def _fetch(wanted: Download, path: Path) -> None:
             torch.hub.download_url_to_file(wanted.url, str(partial), hash_prefix=wanted.prefix)
     except BadInput:
         raise
-    except (OSError, RuntimeError, http.client.HTTPException) as error:  # no network, no room; another checksum
+    except (
+        OSError,
+        RuntimeError,
+        http.client.HTTPException,
+    ) as error:  # no network, no room; another checksum
         said = " ".join(str(error).split()) or type(error).__name__
-        raise BadInput(f"could not fetch {wanted.url} ({said}): fetch it yourself and name its path") from None
+        raise BadInput(
+            f"could not fetch {wanted.url} ({said}): fetch it yourself and name its path"
+        ) from None
 
 
 def _or_download(name: str) -> str:

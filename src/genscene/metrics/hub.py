@@ -71,7 +71,9 @@ class Looking(nn.Module):
         """Pictures [B, 3, H, W] of 0 to 255 -> what the network is given [B, 3, side, side]."""
         size = (self.side, self.side)
         x = interpolate(images.float(), size, mode="bicubic", antialias=True).clamp(0, 255) / 255
-        mean, deviation = (x.new_tensor(numbers)[:, None, None] for numbers in (self.kind.mean, self.kind.deviation))
+        mean, deviation = (
+            x.new_tensor(numbers)[:, None, None] for numbers in (self.kind.mean, self.kind.deviation)
+        )
         return (x - mean) / deviation
 
 
@@ -82,7 +84,9 @@ def dinov2_features(given: str | Path) -> Extractor:
     """
     folder = _folder(DINOV2, given)
     network = _loaded(DINOV2, folder)
-    return _extractor(DINOV2, folder, network, 224, network.config.hidden_size, "class token, normalised by its layer")
+    return _extractor(
+        DINOV2, folder, network, 224, network.config.hidden_size, "class token, normalised by its layer"
+    )
 
 
 def clip_features(given: str | Path) -> Extractor:
@@ -125,7 +129,9 @@ def _fetched(kind: Kind, name: str) -> Path:
     try:
         return Path(hub.snapshot_download(name, allow_patterns=list(FILES)))
     except Exception as error:  # no network, no such name: the library has a dozen kinds
-        raise BadInput(f"{kind.name}: {name} is no folder, and no name the hub gives ({_line(error)})") from None
+        raise BadInput(
+            f"{kind.name}: {name} is no folder, and no name the hub gives ({_line(error)})"
+        ) from None
 
 
 def _loaded(kind: Kind, folder: Path) -> Any:

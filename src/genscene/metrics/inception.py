@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, batch_norm, max_pool2d, relu
 
-from genscene.convert import Rules
+from genscene.io.rename import Rules
 from genscene.metrics.weights import fitted, read
 
 SIDE, CLASSES = 299, 1008
@@ -30,7 +30,7 @@ class Conv:
 
     @property
     def padding(self) -> tuple[int, int]:
-        """Pixels on each side."""
+        """RayBatch on each side."""
         keeps = self.padded and self.stride == 1
         return (self.kernel[0] // 2, self.kernel[1] // 2) if keeps else (0, 0)
 
@@ -163,7 +163,9 @@ class Way(nn.Module):
         self.pool = road.pool
         widths = [came_in, *(conv.width for conv in road.line)]
         self.line = nn.ModuleDict({str(i): Unit(widths[i - 1], conv) for i, conv in enumerate(road.line, 1)})
-        self.ends = nn.ModuleDict({name: Unit(widths[-1], c) for name, c in zip("ab", road.ends, strict=False)})
+        self.ends = nn.ModuleDict(
+            {name: Unit(widths[-1], c) for name, c in zip("ab", road.ends, strict=False)}
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, width, H', W']."""
@@ -206,7 +208,9 @@ class Inception(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = [3, *(conv.width for conv in STEM.values())]
-        self.stem = nn.ModuleDict({name: Unit(w, conv) for w, (name, conv) in zip(widths, STEM.items(), strict=False)})
+        self.stem = nn.ModuleDict(
+            {name: Unit(w, conv) for w, (name, conv) in zip(widths, STEM.items(), strict=False)}
+        )
         self.blocks = nn.ModuleDict()
         width = widths[-1]
         for name, roads in BLOCKS.items():

@@ -19,7 +19,9 @@ def kid(fake: Tensor, real: Tensor, subsets: int = 100, size: int = 1000, seed: 
     """
     matched("kernel distance", fake, real, 2)
     if subsets < 1 or size < 2:
-        raise BadInput(f"kernel distance of {subsets} subsets of {size} features, wanted at least 1 of at least 2")
+        raise BadInput(
+            f"kernel distance of {subsets} subsets of {size} features, wanted at least 1 of at least 2"
+        )
     size, most = min(size, len(fake), len(real)), max(len(fake), len(real))
     drawn = draw(len(fake), len(real), 1 if size == most else subsets, size, seed)
     # numbers, not tensors: small ones kept between large ones that are freed would tear holes into memory

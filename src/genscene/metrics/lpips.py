@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from genscene.convert import Rules
 from genscene.errors import BadInput
+from genscene.io.rename import Rules
 from genscene.metrics import alexnet, vgg
 from genscene.metrics.backbone import Backbone
 from genscene.metrics.squeezenet import SqueezeNet, squeezenet
@@ -26,7 +26,9 @@ class LPIPS(nn.Module):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Pictures [B, 3, H, W] in [0, 1] twice -> distances [B] (eq. 1)."""
         if a.dim() != 4 or a.shape[1] != 3 or a.shape != b.shape:
-            raise BadInput(f"LPIPS of pictures {list(a.shape)} and {list(b.shape)}, wanted twice [B, 3, H, W]")
+            raise BadInput(
+                f"LPIPS of pictures {list(a.shape)} and {list(b.shape)}, wanted twice [B, 3, H, W]"
+            )
         total = a.new_zeros(len(a))
         for weight, x, y in zip(self.linear, self.backbone(a), self.backbone(b), strict=True):
             apart = (_unit(x) - _unit(y)).square()
@@ -57,7 +59,10 @@ def seen_through(path: Path) -> alexnet.AlexNet | vgg.Convolutions | SqueezeNet:
 
 def rules(short: str) -> Rules:
     """Names of the linear layers in a file of one backbone's, or of all backbones', -> ours."""
-    return ((rf"(?:{short}/)?lin(\d)\.model\.1\.weight", r"linear.\1"), (r"\w+/lin\d\.model\.1\.weight", None))
+    return (
+        (rf"(?:{short}/)?lin(\d)\.model\.1\.weight", r"linear.\1"),
+        (r"\w+/lin\d\.model\.1\.weight", None),
+    )
 
 
 def _unit(x: Tensor) -> Tensor:

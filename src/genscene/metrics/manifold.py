@@ -48,7 +48,9 @@ def radii(features: Tensor, neighbours: int = 3) -> Tensor:
         raise BadInput(f"{neighbours} neighbours: wanted at least 1")
     if len(features) <= neighbours:
         raise BadInput(f"{neighbours} neighbours among {len(features)} features: wanted more features")
-    nearest = [apart.topk(neighbours + 1, largest=False).values[:, -1] for _, apart in distances(features, features)]
+    nearest = [
+        apart.topk(neighbours + 1, largest=False).values[:, -1] for _, apart in distances(features, features)
+    ]
     return torch.cat(nearest)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
-from genscene.convert import Rules
+from genscene.io.rename import Rules
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.precision import full_precision
 from genscene.metrics.weights import fitted, read, sha256
@@ -16,7 +16,11 @@ from genscene.metrics.weights import fitted, read, sha256
 SIZE, WIDTH = (112, 96), 128  # pixels, height and width; of the embedding
 # Table 1: how much wider a bottleneck is inside, channels that come out, how many in line, stride of the first
 BOTTLENECKS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
-PARTS = {"wide": (0, 1, 2), "apart": (3, 4, 5), "narrow": (6, 7)}  # convolution, normalisation, slope in a row
+PARTS = {
+    "wide": (0, 1, 2),
+    "apart": (3, 4, 5),
+    "narrow": (6, 7),
+}  # convolution, normalisation, slope in a row
 RULES: Rules = (
     *(
         (rf"blocks\.(\d+)\.conv\.{place}\.(\w+)", rf"blocks.\1.{part}.{name}.\2")
@@ -83,7 +87,9 @@ class MobileFaceNet(nn.Module):
                 width = out
         self.blocks = nn.Sequential(*blocks)
         self.conv2 = Unit(width, 512)
-        self.linear7 = Unit(512, 512, (SIZE[0] // 16, SIZE[1] // 16), apart=True, linear=True)  # all places, weighted
+        self.linear7 = Unit(
+            512, 512, (SIZE[0] // 16, SIZE[1] // 16), apart=True, linear=True
+        )  # all places, weighted
         self.linear1 = Unit(512, WIDTH, linear=True)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -17,7 +17,9 @@ def power_features(side: int) -> Extractor:
         return profile(power(images.cpu().double() / 255)) / side**4
 
     words = "grey by BT.601, no window"
-    return Extractor("power-spectrum", words, "rings of the Fourier transform", side // 2 + 1, "not resized", look)
+    return Extractor(
+        "power-spectrum", words, "rings of the Fourier transform", side // 2 + 1, "not resized", look
+    )
 
 
 def decibels_of(profiles: Tensor) -> Tensor:

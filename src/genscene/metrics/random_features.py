@@ -21,7 +21,10 @@ CONTRAST = 0.25  # standard deviation of a channel in [0, 1]
 NEAR = 0.95  # correlation of neighbours
 COLOR = 0.9  # correlation of red, green and blue
 TAME = 0.25  # an answer x counts as log(1 + TAME |x|)
-USUAL, SPREAD = 0.17445, 0.12024  # mean and deviation of that for normal x of variance 1: an answer to such a field
+USUAL, SPREAD = (
+    0.17445,
+    0.12024,
+)  # mean and deviation of that for normal x of variance 1: an answer to such a field
 FINE = 0.25  # of this power of the inverse covariance: 0 leaves filters as drawn, 1/2 would whiten the field
 LOWEST = 1e-4  # added to variances: the root of nothing would tell rounding from rounding
 
@@ -101,7 +104,9 @@ def fitted(images: Tensor) -> Tensor:
         size = "x".join(map(str, images.shape[-2:]))
         raise BadInput(f"random features of pictures of {size} pixels, wanted sides of at least {SMALLEST}")
     height, width = (min(side, LARGEST) for side in images.shape[-2:])
-    return images if images.shape[-2:] == (height, width) else interpolate(images, (height, width), mode="area")
+    return (
+        images if images.shape[-2:] == (height, width) else interpolate(images, (height, width), mode="area")
+    )
 
 
 def sharpened(filters: np.ndarray) -> np.ndarray:

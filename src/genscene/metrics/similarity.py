@@ -36,7 +36,9 @@ def ssim_map(a: Tensor, b: Tensor, window: Window = GAUSSIAN) -> Tensor:
     """Structural similarity around each pixel of pictures [C, H, W] in [0, 1] -> [C, H, W]; reflected at the border."""
     if a.dim() != 3 or a.shape != b.shape or min(a.shape[1:]) < window.side:
         shapes = f"{list(a.shape)} and {list(b.shape)}"
-        raise BadInput(f"SSIM of pictures {shapes}, wanted twice [C, H, W], sides of at least {window.side} pixels")
+        raise BadInput(
+            f"SSIM of pictures {shapes}, wanted twice [C, H, W], sides of at least {window.side} pixels"
+        )
     first, second = (np.asarray(x.movedim(0, -1).double()) for x in (a, b))
     _, full = structural_similarity(
         first,

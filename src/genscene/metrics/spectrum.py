@@ -31,7 +31,9 @@ def profile(spectra: Tensor) -> Tensor:
     size = spectra.shape[-1]
     ring = rings(size, spectra.device).flatten()
     inner = ring <= size // 2  # the corners belong to no whole ring
-    sums = spectra.new_zeros(len(spectra), size // 2 + 1).index_add_(1, ring[inner], spectra.flatten(1)[:, inner])
+    sums = spectra.new_zeros(len(spectra), size // 2 + 1).index_add_(
+        1, ring[inner], spectra.flatten(1)[:, inner]
+    )
     return sums / counts(size, spectra.device)
 
 
@@ -56,7 +58,9 @@ def magnitude_log(images: Tensor) -> Tensor:
     return (transform(images).abs().mean(dim=0) + 1e-8).log()
 
 
-def windowed(batches: Iterable[Tensor], mean: float, deviation: float, beta: float = 8.0, padding: int = 4) -> Tensor:
+def windowed(
+    batches: Iterable[Tensor], mean: float, deviation: float, beta: float = 8.0, padding: int = 4
+) -> Tensor:
     """Batches [B, C, N, N] -> mean squared magnitude over pictures and channels [P N, P N], frequency 0 at P N // 2.
 
     Whitened by the data's mean and deviation, windowed, padded with zeros to P times the side (Karras et al. 2021,
@@ -67,7 +71,11 @@ def windowed(batches: Iterable[Tensor], mean: float, deviation: float, beta: flo
     total, count = torch.zeros(()), 0
     for images in batches:
         size = images.shape[-1]
-        if images.dim() != 4 or images.shape[2] != size or total.shape not in ((), (padding * size, padding * size)):
+        if (
+            images.dim() != 4
+            or images.shape[2] != size
+            or total.shape not in ((), (padding * size, padding * size))
+        ):
             raise BadInput(
                 f"a spectrum of pictures of shape {tuple(images.shape)}, wanted [B, C, N, N], N always the same"
             )

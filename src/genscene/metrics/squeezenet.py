@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
-from genscene.convert import Rules
+from genscene.io.rename import Rules
 from genscene.metrics.backbone import CAFFE, TORCHVISION, Showing
 from genscene.metrics.weights import fitted, read
 
@@ -62,7 +62,9 @@ class SqueezeNet(nn.Module):
         self.showing, self.remark = showing, showing.remark
         widths = [64, *(8 * few for few in FIRES.values())]
         self.conv1 = nn.Conv2d(3, 64, 3, stride=2)
-        self.fires = nn.ModuleDict({n: Fire(w, few) for w, (n, few) in zip(widths, FIRES.items(), strict=False)})
+        self.fires = nn.ModuleDict(
+            {n: Fire(w, few) for w, (n, few) in zip(widths, FIRES.items(), strict=False)}
+        )
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Pictures [B, 3, H, W] in [0, 1] -> features [B, C, H', W'] at the taps."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
-from genscene.convert import Rules
+from genscene.io.rename import Rules
 from genscene.metrics.backbone import TORCHVISION
 from genscene.metrics.downloads import KNOWN, weights_file
 from genscene.metrics.extractor import Extractor

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from genscene.convert import Rules, rename
 from genscene.errors import BadInput
-from genscene.pickles import contents, tensors
+from genscene.io.foreign_pickles import contents, tensors
+from genscene.io.rename import Rules, rename
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -36,10 +36,14 @@ def _read(path: Path) -> dict[str, Tensor]:
         return _arrays(path) if path.suffix == ".npz" else load_file(path)
     except Exception as error:  # a damaged archive can raise anything
         said = " ".join(str(error).split())
-        raise BadInput(f"{path} is no whole {path.suffix} of weights ({type(error).__name__}: {said})") from None
+        raise BadInput(
+            f"{path} is no whole {path.suffix} of weights ({type(error).__name__}: {said})"
+        ) from None
 
 
-def fitted(path: Path, found: Mapping[str, Tensor], rules: Rules, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def fitted(
+    path: Path, found: Mapping[str, Tensor], rules: Rules, wanted: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """What was found in a file under our names; BadInput names the file and the first tensor that does not fit."""
     try:
         return rename(found, rules, wanted)

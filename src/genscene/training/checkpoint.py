@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from genscene.errors import BadInput
-from genscene.files import atomic
-from genscene.pickles import contents
-from genscene.training.loop import Game
-from genscene.training.published import misfit, publish
+from genscene.io.atomic import atomic
+from genscene.io.foreign_pickles import contents
+from genscene.io.generator_file import misfit, save_generator
+from genscene.training.loop import TrainState
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Keep:
     every: int = 0  # and every one whose step is a multiple of this; 0: none
 
 
-def save(folder: Path, game: Game, step: int, keep: Keep) -> None:
+def save(folder: Path, game: TrainState, step: int, keep: Keep) -> None:
     """Write what a run needs to go on after `step` steps, and the generator as it stands.
 
     state.pt and generator.safetensors are always the newest; checkpoints/ holds them by step. Whenever the process is
@@ -37,7 +37,7 @@ def save(folder: Path, game: Game, step: int, keep: Keep) -> None:
         "average": game.average.state_dict(),
         "optimizers": {player: optimizer.state_dict() for player, optimizer in game.optimizers.items()},
     }
-    publish(published, game.average, game.experiment)
+    save_generator(published, game.average, game.experiment)
     point(folder / "generator.safetensors", published)
     with atomic(state) as partial:
         torch.save(content, partial)
@@ -45,7 +45,7 @@ def save(folder: Path, game: Game, step: int, keep: Keep) -> None:
     prune(history, keep)
 
 
-def restore(folder: Path, game: Game) -> int:
+def restore(folder: Path, game: TrainState) -> int:
     """Put the newest state of a run into a game -> the number of steps it has done."""
     path = folder / "state.pt"
     try:
@@ -59,7 +59,9 @@ def restore(folder: Path, game: Game) -> int:
             optimizer.load_state_dict(content["optimizers"][player])
             moments = [(p, m) for p, state in optimizer.state.items() for m in state.values() if m.ndim]
             if any(p.shape != m.shape for p, m in moments):
-                raise BadInput(f"{path}: the optimiser of the {player} has moments of another shape than its weights")
+                raise BadInput(
+                    f"{path}: the optimiser of the {player} has moments of another shape than its weights"
+                )
         return int(content["step"])
     except BadInput as error:
         raise BadInput(f"{error}; {left(folder)}") from None
@@ -70,7 +72,9 @@ def restore(folder: Path, game: Game) -> int:
 def left(folder: Path) -> str:
     """How to go on with a run whose state.pt cannot be used: which checkpoints there are, and what to do with them."""
     state = folder / "state.pt"
-    kept = [p for p in sorted((folder / "checkpoints").glob("*.pt")) if not (state.exists() and p.samefile(state))]
+    kept = [
+        p for p in sorted((folder / "checkpoints").glob("*.pt")) if not (state.exists() and p.samefile(state))
+    ]
     if not kept:
         return "no other checkpoint is left; choose another --out to start again"
     names = ", ".join(path.name for path in kept)

@@ -7,29 +7,29 @@ from typing import Literal
 
 import torch
 
-from genscene.draws import mix
+from genscene.contract import Generator, ImageBatch, RayBatch, Stats, StepContext, System, Turn
+from genscene.distributed import ProcessGroup
 from genscene.errors import Diverged
-from genscene.experiment import Experiment
-from genscene.processes import Processes
-from genscene.system import Generator, Moment, Photos, Pixels, Stats, System, Turn
-from genscene.training.optim import Optimizers, advance, follow
+from genscene.experiment.schema import Experiment
+from genscene.randomness import mix
+from genscene.training.optimizers import Optimizers, advance, follow
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
 
 @dataclass(frozen=True)
-class Game:
+class TrainState:
     """Everything a step needs."""
 
     experiment: Experiment
     system: System
     average: Generator  # running mean of the generator
     optimizers: Optimizers
-    group: Processes = Processes()
+    group: ProcessGroup = ProcessGroup()
     precision: Precision = "fp32"
 
 
-def play(game: Game, batch: Photos | Pixels, step: int) -> Stats:
+def play(game: TrainState, batch: ImageBatch | RayBatch, step: int) -> Stats:
     """One step: every player's turn, then the running mean -> numbers worth logging, detached."""
     torch.manual_seed(mix(game.experiment.seed, game.group.rank, step))
     stats: Stats = {}
@@ -41,7 +41,7 @@ def play(game: Game, batch: Photos | Pixels, step: int) -> Stats:
     return stats
 
 
-def take(game: Game, turn: Turn, batch: Photos | Pixels, step: int) -> Stats:
+def take(game: TrainState, turn: Turn, batch: ImageBatch | RayBatch, step: int) -> Stats:
     """One turn of one player: gradients of every slice, averaged; one step of its optimiser."""
     stage = game.experiment.stage(step)
     total: Stats = {}
@@ -49,7 +49,9 @@ def take(game: Game, turn: Turn, batch: Photos | Pixels, step: int) -> Stats:
     with only(game.system, turn.player):
         for start in range(0, len(batch), size):
             first = game.group.rank * len(batch) + start
-            moment = Moment(step, stage.start, game.experiment.seed, first, stage.slices, game.experiment.steps)
+            moment = StepContext(
+                step, stage.start, game.experiment.seed, first, stage.slices, game.experiment.steps
+            )
             with mixed(game):
                 loss, stats = turn.loss(batch[start : start + size], moment)
             if not torch.isfinite(loss):
@@ -67,7 +69,7 @@ def take(game: Game, turn: Turn, batch: Photos | Pixels, step: int) -> Stats:
     return total
 
 
-def mixed(game: Game) -> AbstractContextManager[object]:
+def mixed(game: TrainState) -> AbstractContextManager[object]:
     """Where bf16 is asked for, products in bf16."""
     if game.precision != "bf16":
         return nullcontext()

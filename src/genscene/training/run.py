@@ -9,21 +9,21 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from genscene.contract import Generator, PosedConfig, at_least
 from genscene.data.source import Source, source_of
+from genscene.distributed import ProcessGroup, join
 from genscene.errors import BadInput, Diverged
-from genscene.experiment import Experiment, dumps, fresh, loads, vet
-from genscene.files import atomic
-from genscene.processes import Processes, join
-from genscene.system import Generator, PosedConfig, at_least
+from genscene.experiment.schema import Experiment, build_seeded, dumps, loads, validate
+from genscene.io.atomic import atomic
 from genscene.systems import KINDS
 from genscene.training.checkpoint import Keep, left, restore, save
 from genscene.training.devices import Device, pick_device
-from genscene.training.grids import paint_grid, paint_held_out
+from genscene.training.image_grids import paint_grid, paint_held_out
 from genscene.training.interrupts import Interrupted, stop_flag
-from genscene.training.journal import Journal, journal
-from genscene.training.judge import Judging, appointed, judge
-from genscene.training.loop import Game, Precision, play
-from genscene.training.optim import optimizers
+from genscene.training.logger import Journal, journal
+from genscene.training.loop import Precision, TrainState, play
+from genscene.training.optimizers import optimizers
+from genscene.training.validation import Judging, appointed, judge
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,22 @@ class Run:
 
     out: Path = Path("runs/latest")  # folder of the run
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
-    precision: Precision = "fp32"  # tf32: faster products on CUDA; bf16: faster still, coordinates stay in fp32
+    precision: Precision = (
+        "fp32"  # tf32: faster products on CUDA; bf16: faster still, coordinates stay in fp32
+    )
     resume: bool = False  # go on where the run in the folder stopped; from the start where there is none
     save_every: int = 500  # steps between two checkpoints; 0: none but the last
     keep_last: int = 2  # checkpoints that stay
     keep_every: int = 0  # every checkpoint whose step is a multiple of this stays as well; 0: none
     grid_every: int = 500  # steps between two grids of pictures; 0: none
     evaluate_every: int = 0  # steps between two evaluations, which keep best.safetensors; 0: none
-    best_by: str = ""  # the metric that tells which is best; default: frechet, or psnr of held-out photographs
+    best_by: str = (
+        ""  # the metric that tells which is best; default: frechet, or psnr of held-out photographs
+    )
     evaluate_count: int = 2048  # pictures generated for each evaluation
-    evaluate_weights: str = ""  # of the network that metric looks through: a file, or download (Inception, VGG16)
+    evaluate_weights: str = (
+        ""  # of the network that metric looks through: a file, or download (Inception, VGG16)
+    )
 
     def check(self) -> None:
         """Raise BadInput for fewer than no steps."""
@@ -80,7 +86,7 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
         group.leave()
 
 
-def go_on(game: Game, run: Run, source: Source, start: int) -> Generator:
+def go_on(game: TrainState, run: Run, source: Source, start: int) -> Generator:
     """The steps that are left."""
     experiment, group, keep = game.experiment, game.group, Keep(run.keep_last, run.keep_every)
     device = next(game.system.parameters()).device
@@ -125,7 +131,7 @@ def due(every: int, done: int) -> bool:
     return every > 0 and done % every == 0
 
 
-def watch(game: Game, run: Run, source: Source, book: Journal, done: int) -> None:
+def watch(game: TrainState, run: Run, source: Source, book: Journal, done: int) -> None:
     """Paint pictures when they are due: of the prior, or beside photographs that are not learnt."""
     experiment = game.experiment
     if run.grid_every and (due(run.grid_every, done) or done == experiment.steps):
@@ -138,22 +144,24 @@ def watch(game: Game, run: Run, source: Source, book: Journal, done: int) -> Non
             book.say(f"step {done}: {path}, {decibels:.2f} dB on photographs that are not learnt")
 
 
-def begin(experiment: Experiment, device: torch.device, group: Processes, precision: Precision) -> Game:
+def begin(
+    experiment: Experiment, device: torch.device, group: ProcessGroup, precision: Precision
+) -> TrainState:
     """Fresh weights, their running mean, optimisers."""
-    system = fresh(experiment).to(device)
+    system = build_seeded(experiment).to(device)
     for module in system.modules():
         if isinstance(module, nn.Conv2d):  # faster that way, on CPU and CUDA
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
     average = system.generator  # the running mean over nothing but now
     if experiment.ema:
         average = copy.deepcopy(system.generator).requires_grad_(False).eval()
-    return Game(experiment, system, average, optimizers(system, experiment), group, precision)
+    return TrainState(experiment, system, average, optimizers(system, experiment), group, precision)
 
 
-def check(experiment: Experiment, run: Run, group: Processes) -> None:
+def check(experiment: Experiment, run: Run, group: ProcessGroup) -> None:
     """Raise BadInput for all that would fail later; nothing is read or written."""
-    vet(experiment)
-    vet(run)
+    validate(experiment)
+    validate(run)
     for stage in experiment.stages:
         if stage.batch % (group.world * stage.slices):
             raise BadInput(
@@ -169,7 +177,9 @@ def occupied(run: Run) -> bool:
         raise BadInput(f"--out {run.out} is a file, wanted the name of a folder")
     if (run.out / "state.pt").exists():
         if not run.resume:
-            raise BadInput(f"{run.out} already holds a run: add --resume to go on with it, or choose another --out")
+            raise BadInput(
+                f"{run.out} already holds a run: add --resume to go on with it, or choose another --out"
+            )
         return True
     if any((run.out / "checkpoints").glob("*.pt")):
         raise BadInput(f"{run.out} holds a run that has lost its state.pt; {left(run.out)}")
@@ -188,4 +198,6 @@ def same(experiment: Experiment, folder: Path) -> None:
 def difference(a: Experiment, b: Experiment) -> str:
     """The first lines in which two experiments differ."""
     pairs = zip(dumps(a).splitlines(), dumps(b).splitlines(), strict=False)
-    return next((f"there {x.strip().rstrip(',')}, here {y.strip().rstrip(',')}" for x, y in pairs if x != y), "?")
+    return next(
+        (f"there {x.strip().rstrip(',')}, here {y.strip().rstrip(',')}" for x, y in pairs if x != y), "?"
+    )

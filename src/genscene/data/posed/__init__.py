@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genscene.data.posed.normal import Normal
 from genscene.errors import BadInput
+from genscene.geometry.transforms import WorldTransform
 
 Bending = Literal["pinhole", "opencv", "fisheye"]
 
@@ -27,8 +27,12 @@ class Posed:
     distortion: Tensor  # [N, 6], k1, k2, p1, p2 as OpenCV has them, then k3, k4
     bounds: Tensor | None = None  # [N, 2], nearest and farthest depth, where the format gives them
     model: Bending = "pinhole"  # what the distortion bends: nothing, slopes, or the angle to the optical axis
-    masks: tuple[Path, ...] | None = None  # pictures of the same sizes, black where a photograph is to be ignored
-    normal: Normal = field(default_factory=Normal)  # from the file's world to that of the poses
+    masks: tuple[Path, ...] | None = (
+        None  # pictures of the same sizes, black where a photograph is to be ignored
+    )
+    normal: WorldTransform = field(
+        default_factory=WorldTransform
+    )  # from the file's world to that of the poses
     missing: tuple[str, ...] = ()  # photographs the file names that are not there
 
     def __len__(self) -> int:
@@ -48,7 +52,7 @@ class Posed:
             masks=None if self.masks is None else tuple(self.masks[i] for i in numbers),
         )
 
-    def moved(self, normal: Normal) -> "Posed":
+    def moved(self, normal: WorldTransform) -> "Posed":
         """The same cameras in another world; only for poses that are still in the file's."""
         bounds = None if self.bounds is None else self.bounds * normal.scale
         return replace(self, pose=normal.poses(self.pose), bounds=bounds, normal=normal)
@@ -109,7 +113,9 @@ def picture_folder(folder: Path) -> Path:
             return folder / name
     reduced = [p for p in folder.glob("images_*") if p.is_dir() and p.name.removeprefix("images_").isdigit()]
     if not reduced:
-        raise BadInput(f"{folder} has cameras but no photographs: looked for images/, input/ and images_2/, images_4/")
+        raise BadInput(
+            f"{folder} has cameras but no photographs: looked for images/, input/ and images_2/, images_4/"
+        )
     return min(reduced, key=lambda place: int(place.name.removeprefix("images_")))
 
 
@@ -118,4 +124,6 @@ def same_shape(path: Path, size: tuple[int, int], wanted: tuple[int, int]) -> No
     slack = max(0.02, 1.5 / min(size))  # sides are rounded to pixels
     if abs(size[1] * wanted[0] / (size[0] * wanted[1]) - 1) > slack:
         got, asked = f"{size[1]}x{size[0]}", f"{wanted[1]:.9g}x{wanted[0]:.9g}"
-        raise BadInput(f"{path} has {got} pixels, but its camera is for {asked}: another shape, perhaps turned")
+        raise BadInput(
+            f"{path} has {got} pixels, but its camera is for {asked}: another shape, perhaps turned"
+        )

@@ -40,7 +40,11 @@ def within(posed: Posed) -> None:
     places = [posed.pose[:, :3, 3].abs()] + ([] if posed.bounds is None else [posed.bounds.abs()])
     farthest = torch.cat(places, dim=1).amax(dim=1)
     for path, most, (short, long), aside in zip(
-        posed.paths, farthest.tolist(), torch.stack(focal.aminmax(dim=1), dim=1).tolist(), centre.amax(1), strict=True
+        posed.paths,
+        farthest.tolist(),
+        torch.stack(focal.aminmax(dim=1), dim=1).tolist(),
+        centre.amax(1),
+        strict=True,
     ):
         if not most < FAR:
             raise BadInput(f"the camera of {path} stands or sees {most:.3g} away, wanted less than {FAR:g}")
@@ -57,4 +61,6 @@ def apart(posed: Posed, least: int) -> None:
     spread, size = (position - position[0]).abs().max(), position.abs().max()
     if len(posed) >= least and spread <= 1e-9 * size.clamp_min(1e-9):
         where = posed.paths[0].parent
-        raise BadInput(f"all photographs in {where} ({len(posed)}) stand at one place, wanted two places or more")
+        raise BadInput(
+            f"all photographs in {where} ({len(posed)}) stand at one place, wanted two places or more"
+        )

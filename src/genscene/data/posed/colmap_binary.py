@@ -40,7 +40,9 @@ class Content:
         """A number of things of at least so many bytes that are to follow."""
         found = int(self.take("<Q")[0])
         if found * least > self.left:
-            raise BadInput(f"cut short: at byte {self.place} it announces {found} {things}, but has {self.left} bytes")
+            raise BadInput(
+                f"cut short: at byte {self.place} it announces {found} {things}, but has {self.left} bytes"
+            )
         return found
 
     def name(self) -> str:

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 from genscene.data.posed import Bending, pinhole_matrix
 from genscene.data.posed.values import filename
 from genscene.errors import BadInput
-from genscene.rotations import rotation
+from genscene.geometry.rotations import rotation
 
 MODELS: dict[int, tuple[str, Bending, tuple[str, ...]]] = {  # name, what it bends, its parameters in order
     0: ("SIMPLE_PINHOLE", "pinhole", ("f", "cx", "cy")),
@@ -101,4 +101,6 @@ def cloud(rows: list[tuple[float, ...]], tracks: list[int]) -> Points:
     if max((row[0] for row in rows), default=0) > LARGEST:
         raise BadInput(f"a point's number is beyond {LARGEST}")
     ids = np.array([row[0] for row in rows], dtype=np.int64)
-    return Points(ids, table[:, 1:4], table[:, 4:7].astype(np.uint8), table[:, 7], np.array(tracks, dtype=np.int64))
+    return Points(
+        ids, table[:, 1:4], table[:, 4:7].astype(np.uint8), table[:, 7], np.array(tracks, dtype=np.int64)
+    )

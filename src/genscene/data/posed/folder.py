@@ -11,10 +11,10 @@ from genscene.data import say
 from genscene.data.posed import Posed, blender, deepvoxels, llff, nerfstudio
 from genscene.data.posed.checked import apart, checked
 from genscene.data.posed.frames import document
-from genscene.data.posed.normal import Normal, around, target
 from genscene.data.posed.sparse import PLACES, read_posed
 from genscene.data.posed.values import short
 from genscene.errors import BadInput, nearest
+from genscene.geometry.transforms import WorldTransform, around, target
 
 Split = Literal["train", "val", "test"]
 World = Literal["around", "forward", "given"]
@@ -54,7 +54,9 @@ def format_of(folder: Path) -> Format:
     if not folder.exists():
         raise BadInput(f"no such folder: {folder}")
     if not folder.is_dir():
-        raise BadInput(f"{folder} is a file, wanted a folder with photographs and their poses (a zip: unpack it)")
+        raise BadInput(
+            f"{folder} is a file, wanted a folder with photographs and their poses (a zip: unpack it)"
+        )
     lists = [path for split in SPLITS if (path := folder / f"transforms_{split}.json").is_file()]
     if lists:
         return "nerfstudio splits" if any(nerfstudio.lensed(document(path)) for path in lists) else "blender"
@@ -102,21 +104,25 @@ def told(folder: Path, posed: Posed) -> Posed:
     """The same photographs, after a line about those that are not there."""
     if posed.missing:
         names, count = posed.missing, len(posed)
-        say(f"{folder}: {len(names)} of {len(names) + count} photographs are not there, the first: {short(names[0])}")
+        say(
+            f"{folder}: {len(names)} of {len(names) + count} photographs are not there, the first: {short(names[0])}"
+        )
     return posed
 
 
-def placed(posed: Posed, world: World, kind: Format) -> Normal:
+def placed(posed: Posed, world: World, kind: Format) -> WorldTransform:
     """The map to the world that was asked for."""
     apart(posed, 2)
     if world == "given":
-        return Normal()
+        return WorldTransform()
     if world == "forward":
         if posed.bounds is None:
-            raise BadInput(f"the world 'forward' needs depths, which {posed.paths[0].parent.parent} does not give")
+            raise BadInput(
+                f"the world 'forward' needs depths, which {posed.paths[0].parent.parent} does not give"
+            )
         return llff.forward(posed)
     if kind in SPLIT and centred(posed.pose):
-        return Normal()
+        return WorldTransform()
     apart(posed, 1)
     return around(posed.pose)
 
@@ -145,5 +151,9 @@ def bounded(posed: Posed, pose: Tensor) -> Posed:
     return replace(posed, bounds=torch.tensor([ends], dtype=torch.float64).repeat(len(posed), 1))
 
 
-SPLIT = {"blender": blender.read, "nerfstudio splits": nerfstudio.read, "deepvoxels": deepvoxels.read}  # they name them
+SPLIT = {
+    "blender": blender.read,
+    "nerfstudio splits": nerfstudio.read,
+    "deepvoxels": deepvoxels.read,
+}  # they name them
 READERS = {"llff": llff.read, "nerfstudio": nerfstudio.read, "colmap": read_posed}

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from genscene.cameras import matrix
 from genscene.data.posed.values import filename, shown
 from genscene.errors import BadInput
+from genscene.geometry.camera_files import matrix
 
 ENDINGS = ("", ".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
 

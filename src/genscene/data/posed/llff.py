@@ -17,9 +17,9 @@ from genscene.data.posed import (
     size_of,
     undistorted,
 )
-from genscene.data.posed.normal import Normal
 from genscene.errors import BadInput
-from genscene.paths import average
+from genscene.geometry.trajectories import average
+from genscene.geometry.transforms import WorldTransform
 
 
 def read(folder: Path, images: str = "") -> Posed:
@@ -31,7 +31,9 @@ def read(folder: Path, images: str = "") -> Posed:
     table = table_of(path)
     files = listed(folder / images if images else picture_folder(folder))
     if len(files.names) != len(table):
-        raise BadInput(f"{path} has {len(table)} rows, but there are {len(files.names)} pictures in {files.root}")
+        raise BadInput(
+            f"{path} has {len(table)} rows, but there are {len(files.names)} pictures in {files.root}"
+        )
     paths = [files.root / name for name in files.names]
     sizes = [size_of(picture) for picture in paths]
     rows = torch.from_numpy(table)
@@ -67,11 +69,11 @@ def table_of(path: Path) -> np.ndarray:
     return table
 
 
-def forward(posed: Posed, factor: float = 0.75) -> Normal:
+def forward(posed: Posed, factor: float = 0.75) -> WorldTransform:
     """Nearest depth to 1 / factor, average camera to the origin, looking along -z, +y up (NeRF's loader)."""
     assert posed.bounds is not None
     middle = from_opengl(average(posed.pose)[None])[0]
-    return Normal(1 / (factor * float(posed.bounds.min())), middle[:3, :3].mT, middle[:3, 3])
+    return WorldTransform(1 / (factor * float(posed.bounds.min())), middle[:3, :3].mT, middle[:3, 3])
 
 
 def recentred(posed: Posed, factor: float = 0.75) -> Posed:

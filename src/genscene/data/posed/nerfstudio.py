@@ -17,7 +17,19 @@ from genscene.errors import BadInput, nearest
 
 NAME = "transforms.json"
 TERMS = ("k1", "k2", "p1", "p2", "k3", "k4")
-LENS = {"fl_x", "fl_y", "camera_angle_y", "cx", "cy", "w", "h", "camera_model", "is_fisheye", "mask_path", *TERMS}
+LENS = {
+    "fl_x",
+    "fl_y",
+    "camera_angle_y",
+    "cx",
+    "cy",
+    "w",
+    "h",
+    "camera_model",
+    "is_fisheye",
+    "mask_path",
+    *TERMS,
+}
 PERSPECTIVE = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
 FISHEYE = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
 
@@ -34,7 +46,9 @@ def read(folder: Path, split: str = "") -> Posed:
     found = [picture(folder, name) for name in names]
     kept = sorted((place, i) for i, place in enumerate(found) if place is not None)
     if not kept:
-        raise BadInput(f"{path} names {len(names)} pictures, but none is in {folder}; the first: {short(names[0])}")
+        raise BadInput(
+            f"{path} names {len(names)} pictures, but none is in {folder}; the first: {short(names[0])}"
+        )
     sizes, matrices, terms, poses = [], [], [], []
     for place, i in kept:
         frame, where = content["frames"][i], f"{path}: frame {i}"
@@ -86,11 +100,15 @@ def bending(path: Path, frames: list[tuple[int, Mapping[str, Any]]]) -> Bending:
     for i, values in frames:
         name = values.get("camera_model", "OPENCV_FISHEYE" if values.get("is_fisheye") else "OPENCV")
         if name not in PERSPECTIVE + FISHEYE:
-            raise BadInput(f"{path}: camera_model {shown(name)}; {nearest(str(name)[:80], PERSPECTIVE + FISHEYE)}")
+            raise BadInput(
+                f"{path}: camera_model {shown(name)}; {nearest(str(name)[:80], PERSPECTIVE + FISHEYE)}"
+            )
         kinds.setdefault("fisheye" if name in FISHEYE else "opencv", i)
     if len(kinds) > 1:
         one, other = kinds.values()
-        raise BadInput(f"{path}: of frames {one} and {other} one has a fisheye lens, the other not: wanted one kind")
+        raise BadInput(
+            f"{path}: of frames {one} and {other} one has a fisheye lens, the other not: wanted one kind"
+        )
     return next(iter(kinds))
 
 

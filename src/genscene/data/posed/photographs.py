@@ -14,33 +14,33 @@ from PIL import Image
 from rich.progress import track
 from torch import Tensor
 
+from genscene.contract import Background
 from genscene.data.decode import ALPHA, background, colored
 from genscene.data.posed import Posed
-from genscene.data.posed.normal import Normal
 from genscene.data.posed.undistort import Map, mapping, undistort
 from genscene.errors import BadInput
-from genscene.system import Behind
-from genscene.views import Camera, Size
+from genscene.geometry.cameras import Camera, Size
+from genscene.geometry.transforms import WorldTransform
 
 Lens = Callable[[int], Map | None]
 
 
 @dataclass(frozen=True)
-class Album:
+class PosedImages:
     """N photographs in memory."""
 
     pixels: np.ndarray  # [N, H, W, 3], uint8
     camera: Camera  # N, float32, without distortion
     bounds: Tensor | None  # [N, 2], nearest and farthest depth, float32
     masks: np.ndarray | None  # [N, H, W], uint8, 0 where nothing is to be learnt, else 255
-    normal: Normal  # from the file's world to the cameras'
+    normal: WorldTransform  # from the file's world to the cameras'
     clear: bool = False  # whether any was transparent somewhere
 
     def __len__(self) -> int:
         return len(self.pixels)
 
 
-def photographs(posed: Posed, behind: str = "white", downscale: float = 1.0, side: int = 0) -> Album:
+def photographs(posed: Posed, behind: str = "white", downscale: float = 1.0, side: int = 0) -> PosedImages:
     """Decode all photographs, sides divided by `downscale`, or the longer one made `side` if that is smaller.
 
     Transparency is put on the colour behind (white, black or R,G,B) at full size, distortion is taken out, and only
@@ -50,7 +50,9 @@ def photographs(posed: Posed, behind: str = "white", downscale: float = 1.0, sid
     color, size = background(behind), common(posed, downscale, side)
     lens = lenses(posed)
     pixels = np.empty((len(posed), *size, 3), np.uint8)
-    masks = None if posed.masks is None and posed.model == "pinhole" else np.empty((len(posed), *size), np.uint8)
+    masks = (
+        None if posed.masks is None and posed.model == "pinhole" else np.empty((len(posed), *size), np.uint8)
+    )
     clear = np.zeros(len(posed), bool)
 
     def fill(i: int) -> None:
@@ -58,18 +60,24 @@ def photographs(posed: Posed, behind: str = "white", downscale: float = 1.0, sid
         flat, clear[i] = flattened(opened(posed.paths[i], posed.sizes[i]), color)
         pixels[i] = shrunk(flat if straight is None else undistort(flat, straight), size)
         if masks is not None:
-            masks[i] = shrunk(validity(posed, i, straight), size) // 255 * 255  # where all of a pixel is valid
+            masks[i] = (
+                shrunk(validity(posed, i, straight), size) // 255 * 255
+            )  # where all of a pixel is valid
             if not masks[i].any():
-                among = "its lens (focal length, centre, distortion)" + (" and its mask" if posed.masks else "")
+                among = "its lens (focal length, centre, distortion)" + (
+                    " and its mask" if posed.masks else ""
+                )
                 raise BadInput(f"{posed.paths[i]}: no pixel to learn from is left by {among}")
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         done = pool.map(fill, range(len(posed)))
-        for _ in track(done, "decoding photographs", len(posed), disable=not sys.stderr.isatty(), transient=True):
+        for _ in track(
+            done, "decoding photographs", len(posed), disable=not sys.stderr.isatty(), transient=True
+        ):
             pass
     camera = Camera(posed.pose.float(), posed.intrinsics.float(), size)
     bounds = None if posed.bounds is None else posed.bounds.float()
-    return Album(pixels, camera, bounds, masks, posed.normal, bool(clear.any()))
+    return PosedImages(pixels, camera, bounds, masks, posed.normal, bool(clear.any()))
 
 
 def common(posed: Posed, downscale: float, side: int) -> Size:
@@ -117,7 +125,7 @@ def flattened(image: Image.Image, color: tuple[int, int, int]) -> tuple[np.ndarr
     return flat.astype(np.uint8), bool((alpha < 255).any())
 
 
-def surroundings(pixels: np.ndarray, share: float = 0.95, slack: int = 8) -> Behind | None:
+def surroundings(pixels: np.ndarray, share: float = 0.95, slack: int = 8) -> Background | None:
     """The colour around what N opaque photographs [N, H, W, 3], uint8, show: that of their borders; None: not one.
 
     share of the pixels of all four sides must be within `slack` of it.

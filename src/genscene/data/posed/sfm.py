@@ -25,8 +25,13 @@ ORIENTATION = 0x0112  # in EXIF; 1 is upright
 FEWEST = 3  # photographs that make a scene
 OFFSETS = sorted({*range(1, 11), *(2**i for i in range(10))})  # sequential: later ones each is compared with
 FEW, MANY = 8, 100  # photographs, and pairs of them, between two steps of the bar
-ADVICE = "take them from places side by side, each showing most of what the next one shows, of things with texture"
-OTHERWISE = {"exhaustive": "frames of a film: --matching sequential", "sequential": "no film: --matching exhaustive"}
+ADVICE = (
+    "take them from places side by side, each showing most of what the next one shows, of things with texture"
+)
+OTHERWISE = {
+    "exhaustive": "frames of a film: --matching sequential",
+    "sequential": "no film: --matching exhaustive",
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,9 @@ class Placed:
     error: float  # mean distance of points in photographs from where features are, in pixels
 
 
-def place(folder: Path, out: Path, matching: Matching = "exhaustive", shared: bool = True, side: int = 1600) -> Placed:
+def place(
+    folder: Path, out: Path, matching: Matching = "exhaustive", shared: bool = True, side: int = 1600
+) -> Placed:
     """Find the cameras of a folder's photographs; write images/ and sparse/0/ to `out`, which must be new or empty.
 
     Photographs that share a lens have one focal length and distortion. The longer side of what is written is at most
@@ -83,7 +90,11 @@ def counted(name: str) -> list[str | int]:
 
 def prepared(root: Path, files: list[str], folder: Path, side: int, shared: bool) -> dict[str, str]:
     """Write what COLMAP is to read -> names in `folder`, of files; turned as EXIF says, or one size only if not."""
-    for turn in (True, False, True):  # a sensor has one size, however it was held; if that helps nothing, upright
+    for turn in (
+        True,
+        False,
+        True,
+    ):  # a sensor has one size, however it was held; if that helps nothing, upright
         names, broken, sizes = dict[str, str](), dict[str, str](), set[tuple[int, int]]()
         with steps("reading photographs", len(files)) as step:
             for file in files:
@@ -102,10 +113,14 @@ def prepared(root: Path, files: list[str], folder: Path, side: int, shared: bool
     if broken:
         report(broken, len(files))
     if len(names) < FEWEST:
-        raise BadInput(f"{root} holds {len(names)} photographs: wanted {FEWEST} or more of one scene; {ADVICE}")
+        raise BadInput(
+            f"{root} holds {len(names)} photographs: wanted {FEWEST} or more of one scene; {ADVICE}"
+        )
     if shared and len(sizes) > 1:
         two = " and ".join(f"{width}x{height}" for width, height in sorted(sizes)[:2])
-        raise BadInput(f"{root} holds photographs of {two} pixels, wanted one size of one lens; or --no-shared-lens")
+        raise BadInput(
+            f"{root} holds photographs of {two} pixels, wanted one size of one lens; or --no-shared-lens"
+        )
     return names
 
 
@@ -130,7 +145,9 @@ def write(source: Path, path: Path, side: int, turn: bool) -> tuple[int, int]:
     return size
 
 
-def reconstructed(colmap: Any, root: Path, folder: Path, names: list[str], matching: Matching, shared: bool) -> Any:
+def reconstructed(
+    colmap: Any, root: Path, folder: Path, names: list[str], matching: Matching, shared: bool
+) -> Any:
     """The largest model of the photographs in images/ of a folder."""
     work = folder / "work"
     work.mkdir()
@@ -142,14 +159,18 @@ def reconstructed(colmap: Any, root: Path, folder: Path, names: list[str], match
         calls = {"initial_image_pair_callback": lambda: step(2), "next_image_callback": step}
         models = colmap.incremental_mapping(work / "database.db", folder / "images", work, options, **calls)
     shutil.rmtree(work)
-    best = max(models.values(), key=lambda model: (model.num_reg_images(), model.num_points3D()), default=None)
+    best = max(
+        models.values(), key=lambda model: (model.num_reg_images(), model.num_points3D()), default=None
+    )
     if best is None or best.num_reg_images() < FEWEST:
         some = f"{root}: {pairs} pairs of {len(names)} photographs match, but they make no scene"
         raise BadInput(f"{some}; {ADVICE}, and do not only turn on the spot; {OTHERWISE[matching]}")
     return best
 
 
-def compared(colmap: Any, images: Path, work: Path, names: list[str], matching: Matching, shared: bool) -> int:
+def compared(
+    colmap: Any, images: Path, work: Path, names: list[str], matching: Matching, shared: bool
+) -> int:
     """Find features and compare them, into work/database.db -> how many pairs of photographs match."""
     database, listing = work / "database.db", work / "pairs.txt"
     chosen = colmap.ImportedPairingOptions(match_list_path=listing)

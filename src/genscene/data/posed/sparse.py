@@ -32,7 +32,9 @@ def read_posed(folder: Path) -> Posed:
         raise BadInput(f"the COLMAP model in {place} names {len(named)} pictures, but none is in {root}")
     for shot in shots:
         if shot.camera not in model.lenses:
-            raise BadInput(f"the COLMAP model in {place} has no camera {shot.camera}, which {shot.name} was taken with")
+            raise BadInput(
+                f"the COLMAP model in {place} has no camera {shot.camera}, which {shot.name} was taken with"
+            )
     lenses = [model.lenses[shot.camera] for shot in shots]
     paths = [root / shot.name for shot in shots]
     sizes = [size_of(path) for path in paths]
@@ -62,7 +64,9 @@ def kind(place: Path, model: Model, shots: list[Shot]) -> Bending:
     return kinds.pop() if kinds else "pinhole"
 
 
-def depths(points: Tensor, pose: Tensor, intrinsics: Tensor, distortion: Tensor, model: Bending) -> Tensor | None:
+def depths(
+    points: Tensor, pose: Tensor, intrinsics: Tensor, distortion: Tensor, model: Bending
+) -> Tensor | None:
     """Depths [N, 2] of the points [M, 3] that fall into each photograph, without the last thousandth at both ends.
 
     A photograph with no point in it gets the widest bounds of the others; None where there is no point at all.
@@ -81,7 +85,9 @@ def depths(points: Tensor, pose: Tensor, intrinsics: Tensor, distortion: Tensor,
     return bounds
 
 
-def seen(points: Tensor, pose: Tensor, intrinsics: Tensor, terms: Tensor, model: Bending) -> tuple[Tensor, Tensor]:
+def seen(
+    points: Tensor, pose: Tensor, intrinsics: Tensor, terms: Tensor, model: Bending
+) -> tuple[Tensor, Tensor]:
     """Of points [M, 3], the depth before one camera, and whether they fall into its picture -> [M], [M] bool."""
     local = (points - pose[:3, 3]) @ pose[:3, :3]
     depth = local[:, 2]

@@ -25,7 +25,9 @@ def distort(points: Tensor, distortion: Tensor, model: Bending) -> Tensor:
     if model == "fisheye":
         radius = points.norm(dim=-1, keepdim=True)
         angle = radius.atan()
-        return points * torch.where(radius > 1e-9, angle * _radial(angle**2, distortion) / radius.clamp_min(1e-9), 1.0)
+        return points * torch.where(
+            radius > 1e-9, angle * _radial(angle**2, distortion) / radius.clamp_min(1e-9), 1.0
+        )
     p1, p2 = distortion[2:4]
     x, y = points.unbind(-1)
     square = x**2 + y**2
@@ -56,7 +58,9 @@ def straighten(points: Tensor, distortion: Tensor, model: Bending, steps: int = 
         (xx, xy), (_, yy) = (row.unbind(-1) for row in _slope(found, distortion).unbind(-2))
         determinant = (xx * yy - xy * xy).clamp_min(1e-6)
         across, down = excess.unbind(-1)
-        step = torch.stack([yy * across - xy * down, xx * down - xy * across], dim=-1) / determinant[..., None]
+        step = (
+            torch.stack([yy * across - xy * down, xx * down - xy * across], dim=-1) / determinant[..., None]
+        )
         found = found - step
     return found
 
@@ -81,7 +85,9 @@ def mapping(intrinsics: Tensor, distortion: Tensor, model: Bending, size: tuple[
 def undistort(picture: np.ndarray, lens: Map) -> np.ndarray:
     """uint8 [H, W, C] -> the pinhole camera's picture, uint8 [H, W, C]; outside, the nearest colour of the border."""
     planes = torch.from_numpy(np.ascontiguousarray(picture)).movedim(-1, 0)[None].float()
-    moved = grid_sample(planes, lens.places[None], mode="bilinear", padding_mode="border", align_corners=False)
+    moved = grid_sample(
+        planes, lens.places[None], mode="bilinear", padding_mode="border", align_corners=False
+    )
     return moved[0].movedim(0, -1).round_().clamp_(0, 255).byte().numpy()
 
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from genscene.data.synthetic.cars import cars
 from genscene.data.synthetic.objects import objects
 from genscene.data.synthetic.raytrace import Solids, Traced, trace
-from genscene.draws import Draws, Source, mix
-from genscene.orbit import Orbit
-from genscene.views import Camera, Size
+from genscene.geometry.cameras import Camera, Size
+from genscene.geometry.priors import CameraPrior
+from genscene.randomness import RandomStreams, Source, mix
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,12 @@ class Synthetic:
     """A kind of scene and the prior of its cameras."""
 
     scenes: Callable[[Source], Solids]
-    orbit: Orbit
+    orbit: CameraPrior
 
 
-AROUND = Orbit("uniform", (math.pi / 2, math.pi), (math.radians(58.5), math.radians(23.5)), radius=2.6, fov=42.0)
+AROUND = CameraPrior(
+    "uniform", (math.pi / 2, math.pi), (math.radians(58.5), math.radians(23.5)), radius=2.6, fov=42.0
+)
 
 SETS = {"cars": Synthetic(cars, AROUND), "objects": Synthetic(objects, AROUND)}
 
@@ -46,7 +48,7 @@ class Truth:
 def synthesize(name: str, indices: range, size: Size, seed: int = 0) -> Truth:
     """The pictures with these numbers of an embedded set; each depends on its number and the seed alone."""
     kind = SETS[name]
-    draws = Draws([mix(seed, index) for index in indices])
+    draws = RandomStreams([mix(seed, index) for index in indices])
     yaw, pitch = kind.orbit.angles(draws)
     camera = kind.orbit.at(yaw, pitch, size)
     return Truth(trace(kind.scenes(draws), camera), camera, yaw, pitch)
@@ -56,8 +58,8 @@ def synthesize(name: str, indices: range, size: Size, seed: int = 0) -> Truth:
 def views_of_one(name: str, indices: range, size: Size, seed: int = 0) -> Truth:
     """Pictures of the one scene with number `seed` of an embedded set, from cameras with these numbers."""
     kind = SETS[name]
-    draws = Draws([mix(seed, index, 1) for index in indices])
+    draws = RandomStreams([mix(seed, index, 1) for index in indices])
     yaw, pitch = kind.orbit.angles(draws)
     camera = kind.orbit.at(yaw, pitch, size)
-    scene = kind.scenes(Draws([mix(seed, 0)] * len(indices)))
+    scene = kind.scenes(RandomStreams([mix(seed, 0)] * len(indices)))
     return Truth(trace(scene, camera), camera, yaw, pitch)

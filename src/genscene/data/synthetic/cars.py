@@ -5,7 +5,7 @@ from torch import Tensor
 
 from genscene.data.synthetic.raytrace import Solids
 from genscene.data.synthetic.solids import Builder, Slab, between, paint
-from genscene.draws import Source
+from genscene.randomness import Source
 
 GLASS = torch.tensor([0.10, 0.12, 0.17])
 TYRE = torch.tensor([0.07, 0.07, 0.08])
@@ -56,12 +56,16 @@ def _shell(b: Builder, length: Tensor, half: Tensor, floor: Tensor, waist: Tenso
     middle = floor + 0.55 * (waist - floor)
     x0, x1 = -length / 2, length / 2
     b.frustum(Slab(floor, 0.97 * x0, 0.97 * x1, -half, half), Slab(middle, x0, x1, -half, half), color)
-    b.frustum(Slab(middle, x0, x1, -half, half), Slab(waist, 0.97 * x0, 0.93 * x1, -0.92 * half, 0.92 * half), color)
+    b.frustum(
+        Slab(middle, x0, x1, -half, half), Slab(waist, 0.97 * x0, 0.93 * x1, -0.92 * half, 0.92 * half), color
+    )
     low = (floor + 0.02, floor + 0.35 * (waist - floor))
     b.box((1.02 * x0, 1.02 * x1), low, (-0.9 * half, 0.9 * half), TRIM)
 
 
-def _cabin(b: Builder, length: Tensor, half: Tensor, waist: Tensor, top: Tensor, places: Tensor, color: Tensor) -> None:
+def _cabin(
+    b: Builder, length: Tensor, half: Tensor, waist: Tensor, top: Tensor, places: Tensor, color: Tensor
+) -> None:
     """Glass all round, and a painted roof on it."""
     foot0, foot1, roof0, roof1 = places * length
     foot, roof = 0.90 * half, 0.74 * half

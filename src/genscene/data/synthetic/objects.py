@@ -7,7 +7,7 @@ from torch import Tensor
 
 from genscene.data.synthetic.raytrace import Solids
 from genscene.data.synthetic.solids import Builder, Slab, between, paint, scaled, together
-from genscene.draws import Source
+from genscene.randomness import Source
 
 DARK = torch.tensor([0.16, 0.15, 0.18])
 WOOD = torch.tensor([0.50, 0.33, 0.20])
@@ -37,7 +37,9 @@ def house(u: Tensor) -> Solids:
     b.box((0.3 * half, 0.55 * half), (eaves, top + 0.1), (-0.6 * deep, -0.3 * deep), DARK)
     b.box((-0.2 * half, 0.2 * half), (low, low + 0.32), (0.9 * deep, 1.02 * deep), WOOD)
     for x in (-0.62, 0.62):
-        b.box(((x - 0.2) * half, (x + 0.2) * half), (low + 0.2, low + 0.38), (-1.02 * deep, 1.02 * deep), DARK)
+        b.box(
+            ((x - 0.2) * half, (x + 0.2) * half), (low + 0.2, low + 0.38), (-1.02 * deep, 1.02 * deep), DARK
+        )
     return b.build()
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
 
-from genscene.views import Camera
+from genscene.geometry.cameras import Camera
 
 LIGHT = (0.45, 0.8, 0.4)  # towards the light, not normalised
 AMBIENT, SKY, SUN = 0.38, 0.22, 0.5  # shares of light from everywhere, from above, from the light
@@ -63,9 +63,9 @@ def paint(solids: Solids, camera: Camera) -> Tensor:
     pixels = torch.zeros(5, len(rays))
     for part in through_box(solids, eye, directions).split(CHUNK):
         distance, color, normal = first_hit(solids, eye, directions[:, part])
-        pixels[:, part] = torch.cat([shade(color, normal), distance[None], torch.ones_like(distance)[None]]) * (
-            distance < MISS
-        )
+        pixels[:, part] = torch.cat(
+            [shade(color, normal), distance[None], torch.ones_like(distance)[None]]
+        ) * (distance < MISS)
     return pixels
 
 

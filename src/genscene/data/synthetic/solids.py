@@ -8,7 +8,9 @@ from torch import Tensor
 from genscene.data.synthetic.raytrace import Solids
 
 FACES = 6
-HUES = torch.tensor([0.0, 0.05, 0.10, 0.15, 0.25, 0.36, 0.48, 0.55, 0.62, 0.72, 0.82, 0.92, 1.0])  # evenly to the eye
+HUES = torch.tensor(
+    [0.0, 0.05, 0.10, 0.15, 0.25, 0.36, 0.48, 0.55, 0.62, 0.72, 0.82, 0.92, 1.0]
+)  # evenly to the eye
 
 
 @dataclass
@@ -38,10 +40,16 @@ class Builder:
         normals, offsets = (torch.stack(x, dim=1) for x in zip(*faces, strict=True))
         nothing = torch.zeros(self.batch, 3)
         self._add(normals, offsets, nothing, torch.diag_embed(nothing), color)
-        self._bound(torch.stack([low.x0, low.y, low.z0], dim=-1), torch.stack([low.x1, high.y, low.z1], dim=-1))
-        self._bound(torch.stack([high.x0, low.y, high.z0], dim=-1), torch.stack([high.x1, high.y, high.z1], dim=-1))
+        self._bound(
+            torch.stack([low.x0, low.y, low.z0], dim=-1), torch.stack([low.x1, high.y, low.z1], dim=-1)
+        )
+        self._bound(
+            torch.stack([high.x0, low.y, high.z0], dim=-1), torch.stack([high.x1, high.y, high.z1], dim=-1)
+        )
 
-    def box(self, x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor], z: tuple[Tensor, Tensor], color: Tensor) -> None:
+    def box(
+        self, x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor], z: tuple[Tensor, Tensor], color: Tensor
+    ) -> None:
         """An upright box."""
         self.frustum(Slab(y[0], *x, *z), Slab(y[1], *x, *z), color)
 
@@ -93,7 +101,9 @@ class Slab:
     z1: Tensor
 
 
-def _leaning(sign: float, axis: int, low: Tensor, high: Tensor, base: Tensor, rise: Tensor) -> tuple[Tensor, Tensor]:
+def _leaning(
+    sign: float, axis: int, low: Tensor, high: Tensor, base: Tensor, rise: Tensor
+) -> tuple[Tensor, Tensor]:
     """The plane through sign * x[axis] = low at the base and high above it: normals [B, 3], offsets [B]."""
     normal = torch.zeros(len(low), 3)
     normal[:, axis] = sign * rise
@@ -143,7 +153,9 @@ def together(parts: list[tuple[Solids, Tensor]]) -> Solids:
     most = max(solids.normals.shape[1] for solids, _ in parts)
     places = torch.cat([rows for _, rows in parts]).argsort()
     filled = [filled_up(solids, most) for solids, _ in parts]
-    return Solids(*(torch.cat(columns)[places] for columns in zip(*(vars(s).values() for s in filled), strict=True)))
+    return Solids(
+        *(torch.cat(columns)[places] for columns in zip(*(vars(s).values() for s in filled), strict=True))
+    )
 
 
 def scaled(solids: Solids, factor: float) -> Solids:
@@ -160,5 +172,9 @@ def filled_up(solids: Solids, count: int) -> Solids:
         return torch.cat([x, torch.full((len(x), missing, *x.shape[2:]), value)], dim=1)
 
     normals, offsets = more(solids.normals, 0.0), more(solids.offsets, -1.0)  # nowhere is 0 <= -1
-    centres, quadrics, colors = more(solids.centres, 0.0), more(solids.quadrics, 0.0), more(solids.colors, 0.0)
+    centres, quadrics, colors = (
+        more(solids.centres, 0.0),
+        more(solids.quadrics, 0.0),
+        more(solids.colors, 0.0),
+    )
     return Solids(normals, offsets, centres, quadrics, colors, solids.bounds)

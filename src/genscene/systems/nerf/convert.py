@@ -6,16 +6,16 @@ from pathlib import Path
 
 from torch import Tensor
 
-from genscene.convert import Rules, rename
 from genscene.errors import BadInput
-from genscene.experiment import Experiment
-from genscene.pickles import contents
+from genscene.experiment.schema import Experiment
+from genscene.io.foreign_pickles import contents
+from genscene.io.rename import Rules, rename
+from genscene.render.volume import March
 from genscene.systems.nerf import keras
 from genscene.systems.nerf.field import FieldConfig
 from genscene.systems.nerf.generator import Legacy, NeRFGenerator, NeRFGeneratorConfig
 from genscene.systems.nerf.presets import PRESETS
 from genscene.systems.nerf.system import NeRFConfig
-from genscene.volume import March
 
 NETWORK: Rules = (
     (r"pts_linears\.(\d+)\.(weight|bias)", r"layers.\1.\2"),
@@ -45,7 +45,9 @@ def network(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Te
         return rename(found, NETWORK, wanted)
     split = {name: tensor for name, tensor in found.items() if not name.startswith("output_linear")}
     for end in ("weight", "bias"):
-        rows = found[f"output_linear.{end}"]  # red, green, blue, density, and sometimes one that is never used
+        rows = found[
+            f"output_linear.{end}"
+        ]  # red, green, blue, density, and sometimes one that is never used
         split |= {f"output_linear.color.{end}": rows[:3], f"output_linear.density.{end}": rows[3:4]}
     return rename(split, PLAIN, wanted)
 
@@ -99,7 +101,9 @@ def beside(path: Path) -> dict[str, str]:
     return found
 
 
-def settled(experiment: Experiment, settings: dict[str, str], content: dict[str, dict[str, Tensor]]) -> Experiment:
+def settled(
+    experiment: Experiment, settings: dict[str, str], content: dict[str, dict[str, Tensor]]
+) -> Experiment:
     """The experiment with what the weights and the settings tell."""
     system = experiment.system
     assert isinstance(system, NeRFConfig)

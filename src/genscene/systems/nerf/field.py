@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from genscene.contract import at_least
 from genscene.errors import BadInput
 from genscene.kernels import joint_linear, linear_twice
 from genscene.layers.encoding import positional, raw_positional
-from genscene.system import at_least
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class FieldConfig:
     direction_octaves: int = 4  # of the direction's encoding
     view_dependent: bool = True  # off: colour does not know where it is seen from (ablation)
     extent: float = 1.5  # world units that the encoding takes for 1; the paper wants the scene within -1 to 1
-    legacy_encoding: bool = False  # the released code's: no factor pi, the raw coordinates too, in world units
+    legacy_encoding: bool = (
+        False  # the released code's: no factor pi, the raw coordinates too, in world units
+    )
 
     def check(self) -> None:
         """Raise BadInput where there would be no network, or nothing for it to look at."""
@@ -40,7 +42,10 @@ class NeRFField(nn.Module):
     def __init__(self, config: FieldConfig):
         super().__init__()
         self.config, width = config, config.width
-        position, direction = encoded_width(config, config.octaves), encoded_width(config, config.direction_octaves)
+        position, direction = (
+            encoded_width(config, config.octaves),
+            encoded_width(config, config.direction_octaves),
+        )
         sides = [position] + [width] * config.depth
         wider = [a + position * (i == config.skip) for i, a in enumerate(sides[:-1])]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(wider, sides[1:], strict=True))
@@ -57,7 +62,9 @@ class NeRFField(nn.Module):
         """points, unit directions [B, N, 3] -> colours [B, N, 3] in (0, 1), raw density [B, N]."""
         config = self.config
         placed = points if config.legacy_encoding else points / config.extent
-        rgb, density = self.raw(self.encode(placed, config.octaves), self.encode(directions, config.direction_octaves))
+        rgb, density = self.raw(
+            self.encode(placed, config.octaves), self.encode(directions, config.direction_octaves)
+        )
         return rgb.sigmoid().to(points.dtype), density.to(points.dtype)
 
     def encode(self, x: Tensor, octaves: int) -> Tensor:

@@ -6,14 +6,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from genscene.orbit import Orbit
-from genscene.views import Camera
-from genscene.volume import March
+from genscene.geometry.cameras import Camera
+from genscene.geometry.priors import CameraPrior
+from genscene.render.volume import March
 
 NOWHERE = 0.05  # length of the mean direction, across z, below which photographs are taken from all around
 
 
-def orbit_of(camera: Camera) -> Orbit:
+def orbit_of(camera: Camera) -> CameraPrior:
     """An orbit like the photographs': around the origin, z upwards, as they look, at their mean distance and height.
 
     Its yaw is the middle of their directions (the angle of their mean), and how far they go from it to either side.
@@ -28,7 +28,7 @@ def orbit_of(camera: Camera) -> Orbit:
     turned = torch.remainder(torch.atan2(-back[:, 1], back[:, 0]) - middle + math.pi, 2 * math.pi) - math.pi
     shorter = float(camera.intrinsics[:, [0, 1], [0, 1]].max(dim=1).values.mean())
     fov = math.degrees(2 * math.atan(0.5 / shorter))
-    return Orbit(
+    return CameraPrior(
         "uniform",
         (round(middle, 4), round(float(turned.abs().max().clamp_min(0.05)), 4)),
         (round(float(pitch.mean()), 4), round(float(spread), 4)),

@@ -6,14 +6,23 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from genscene.contract import MAX_BYTES, Background, Photographed, Rendering, at_least
 from genscene.errors import BadInput
-from genscene.orbit import Orbit
+from genscene.geometry.cameras import Camera, Rays
+from genscene.geometry.priors import CameraPrior
+from genscene.render.volume import (
+    March,
+    RayNoise,
+    composite,
+    in_chunks,
+    resample,
+    stratified,
+    to_image,
+    weigh,
+)
 from genscene.scenes import Field
-from genscene.system import BUDGET, Behind, Photographed, Rendering, at_least
 from genscene.systems.nerf.field import FieldConfig, NeRFField
 from genscene.systems.nerf.single import SingleScene, walkable
-from genscene.views import Camera, Rays
-from genscene.volume import March, Perturb, composite, in_chunks, resample, stratified, to_image, weigh
 
 
 @dataclass(frozen=True)
@@ -31,10 +40,10 @@ class NeRFGeneratorConfig:
     field: FieldConfig = FieldConfig()
     march: March = March(2.0, 6.0, 64, tail=None, bins="equal")
     fine: int = 128  # samples that the coarse network's weights place; 0: one network (ablation)
-    background: Behind = "white"
+    background: Background = "white"
     ndc: tuple[float, float] | None = None  # forward-facing scenes: twice the focal lengths in image sides
     photographs: int = 0  # how many it was learnt from
-    orbit: Orbit = Orbit()  # to look around without photographs' poses
+    orbit: CameraPrior = CameraPrior()  # to look around without photographs' poses
     legacy: Legacy = Legacy()
 
     def check(self) -> None:
@@ -42,7 +51,9 @@ class NeRFGeneratorConfig:
         walkable(self.march)
         at_least(self, 0, "fine")
         if self.fine and self.march.samples < 3:
-            raise BadInput(f"march.samples {self.march.samples}: wanted 3 or more, to place {self.fine} others by")
+            raise BadInput(
+                f"march.samples {self.march.samples}: wanted 3 or more, to place {self.fine} others by"
+            )
         if min(self.ndc or (1.0,)) <= 0:
             raise BadInput(f"ndc {self.ndc}: wanted numbers above 0")
 
@@ -89,17 +100,17 @@ class NeRFGenerator(SingleScene):
         """The same scene with colours as seen from the front."""
         return TwoFields(FromFront(scene.coarse), None if scene.fine is None else FromFront(scene.fine))
 
-    def render(self, scene: TwoFields, view: Camera, budget: int = BUDGET) -> Rendering:
+    def render(self, scene: TwoFields, view: Camera, budget: int = MAX_BYTES) -> Rendering:
         """The scene from B cameras -> pictures in [0, 1], depth, alpha; the same every time."""
 
-        def part(rays: Rays, perturb: Perturb) -> tuple[Tensor, ...]:
+        def part(rays: Rays, perturb: RayNoise) -> tuple[Tensor, ...]:
             seen = self.walk(scene, rays, perturb)[-1]
             return seen.color, seen.depth, seen.alpha
 
         a_ray = 4 * (self.config.march.samples + self.config.fine) * 5 * self.config.field.width
         rays = self.measured(view)
         chunk = len(rays) if torch.is_grad_enabled() else max(1, budget // (a_ray * len(view)))
-        parts = in_chunks(part, rays, Perturb(), chunk)
+        parts = in_chunks(part, rays, RayNoise(), chunk)
         return Rendering(*(to_image(x, view.size) for x in parts))
 
     def measured(self, view: Camera) -> Rays:
@@ -110,7 +121,7 @@ class NeRFGenerator(SingleScene):
             view = view.crop(shift.expand(len(view), 3), view.size)
         return view.rays()
 
-    def walk(self, scene: TwoFields, rays: Rays, perturb: Perturb) -> list[Seen]:
+    def walk(self, scene: TwoFields, rays: Rays, perturb: RayNoise) -> list[Seen]:
         """Walk along R rays of B pictures, coarse, then fine where there is a fine network."""
         directions = rays.unit().directions  # before any bending
         bent = rays if self.config.ndc is None else rays.ndc(self.config.ndc)
@@ -122,11 +133,13 @@ class NeRFGenerator(SingleScene):
         t = torch.cat([t, finer], dim=-1).sort(dim=-1).values
         return [coarse, self.look(scene.fine, rays, bent, directions, t, perturb.noise)]
 
-    def places(self, rays: Rays, perturb: Perturb) -> Tensor:
+    def places(self, rays: Rays, perturb: RayNoise) -> Tensor:
         """Where the coarse network is asked, in lengths of the rays' directions -> [B, R, S]."""
         return stratified(rays, self.config.march, perturb.jitter)
 
-    def look(self, field: Field, rays: Rays, bent: Rays, directions: Tensor, t: Tensor, noise: Tensor | None) -> Seen:
+    def look(
+        self, field: Field, rays: Rays, bent: Rays, directions: Tensor, t: Tensor, noise: Tensor | None
+    ) -> Seen:
         """Ask a field at distances t [B, R, S] of the bent rays, and add up."""
         points = bent.at(t)
         seen_from = directions[:, :, None].expand_as(points)

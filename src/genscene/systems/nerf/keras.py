@@ -8,16 +8,24 @@ import torch
 from torch import Tensor
 
 from genscene.errors import BadInput
-from genscene.pickles import Inert, unpickled
+from genscene.io.foreign_pickles import Inert, unpickled
 
-LAYERS = [*(f"pts_linears.{i}" for i in range(8)), "feature_linear", "views_linears.0", "rgb_linear", "alpha_linear"]
+LAYERS = [
+    *(f"pts_linears.{i}" for i in range(8)),
+    "feature_linear",
+    "views_linears.0",
+    "rgb_linear",
+    "alpha_linear",
+]
 
 
 def network(path: Path) -> dict[str, Tensor]:
     """The tensors of one network under the names of the PyTorch port; kernels are turned from (in, out)."""
     found = arrays(path)
     if len(found) != 2 * len(LAYERS):
-        raise BadInput(f"{path} holds {len(found)} arrays, wanted the {2 * len(LAYERS)} of a NeRF with view directions")
+        raise BadInput(
+            f"{path} holds {len(found)} arrays, wanted the {2 * len(LAYERS)} of a NeRF with view directions"
+        )
     named: dict[str, Tensor] = {}
     for name, kernel, bias in zip(LAYERS, found[::2], found[1::2], strict=True):
         named |= {f"{name}.weight": kernel.mT.contiguous(), f"{name}.bias": bias}
@@ -34,7 +42,11 @@ def arrays(path: Path) -> list[Tensor]:
     try:
         with path.open("rb") as file:
             version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
             _, _, kind = read(file)
             if not kind.hasobject:
                 raise ValueError(f"an array of {kind}, wanted objects")

@@ -4,19 +4,23 @@ import math
 from dataclasses import replace
 from typing import Literal
 
-from genscene.experiment import Experiment, Optim, Photographs, Stage
-from genscene.orbit import Orbit
+from genscene.experiment.schema import Experiment, Optim, Photographs, Stage
+from genscene.geometry.priors import CameraPrior
+from genscene.render.volume import March
 from genscene.systems.nerf.field import FieldConfig
 from genscene.systems.nerf.generator import Legacy, NeRFGeneratorConfig
-from genscene.systems.nerf.grid import GridGeneratorConfig
-from genscene.systems.nerf.grid_system import GridConfig
 from genscene.systems.nerf.system import NeRFConfig
-from genscene.systems.nerf.voxels import VoxelConfig
-from genscene.volume import March
+from genscene.systems.voxels.generator import VoxelsGeneratorConfig
+from genscene.systems.voxels.grid import VoxelConfig
+from genscene.systems.voxels.system import VoxelsConfig
 
-TURNTABLE = Orbit("uniform", (math.pi / 2, math.pi), (math.radians(60), math.radians(25)), radius=4.0, fov=39.6, up="z")
+TURNTABLE = CameraPrior(
+    "uniform", (math.pi / 2, math.pi), (math.radians(60), math.radians(25)), radius=4.0, fov=39.6, up="z"
+)
 BLENDER = NeRFGeneratorConfig(orbit=TURNTABLE)
-FORWARD = replace(BLENDER, march=March(0.0, 1.0, 64, tail=None, bins="equal"), background="black", ndc=(1.0, 1.0))
+FORWARD = replace(
+    BLENDER, march=March(0.0, 1.0, 64, tail=None, bins="equal"), background="black", ndc=(1.0, 1.0)
+)
 VOXELS = replace(BLENDER, march=March(0.5, 2.5, 64, tail=None, bins="equal"))
 
 SIZE = (800, 800)
@@ -46,7 +50,9 @@ def released(
         legacy=Legacy(pixel_corners=True, raw_depth=True),
     )
     world: World = "forward" if generator.ndc else "around"
-    return fitted(NeRFConfig(made, noise, "mean"), steps, decay, rays, Photographs(batching=batching, world=world))
+    return fitted(
+        NeRFConfig(made, noise, "mean"), steps, decay, rays, Photographs(batching=batching, world=world)
+    )
 
 
 def ablated(generator: NeRFGeneratorConfig = BLENDER, limit: int = 0) -> Experiment:
@@ -64,11 +70,13 @@ def field(octaves: int = 10, views: bool = True) -> FieldConfig:
 
 def grid(levels: tuple[int, ...], rays: int, steps: int, side: int, color: Color = "network") -> Experiment:
     """Voxels, coarse to fine, fitted to scenes that stand free within a box of 2.6 world units."""
-    generator = GridGeneratorConfig(VoxelConfig(levels=levels, color=color), orbit=TURNTABLE)
+    generator = VoxelsGeneratorConfig(VoxelConfig(levels=levels, color=color), orbit=TURNTABLE)
     parts = {"voxels.network": 0.1} if color == "network" else {}
-    adam = Optim(0.05, betas=(0.9, 0.99), eps=1e-15, end=0.1, decay_from=0.3, decay="exponential", parts=parts)
+    adam = Optim(
+        0.05, betas=(0.9, 0.99), eps=1e-15, end=0.1, decay_from=0.3, decay="exponential", parts=parts
+    )
     return Experiment(
-        GridConfig(generator),
+        VoxelsConfig(generator),
         "",
         stages=(Stage(0, (100, 100), rays),),
         steps=steps,
@@ -83,8 +91,8 @@ def photos() -> Experiment:
     preset = grid((64, 128, 160), 4096, 4000, side=480, color="harmonics")
     march = March(0.05, 30.0, 1, "softplus", gain=40.0, shift=-6.2, tail=None)
     voxels = VoxelConfig(box=(2.0, 2.0, 2.0), levels=(64, 128, 160), contracted=True)
-    generator = GridGeneratorConfig(voxels, march, cone=0.02, background="black", orbit=TURNTABLE)
-    return replace(preset, system=GridConfig(generator, distortion=1e-2))
+    generator = VoxelsGeneratorConfig(voxels, march, cone=0.02, background="black", orbit=TURNTABLE)
+    return replace(preset, system=VoxelsConfig(generator, distortion=1e-2))
 
 
 PRESETS: dict[str, Experiment] = {
@@ -93,7 +101,9 @@ PRESETS: dict[str, Experiment] = {
     "nerf-grid-photos": photos(),
     "nerf-grid": grid((48, 96, 144), 4096, 3500, side=400),
     "nerf-blender": fitted(NeRFConfig(BLENDER), 300_000, 300),
-    "nerf-llff": fitted(NeRFConfig(FORWARD, noise=1.0), 200_000, 250, photographs=Photographs(world="forward")),
+    "nerf-llff": fitted(
+        NeRFConfig(FORWARD, noise=1.0), 200_000, 250, photographs=Photographs(world="forward")
+    ),
     "nerf-deepvoxels": fitted(NeRFConfig(VOXELS, bounds="photographs"), 200_000, 200),
     "nerf-blender-release": released(BLENDER, 0.0, 500_000, 500, 1024, "image"),
     "nerf-llff-release": released(FORWARD, 1.0, 200_000, 250, 4096, "all"),

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from genscene.draws import Draws
+from genscene.contract import Generator
 from genscene.errors import BadInput
-from genscene.system import Generator
-from genscene.volume import March
+from genscene.randomness import RandomStreams
+from genscene.render.volume import March
 
 
 class SingleScene(Generator):
@@ -13,7 +13,7 @@ class SingleScene(Generator):
 
     latent_dim = 0
 
-    def latents(self, draws: Draws) -> Tensor:
+    def latents(self, draws: RandomStreams) -> Tensor:
         """There is one scene: no numbers -> [B, 0]."""
         return next(self.parameters()).new_zeros(len(draws), 0)
 

@@ -5,12 +5,12 @@ from typing import Literal
 
 from torch import Tensor
 
-from genscene.losses import photometric, psnr
-from genscene.system import Behind, Moment, Pixels, PosedConfig, Stats, System, Turn, at_least
+from genscene.contract import Background, PosedConfig, RayBatch, Stats, StepContext, System, Turn, at_least
+from genscene.geometry.cameras import Camera, Size
+from genscene.objectives.losses import photometric, psnr
+from genscene.render.volume import RayNoise
 from genscene.systems.nerf.fitting import focal_of, march_of, orbit_of
 from genscene.systems.nerf.generator import NeRFGenerator, NeRFGeneratorConfig
-from genscene.views import Camera, Size
-from genscene.volume import Perturb
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class NeRFConfig(PosedConfig):
     bounds: Literal["given", "photographs"] = "given"  # where near and far come from
 
     def build(self) -> "NeRF":
-        """A system with fresh weights."""
+        """A system with build_seeded weights."""
         return NeRF(self)
 
     def check(self, size: Size) -> None:
@@ -35,7 +35,7 @@ class NeRFConfig(PosedConfig):
         """Whether rays go through the pixels' corners."""
         return self.generator.legacy.pixel_corners
 
-    def fitted(self, photographed: Camera, bounds: Tensor, behind: Behind | None = None) -> "NeRFConfig":
+    def fitted(self, photographed: Camera, bounds: Tensor, behind: Background | None = None) -> "NeRFConfig":
         """With the photographs' bounds, focal lengths, orbit and background."""
         background = behind or self.generator.background
         orbit = orbit_of(photographed)
@@ -51,7 +51,9 @@ class NeRFConfig(PosedConfig):
         generator = self.generator
         field = replace(generator.field, width=8, depth=3, skip=1, octaves=min(2, generator.field.octaves))
         march = replace(generator.march, samples=4)
-        return replace(self, generator=replace(generator, field=field, march=march, fine=min(4, generator.fine)))
+        return replace(
+            self, generator=replace(generator, field=field, march=march, fine=min(4, generator.fine))
+        )
 
 
 class NeRF(System):
@@ -66,17 +68,21 @@ class NeRF(System):
         """One player."""
         return (Turn("generator", self.generator_loss),)
 
-    def generator_loss(self, batch: Pixels, moment: Moment) -> tuple[Tensor, Stats]:
+    def generator_loss(self, batch: RayBatch, moment: StepContext) -> tuple[Tensor, Stats]:
         """Errors of the coarse and the fine picture, equally weighed (NeRF, eq. 6)."""
         generator = self.generator
         scene = generator.bind(batch.colors.new_zeros(1, 0))
         seen = generator.walk(scene, batch.rays, self.perturb(batch, moment))
-        loss = sum((photometric(s.color, batch.colors, self.config.loss) for s in seen), batch.colors.new_zeros(()))
+        loss = sum(
+            (photometric(s.color, batch.colors, self.config.loss) for s in seen), batch.colors.new_zeros(())
+        )
         error = photometric(seen[-1].color.detach(), batch.colors, "mean")
-        scale = moment.slices if self.config.loss == "sum" else 1  # slices are averaged, sums want to be added
+        scale = (
+            moment.slices if self.config.loss == "sum" else 1
+        )  # slices are averaged, sums want to be added
         return scale * loss, {"loss": scale * loss, "psnr": psnr(error)}
 
-    def perturb(self, batch: Pixels, moment: Moment) -> Perturb:
+    def perturb(self, batch: RayBatch, moment: StepContext) -> RayNoise:
         """Random places within bins, and noise on densities, for every ray of a batch."""
         config = self.config.generator
         draws = moment.ray_draws(len(batch), 0, batch.colors.device)
@@ -84,6 +90,6 @@ class NeRF(System):
         jitter = draws.uniform(samples)[None]
         importance = draws.uniform(fine)[None] if fine else None
         if not self.config.noise:
-            return Perturb(jitter, importance)
+            return RayNoise(jitter, importance)
         coarse, both = (self.config.noise * draws.normal(n)[None] for n in (samples, samples + fine))
-        return Perturb(jitter, importance, coarse, both)
+        return RayNoise(jitter, importance, coarse, both)

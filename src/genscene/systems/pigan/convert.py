@@ -5,10 +5,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from genscene.convert import Rules, rename
 from genscene.errors import BadInput
-from genscene.experiment import Experiment
-from genscene.pickles import Inert, contents, inert, tensors
+from genscene.experiment.schema import Experiment
+from genscene.io.foreign_pickles import Inert, contents, inert, tensors
+from genscene.io.rename import Rules, rename
 from genscene.systems.pigan.generator import PiGANGenerator
 from genscene.systems.pigan.presets import PRESETS
 from genscene.systems.pigan.system import PiGANConfig
@@ -63,7 +63,9 @@ def companion(path: Path) -> object:
     """The pickled generator beside a list of running means, which has no names and no class of its own."""
     beside = path.with_name("generator.pth")
     if not beside.is_file():
-        raise BadInput(f"{path} is a list of running means without names: put the generator.pth it came with beside it")
+        raise BadInput(
+            f"{path} is a list of running means without names: put the generator.pth it came with beside it"
+        )
     return contents(beside)
 
 
@@ -73,7 +75,9 @@ def field_class(module: object, path: Path) -> str:
         if next(inert(module, kind), None) is not None:
             return kind
     name = module.name if isinstance(module, Inert) else type(module).__name__
-    raise BadInput(f"{path} holds no generator of pi-GAN: found {name}, wanted a module with {' or '.join(CLASSES)}")
+    raise BadInput(
+        f"{path} holds no generator of pi-GAN: found {name}, wanted a module with {' or '.join(CLASSES)}"
+    )
 
 
 def experiment_of(kind: str, preset: str, path: Path) -> Experiment:
@@ -88,7 +92,8 @@ def experiment_of(kind: str, preset: str, path: Path) -> Experiment:
     other = PRESETS[preset].system
     assert isinstance(other, PiGANConfig)
     return replace(
-        PRESETS[preset], system=replace(other, generator=replace(other.generator, field=system.generator.field))
+        PRESETS[preset],
+        system=replace(other, generator=replace(other.generator, field=system.generator.field)),
     )
 
 
@@ -97,7 +102,9 @@ def shadowed(named: dict[str, Tensor], means: Inert, path: Path) -> dict[str, Te
     values = means.attributes.get("shadow_params")
     if not isinstance(values, list) or len(values) != len(named):
         count = len(values) if isinstance(values, list) else 0
-        raise BadInput(f"{path} lists {count} running means, the generator beside it has {len(named)} tensors")
+        raise BadInput(
+            f"{path} lists {count} running means, the generator beside it has {len(named)} tensors"
+        )
     return dict(zip(named, values, strict=True))
 
 

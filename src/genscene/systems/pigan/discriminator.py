@@ -17,8 +17,20 @@ class DiscriminatorConfig:
     """The network that tells photographs from renderings."""
 
     kind: Literal["progressive", "strided", "coord-strided"] = "progressive"  # the paper's; Cats'; CelebA's
-    channels: tuple[int, ...] = (16, 32, 64, 128, 256, 400, 400, 400, 400)  # by size: the largest first, 2x2 last
-    heads: bool = False  # also guesses z and (pitch, yaw), for the identity losses (released code, not the paper)
+    channels: tuple[int, ...] = (
+        16,
+        32,
+        64,
+        128,
+        256,
+        400,
+        400,
+        400,
+        400,
+    )  # by size: the largest first, 2x2 last
+    heads: bool = (
+        False  # also guesses z and (pitch, yaw), for the identity losses (released code, not the paper)
+    )
     group: int = 0  # pictures whose deviation is shown to the last layer (StyleGAN's minibatch std); 0: none
 
     @property

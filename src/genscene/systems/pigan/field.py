@@ -11,7 +11,7 @@ from torch.nn.functional import grid_sample, relu
 
 from genscene.kernels import film_sine
 from genscene.layers.encoding import positional
-from genscene.volume import EMPTY
+from genscene.render.volume import EMPTY
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,9 @@ class FieldConfig:
     width: int = 256  # channels of every layer
     depth: int = 8  # layers before the density
     activation: Literal["sine", "relu"] = "sine"  # relu: ablation, wants octaves
-    conditioning: Literal["film", "concat"] = "film"  # concat: ablation, the latent code is an input as in GRAF
+    conditioning: Literal["film", "concat"] = (
+        "film"  # concat: ablation, the latent code is an input as in GRAF
+    )
     octaves: int = 0  # of positional encoding in front of the first layer (NeRF, eq. 4); 0: raw points
     frequency: tuple[float, float] = (15.0, 30.0)  # scale and offset of the mapping network's raw frequencies
     warp: float = 1.0  # points are multiplied by this first (released CelebA and Cats: 2 / 0.24)
@@ -29,7 +31,9 @@ class FieldConfig:
     grid_size: int = 96  # cells along each side of the grid
     grid_spread: float = 0.01  # deviation of the grid at the start
     view_dependent: bool = True  # the colour sees the ray's direction, through one more layer
-    box: tuple[float, float, float] | None = None  # half sides of the box outside which space is empty; None: no box
+    box: tuple[float, float, float] | None = (
+        None  # half sides of the box outside which space is empty; None: no box
+    )
 
     @property
     def styles(self) -> int:
@@ -134,7 +138,9 @@ class ConcatField(Trunk):
         x = torch.cat([self.inputs(points), w[:, None].expand(-1, points.shape[1], -1)], dim=-1)
         for layer in self.layers:
             x = self.activate(layer(x))
-        tinted = x if self.tint is None else self.activate(self.tint(torch.cat([directions.to(x), x], dim=-1)))
+        tinted = (
+            x if self.tint is None else self.activate(self.tint(torch.cat([directions.to(x), x], dim=-1)))
+        )
         return self.heads(x, tinted, points.dtype)
 
     def activate(self, x: Tensor) -> Tensor:

@@ -8,14 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from genscene.draws import Draws
-from genscene.orbit import Orbit
-from genscene.system import BUDGET, Generator, Rendering
-from genscene.systems.pigan.field import ConcatField, FieldConfig, FilmField, StyledField
-from genscene.views import Camera, Rays, exact
-from genscene.volume import (
+from genscene.contract import MAX_BYTES, Generator, Rendering
+from genscene.geometry.cameras import Camera, Rays, exact
+from genscene.geometry.priors import CameraPrior
+from genscene.randomness import RandomStreams
+from genscene.render.volume import (
     March,
-    Perturb,
+    RayNoise,
     composite,
     in_chunks,
     merge,
@@ -26,6 +25,7 @@ from genscene.volume import (
     to_image,
     weigh,
 )
+from genscene.systems.pigan.field import ConcatField, FieldConfig, FilmField, StyledField
 
 Background = Literal["black", "white", "last"]
 FRONT = (0.0, 0.0, -1.0)  # the one direction of locked view dependence: from the front
@@ -40,7 +40,9 @@ class Legacy:
     raw_depth: bool = False  # depth is the weighted sum of distances, not divided by the sum of weights
     double_floor: bool = False  # the resampler adds 1e-5 to its weights twice
     fade_first_stage: bool = False  # the discriminator fades in even at the start of the first stage
-    chunk_sum: bool = False  # gradients of the accumulated slices are added up for the generator, not averaged
+    chunk_sum: bool = (
+        False  # gradients of the accumulated slices are added up for the generator, not averaged
+    )
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,11 @@ class PiGANGeneratorConfig:
     field: FieldConfig = FieldConfig()
     march: March = March()
     hierarchical: bool = True  # march a second time, where the first found something
-    background: Background = "black"  # what light that nothing stops takes on; last: the farthest sample's colour
+    background: Background = (
+        "black"  # what light that nothing stops takes on; last: the farthest sample's colour
+    )
     eval_background: Background = "black"  # the same outside training
-    orbit: Orbit = Orbit()
+    orbit: CameraPrior = CameraPrior()
     legacy: Legacy = Legacy()
 
 
@@ -90,11 +94,11 @@ class PiGANGenerator(Generator):
         shape = (2, config.field.styles, config.field.width) if film else (config.latent_dim,)
         self.register_buffer("average", torch.zeros(shape))
 
-    def latents(self, draws: Draws) -> Tensor:
+    def latents(self, draws: RandomStreams) -> Tensor:
         """One latent code for each stream of draws -> z [B, latent_dim]."""
         return self.codes(draws, self.latent_dim)
 
-    def codes(self, draws: Draws, *shape: int) -> Tensor:
+    def codes(self, draws: RandomStreams, *shape: int) -> Tensor:
         """Numbers of latent codes -> [B, *shape]."""
         return 2 * draws.uniform(*shape) - 1 if self.config.latent == "uniform" else draws.normal(*shape)
 
@@ -112,11 +116,13 @@ class PiGANGenerator(Generator):
         """The same fields, every sample seen from the front: colours no longer drift with the view."""
         return replace(scene, direction=FRONT)
 
-    def render(self, scene: StyledField, view: Camera, budget: int = BUDGET) -> Rendering:
+    def render(self, scene: StyledField, view: Camera, budget: int = MAX_BYTES) -> Rendering:
         """B fields from B cameras -> pictures in [0, 1], depth, alpha; the same every time."""
-        rays, perturb = view.size[0] * view.size[1], Perturb()
+        rays, perturb = view.size[0] * view.size[1], RayNoise()
         if self.config.legacy.eval_jitter:
-            streams = Draws([int(torch.randint(2**62, ())) for _ in range(len(view))], view.pose.device)
+            streams = RandomStreams(
+                [int(torch.randint(2**62, ())) for _ in range(len(view))], view.pose.device
+            )
             perturb = sample_perturb(streams, rays, self.config.march, self.config.hierarchical, 0.0)
         chunk = rays if torch.is_grad_enabled() else self.chunk(len(view), budget)
         return self.trace(scene, view, perturb, self.config.eval_background, chunk)
@@ -136,21 +142,21 @@ class PiGANGenerator(Generator):
         self,
         scene: StyledField,
         view: Camera,
-        perturb: Perturb,
+        perturb: RayNoise,
         background: Background,
         chunk: int,
         deferred: bool = False,
     ) -> Rendering:
         """Render with given random numbers, so many rays at once."""
 
-        def part(rays: Rays, perturb: Perturb) -> tuple[Tensor, ...]:
+        def part(rays: Rays, perturb: RayNoise) -> tuple[Tensor, ...]:
             return self.walk(scene, rays, perturb, background)
 
         color, depth, alpha = in_chunks(part, self.measured(view), perturb, chunk, deferred)
         return Rendering(*(to_image(x, view.size) for x in (color, depth, alpha)))
 
     def walk(
-        self, scene: StyledField, rays: Rays, perturb: Perturb, background: Background
+        self, scene: StyledField, rays: Rays, perturb: RayNoise, background: Background
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Walk along R rays of B scenes -> colours [B, R, 3], depth [B, R, 1], alpha [B, R, 1]."""
         march = self.config.march
@@ -172,7 +178,7 @@ class PiGANGenerator(Generator):
             return color, composite(filled, t[..., None]), alpha
         return color, composite(weights, t[..., None]) / alpha.clamp_min(1e-5), alpha
 
-    def finer(self, t: Tensor, weights: Tensor, perturb: Perturb) -> Tensor:
+    def finer(self, t: Tensor, weights: Tensor, perturb: RayNoise) -> Tensor:
         """Distances for the second pass, without a gradient -> [B, R, S]."""
         floor = 2e-5 if self.config.legacy.double_floor else 1e-5
         return resample(t, weights.detach(), self.config.march.samples, perturb.importance, floor)
@@ -188,5 +194,5 @@ class PiGANGenerator(Generator):
     def settle(self) -> None:
         """Store the average style of 10,000 fixed latent codes, the centre of truncation."""
         if self.mapping is not None:
-            z = self.codes(Draws([0]), 10_000, self.latent_dim)[0].to(self.average.device)
+            z = self.codes(RandomStreams([0]), 10_000, self.latent_dim)[0].to(self.average.device)
             self.average.copy_(self.style(z).mean(dim=0))

@@ -3,22 +3,22 @@
 import math
 from dataclasses import replace
 
-from genscene.experiment import Experiment, Optim, Pictures, Stage
-from genscene.orbit import Orbit
+from genscene.experiment.schema import Experiment, Optim, Pictures, Stage
+from genscene.geometry.priors import CameraPrior
+from genscene.render.patches import PatchSampler
+from genscene.render.volume import March
 from genscene.systems.pigan.discriminator import STRIDED_CHANNELS, DiscriminatorConfig
 from genscene.systems.pigan.field import FieldConfig
 from genscene.systems.pigan.generator import Background, Legacy, PiGANGeneratorConfig
 from genscene.systems.pigan.system import PiGANConfig
-from genscene.volume import March
-from genscene.windows import Patches
 
 Box = tuple[float, float, float]
 WARP = 2 / 0.24  # of the released CelebA and Cats fields
 V = math.pi / 4 * 85 / 90  # CARLA's mean and half range of the area-uniform polar angle
 
-FACES = Orbit("gaussian", yaw=(math.pi / 2, 0.3), pitch=(math.pi / 2, 0.155), radius=1.0, fov=12.0)
-CATS = Orbit("gaussian", yaw=(math.pi / 2, 0.289), pitch=(math.pi / 2, 0.231), radius=1.0, fov=12.0)
-CARS = Orbit("sphere", yaw=(math.pi / 2, math.pi), pitch=(V, V), radius=1.0, fov=30.0)
+FACES = CameraPrior("gaussian", yaw=(math.pi / 2, 0.3), pitch=(math.pi / 2, 0.155), radius=1.0, fov=12.0)
+CATS = CameraPrior("gaussian", yaw=(math.pi / 2, 0.289), pitch=(math.pi / 2, 0.231), radius=1.0, fov=12.0)
+CARS = CameraPrior("sphere", yaw=(math.pi / 2, math.pi), pitch=(V, V), radius=1.0, fov=30.0)
 
 FACE = PiGANGeneratorConfig(march=March(0.88, 1.12, 12), orbit=FACES)
 CAT = PiGANGeneratorConfig(march=March(0.8, 1.2, 24), orbit=CATS)
@@ -30,7 +30,9 @@ CAT_FILES, CAR_FILES = Pictures(flip=True), Pictures()
 GROWING = (Stage(0, (32, 32), 120, 2), Stage(10_000, (64, 64), 60, 4), Stage(50_000, (128, 128), 24, 8))
 
 
-def paper(generator: PiGANGeneratorConfig, pictures: Pictures, stages: tuple[Stage, ...] = GROWING) -> Experiment:
+def paper(
+    generator: PiGANGeneratorConfig, pictures: Pictures, stages: tuple[Stage, ...] = GROWING
+) -> Experiment:
     """The paper's training (sec. 3.4): 32, 64, 128 pixels; steps and later batches are those of its users."""
     optim = {
         "generator": Optim(5e-5, clip=10.0, end=0.2),
@@ -52,7 +54,9 @@ def released(
     optim: dict[str, Optim],
 ) -> Experiment:
     """The released code's training, with its quirks but for the randomness of its evaluation."""
-    legacy = Legacy(corner_pixels=True, raw_depth=True, double_floor=True, fade_first_stage=True, chunk_sum=True)
+    legacy = Legacy(
+        corner_pixels=True, raw_depth=True, double_floor=True, fade_first_stage=True, chunk_sum=True
+    )
     made = replace(system, generator=replace(generator, legacy=legacy))
     return Experiment(made, "", pictures, stages, 200_000, optim)
 
@@ -95,7 +99,9 @@ def small_gpu() -> Experiment:
     return paper(FACE, FACE_FILES, stages)
 
 
-def laptop(orbit: Orbit, march: March, box: Box | None, background: Background, pictures: Pictures) -> Experiment:
+def laptop(
+    orbit: CameraPrior, march: March, box: Box | None, background: Background, pictures: Pictures
+) -> Experiment:
     """Small enough for two CPU cores: 4 x 64 channels, one pass, a discriminator of 16 x 16 pixels.
 
     First it sees whole pictures, averaged to 16 pixels; then, for sharpness, points picked through windows (GRAF).
@@ -119,7 +125,7 @@ def laptop(orbit: Orbit, march: March, box: Box | None, background: Background, 
         r1_every=2,
         noise_steps=0,
         share_fakes=True,
-        patches=Patches(size=16, smallest=0.5, share=0.7, start=1000, antialias=False),
+        patches=PatchSampler(size=16, smallest=0.5, share=0.7, start=1000, antialias=False),
     )
     adam = Optim(1e-3, betas=(0.0, 0.99), end=0.1, decay_from=0.6)
     optim = {"generator": adam, "discriminator": adam}
@@ -128,7 +134,9 @@ def laptop(orbit: Orbit, march: March, box: Box | None, background: Background, 
 
 def demo() -> Experiment:
     """Cars from all sides, unposed, out of nothing."""
-    around = Orbit("uniform", (math.pi / 2, math.pi), (math.radians(58.5), math.radians(23.5)), radius=2.6, fov=42.0)
+    around = CameraPrior(
+        "uniform", (math.pi / 2, math.pi), (math.radians(58.5), math.radians(23.5)), radius=2.6, fov=42.0
+    )
     march = March(1.75, 3.45, 12, "softplus", gain=25.0, shift=-3.5, tail=0.15)
     made = laptop(around, march, (1.0, 0.5, 0.45), "white", Pictures(limit=4000))
     return replace(made, data="synthetic:cars")
@@ -136,7 +144,7 @@ def demo() -> Experiment:
 
 def own_pictures() -> Experiment:
     """A person's own pictures, of things seen more or less from the front, whatever is behind them."""
-    front = Orbit("gaussian", (math.pi / 2, 0.3), (math.pi / 2, 0.155), radius=2.6, fov=42.0)
+    front = CameraPrior("gaussian", (math.pi / 2, 0.3), (math.pi / 2, 0.155), radius=2.6, fov=42.0)
     march = March(1.6, 3.6, 14, "softplus", gain=25.0, shift=-3.5, tail=0.15)
     return laptop(front, march, None, "last", Pictures(flip=True))
 

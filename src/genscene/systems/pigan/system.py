@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from genscene.contract import MAX_BYTES, ImageBatch, Stats, StepContext, System, SystemConfig, Turn
 from genscene.errors import BadInput
-from genscene.losses import best, fool, r1, tell
-from genscene.orbit import angles_of
-from genscene.system import BUDGET, Moment, Photos, Stats, System, SystemConfig, Turn
+from genscene.geometry.cameras import Size, exact
+from genscene.geometry.priors import camera_angles
+from genscene.objectives.losses import best, fool, r1, tell
+from genscene.render.patches import PatchSampler, crop_and_resize
+from genscene.render.volume import sample_perturb
 from genscene.systems.pigan.discriminator import Discriminator, DiscriminatorConfig, Verdict, entrance
 from genscene.systems.pigan.generator import PiGANGenerator, PiGANGeneratorConfig
-from genscene.views import Size, exact
-from genscene.volume import sample_perturb
-from genscene.windows import Patches, look_through
 
 DISCRIMINATOR, GENERATOR = 0, 1  # the turns, for their random numbers
 
@@ -34,15 +34,19 @@ class PiGANConfig(SystemConfig):
     noise_steps: int = 5000  # density noise falls from deviation 1 to 0 in so many steps; 0: no noise
     fade_steps: int = 10_000  # a new stage's entrance of the discriminator is faded in over so many steps
     share_fakes: bool = False  # one rendering a step serves both players: the generator goes first
-    deferred: bool = False  # trace rays again when their gradient is due: any size of picture in constant memory
-    patches: Patches = Patches()
+    deferred: bool = (
+        False  # trace rays again when their gradient is due: any size of picture in constant memory
+    )
+    patches: PatchSampler = PatchSampler()
 
     def __post_init__(self) -> None:
         if (self.z_weight or self.pose_weight) and not self.discriminator.heads:
-            raise BadInput("z_weight and pose_weight want a discriminator with heads (--system.discriminator.heads)")
+            raise BadInput(
+                "z_weight and pose_weight want a discriminator with heads (--system.discriminator.heads)"
+            )
 
     def build(self) -> "PiGAN":
-        """A system with fresh weights."""
+        """A system with build_seeded weights."""
         return PiGAN(self)
 
     def check(self, size: Size) -> None:
@@ -98,26 +102,26 @@ class PiGAN(System):
             return Turn("discriminator", self.discriminator_loss), Turn("generator", self.generator_loss)
         judged: list[Fakes] = []
 
-        def learn(batch: Photos, moment: Moment) -> tuple[Tensor, Stats]:
+        def learn(batch: ImageBatch, moment: StepContext) -> tuple[Tensor, Stats]:
             judged.append(self.paint(batch, moment, GENERATOR))
             return self.deception(judged[-1], moment)
 
-        def judge(batch: Photos, moment: Moment) -> tuple[Tensor, Stats]:
+        def judge(batch: ImageBatch, moment: StepContext) -> tuple[Tensor, Stats]:
             return self.judgement(batch, judged.pop(0).detach(), moment)
 
         return Turn("generator", learn), Turn("discriminator", judge)
 
-    def discriminator_loss(self, batch: Photos, moment: Moment) -> tuple[Tensor, Stats]:
+    def discriminator_loss(self, batch: ImageBatch, moment: StepContext) -> tuple[Tensor, Stats]:
         """Fresh fakes, without a graph, beside photographs."""
         with torch.no_grad():
             fakes = self.paint(batch, moment, DISCRIMINATOR)
         return self.judgement(batch, fakes, moment)
 
-    def generator_loss(self, batch: Photos, moment: Moment) -> tuple[Tensor, Stats]:
+    def generator_loss(self, batch: ImageBatch, moment: StepContext) -> tuple[Tensor, Stats]:
         """Fresh fakes, as many as there are photographs."""
         return self.deception(self.paint(batch, moment, GENERATOR), moment)
 
-    def paint(self, batch: Photos, moment: Moment, turn: int) -> Fakes:
+    def paint(self, batch: ImageBatch, moment: StepContext, turn: int) -> Fakes:
         """As many pictures as the batch has, of the size the discriminator sees."""
         config, generator = self.config.generator, self.generator
         device = batch.images.device
@@ -132,26 +136,32 @@ class PiGAN(System):
         rays = size[0] * size[1]
         perturb = sample_perturb(draws, rays, config.march, config.hierarchical, noise)
         deferred = self.config.deferred and torch.is_grad_enabled()
-        chunk = generator.chunk(len(batch), BUDGET, deferred) if deferred or not torch.is_grad_enabled() else rays
+        chunk = (
+            generator.chunk(len(batch), MAX_BYTES, deferred)
+            if deferred or not torch.is_grad_enabled()
+            else rays
+        )
         scene = generator.bind(generator.style(z))
         image = generator.trace(scene, camera, perturb, config.background, chunk, deferred).image
-        yaw, pitch = angles_of(camera, config.orbit.yaw[0])
+        yaw, pitch = camera_angles(camera, config.orbit.yaw[0])
         return Fakes(image, z, torch.stack([pitch, yaw], dim=-1), windows)
 
-    def seen_size(self, batch: Photos) -> Size:
+    def seen_size(self, batch: ImageBatch) -> Size:
         """(height, width) of what the discriminator sees: patches, or whole pictures."""
         height, width = batch.images.shape[-2:]
         return (self.config.patches.size,) * 2 if self.config.patches.size else (height, width)
 
-    def seen(self, batch: Photos, moment: Moment) -> tuple[Tensor, Tensor | None]:
+    def seen(self, batch: ImageBatch, moment: StepContext) -> tuple[Tensor, Tensor | None]:
         """Photographs as the discriminator sees them [B, 3, H, W], in [0, 1], and through which windows [B, 3]."""
         if not self.config.patches.size:
             return batch.images, None
         draws = moment.draws(len(batch), DISCRIMINATOR + 2, batch.images.device)
         windows = self.config.patches.sample(draws, moment.step)
-        return look_through(batch.images, windows, self.seen_size(batch), self.config.patches.antialias), windows
+        return crop_and_resize(
+            batch.images, windows, self.seen_size(batch), self.config.patches.antialias
+        ), windows
 
-    def judgement(self, batch: Photos, fakes: Fakes, moment: Moment) -> tuple[Tensor, Stats]:
+    def judgement(self, batch: ImageBatch, fakes: Fakes, moment: StepContext) -> tuple[Tensor, Stats]:
         """The discriminator's loss: logistic, R1, and the errors of its guesses."""
         photos, windows = self.seen(batch, moment)
         penalised = self.config.gamma > 0 and moment.step % self.config.r1_every == 0
@@ -171,7 +181,7 @@ class PiGAN(System):
             loss = loss + self.config.gamma * self.config.r1_every * stats["r1"]
         return loss + self.identity(verdict, fakes), stats | {"discriminator": loss}
 
-    def deception(self, fakes: Fakes, moment: Moment) -> tuple[Tensor, Stats]:
+    def deception(self, fakes: Fakes, moment: StepContext) -> tuple[Tensor, Stats]:
         """The generator's loss: non-saturating on the best fakes, and the errors of the discriminator's guesses."""
         verdict = self.judge(2 * fakes.images - 1, fakes.windows, moment)
         share = max(0.99 ** (moment.step / self.config.topk_interval), self.config.topk)
@@ -179,7 +189,7 @@ class PiGAN(System):
         scale = moment.slices if self.config.generator.legacy.chunk_sum else 1
         return scale * loss, {"generator": loss}
 
-    def judge(self, images: Tensor, windows: Tensor | None, moment: Moment) -> Verdict:
+    def judge(self, images: Tensor, windows: Tensor | None, moment: StepContext) -> Verdict:
         """What the discriminator says of pictures [B, 3, H, W] in [-1, 1]; exact, for R1 differentiates twice."""
         with exact(images):
             return self.discriminator(images, self.fade(moment), windows)
@@ -191,7 +201,7 @@ class PiGAN(System):
         error = self.config.z_weight * mse_loss(verdict.z, fakes.z)
         return error + self.config.pose_weight * mse_loss(verdict.pose, fakes.pose)
 
-    def fade(self, moment: Moment) -> float:
+    def fade(self, moment: StepContext) -> float:
         """Share of the stage's own entrance of the discriminator, 0 to 1."""
         first = moment.stage_start == 0 and not self.config.generator.legacy.fade_first_stage
         if first or not self.config.fade_steps:

@@ -5,20 +5,22 @@ from pathlib import Path
 import torch
 from torch.nn.functional import interpolate
 
-from genscene.data.posed.photographs import Album
-from genscene.draws import Draws
+from genscene.contract import Generator
+from genscene.data.posed.photographs import PosedImages
 from genscene.export.pictures import depth_picture, save_png, span_of, tile
-from genscene.losses import psnr
-from genscene.paths import fan
-from genscene.system import Generator
-from genscene.views import Size
+from genscene.geometry.cameras import Size
+from genscene.geometry.trajectories import fan
+from genscene.objectives.losses import psnr
+from genscene.randomness import RandomStreams
 
 ROWS, COLUMNS = 8, 5
 HELD_OUT, WIDEST = 4, 200  # photographs that are compared, and their longer side in pixels
 
 
 @torch.no_grad()
-def paint_grid(path: Path, generator: Generator, size: Size, seeds: range = range(ROWS), psi: float = 1.0) -> None:
+def paint_grid(
+    path: Path, generator: Generator, size: Size, seeds: range = range(ROWS), psi: float = 1.0
+) -> None:
     """Identities downwards, five yaws to the right, then the same as depth."""
     if generator.orbit is None:
         raise NotImplementedError("grids of generators without cameras come with the first of them")
@@ -26,7 +28,7 @@ def paint_grid(path: Path, generator: Generator, size: Size, seeds: range = rang
     device = next(generator.parameters()).device
     images, depths = [], []
     for seed in seeds:
-        w = generator.style(generator.latents(Draws([seed], device)), psi)
+        w = generator.style(generator.latents(RandomStreams([seed], device)), psi)
         rendering = generator.render(generator.bind(w.expand(COLUMNS, *w.shape[1:])), cameras.to(device))
         images.append(rendering.image.cpu())
         if rendering.depth is not None and rendering.alpha is not None:
@@ -36,13 +38,13 @@ def paint_grid(path: Path, generator: Generator, size: Size, seeds: range = rang
 
 
 @torch.no_grad()
-def paint_held_out(path: Path, generator: Generator, album: Album) -> float:
+def paint_held_out(path: Path, generator: Generator, album: PosedImages) -> float:
     """A few photographs, one a row: as taken, as rendered, and the depth -> mean PSNR in decibels at that size."""
     height, width = album.camera.size
     factor = max(1.0, max(height, width) / WIDEST)
     size = (round(height / factor), round(width / factor))
     device = next(generator.parameters()).device
-    scene = generator.bind(generator.latents(Draws([0], device)))
+    scene = generator.bind(generator.latents(RandomStreams([0], device)))
     rows, decibels = [], []
     for i in range(0, len(album), -(-len(album) // HELD_OUT)):
         camera = album.camera[i : i + 1].resized(size).to(device)
@@ -55,6 +57,8 @@ def paint_held_out(path: Path, generator: Generator, album: Album) -> float:
         assert rendering.alpha is not None
         seen = rendering.depth[rendering.alpha > 0.5]
         span = (float(seen.quantile(0.02)), float(seen.quantile(0.98)) + 1e-6) if len(seen) else (0.0, 1.0)
-        rows.append(torch.cat([photo, image, depth_picture(rendering.depth.cpu(), rendering.alpha.cpu(), span)]))
+        rows.append(
+            torch.cat([photo, image, depth_picture(rendering.depth.cpu(), rendering.alpha.cpu(), span)])
+        )
     save_png(path, tile(torch.stack(rows)))
     return float(torch.stack(decibels).mean())

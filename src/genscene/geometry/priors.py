@@ -7,27 +7,25 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genscene.cameras import read_cameras
-from genscene.draws import Source
 from genscene.errors import BadInput
-from genscene.views import Camera, Size, look_at, pinhole
+from genscene.geometry.camera_files import read_cameras
+from genscene.geometry.cameras import Camera, Size, look_at, pinhole
+from genscene.randomness import Source
 
-Law = Literal["gaussian", "truncated", "uniform", "sphere", "hybrid", "fixed", "file"]
+Distribution = Literal["gaussian", "truncated", "uniform", "sphere", "hybrid", "fixed", "file"]
 
 Y_TO_Z = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 
 
 @dataclass(frozen=True)
-class Orbit:
+class CameraPrior:
     """Cameras on a sphere that look at its centre, +y up (pi-GAN, sec. 3.4).
 
     Angles in radians. The eye stands at (sin pitch cos yaw, cos pitch, sin pitch sin yaw): yaw = pitch = pi/2 is the
     front, on +z; pitch counts from the pole, so a smaller one looks down from higher up.
     """
 
-    law: Law = (
-        "gaussian"  # of both angles; sphere: even in area; hybrid: half gaussian, half uniform over twice the range
-    )
+    law: Distribution = "gaussian"  # of both angles; sphere: even in area; hybrid: half gaussian, half uniform over twice the range
     yaw: tuple[float, float] = (math.pi / 2, 0.3)  # mean, and deviation or half range, in radians
     pitch: tuple[float, float] = (math.pi / 2, 0.155)  # mean, and deviation or half range, in radians from +y
     radius: float = 1.0  # distance from the origin, in world units
@@ -91,7 +89,7 @@ def within(normal: Tensor, limit: float) -> Tensor:
     return torch.where(inside.any(dim=-1), found, normal[..., -1].clamp(-limit, limit))
 
 
-def angles_of(camera: Camera, yaw: float) -> tuple[Tensor, Tensor]:
+def camera_angles(camera: Camera, yaw: float) -> tuple[Tensor, Tensor]:
     """Yaw [B], within half a turn of the given one, and pitch [B] of cameras, from where they stand."""
     x, y, z = camera.pose[:, :3, 3].unbind(-1)
     turned = torch.atan2(z, x) - yaw
@@ -99,6 +97,6 @@ def angles_of(camera: Camera, yaw: float) -> tuple[Tensor, Tensor]:
     return yaw + torch.atan2(turned.sin(), turned.cos()), pitch
 
 
-def zoomed(camera: Camera, fov: Tensor) -> Camera:
+def with_fov(camera: Camera, fov: Tensor) -> Camera:
     """The same cameras with fields of view [B] in degrees."""
     return replace(camera, intrinsics=pinhole(fov, camera.size))

@@ -77,7 +77,11 @@ class Storage:
         data = self.read()
         if len(data) < self.count * self.dtype.itemsize:
             raise ValueError(f"a storage of {self.count} numbers holds {len(data)} bytes")
-        return torch.frombuffer(bytearray(data), dtype=self.dtype, count=self.count) if self.count else torch.empty(0)
+        return (
+            torch.frombuffer(bytearray(data), dtype=self.dtype, count=self.count)
+            if self.count
+            else torch.empty(0)
+        )
 
 
 def contents(path: str | Path) -> Any:
@@ -141,7 +145,7 @@ class _Unpickler(pickle.Unpickler):
         self.storage = storage
 
     def find_class(self, module: str, name: str) -> Any:
-        """The few names that shape data; for all others a fresh stand-in."""
+        """The few names that shape data; for all others a build_seeded stand-in."""
         known = {
             ("collections", "OrderedDict"): collections.OrderedDict,
             ("builtins", "set"): set,
@@ -159,7 +163,9 @@ class _Unpickler(pickle.Unpickler):
         return identity[1] if identity[0] == "module" else self.storage(identity)
 
 
-def _rebuild_tensor(storage: Storage, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any) -> Tensor:
+def _rebuild_tensor(
+    storage: Storage, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any
+) -> Tensor:
     return torch.as_strided(storage.tensor(), tuple(size), tuple(stride), offset).clone()
 
 
@@ -215,4 +221,6 @@ def _legacy(path: Path) -> Any:
             count = int.from_bytes(file.read(8), "little")
             data[str(key)] = file.read(count * kinds[str(key)].itemsize)
         file.seek(start)
-        return load(lambda identity: Storage(_dtype(identity[1]), lambda: data[str(identity[2])], identity[4]))
+        return load(
+            lambda identity: Storage(_dtype(identity[1]), lambda: data[str(identity[2])], identity[4])
+        )

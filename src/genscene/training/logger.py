@@ -12,8 +12,8 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from genscene.files import atomic
-from genscene.system import Stats
+from genscene.contract import Stats
+from genscene.io.atomic import atomic
 
 EVALUATIONS = "evaluations.jsonl"  # what the run was judged by, beside metrics.jsonl
 LINES_EVERY = 10.0  # seconds between two lines where there is no terminal

@@ -7,16 +7,16 @@ from typing import Any, Literal, Protocol, final
 import torch
 from torch import Tensor, nn
 
-from genscene.draws import Counted, Draws, mix
 from genscene.errors import BadInput
-from genscene.orbit import Orbit
+from genscene.geometry.cameras import Camera, Rays, Size
+from genscene.geometry.priors import CameraPrior
+from genscene.randomness import CounterStreams, RandomStreams, mix
+from genscene.render.volume import March
 from genscene.scenes import Scene
-from genscene.views import Camera, Rays, Size
-from genscene.volume import March
 
 Stats = dict[str, Tensor]
-BUDGET = 1 << 28  # bytes
-Behind = Literal["black", "white"]
+MAX_BYTES = 1 << 28  # bytes
+Background = Literal["black", "white"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Rendering:
 
 
 @dataclass(frozen=True)
-class Photos:
+class ImageBatch:
     """What a GAN is shown."""
 
     images: Tensor  # [B, 3, H, W], sRGB, 0 to 1
@@ -38,17 +38,17 @@ class Photos:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, part: slice) -> "Photos":
+    def __getitem__(self, part: slice) -> "ImageBatch":
         """Some of the pictures."""
-        return Photos(self.images[part], None if self.cameras is None else self.cameras[part])
+        return ImageBatch(self.images[part], None if self.cameras is None else self.cameras[part])
 
-    def to(self, device: torch.device) -> "Photos":
+    def to(self, device: torch.device) -> "ImageBatch":
         """The same pictures on another device."""
-        return Photos(self.images.to(device), None if self.cameras is None else self.cameras.to(device))
+        return ImageBatch(self.images.to(device), None if self.cameras is None else self.cameras.to(device))
 
 
 @dataclass(frozen=True)
-class Pixels:
+class RayBatch:
     """What a NeRF is shown."""
 
     rays: Rays  # [1, R], of depth 1
@@ -58,18 +58,18 @@ class Pixels:
         """R, the number of rays."""
         return len(self.rays)
 
-    def __getitem__(self, part: slice) -> "Pixels":
+    def __getitem__(self, part: slice) -> "RayBatch":
         """Some of the rays."""
-        return Pixels(self.rays[part], self.colors[:, part])
+        return RayBatch(self.rays[part], self.colors[:, part])
 
-    def to(self, device: torch.device) -> "Pixels":
+    def to(self, device: torch.device) -> "RayBatch":
         """The same rays on another device."""
         rays = Rays(self.rays.origins.to(device), self.rays.directions.to(device))
-        return Pixels(rays, self.colors.to(device))
+        return RayBatch(rays, self.colors.to(device))
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepContext:
     """When, and for which part of the joint batch, a loss is asked for."""
 
     step: int  # optimiser steps since the run began
@@ -80,13 +80,13 @@ class Moment:
 
     steps: int = 1  # of the whole run
 
-    def draws(self, count: int, turn: int, device: torch.device | str) -> Draws:
+    def draws(self, count: int, turn: int, device: torch.device | str) -> RandomStreams:
         """The random numbers of `count` pictures in the turn with this number."""
-        return Draws([mix(self.seed, self.step, turn, self.first + i) for i in range(count)], device)
+        return RandomStreams([mix(self.seed, self.step, turn, self.first + i) for i in range(count)], device)
 
-    def ray_draws(self, count: int, turn: int, device: torch.device | str) -> Counted:
+    def ray_draws(self, count: int, turn: int, device: torch.device | str) -> CounterStreams:
         """The random numbers of `count` rays in the turn with this number."""
-        return Counted(mix(self.seed, self.step, turn), self.first, count, device)
+        return CounterStreams(mix(self.seed, self.step, turn), self.first, count, device)
 
 
 class Photographed(nn.Module):
@@ -121,13 +121,13 @@ class Generator(nn.Module, ABC):
     """What is kept after training: latent code -> scene -> picture."""
 
     latent_dim: int  # 0: there is one scene, and it is the weights
-    orbit: Orbit | None  # where its cameras stand; None: its views are windows on the plane
+    orbit: CameraPrior | None  # where its cameras stand; None: its views are windows on the plane
     march: March | None  # how rays walk through its fields; None: its scenes are no fields
     reach: tuple[float, float, float]  # half sides of the box around the origin that holds every scene
     photographed: Photographed | None  # the photographs a single scene was learnt from
 
     @abstractmethod
-    def latents(self, draws: Draws) -> Tensor:
+    def latents(self, draws: RandomStreams) -> Tensor:
         """One latent code for each stream of draws -> z [B, latent_dim]."""
 
     @abstractmethod
@@ -139,7 +139,7 @@ class Generator(nn.Module, ABC):
         """w [B, ...] -> B scenes."""
 
     @abstractmethod
-    def render(self, scene: Any, view: Any, budget: int = BUDGET) -> Rendering:
+    def render(self, scene: Any, view: Any, budget: int = MAX_BYTES) -> Rendering:
         """B scenes, B views -> B pictures; the same scene and view give the same picture.
 
         budget: bytes that intermediate results may take where no gradient flows.
@@ -170,7 +170,7 @@ class Generator(nn.Module, ABC):
 class Loss(Protocol):
     """What a player minimises in its turn."""
 
-    def __call__(self, batch: Any, moment: Moment) -> tuple[Tensor, Stats]:
+    def __call__(self, batch: Any, moment: StepContext) -> tuple[Tensor, Stats]:
         """A batch at a moment -> the loss [], and numbers worth logging."""
         ...
 
@@ -200,7 +200,7 @@ class SystemConfig(ABC):
 
     @abstractmethod
     def build(self) -> System:
-        """A system with fresh weights."""
+        """A system with build_seeded weights."""
 
     @abstractmethod
     def check(self, size: Size) -> None:
@@ -224,7 +224,7 @@ class PosedConfig(SystemConfig):
     """The numbers of a system that learns the rays of photographs whose cameras are known."""
 
     @abstractmethod
-    def fitted(self, photographed: Camera, bounds: Tensor, behind: Behind | None = None) -> "PosedConfig":
+    def fitted(self, photographed: Camera, bounds: Tensor, behind: Background | None = None) -> "PosedConfig":
         """The same system for the photographs it is to learn: N cameras, nearest and farthest depths [N, 2].
 
         behind: the colour that surrounds what they show; None: no single one, the system keeps its own.

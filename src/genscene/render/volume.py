@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn.functional import relu, softplus
 from torch.utils.checkpoint import checkpoint
 
-from genscene.draws import Source
+from genscene.geometry.cameras import Rays, Size, wide
+from genscene.randomness import Source
 from genscene.scenes import Field
-from genscene.views import Rays, Size, wide
 
 EMPTY = -1e4  # raw density of nothing: relu and softplus both make it 0
 
@@ -32,7 +32,7 @@ class March:
 
 
 @dataclass(frozen=True)
-class Perturb:
+class RayNoise:
     """The random numbers of one march; without them it is deterministic."""
 
     jitter: Tensor | None = None  # [B, R, S], 0 to 1
@@ -40,19 +40,21 @@ class Perturb:
     coarse_noise: Tensor | None = None  # [B, R, S], added to the raw density of the first pass
     noise: Tensor | None = None  # [B, R, 2 S], added to the raw density of both passes
 
-    def __getitem__(self, part: slice) -> "Perturb":
+    def __getitem__(self, part: slice) -> "RayNoise":
         """The random numbers of some of the rays."""
-        return Perturb(*(None if x is None else x[:, part] for x in vars(self).values()))
+        return RayNoise(*(None if x is None else x[:, part] for x in vars(self).values()))
 
 
-def sample_perturb(draws: Source, rays: int, march: March, hierarchical: bool, noise: float) -> Perturb:
+def sample_perturb(draws: Source, rays: int, march: March, hierarchical: bool, noise: float) -> RayNoise:
     """Random numbers for a march of R rays a picture; noise is the deviation of the density noise."""
     jitter = draws.uniform(rays, march.samples)
     importance = draws.uniform(rays, march.samples) if hierarchical else None
     if noise == 0:
-        return Perturb(jitter, importance)
+        return RayNoise(jitter, importance)
     coarse = noise * draws.normal(rays, march.samples) if hierarchical else None
-    return Perturb(jitter, importance, coarse, noise * draws.normal(rays, march.samples * (1 + hierarchical)))
+    return RayNoise(
+        jitter, importance, coarse, noise * draws.normal(rays, march.samples * (1 + hierarchical))
+    )
 
 
 def stratified(rays: Rays, march: March, jitter: Tensor | None) -> Tensor:
@@ -136,7 +138,9 @@ def merge(t: Tensor, finer: Tensor, *values: tuple[Tensor, Tensor]) -> tuple[Ten
 
 def composite(weights: Tensor, values: Tensor) -> Tensor:
     """Weighted sum over samples: [B, R, S], [B, R, S, C] -> [B, R, C]."""
-    return (weights[..., None] * values).sum(dim=-2)  # no product of matrices: mixed precision would round the picture
+    return (weights[..., None] * values).sum(
+        dim=-2
+    )  # no product of matrices: mixed precision would round the picture
 
 
 def to_image(pixels: Tensor, size: Size) -> Tensor:
@@ -144,10 +148,12 @@ def to_image(pixels: Tensor, size: Size) -> Tensor:
     return pixels.mT.unflatten(-1, size)
 
 
-Tracer = Callable[[Rays, Perturb], tuple[Tensor, ...]]
+Tracer = Callable[[Rays, RayNoise], tuple[Tensor, ...]]
 
 
-def in_chunks(trace: Tracer, rays: Rays, perturb: Perturb, chunk: int, deferred: bool = False) -> tuple[Tensor, ...]:
+def in_chunks(
+    trace: Tracer, rays: Rays, perturb: RayNoise, chunk: int, deferred: bool = False
+) -> tuple[Tensor, ...]:
     """Trace R rays, so many at once -> what trace gives for all of them, [B, R, C] each.
 
     Deferred (Zhang et al. 2022, ARF, sec. 3.3): no chunk's graph is kept; each is traced again when its
@@ -159,7 +165,9 @@ def in_chunks(trace: Tracer, rays: Rays, perturb: Perturb, chunk: int, deferred:
     for start in range(0, len(rays), chunk):
         part = slice(start, start + chunk)
         if deferred:
-            parts.append(checkpoint(trace, rays[part], perturb[part], use_reentrant=False, preserve_rng_state=False))
+            parts.append(
+                checkpoint(trace, rays[part], perturb[part], use_reentrant=False, preserve_rng_state=False)
+            )
         else:
             parts.append(trace(rays[part], perturb[part]))
     return tuple(torch.cat(columns, dim=1) for columns in zip(*parts, strict=True))

@@ -21,9 +21,13 @@ def rename(found: Mapping[str, Tensor], rules: Rules, wanted: Mapping[str, Tenso
         if ours is None:
             continue
         if ours in made or ours not in wanted:
-            raise BadInput(f"{name} would become {ours}, which is {'filled twice' if ours in made else 'none of ours'}")
+            raise BadInput(
+                f"{name} would become {ours}, which is {'filled twice' if ours in made else 'none of ours'}"
+            )
         if tensor.shape != wanted[ours].shape:
-            raise BadInput(f"{name} has shape {tuple(tensor.shape)}, {ours} wants {tuple(wanted[ours].shape)}")
+            raise BadInput(
+                f"{name} has shape {tuple(tensor.shape)}, {ours} wants {tuple(wanted[ours].shape)}"
+            )
         made[ours] = tensor
     missing = [name for name in wanted if name not in made]
     if missing:

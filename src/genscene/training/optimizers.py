@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from genscene.contract import System
 from genscene.errors import BadInput, nearest
-from genscene.experiment import Experiment
-from genscene.system import System
+from genscene.experiment.schema import Experiment
 
 Optimizers = dict[str, torch.optim.Adam]
 
@@ -33,7 +33,9 @@ def grouped(player: str, module: nn.Module, parts: Mapping[str, float]) -> list[
     for part in parts:
         if part not in known:
             short = {name for name in known if name.count(".") < 2}
-            raise BadInput(f"the {player} has no part {part!r} to give a learning rate; {nearest(part, short)}")
+            raise BadInput(
+                f"the {player} has no part {part!r} to give a learning rate; {nearest(part, short)}"
+            )
     found: dict[str, list[nn.Parameter]] = {part: [] for part in ("", *parts)}
     for name, parameter in module.named_parameters():
         found[next((start for start in starts(name) if start in parts), "")].append(parameter)

@@ -9,9 +9,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import cattrs
 import torch
 
-from genscene.draws import mix
+from genscene.contract import PosedConfig, System, SystemConfig, at_least
 from genscene.errors import BadInput
-from genscene.system import PosedConfig, System, SystemConfig, at_least
+from genscene.randomness import mix
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,19 @@ class Optim:
     end: float = 1.0  # share of the learning rate that is left at the last step
     decay_from: float = 0.0  # share of the run after which it falls
     decay: Literal["straight", "exponential"] = "straight"  # along which curve
-    decay_steps: int = 0  # it falls to that share in so many steps, and on, whatever the run's length; 0: by its end
-    parts: dict[str, float] = field(default_factory=dict)  # name of a part of the player: factor on its learning rate
+    decay_steps: int = (
+        0  # it falls to that share in so many steps, and on, whatever the run's length; 0: by its end
+    )
+    parts: dict[str, float] = field(
+        default_factory=dict
+    )  # name of a part of the player: factor on its learning rate
 
     def __post_init__(self) -> None:
         for part, factor in self.parts.items():
             if not 0 <= factor < float("inf"):
-                raise BadInput(f"the learning rate of the part {part!r} has factor {factor}, wanted 0 or more")
+                raise BadInput(
+                    f"the learning rate of the part {part!r} has factor {factor}, wanted 0 or more"
+                )
 
     def check(self) -> None:
         """Raise BadInput where Adam cannot go by these numbers."""
@@ -61,7 +67,9 @@ class Stage:
 class Pictures:
     """How files become pictures of the size that is trained on."""
 
-    fit: Literal["cover", "contain", "stretch"] = "cover"  # cut the longer side; pad the shorter; change the shape
+    fit: Literal["cover", "contain", "stretch"] = (
+        "cover"  # cut the longer side; pad the shorter; change the shape
+    )
     keep: float = 1.0  # share of the shorter side that is kept of the middle, before all else
     background: str = "white"  # behind transparency and padding: white, black, random, or R,G,B from 0 to 255
     flip: bool = False  # mirror half of the pictures
@@ -81,7 +89,9 @@ class Photographs:
 
     downscale: float = 1.0  # sides of the photographs are divided by this
     side: int = 0  # the longer side is made so many pixels, where it is longer; 0: as it is
-    world: Literal["around", "forward", "given"] = "around"  # where it is put: what is looked at in the middle, ...
+    world: Literal["around", "forward", "given"] = (
+        "around"  # where it is put: what is looked at in the middle, ...
+    )
     holdout: int = 8  # every so many-th is kept from training, where the format names none
     limit: int = 0  # train on so many, evenly chosen (NeRF, table 2); 0: all
     batching: Literal["all", "image"] = "all"  # rays of a step come from all photographs, or from one
@@ -141,7 +151,8 @@ class Experiment:
         """How many pictures the steps before this one saw, over all processes."""
         ends = [stage.start for stage in self.stages[1:]] + [max(step, self.stages[-1].start)]
         return sum(
-            max(0, min(step, end) - stage.start) * stage.batch for stage, end in zip(self.stages, ends, strict=True)
+            max(0, min(step, end) - stage.start) * stage.batch
+            for stage, end in zip(self.stages, ends, strict=True)
         )
 
     def lr(self, player: str, step: int) -> float:
@@ -163,7 +174,7 @@ class Checked(Protocol):
         ...
 
 
-def vet(part: Any, option: str = "") -> None:
+def validate(part: Any, option: str = "") -> None:
     """Raise BadInput, naming the option, for numbers that none can be computed with, and for what any part refuses.
 
     Numbers must be finite and whole ones fit 64 bits, unless they are the default of their field. What systems refuse
@@ -174,7 +185,7 @@ def vet(part: Any, option: str = "") -> None:
     if isinstance(part, int) and abs(part) >= 2**63:
         raise BadInput(f"--{option} {str(part)[:40]}: wanted a number of at most 64 bits")
     for name, inner in inside(part, option):
-        vet(inner, name)
+        validate(inner, name)
     if isinstance(part, Checked) and not isinstance(part, SystemConfig):
         try:
             part.check()
@@ -187,7 +198,9 @@ def inside(part: Any, option: str) -> Iterator[tuple[str, Any]]:
     if isinstance(part, Mapping):
         yield from ((f"{option}.{name}", inner) for name, inner in part.items())
     elif isinstance(part, tuple):
-        yield from ((f"{option}.{i}" if is_dataclass(inner) else option, inner) for i, inner in enumerate(part))
+        yield from (
+            (f"{option}.{i}" if is_dataclass(inner) else option, inner) for i, inner in enumerate(part)
+        )
     elif is_dataclass(part):
         for each in fields(part):
             inner = getattr(part, each.name)
@@ -195,14 +208,14 @@ def inside(part: Any, option: str) -> Iterator[tuple[str, Any]]:
                 yield f"{option}.{each.name.replace('_', '-')}".strip("."), inner
 
 
-def fresh(experiment: Experiment) -> System:
+def build_seeded(experiment: Experiment) -> System:
     """The system with the weights that the experiment's run begins with, on the CPU."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(experiment.seed))
         return experiment.system.build()
 
 
-def overridden(experiment: Experiment, batch: int | None, size: int | None) -> Experiment:
+def with_overrides(experiment: Experiment, batch: int | None, size: int | None) -> Experiment:
     """The same experiment with another batch or (square) picture size in every stage; photographs are made so long."""
     stages, photographs = experiment.stages, experiment.photographs
     if size is not None:
@@ -210,7 +223,9 @@ def overridden(experiment: Experiment, batch: int | None, size: int | None) -> E
         if isinstance(experiment.system, PosedConfig):
             photographs = replace(photographs, side=size)
     if batch is not None:
-        stages = tuple(replace(s, batch=batch, slices=s.slices if batch % s.slices == 0 else 1) for s in stages)
+        stages = tuple(
+            replace(s, batch=batch, slices=s.slices if batch % s.slices == 0 else 1) for s in stages
+        )
     return replace(experiment, stages=stages, photographs=photographs)
 
 

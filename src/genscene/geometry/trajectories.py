@@ -9,29 +9,29 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from genscene.cameras import read_cameras
 from genscene.errors import BadInput, nearest
-from genscene.orbit import Orbit, zoomed
-from genscene.rotations import quaternion, rotation, slerp
-from genscene.views import Camera, Size, look_along, look_at, moved
+from genscene.geometry.camera_files import read_cameras
+from genscene.geometry.cameras import Camera, Size, look_along, look_at, moved
+from genscene.geometry.priors import CameraPrior, with_fov
+from genscene.geometry.rotations import quaternion, rotation, slerp
 
-PathMaker = Callable[[Orbit, int, Size], Camera]
+PathMaker = Callable[[CameraPrior, int, Size], Camera]
 
 
-def circle(orbit: Orbit, frames: int, size: Size) -> Camera:
+def circle(orbit: CameraPrior, frames: int, size: Size) -> Camera:
     """Once around at the prior's middle height; the last frame meets the first."""
     yaw, pitch = orbit.centre()
     return orbit.at(yaw + 2 * math.pi * _turns(frames), torch.full((frames,), pitch), size)
 
 
-def front(orbit: Orbit, frames: int, size: Size) -> Camera:
+def front(orbit: CameraPrior, frames: int, size: Size) -> Camera:
     """Sway about the middle of the prior: +-0.4 rad of yaw, +-0.2 of pitch (pi-GAN's videos)."""
     yaw, pitch = orbit.centre()
     angle = 2 * math.pi * _turns(frames)
     return orbit.at(yaw + 0.4 * angle.sin(), pitch + 0.2 * angle.cos(), size)
 
 
-def steep(orbit: Orbit, frames: int, size: Size) -> Camera:
+def steep(orbit: CameraPrior, frames: int, size: Size) -> Camera:
     """From three deviations on one side to three on the other, far beyond the training poses (pi-GAN, fig. 7)."""
     yaw, pitch = orbit.centre()
     sweep = torch.linspace(-1, 1, frames)
@@ -39,12 +39,12 @@ def steep(orbit: Orbit, frames: int, size: Size) -> Camera:
     return orbit.at(yaw + reach * sweep, pitch - 0.5 * orbit.pitch[1] * (1 - sweep.square()), size)
 
 
-def zoom(orbit: Orbit, frames: int, size: Size) -> Camera:
+def zoom(orbit: CameraPrior, frames: int, size: Size) -> Camera:
     """The eye stands still, the field of view breathes by +-40 %."""
-    return zoomed(_still(orbit, frames, size), orbit.fov * (1 + 0.4 * (2 * math.pi * _turns(frames)).sin()))
+    return with_fov(_still(orbit, frames, size), orbit.fov * (1 + 0.4 * (2 * math.pi * _turns(frames)).sin()))
 
 
-def dolly(orbit: Orbit, frames: int, size: Size) -> Camera:
+def dolly(orbit: CameraPrior, frames: int, size: Size) -> Camera:
     """The field of view stands still, the eye moves 20 % closer and farther along its axis."""
     camera = _still(orbit, frames, size)
     pose = camera.pose.clone()
@@ -52,14 +52,14 @@ def dolly(orbit: Orbit, frames: int, size: Size) -> Camera:
     return replace(camera, pose=pose)
 
 
-def spiral(orbit: Orbit, frames: int, size: Size) -> Camera:
+def spiral(orbit: CameraPrior, frames: int, size: Size) -> Camera:
     """Two turns while climbing from low to high through the heights of the prior."""
     yaw, pitch = orbit.centre()
     height = torch.linspace(1, -1, frames) * orbit.pitch[1]
     return orbit.at(yaw + 4 * math.pi * _turns(frames), pitch + height, size)
 
 
-def fan(orbit: Orbit, count: int, size: Size) -> Camera:
+def fan(orbit: CameraPrior, count: int, size: Size) -> Camera:
     """Cameras side by side: evenly around where the prior goes all round, else across what it covers."""
     yaw, pitch = orbit.centre()
     reach = min(5 / 3 * orbit.yaw[1], (1 - 1 / count) * math.pi)
@@ -83,7 +83,9 @@ def between(keys: Camera, frames: int) -> Camera:
     pose = keys.pose[start].clone()
     pose[:, :3, :3] = turned
     pose[:, :3, 3] = (turned @ torch.lerp(eyes[start], eyes[start + 1], share)[..., None])[..., 0]
-    return Camera(pose, torch.lerp(keys.intrinsics[start], keys.intrinsics[start + 1], share[..., None]), keys.size)
+    return Camera(
+        pose, torch.lerp(keys.intrinsics[start], keys.intrinsics[start + 1], share[..., None]), keys.size
+    )
 
 
 def ellipse(given: Camera, frames: int) -> Camera:
@@ -96,7 +98,9 @@ def ellipse(given: Camera, frames: int) -> Camera:
     angle = 2 * math.pi * _turns(frames).to(eye)
     across = torch.stack([angle.cos(), angle.sin()], dim=-1) * radii
     stands = torch.cat([across, eye[:, 2].mean().expand(frames, 1)], dim=-1)
-    return Camera(look_at(stands, (0.0, 0.0, 1.0)), given.intrinsics.mean(dim=0).expand(frames, 3, 3), given.size)
+    return Camera(
+        look_at(stands, (0.0, 0.0, 1.0)), given.intrinsics.mean(dim=0).expand(frames, 3, 3), given.size
+    )
 
 
 def winding(given: Camera, frames: int, focus: float = 0.0, radii: Tensor | None = None) -> Camera:
@@ -123,7 +127,9 @@ def average(pose: Tensor) -> Tensor:
     forward = normalize(pose[:, :3, 2].sum(dim=0), dim=0)
     right = normalize(torch.linalg.cross(pose[:, :3, 1].sum(dim=0), forward), dim=0)
     middle = torch.eye(4).to(pose)
-    middle[:3] = torch.stack([right, torch.linalg.cross(forward, right), forward, pose[:, :3, 3].mean(dim=0)], dim=-1)
+    middle[:3] = torch.stack(
+        [right, torch.linalg.cross(forward, right), forward, pose[:, :3, 3].mean(dim=0)], dim=-1
+    )
     return middle
 
 
@@ -143,7 +149,12 @@ PATHS: dict[str, PathMaker] = {
 
 
 def along(
-    path: str, orbit: Orbit, frames: int, size: Size, to_files: Tensor | None = None, also: Iterable[str] = ()
+    path: str,
+    orbit: CameraPrior,
+    frames: int,
+    size: Size,
+    to_files: Tensor | None = None,
+    also: Iterable[str] = (),
 ) -> Camera:
     """The named path, or the one through the cameras of a JSON file, in so many frames.
 
@@ -165,6 +176,6 @@ def _turns(frames: int) -> Tensor:
     return torch.arange(frames) / frames
 
 
-def _still(orbit: Orbit, frames: int, size: Size) -> Camera:
+def _still(orbit: CameraPrior, frames: int, size: Size) -> Camera:
     yaw, pitch = orbit.centre()
     return orbit.at(torch.full((frames,), yaw), torch.full((frames,), pitch), size)

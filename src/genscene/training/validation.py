@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genscene.data import load_pictures
+from genscene.contract import Generator
+from genscene.data import load_images
 from genscene.data.source import PictureSource, Source
+from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput, nearest
 from genscene.evaluation.measures import METRICS, Number, extractor_for
 from genscene.evaluation.photographs import compared
@@ -14,12 +16,10 @@ from genscene.evaluation.protocol import Protocol, Side, untreated
 from genscene.evaluation.sides import Generated, Stored
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task, measure
+from genscene.io.generator_file import save_generator
 from genscene.metrics.extractor import Extractor
-from genscene.processes import Processes
-from genscene.system import Generator
-from genscene.training.journal import EVALUATIONS
-from genscene.training.loop import Game
-from genscene.training.published import publish
+from genscene.training.logger import EVALUATIONS
+from genscene.training.loop import TrainState
 
 PSNR = "psnr"  # of photographs that are not learnt
 
@@ -43,24 +43,28 @@ class Judge:
     task: Task | None
     real: Statistics | None  # in the first process
 
-    def ask(self, generator: Generator, source: Source, group: Processes) -> Number | None:
+    def ask(self, generator: Generator, source: Source, group: ProcessGroup) -> Number | None:
         """The number of a generator as it stands; None in processes that are not the first."""
         if self.task is None or self.extractor is None:
             assert source.held_out is not None
             if not group.first:
                 return None
             found = [each.psnr for each in compared(generator, source.held_out)]
-            return Number(PSNR, f"PSNR of {len(found)} photographs", sum(found) / len(found), "high", unit="dB")
+            return Number(
+                PSNR, f"PSNR of {len(found)} photographs", sum(found) / len(found), "high", unit="dB"
+            )
         lot = Generated(generator, self.task.protocol.fakes, self.task.size)
         quiet = Streaming(cache=False, group=group, quiet=True)
         fakes = measure(lot, "generated pictures", self.task, quiet)
         if self.real is None:
             return None
         number = METRICS[self.by].compute(fakes[0], self.real, self.extractor)[0]
-        return replace(number, title=f"{number.title}, {fakes[0].tally.count} against {self.real.tally.count}")
+        return replace(
+            number, title=f"{number.title}, {fakes[0].tally.count} against {self.real.tally.count}"
+        )
 
 
-def appointed(judging: Judging, game: Game, source: Source) -> Judge | None:
+def appointed(judging: Judging, game: TrainState, source: Source) -> Judge | None:
     """The judge of a run, its real side measured; None where none was asked for."""
     if judging.every < 0:
         raise BadInput(f"--evaluate-every {judging.every}: wanted steps, or 0 for none")
@@ -82,7 +86,7 @@ def appointed(judging: Judging, game: Game, source: Source) -> Judge | None:
     return of_pictures(by, judging, game)
 
 
-def of_pictures(by: str, judging: Judging, game: Game) -> Judge:
+def of_pictures(by: str, judging: Judging, game: TrainState) -> Judge:
     """A judge by pictures, at the largest size that is trained on."""
     experiment = game.experiment
     size, wanted = experiment.largest(), METRICS[by].extractor or "random"
@@ -91,7 +95,7 @@ def of_pictures(by: str, judging: Judging, game: Game) -> Judge:
     protocol = Protocol("genscene, while it trains", (by,), fakes=Side(judging.count))
     task = Task(protocol, size, pictures, (looks,))
     found = game.group.first_then_others(
-        lambda: load_pictures(experiment.data, pictures, size, quiet=not game.group.first)
+        lambda: load_images(experiment.data, pictures, size, quiet=not game.group.first)
     )
     stored = Stored(found, protocol.reals, experiment.data)
     real = measure(stored, "real pictures", task, Streaming(group=game.group))
@@ -101,7 +105,7 @@ def of_pictures(by: str, judging: Judging, game: Game) -> Judge:
     return Judge(by, looks, task, real[0] if real else None)
 
 
-def judge(game: Game, folder: Path, source: Source, by: Judge, done: int) -> str:
+def judge(game: TrainState, folder: Path, source: Source, by: Judge, done: int) -> str:
     """Ask for the number after so many steps, note it, keep the generator where it is the best -> what to say.
 
     In processes that are not the first: nothing.
@@ -119,7 +123,7 @@ def judge(game: Game, folder: Path, source: Source, by: Judge, done: int) -> str
         line = {"step": done, "value": number.value, "best": best, **under}
         file.write(json.dumps(line) + "\n")
     if best:
-        publish(folder / "best.safetensors", game.average, game.experiment)
+        save_generator(folder / "best.safetensors", game.average, game.experiment)
     unit = f" {number.unit}" if number.unit else ""
     kept = f", the best so far: {folder / 'best.safetensors'}" if best else ""
     return f"step {done}: {number.title}: {number.value:.4g}{unit}{kept}"

@@ -6,19 +6,21 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
-from genscene.draws import Source
-from genscene.views import Grid, Size
+from genscene.geometry.cameras import Grid, Size
+from genscene.randomness import Source
 
 
 @dataclass(frozen=True)
-class Patches:
+class PatchSampler:
     """Which part of a picture the discriminator sees."""
 
     size: int = 0  # side of what the discriminator sees, in pixels; 0: whole pictures as they are
     smallest: float = 0.5  # side of the smallest window, in image sides
     share: float = 0.5  # chance of a picture to be seen through a window; the others are seen as a whole
     start: int = 0  # step of the first window
-    antialias: bool = True  # photographs are made small by averaging; off: by picking points, as rays do (GRAF)
+    antialias: bool = (
+        True  # photographs are made small by averaging; off: by picking points, as rays do (GRAF)
+    )
 
     def sample(self, draws: Source, step: int) -> Tensor | None:
         """One window for each stream of draws -> [B, 3] = (scale, x, y) in image sides; None: whole pictures."""
@@ -30,7 +32,7 @@ class Patches:
         return torch.stack([scale, x * (1 - scale), y * (1 - scale)], dim=-1)
 
 
-def look_through(images: Tensor, windows: Tensor | None, size: Size, antialias: bool = True) -> Tensor:
+def crop_and_resize(images: Tensor, windows: Tensor | None, size: Size, antialias: bool = True) -> Tensor:
     """Pictures [B, 3, H, W] through windows [B, 3] = (scale, x, y) -> [B, 3, *size]."""
     if windows is None:
         return images if images.shape[-2:] == size else shrink(images, size)

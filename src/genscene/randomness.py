@@ -21,7 +21,7 @@ def mix(*numbers: int) -> int:
 
 
 class Source(Protocol):
-    """Whatever random numbers are drawn from: `Draws`, or numbers recorded elsewhere."""
+    """Whatever random numbers are drawn from: `RandomStreams`, or numbers recorded elsewhere."""
 
     def uniform(self, *shape: int) -> Tensor:
         """Evenly from [0, 1) -> [B, *shape]."""
@@ -32,7 +32,7 @@ class Source(Protocol):
         ...
 
 
-class Draws:
+class RandomStreams:
     """B streams of random numbers; every draw takes the next numbers of all of them."""
 
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu"):
@@ -52,7 +52,7 @@ class Draws:
         return torch.stack([torch.randn(shape, generator=s, device=self.device) for s in self._streams])
 
 
-class Counted:
+class CounterStreams:
     """B streams of random numbers, as many as there are rays: hashes of (seed, place in the joint batch, count)."""
 
     def __init__(self, seed: int, first: int, count: int, device: torch.device | str = "cpu"):

@@ -5,35 +5,43 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from genscene.contract import Background, PosedConfig, RayBatch, Stats, StepContext, System, Turn, at_least
 from genscene.errors import BadInput
-from genscene.losses import binary_entropy, photometric, psnr
-from genscene.system import Behind, Moment, Pixels, PosedConfig, Stats, System, Turn, at_least
+from genscene.geometry.cameras import Camera, Size
+from genscene.objectives.losses import binary_entropy, photometric, psnr
 from genscene.systems.nerf.fitting import orbit_of
-from genscene.systems.nerf.grid import GridGenerator, GridGeneratorConfig
-from genscene.views import Camera, Size
+from genscene.systems.voxels.generator import VoxelsGenerator, VoxelsGeneratorConfig
 
 
 @dataclass(frozen=True)
-class GridConfig(PosedConfig):
+class VoxelsConfig(PosedConfig):
     """All the numbers of the system."""
 
-    generator: GridGeneratorConfig = GridGeneratorConfig()
+    generator: VoxelsGeneratorConfig = VoxelsGeneratorConfig()
     ends: tuple[float, ...] = (0.1, 0.3)  # shares of the run at which the next finer level takes over
     empty_every: int = 50  # steps between two looks for empty space, from the second level on
     empty_below: float = 1e-3  # space is empty where a step stops less light than that
     variation: float = 1e-5  # weight of the squared difference of neighbours' densities
     entropy: float = 1e-3  # weight of the entropy of the pixels' opacity: they should be there or not
-    distortion: float = 0.0  # weight of how far apart along a ray its weights lie (Barron et al. 2022): against haze
+    distortion: float = (
+        0.0  # weight of how far apart along a ray its weights lie (Barron et al. 2022): against haze
+    )
 
-    def build(self) -> "GridSystem":
-        """A system with fresh weights."""
-        return GridSystem(self)
+    def build(self) -> "VoxelsSystem":
+        """A system with build_seeded weights."""
+        return VoxelsSystem(self)
 
     def check(self, size: Size) -> None:
         """Raise BadInput where levels would never or wrongly take over; rays come from pictures of any size."""
         ends, levels = self.ends, self.generator.voxels.levels
-        if len(ends) != len(levels) - 1 or list(ends) != sorted(ends) or not all(0 <= end <= 1 for end in ends):
-            raise BadInput(f"ends {ends} of levels {levels}: wanted one fewer than levels, rising shares from 0 to 1")
+        if (
+            len(ends) != len(levels) - 1
+            or list(ends) != sorted(ends)
+            or not all(0 <= end <= 1 for end in ends)
+        ):
+            raise BadInput(
+                f"ends {ends} of levels {levels}: wanted one fewer than levels, rising shares from 0 to 1"
+            )
         at_least(self, 1, "empty_every")
         at_least(self, 0, "empty_below", "variation", "entropy", "distortion")
 
@@ -42,7 +50,9 @@ class GridConfig(PosedConfig):
         """Rays go through the pixels' centres."""
         return False
 
-    def fitted(self, photographed: Camera, bounds: Tensor, behind: Behind | None = None) -> "GridConfig":
+    def fitted(
+        self, photographed: Camera, bounds: Tensor, behind: Background | None = None
+    ) -> "VoxelsConfig":
         """With the photographs' orbit and background; a box that is not all of space grows with their distance / 4."""
         orbit = orbit_of(photographed)
         background = behind or self.generator.background
@@ -54,25 +64,25 @@ class GridConfig(PosedConfig):
             generator = replace(generator, voxels=replace(generator.voxels, box=(x, y, z)), march=march)
         return replace(self, generator=generator)
 
-    def shrunk(self) -> "GridConfig":
+    def shrunk(self) -> "VoxelsConfig":
         """Levels of 4 and 6 corners."""
         voxels = replace(self.generator.voxels, levels=(4, 6), width=8)
         return replace(self, generator=replace(self.generator, voxels=voxels), ends=(0.5,))
 
 
-class GridSystem(System):
+class VoxelsSystem(System):
     """The generator and its loss."""
 
-    def __init__(self, config: GridConfig):
+    def __init__(self, config: VoxelsConfig):
         super().__init__()
         self.config = config
-        self.generator: GridGenerator = GridGenerator(config.generator)
+        self.generator: VoxelsGenerator = VoxelsGenerator(config.generator)
 
     def turns(self) -> tuple[Turn, ...]:
         """One player."""
         return (Turn("generator", self.generator_loss),)
 
-    def generator_loss(self, batch: Pixels, moment: Moment) -> tuple[Tensor, Stats]:
+    def generator_loss(self, batch: RayBatch, moment: StepContext) -> tuple[Tensor, Stats]:
         """Mean squared error of the colours, and what keeps the voxels tidy."""
         self.tend(moment)
         generator = self.generator
@@ -87,7 +97,7 @@ class GridSystem(System):
         return loss, {"loss": loss, "psnr": psnr(error.detach())}
 
     @torch.no_grad()
-    def tend(self, moment: Moment) -> None:
+    def tend(self, moment: StepContext) -> None:
         """Change to the next level, or look for empty space, when it is time; once a step."""
         voxels = self.generator.voxels
         wanted = sum(moment.step >= end * moment.steps for end in self.config.ends)

@@ -100,7 +100,9 @@ class Camera:
 
     def reframed(self, size: Size) -> "Camera":
         """The same lenses for pictures of another shape: their shorter sides see as much, pixels stay as square."""
-        stretch = torch.tensor([self.size[1] / size[1], self.size[0] / size[0]]) * (min(size) / min(self.size))
+        stretch = torch.tensor([self.size[1] / size[1], self.size[0] / size[0]]) * (
+            min(size) / min(self.size)
+        )
         stretch = stretch.to(self.intrinsics)
         intrinsics = self.intrinsics.clone()
         intrinsics[:, :2, :2] *= stretch[:, None]
@@ -115,7 +117,9 @@ class Camera:
     def from_label(label: Tensor, size: Size) -> "Camera":
         """[B, 25] as `label` gives them (EG3D's dataset.json) -> B cameras."""
         if label.ndim != 2 or label.shape[1] != 25:
-            raise BadInput(f"a camera label has 25 numbers (4x4 pose, 3x3 intrinsics), got shape {tuple(label.shape)}")
+            raise BadInput(
+                f"a camera label has 25 numbers (4x4 pose, 3x3 intrinsics), got shape {tuple(label.shape)}"
+            )
         return Camera(label[:, :16].unflatten(1, (4, 4)), label[:, 16:].unflatten(1, (3, 3)), size)
 
     def to(self, device: torch.device | str) -> "Camera":

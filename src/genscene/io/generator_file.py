@@ -7,14 +7,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from genscene.contract import Generator
 from genscene.errors import BadInput
-from genscene.experiment import Experiment, dumps, loads
-from genscene.files import atomic
-from genscene.system import Generator
+from genscene.experiment.schema import Experiment, dumps, loads
+from genscene.io.atomic import atomic
 from genscene.systems import KINDS
 
 
-def publish(path: str | Path, generator: Generator, experiment: Experiment) -> None:
+def save_generator(path: str | Path, generator: Generator, experiment: Experiment) -> None:
     """Write a generator and all that is needed to build it again."""
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in generator.state_dict().items()}
     with atomic(path) as partial:
@@ -55,7 +55,9 @@ def opened(path: str | Path) -> tuple[Experiment, dict[str, Tensor]]:
     if path.is_dir() and (path / "generator.safetensors").exists():
         path = path / "generator.safetensors"  # the folder of a run
     if not path.is_file():
-        raise BadInput(f"no generator at {path}: wanted a .safetensors file of genscene, or the folder of a run")
+        raise BadInput(
+            f"no generator at {path}: wanted a .safetensors file of genscene, or the folder of a run"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}

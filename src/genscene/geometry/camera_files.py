@@ -11,11 +11,16 @@ import torch
 from torch import Tensor
 
 from genscene.errors import BadInput
-from genscene.files import atomic
-from genscene.views import Camera, Size, moved, pinhole
+from genscene.geometry.cameras import Camera, Size, moved, pinhole
+from genscene.io.atomic import atomic
 
 ROUNDED = 0.01  # how far the rotation of a file may be from one: it may be typed by hand
-OPENGL = (1.0, -1.0, -1.0, 1.0)  # right, up, back -> right, down, forward: negate the pose's second and third column
+OPENGL = (
+    1.0,
+    -1.0,
+    -1.0,
+    1.0,
+)  # right, up, back -> right, down, forward: negate the pose's second and third column
 
 
 def read_cameras(path: str | Path, size: Size) -> Camera:
@@ -31,7 +36,9 @@ def read_cameras(path: str | Path, size: Size) -> Camera:
     try:
         poses, lens = _parsed(str(found), stamp)
     except (OverflowError, RecursionError) as error:
-        raise BadInput(f"{path}: wanted a list of cameras, got numbers too large or lists too deep ({error})") from None
+        raise BadInput(
+            f"{path}: wanted a list of cameras, got numbers too large or lists too deep ({error})"
+        ) from None
     return _sound(Camera(poses, lens, (1, 1)), path).reframed(size)
 
 
@@ -53,14 +60,18 @@ def read_labels(content: bytes, path: str, size: Size) -> dict[str, Camera]:
     return {name: Camera.from_label(row, size) for name, row in rows}
 
 
-def write_cameras(path: str | Path, cameras: Camera, seconds: float = 0.0, to_files: Tensor | None = None) -> None:
+def write_cameras(
+    path: str | Path, cameras: Camera, seconds: float = 0.0, to_files: Tensor | None = None
+) -> None:
     """Cameras as JSON that `read_cameras` reads: poses in OpenCV axes and lenses, evenly over so many seconds.
 
     fov: degrees across the shorter side, at the horizontal focal length; pixel_aspect: the vertical focal length over
     the horizontal one; shift: where the optical axis meets the picture, right of and below its middle, in shorter
     sides. to_files [4, 4]: from their world to that of the file; None: they are the same.
     """
-    cameras = replace(cameras.to("cpu"), pose=cameras.pose.double().cpu())  # far from a file's origin, 32 bits are few
+    cameras = replace(
+        cameras.to("cpu"), pose=cameras.pose.double().cpu()
+    )  # far from a file's origin, 32 bits are few
     square = cameras.reframed((1, 1)).intrinsics.double()
     across, down = square[:, 0, 0], square[:, 1, 1]
     columns = {
@@ -84,14 +95,18 @@ def _parsed(path: str, stamp: int) -> tuple[Tensor, Tensor]:
         cameras = list(read_labels(content, path, (1, 1)).values())
         if not cameras:
             raise BadInput(f"{path}: the labels hold no cameras")
-        return torch.cat([c.pose for c in cameras]).float(), torch.cat([c.intrinsics for c in cameras]).float()
+        return torch.cat([c.pose for c in cameras]).float(), torch.cat(
+            [c.intrinsics for c in cameras]
+        ).float()
     opengl = isinstance(document, dict) and "camera_path" in document
     frames = document
     if isinstance(document, dict):
         frames = document.get("camera_path", document.get("frames"))
     if not isinstance(frames, list) or not frames:
         raise BadInput(f"{path}: wanted a list of cameras ('frames', 'camera_path' or 'labels'), found none")
-    poses = torch.stack([matrix(f, "camera_to_world", f"{path}: camera {i}") for i, f in enumerate(frames)]).float()
+    poses = torch.stack(
+        [matrix(f, "camera_to_world", f"{path}: camera {i}") for i, f in enumerate(frames)]
+    ).float()
     lens = pinhole(torch.tensor([_fov(path, i, frame) for i, frame in enumerate(frames)]), (1, 1))
     told = torch.stack([_lens(frame, f"{path}: camera {i}") for i, frame in enumerate(frames)])
     lens[:, 1, 1] *= told[:, 0]
@@ -134,7 +149,9 @@ def _lens(frame: dict[str, Any], where: str) -> Tensor:
     except (TypeError, ValueError, RuntimeError):
         lens = torch.empty(0)
     if lens.shape != (3,) or not lens.isfinite().all() or lens[0] <= 0:
-        raise BadInput(f"{where} has pixel_aspect {aspect!r}, shift {shift!r}, wanted one above 0, and two numbers")
+        raise BadInput(
+            f"{where} has pixel_aspect {aspect!r}, shift {shift!r}, wanted one above 0, and two numbers"
+        )
     return lens
 
 
@@ -151,7 +168,9 @@ def _sound(cameras: Camera, path: str | Path) -> Camera:
     blind = (lens[:, [0, 1], [0, 1]] <= 0).any(dim=1) | ((lens[:, 2] - last[1:]).abs().amax(dim=1) > ROUNDED)
     if blind.any():
         i = int(blind.byte().argmax())
-        raise BadInput(f"{path}: camera {i}: its lens is {_row(lens[i])}; wanted focal lengths above 0, 0 0 1 below")
+        raise BadInput(
+            f"{path}: camera {i}: its lens is {_row(lens[i])}; wanted focal lengths above 0, 0 0 1 below"
+        )
     return cameras
 
 

@@ -6,26 +6,28 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from genscene.orbit import Orbit
-from genscene.system import BUDGET, Behind, Photographed, Rendering, at_least
+from genscene.contract import MAX_BYTES, Background, Photographed, Rendering, at_least
+from genscene.geometry.cameras import Camera, Rays
+from genscene.geometry.priors import CameraPrior
+from genscene.render.volume import EMPTY, March, RayNoise, in_chunks, positive, to_image
 from genscene.systems.nerf.single import SingleScene, walkable
-from genscene.systems.nerf.voxels import VoxelConfig, Voxels
-from genscene.views import Camera, Rays
-from genscene.volume import EMPTY, March, Perturb, in_chunks, positive, to_image
+from genscene.systems.voxels.grid import VoxelConfig, Voxels
 
 SHOWN = 1e-4  # samples that add less to their pixel are not coloured
 
 
 @dataclass(frozen=True)
-class GridGeneratorConfig:
+class VoxelsGeneratorConfig:
     """All the numbers of the generator."""
 
     voxels: VoxelConfig = VoxelConfig()
-    march: March = March(0.0, 100.0, 1, "softplus", gain=25.0, shift=-6.2, tail=None)  # samples: in each half voxel
+    march: March = March(
+        0.0, 100.0, 1, "softplus", gain=25.0, shift=-6.2, tail=None
+    )  # samples: in each half voxel
     cone: float = 0.01  # in contracted space steps grow to this share of the distance
-    background: Behind = "white"
+    background: Background = "white"
     photographs: int = 0  # how many it was learnt from
-    orbit: Orbit = Orbit()
+    orbit: CameraPrior = CameraPrior()
 
     def check(self) -> None:
         """Raise BadInput where no ray can be walked along."""
@@ -50,7 +52,11 @@ class VoxelField:
 
     def seen(self, directions: Tensor) -> Tensor:
         """The directions that colours are asked for."""
-        return directions if self.direction is None else directions.new_tensor(self.direction).expand_as(directions)
+        return (
+            directions
+            if self.direction is None
+            else directions.new_tensor(self.direction).expand_as(directions)
+        )
 
 
 @dataclass(frozen=True)
@@ -75,10 +81,10 @@ class Walked:
     weights: Tensor  # [N], what each sample adds to its pixel
 
 
-class GridGenerator(SingleScene):
+class VoxelsGenerator(SingleScene):
     """One scene, which is the voxels."""
 
-    def __init__(self, config: GridGeneratorConfig):
+    def __init__(self, config: VoxelsGeneratorConfig):
         super().__init__()
         self.config = config
         self.orbit, self.march = config.orbit, config.march
@@ -94,17 +100,21 @@ class GridGenerator(SingleScene):
         """The same scene with colours as seen from the front."""
         return replace(scene, direction=(0.0, 0.0, -1.0))
 
-    def render(self, scene: VoxelField, view: Camera, budget: int = BUDGET) -> Rendering:
+    def render(self, scene: VoxelField, view: Camera, budget: int = MAX_BYTES) -> Rendering:
         """The scene from B cameras -> pictures in [0, 1], depth, alpha; the same every time."""
 
-        def part(rays: Rays, perturb: Perturb) -> tuple[Tensor, ...]:
-            met = [self.walk(scene, Rays(o[None], d[None])) for o, d in zip(*vars(rays).values(), strict=True)]
-            return tuple(torch.stack([getattr(one, name) for one in met]) for name in ("color", "depth", "alpha"))
+        def part(rays: Rays, perturb: RayNoise) -> tuple[Tensor, ...]:
+            met = [
+                self.walk(scene, Rays(o[None], d[None])) for o, d in zip(*vars(rays).values(), strict=True)
+            ]
+            return tuple(
+                torch.stack([getattr(one, name) for one in met]) for name in ("color", "depth", "alpha")
+            )
 
         rays = self.measured(view)
         a_ray = 60 * sum(self.voxels.counts) // self.config.march.samples
         chunk = len(rays) if torch.is_grad_enabled() else max(1, budget // (a_ray * len(view)))
-        return Rendering(*(to_image(x, view.size) for x in in_chunks(part, rays, Perturb(), chunk)))
+        return Rendering(*(to_image(x, view.size) for x in in_chunks(part, rays, RayNoise(), chunk)))
 
     def measured(self, view: Camera) -> Rays:
         """Rays of unit length."""
@@ -154,7 +164,10 @@ class GridGenerator(SingleScene):
             edges = [self.config.march.near]
             while edges[-1] < self.config.march.far:
                 edges.append(edges[-1] + max(step, self.config.cone * edges[-1]))
-            begin, end = torch.zeros_like(origins[:, 0]), torch.full_like(origins[:, 0], self.config.march.far)
+            begin, end = (
+                torch.zeros_like(origins[:, 0]),
+                torch.full_like(origins[:, 0], self.config.march.far),
+            )
             return begin, end, origins.new_tensor(edges)
         half = origins.new_tensor(config.box)
         safe = torch.where(directions.abs() < 1e-9, 1e-9, directions)
@@ -176,7 +189,7 @@ class GridGenerator(SingleScene):
         raw = self.config.voxels.rate * self.voxels.density[int(self.voxels.level)]
         self.voxels.look_for_empty(-torch.expm1(-positive(raw, self.config.march) * self.stride()) > least)
 
-    def resampled(self, samples: int) -> "GridGenerator":
+    def resampled(self, samples: int) -> "VoxelsGenerator":
         """The same generator with another number of samples in each half voxel; shares the weights."""
         other = copy.copy(self)
         other.config = replace(self.config, march=replace(self.config.march, samples=samples))

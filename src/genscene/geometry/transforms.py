@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-PARALLEL = 1e-4  # mean squared sine between optical axes below which they meet nowhere in particular (half a degree)
+PARALLEL = (
+    1e-4  # mean squared sine between optical axes below which they meet nowhere in particular (half a degree)
+)
 
 
 @dataclass(frozen=True)
-class Normal:
+class WorldTransform:
     """A similarity of the world: x becomes scale * rotation @ (x - centre); float64."""
 
     scale: float = 1.0
@@ -35,12 +37,12 @@ class Normal:
         whole[:3, 3] = -whole[:3, :3] @ self.centre
         return whole
 
-    def inverse(self) -> "Normal":
+    def inverse(self) -> "WorldTransform":
         """The way back, for what is exported."""
-        return Normal(1 / self.scale, self.rotation.mT, -self.scale * self.rotation @ self.centre)
+        return WorldTransform(1 / self.scale, self.rotation.mT, -self.scale * self.rotation @ self.centre)
 
 
-def around(pose: Tensor) -> Normal:
+def around(pose: Tensor) -> WorldTransform:
     """From poses [N, 4, 4]: mean camera up to +z, what the cameras look at to the origin, the farthest at distance 1.
 
     Cameras that look at no common point, being parallel or looking outwards, have their mean position at the origin.
@@ -49,7 +51,7 @@ def around(pose: Tensor) -> Normal:
     if middle is None:
         middle = pose[:, :3, 3].mean(dim=0)
     farthest = float((pose[:, :3, 3] - middle).norm(dim=-1).max())
-    return Normal(1 / farthest if farthest > 1e-9 else 1.0, upright(-pose[:, :3, 1]), middle)
+    return WorldTransform(1 / farthest if farthest > 1e-9 else 1.0, upright(-pose[:, :3, 1]), middle)
 
 
 def target(pose: Tensor) -> Tensor | None:

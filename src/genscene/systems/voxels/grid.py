@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag, grid_sample, interpolate, max_pool3d, pad
 
+from genscene.contract import at_least
 from genscene.errors import BadInput
 from genscene.layers.encoding import harmonics, positional
-from genscene.system import at_least
 
 Box = tuple[float, float, float]
 Counts = tuple[int, int, int]
@@ -23,13 +23,21 @@ class VoxelConfig:
 
     box: Box = (1.3, 1.3, 1.3)  # half sides, in world units, around the origin
     levels: tuple[int, ...] = (32, 64, 80)  # corners along the longest side
-    color: Literal["harmonics", "network"] = "harmonics"  # what a corner's numbers are; network: a colour, features
+    color: Literal["harmonics", "network"] = (
+        "harmonics"  # what a corner's numbers are; network: a colour, features
+    )
     degree: int = 1  # of the spherical harmonics
-    features: int = 12  # numbers at a corner: the first three a colour, the others the view MLP makes it another with
+    features: int = (
+        12  # numbers at a corner: the first three a colour, the others the view MLP makes it another with
+    )
     width: int = 32  # channels of the view MLP
     octaves: int = 2  # of the direction's encoding in front of it
-    contracted: bool = False  # all of space: beyond half the box it is squeezed in (Barron et al. 2022, eq. 10)
-    rate: float = 4.0  # raw density is this times the stored number, which so learns as much faster than colour
+    contracted: bool = (
+        False  # all of space: beyond half the box it is squeezed in (Barron et al. 2022, eq. 10)
+    )
+    rate: float = (
+        4.0  # raw density is this times the stored number, which so learns as much faster than colour
+    )
 
     def check(self) -> None:
         """Raise BadInput where there would be no voxels, or nothing to learn in them."""
@@ -67,7 +75,9 @@ class Voxels(nn.Module):
         self.config = config
         counts = [config.counts(i) for i in range(len(config.levels))]
         self.density = nn.ParameterList(nn.Parameter(torch.zeros(c)) for c in counts)
-        self.color = nn.ParameterList(nn.Parameter(torch.zeros(math.prod(c), config.channels)) for c in counts)
+        self.color = nn.ParameterList(
+            nn.Parameter(torch.zeros(math.prod(c), config.channels)) for c in counts
+        )
         self.network = view_network(config) if config.color == "network" else None
         if self.network is not None:
             nn.init.normal_(self.color[0][:, 3:], std=0.1)
@@ -91,7 +101,9 @@ class Voxels(nn.Module):
     def raw_density(self, placed: Tensor) -> Tensor:
         """Raw density, trilinear, at placed points [N, 3] -> [N]."""
         grid = self.density[int(self.level)][None, None]
-        found = grid_sample(grid, placed.flip(-1).view(1, 1, 1, -1, 3), align_corners=True, padding_mode="border")
+        found = grid_sample(
+            grid, placed.flip(-1).view(1, 1, 1, -1, 3), align_corners=True, padding_mode="border"
+        )
         return self.config.rate * found.view(-1)
 
     def colors(self, placed: Tensor, directions: Tensor) -> Tensor:

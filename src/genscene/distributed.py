@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Processes:
+class ProcessGroup:
     """This process among those that `torchrun` started; alone without it."""
 
     rank: int = 0
@@ -88,7 +88,7 @@ class Processes:
             dist.destroy_process_group()
 
 
-def join(device: torch.device) -> Processes:
+def join(device: torch.device) -> ProcessGroup:
     """Join the group that torchrun's environment speaks of; on CUDA each process takes a card of its own.
 
     torch.distributed.nn.functional has the group as it finds it for the default of its functions, and torch imports it
@@ -97,15 +97,17 @@ def join(device: torch.device) -> Processes:
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        return Processes()
+        return ProcessGroup()
     import_module("torch.distributed.nn.functional")
     if device.type == "cuda":
         card, cards = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if card >= cards:
-            raise BadInput(f"torchrun started process {card + 1} on a machine with {cards} CUDA cards: one each")
+            raise BadInput(
+                f"torchrun started process {card + 1} on a machine with {cards} CUDA cards: one each"
+            )
         torch.cuda.set_device(card)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Processes(dist.get_rank(), world)
+    return ProcessGroup(dist.get_rank(), world)
 
 
 def _device() -> str:

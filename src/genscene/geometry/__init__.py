@@ -1,0 +1,1 @@
+"""Where things are: cameras, priors over cameras, trajectories, camera files, rotations, world transforms."""

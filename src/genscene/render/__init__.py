@@ -1,0 +1,1 @@
+"""From a scene and a view to a picture."""

@@ -1,0 +1,1 @@
+"""Radiance fields on voxel grids, fitted to photographs with cameras in minutes."""
