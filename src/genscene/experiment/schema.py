@@ -9,7 +9,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import cattrs
 import torch
 
-from genscene.contract import PosedConfig, System, SystemConfig, at_least
+from genscene.contract import PosedConfig as PosedSystemConfig
+from genscene.contract import System, SystemConfig, at_least
 from genscene.errors import BadInput
 from genscene.randomness import mix
 
@@ -64,13 +65,13 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageConfig:
     """How files become pictures of the size that is trained on."""
 
     fit: Literal["cover", "contain", "stretch"] = (
         "cover"  # cut the longer side; pad the shorter; change the shape
     )
-    keep: float = 1.0  # share of the shorter side that is kept of the middle, before all else
+    center_crop: float = 1.0  # share of the shorter side that is kept of the middle, before all else
     background: str = "white"  # behind transparency and padding: white, black, random, or R,G,B from 0 to 255
     flip: bool = False  # mirror half of the pictures
     labels: bool = False  # read cameras from dataset.json (EG3D)
@@ -79,12 +80,12 @@ class Pictures:
     def check(self) -> None:
         """Raise BadInput where no pictures would be left."""
         at_least(self, 0, "limit")
-        if not 0 < self.keep <= 1:
-            raise BadInput(f"keep {self.keep}: wanted a share above 0, up to 1")
+        if not 0 < self.center_crop <= 1:
+            raise BadInput(f"center-crop {self.center_crop}: wanted a share above 0, up to 1")
 
 
 @dataclass(frozen=True)
-class Photographs:
+class PosedConfig:
     """How posed photographs become rays."""
 
     downscale: float = 1.0  # sides of the photographs are divided by this
@@ -112,13 +113,13 @@ class Experiment:
 
     system: SystemConfig
     data: str = "synthetic:cars"  # a folder, a zip, or synthetic:NAME
-    pictures: Pictures = Pictures()
+    images: ImageConfig = ImageConfig()
     stages: tuple[Stage, ...] = (Stage(),)
     steps: int = 200_000  # optimiser steps
     optim: dict[str, Optim] = field(default_factory=dict)  # one for each player
     ema: float = 0.999  # share of the old weights in the running mean, at every step
     seed: int = 0  # of weights, data order and latents
-    photographs: Photographs = Photographs()
+    posed: PosedConfig = PosedConfig()
 
     def __post_init__(self) -> None:
         starts = [stage.start for stage in self.stages]
@@ -217,16 +218,16 @@ def build_seeded(experiment: Experiment) -> System:
 
 def with_overrides(experiment: Experiment, batch: int | None, size: int | None) -> Experiment:
     """The same experiment with another batch or (square) picture size in every stage; photographs are made so long."""
-    stages, photographs = experiment.stages, experiment.photographs
+    stages, posed = experiment.stages, experiment.posed
     if size is not None:
         stages = (replace(stages[0], size=(size, size)),)
-        if isinstance(experiment.system, PosedConfig):
-            photographs = replace(photographs, side=size)
+        if isinstance(experiment.system, PosedSystemConfig):
+            posed = replace(posed, side=size)
     if batch is not None:
         stages = tuple(
             replace(s, batch=batch, slices=s.slices if batch % s.slices == 0 else 1) for s in stages
         )
-    return replace(experiment, stages=stages, photographs=photographs)
+    return replace(experiment, stages=stages, posed=posed)
 
 
 def dumps(experiment: Experiment) -> str:

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 from typing import Literal
 
-from genscene.experiment.schema import Experiment, Optim, Photographs, Stage
+from genscene.experiment.schema import Experiment, Optim, PosedConfig, Stage
 from genscene.geometry.priors import CameraPrior
 from genscene.render.volume import March
 from genscene.systems.nerf.field import FieldConfig
@@ -24,19 +24,19 @@ FORWARD = replace(
 VOXELS = replace(BLENDER, march=March(0.5, 2.5, 64, tail=None, bins="equal"))
 
 SIZE = (800, 800)
-EVERY = Photographs()  # all of them, at random
+EVERY = PosedConfig()  # all of them, at random
 Batching = Literal["all", "image"]
 World = Literal["around", "forward"]
 Color = Literal["harmonics", "network"]
 
 
 def fitted(
-    system: NeRFConfig, steps: int, decay: int, rays: int = 4096, photographs: Photographs = EVERY
+    system: NeRFConfig, steps: int, decay: int, rays: int = 4096, posed: PosedConfig = EVERY
 ) -> Experiment:
     """Adam at 5e-4, a tenth of that every `decay` thousand steps (NeRF, sec. 5.3)."""
     adam = Optim(5e-4, betas=(0.9, 0.999), eps=1e-7, end=0.1, decay="exponential", decay_steps=1000 * decay)
     stages, optim = (Stage(0, SIZE, rays, slices=max(1, rays // 256)),), {"generator": adam}
-    return Experiment(system, "", stages=stages, steps=steps, optim=optim, ema=0.0, photographs=photographs)
+    return Experiment(system, "", stages=stages, steps=steps, optim=optim, ema=0.0, posed=posed)
 
 
 def released(
@@ -51,13 +51,13 @@ def released(
     )
     world: World = "forward" if generator.ndc else "around"
     return fitted(
-        NeRFConfig(made, noise, "mean"), steps, decay, rays, Photographs(batching=batching, world=world)
+        NeRFConfig(made, noise, "mean"), steps, decay, rays, PosedConfig(batching=batching, world=world)
     )
 
 
 def ablated(generator: NeRFGeneratorConfig = BLENDER, limit: int = 0) -> Experiment:
     """A row of table 2, with the lego scene in mind."""
-    return fitted(NeRFConfig(generator), 300_000, 300, photographs=Photographs(limit=limit))
+    return fitted(NeRFConfig(generator), 300_000, 300, posed=PosedConfig(limit=limit))
 
 
 SINGLE = replace(BLENDER, fine=0, march=replace(BLENDER.march, samples=256))
@@ -82,7 +82,7 @@ def grid(levels: tuple[int, ...], rays: int, steps: int, side: int, color: Color
         steps=steps,
         optim={"generator": adam},
         ema=0.0,
-        photographs=Photographs(side=side),
+        posed=PosedConfig(side=side),
     )
 
 
@@ -101,9 +101,7 @@ PRESETS: dict[str, Experiment] = {
     "nerf-grid-photos": photos(),
     "nerf-grid": grid((48, 96, 144), 4096, 3500, side=400),
     "nerf-blender": fitted(NeRFConfig(BLENDER), 300_000, 300),
-    "nerf-llff": fitted(
-        NeRFConfig(FORWARD, noise=1.0), 200_000, 250, photographs=Photographs(world="forward")
-    ),
+    "nerf-llff": fitted(NeRFConfig(FORWARD, noise=1.0), 200_000, 250, posed=PosedConfig(world="forward")),
     "nerf-deepvoxels": fitted(NeRFConfig(VOXELS, bounds="photographs"), 200_000, 200),
     "nerf-blender-release": released(BLENDER, 0.0, 500_000, 500, 1024, "image"),
     "nerf-llff-release": released(FORWARD, 1.0, 200_000, 250, 4096, "all"),

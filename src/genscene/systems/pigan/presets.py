@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from genscene.experiment.schema import Experiment, Optim, Pictures, Stage
+from genscene.experiment.schema import Experiment, ImageConfig, Optim, Stage
 from genscene.geometry.priors import CameraPrior
 from genscene.render.patches import PatchSampler
 from genscene.render.volume import March
@@ -24,14 +24,14 @@ FACE = PiGANGeneratorConfig(march=March(0.88, 1.12, 12), orbit=FACES)
 CAT = PiGANGeneratorConfig(march=March(0.8, 1.2, 24), orbit=CATS)
 CAR = PiGANGeneratorConfig(march=March(0.7, 1.3, 48), orbit=CARS, background="white", eval_background="white")
 
-FACE_FILES = Pictures(keep=0.8, flip=True)  # 256 of 320 pixels of the shorter side
-CAT_FILES, CAR_FILES = Pictures(flip=True), Pictures()
+FACE_FILES = ImageConfig(center_crop=0.8, flip=True)  # 256 of 320 pixels of the shorter side
+CAT_FILES, CAR_FILES = ImageConfig(flip=True), ImageConfig()
 
 GROWING = (Stage(0, (32, 32), 120, 2), Stage(10_000, (64, 64), 60, 4), Stage(50_000, (128, 128), 24, 8))
 
 
 def paper(
-    generator: PiGANGeneratorConfig, pictures: Pictures, stages: tuple[Stage, ...] = GROWING
+    generator: PiGANGeneratorConfig, pictures: ImageConfig, stages: tuple[Stage, ...] = GROWING
 ) -> Experiment:
     """The paper's training (sec. 3.4): 32, 64, 128 pixels; steps and later batches are those of its users."""
     optim = {
@@ -49,7 +49,7 @@ def players(generator: float, discriminator: float, clip: float) -> dict[str, Op
 def released(
     generator: PiGANGeneratorConfig,
     system: PiGANConfig,
-    pictures: Pictures,
+    pictures: ImageConfig,
     stages: tuple[Stage, ...],
     optim: dict[str, Optim],
 ) -> Experiment:
@@ -100,7 +100,7 @@ def small_gpu() -> Experiment:
 
 
 def laptop(
-    orbit: CameraPrior, march: March, box: Box | None, background: Background, pictures: Pictures
+    orbit: CameraPrior, march: March, box: Box | None, background: Background, pictures: ImageConfig
 ) -> Experiment:
     """Small enough for two CPU cores: 4 x 64 channels, one pass, a discriminator of 16 x 16 pixels.
 
@@ -138,7 +138,7 @@ def demo() -> Experiment:
         "uniform", (math.pi / 2, math.pi), (math.radians(58.5), math.radians(23.5)), radius=2.6, fov=42.0
     )
     march = March(1.75, 3.45, 12, "softplus", gain=25.0, shift=-3.5, tail=0.15)
-    made = laptop(around, march, (1.0, 0.5, 0.45), "white", Pictures(limit=4000))
+    made = laptop(around, march, (1.0, 0.5, 0.45), "white", ImageConfig(limit=4000))
     return replace(made, data="synthetic:cars")
 
 
@@ -146,7 +146,7 @@ def own_pictures() -> Experiment:
     """A person's own pictures, of things seen more or less from the front, whatever is behind them."""
     front = CameraPrior("gaussian", (math.pi / 2, 0.3), (math.pi / 2, 0.155), radius=2.6, fov=42.0)
     march = March(1.6, 3.6, 14, "softplus", gain=25.0, shift=-3.5, tail=0.15)
-    return laptop(front, march, None, "last", Pictures(flip=True))
+    return laptop(front, march, None, "last", ImageConfig(flip=True))
 
 
 RELU = FieldConfig(activation="relu", octaves=10, frequency=(1.0, 1.0))
