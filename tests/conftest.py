@@ -7,9 +7,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
 import torch
+from hypothesis import settings
 
 from genscene.experiment.schema import Experiment, Stage
 from genscene.systems import PRESETS
+
+settings.register_profile("seeded", derandomize=True, deadline=None)
+settings.load_profile("seeded")  # the same examples every time
 
 
 @pytest.fixture(autouse=True)

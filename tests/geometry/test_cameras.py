@@ -16,7 +16,7 @@ from genscene.randomness import RandomStreams
 
 PRIOR = CameraPrior("uniform", (1.0, 1.0), (1.2, 0.5), radius=2.0, fov=40.0)
 SEEDS, SIZES = st.integers(0, 2**31), st.tuples(st.integers(1, 9), st.integers(1, 9))
-law = settings(max_examples=30, deadline=None)
+law = settings(max_examples=30)
 
 
 def cameras(count=3, size=(8, 12), seed=0):

@@ -19,7 +19,7 @@ from genscene.geometry.trajectories import trajectory
 from genscene.randomness import RandomStreams
 
 ANGULAR = ("gaussian", "truncated", "uniform", "sphere", "hybrid", "fixed")
-law = settings(max_examples=30, deadline=None)
+law = settings(max_examples=30)
 
 
 def sample_many(distribution):

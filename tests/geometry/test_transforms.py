@@ -11,7 +11,7 @@ from genscene.geometry.rotations import rotation
 from genscene.geometry.transforms import WorldTransform
 from genscene.randomness import RandomStreams
 
-law = settings(max_examples=30, deadline=None)
+law = settings(max_examples=30)
 SEEDS, SCALES = st.integers(0, 2**31), st.floats(1e-3, 1e3)
 
 
