@@ -332,8 +332,8 @@ def test_minibatch_statistics_of_reals_do_not_depend_on_the_fakes():
     assert not torch.equal(rendered["fake"], constants["fake"])
 
 
-def allowed(group, batch, world, accumulation):
-    """Whether a run of pi-GAN with minibatch statistics may cut its batch so; the error line where it may not."""
+def refusal(group, batch, world, accumulation):
+    """The error line of a run that may not cut its batches so; empty where it may."""
     try:
         check(with_groups(group, batch, accumulation), Run(), ProcessGroup(0, world))
     except BadInput as error:
@@ -355,8 +355,8 @@ CUTS = {
 @pytest.mark.parametrize(("group", "batch", "parts"), CUTS.values(), ids=CUTS)
 def test_losses_of_a_batch_are_the_mean_over_its_parts(group, batch, parts, step, share_fakes):
     """Parts of accumulation, or of ranks: both are told apart only by their place in the joint batch."""
-    assert not allowed(group, batch, 1, parts)
-    assert not allowed(group, batch, parts, 1)
+    assert not refusal(group, batch, 1, parts)
+    assert not refusal(group, batch, parts, 1)
     torch.manual_seed(3)
     system = replace(with_groups(group).system, share_fakes=share_fakes).build()
     images = ImageBatch(torch.rand(batch, 3, 16, 16))
@@ -392,7 +392,7 @@ def test_losses_of_a_batch_are_the_mean_over_its_parts(group, batch, parts, step
 )
 def test_cuts_that_would_split_a_group_are_refused(group, size, world, accumulation):
     batch = size * world * accumulation
-    error = allowed(group, batch, world, accumulation)
+    error = refusal(group, batch, world, accumulation)
     splits = gcd(group, batch) != gcd(group, size)
     assert bool(error) == splits
     if splits:
