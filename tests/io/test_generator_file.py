@@ -224,6 +224,14 @@ def test_a_mismatch_is_the_first_difference():
     )
 
 
+def test_the_same_content_is_written_as_the_same_bytes(content, scene, tmp_path):
+    for each in (content, scene):
+        for name in "ab":
+            write(tmp_path / name, each)
+        assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+        assert int.from_bytes((tmp_path / "a").read_bytes()[:8], "little") % 8 == 0
+
+
 def test_an_unfinished_write_leaves_the_old_file(content, tmp_path, monkeypatch):
     path = tmp_path / "g.safetensors"
     write(path, content)
@@ -232,7 +240,7 @@ def test_an_unfinished_write_leaves_the_old_file(content, tmp_path, monkeypatch)
     def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(generator_file, "save_file", fail)
+    monkeypatch.setattr(generator_file, "with_header", fail)
     with pytest.raises(OSError, match="No space left"):
         write(path, replace(content, licence="CC0"))
     assert path.read_bytes() == before

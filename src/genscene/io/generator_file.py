@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from genscene import __version__
@@ -59,10 +59,18 @@ def write(path: str | Path, content: GeneratorFile) -> None:
         "licence": content.licence,
         "measured": json.dumps(dict(content.measured)),
     }
+    stored = save({name: t.detach().contiguous().cpu() for name, t in tensors.items()})
     with atomic(path) as partial:
-        save_file(
-            {name: t.detach().contiguous().cpu() for name, t in tensors.items()}, partial, metadata=header
-        )
+        partial.write_bytes(with_header(stored, header))
+
+
+def with_header(content: bytes, header: Mapping[str, str]) -> bytes:
+    """The bytes of a safetensors file with a header, in the order given: the library's own is random."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    document = {"__metadata__": dict(header)} | json.loads(content[8:start])
+    text = json.dumps(document, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors are aligned to 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def load(path: str | Path) -> Generator:
