@@ -19,12 +19,12 @@ from torch.nn.functional import adaptive_avg_pool2d, conv1d, pad
 
 from genscene.data import load_images
 from genscene.experiment.schema import Pictures
-from genscene.metrics.extractor import Extractor
-from genscene.metrics.frechet import Moments, frechet
-from genscene.metrics.kid import kid
-from genscene.metrics.manifold import manifold
-from genscene.metrics.pooled_squeezenet import squeezenet_features
-from genscene.metrics.random_features import random_features
+from genscene.metrics.frechet import Moments, frechet_distance
+from genscene.metrics.kernel import kernel_distance
+from genscene.metrics.networks.extractor import Extractor
+from genscene.metrics.networks.random_features import random_features
+from genscene.metrics.networks.squeezenet import squeezenet_features
+from genscene.metrics.precision_recall import precision_recall
 
 BLUR = (0.5, 1.0, 2.0, 4.0)  # deviations in pixels
 NOISE = (4, 8, 16, 32)  # deviations in 255ths
@@ -116,9 +116,9 @@ def features(extractor: Extractor, pictures: Tensor) -> Tensor:
 
 def measured(fake: Tensor, real: Tensor) -> tuple[float, ...]:
     """Features [N, D], [M, D] -> METRICS."""
-    near = manifold(fake, real)
-    distance = frechet(Moments.of(fake), Moments.of(real))
-    return distance, 100 * kid(fake, real, subsets=10, size=500).mean, near.precision, near.recall
+    near = precision_recall(fake, real)
+    distance = frechet_distance(Moments.of(fake), Moments.of(real))
+    return distance, 100 * kernel_distance(fake, real, subsets=10, size=500).mean, near.precision, near.recall
 
 
 def by_chance(looked: list[Tensor], count: int) -> Row:

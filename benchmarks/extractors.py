@@ -1,13 +1,13 @@
 """What looks at pictures for FID and its like; small pictures, as most are compared."""
 
 import torch
+from genscene.metrics.inception_features import Pool3
 from torch import Tensor
 
 from benchmarks.side import Side, Work
 from genscene.evaluation.stream import Streaming
-from genscene.metrics.inception import Inception
-from genscene.metrics.inception_features import Pool3
-from genscene.metrics.random_features import random_features
+from genscene.metrics.networks.inception import Inception
+from genscene.metrics.networks.random_features import random_features
 
 BATCH, SIZE, MANY = 8, 64, 128
 

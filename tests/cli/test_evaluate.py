@@ -16,7 +16,7 @@ from genscene.evaluation.statistics import Statistics
 from genscene.experiment.schema import Stage, build_seeded
 from genscene.io.atomic import cache_folder
 from genscene.io.generator_file import save_generator
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 from genscene.systems import PRESETS
 from genscene.training.run import Run, train
 

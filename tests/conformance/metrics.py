@@ -4,15 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from genscene.metrics.inception import RULES, Inception
+from genscene.metrics.kid import discrepancy, draw, kid
+from genscene.metrics.manifold import manifold, radii
+from genscene.metrics.similarity import Window, ssim, ssim_map
 
 from conformance.case import Case
 from genscene.io.rename import rename
 from genscene.metrics.frechet import Moments, frechet
-from genscene.metrics.inception import RULES, Inception
 from genscene.metrics.inception_score import inception_score
-from genscene.metrics.kid import discrepancy, draw, kid
-from genscene.metrics.manifold import manifold, radii
-from genscene.metrics.similarity import Window, ssim, ssim_map
 from genscene.metrics.spectrum import counts, decibels, magnitude_log, power, profile
 from genscene.objectives.losses import psnr
 

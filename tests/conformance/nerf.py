@@ -19,7 +19,8 @@ from genscene.geometry.priors import CameraPrior
 from genscene.geometry.trajectories import average, circle, focal_depth, winding
 from genscene.geometry.transforms import WorldTransform, crossing
 from genscene.layers.encoding import raw_positional
-from genscene.objectives.losses import photometric, psnr
+from genscene.metrics.image import psnr
+from genscene.objectives.losses import photometric
 from genscene.render.volume import March, RayNoise, composite, resample, weigh
 from genscene.systems.nerf.convert import legacy, network
 from genscene.systems.nerf.field import FieldConfig, NeRFField

@@ -19,8 +19,8 @@ from genscene.evaluation.protocol import Side
 from genscene.evaluation.sides import Generated, Stored
 from genscene.experiment.schema import Stage
 from genscene.io.generator_file import load, opened
-from genscene.metrics.frechet import Moments, frechet
-from genscene.metrics.random_features import random_features
+from genscene.metrics.frechet import Moments, frechet_distance
+from genscene.metrics.networks.random_features import random_features
 from genscene.systems import PRESETS
 from genscene.training.interrupts import Interrupted
 from genscene.training.run import Run, train
@@ -50,7 +50,7 @@ def judged_by_hand(path, experiment):
     reals = Stored(load_images(experiment.data, experiment.pictures, (16, 16), quiet=True), Side(), "").take(
         range(8)
     )
-    return frechet(Moments.of(looks(fakes)), Moments.of(looks(reals)))
+    return frechet_distance(Moments.of(looks(fakes)), Moments.of(looks(reals)))
 
 
 def test_a_run_notes_what_it_was_judged_by_and_keeps_the_best(experiment, tmp_path):

@@ -15,7 +15,7 @@ from genscene.evaluation.sides import fingerprint
 from genscene.evaluation.views import consistency, identity
 from genscene.experiment.schema import Experiment, build_seeded
 from genscene.geometry.cameras import Size
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 
 LATENTS, YAWS = 32, 12  # that steadiness turns, and all round
 PAIRS, ANGLE, TOLERANCE = 64, 15.0, 0.05  # of consistency: scenes, degrees, relative difference of depths

@@ -17,7 +17,7 @@ from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task, measure
 from genscene.experiment.schema import Experiment, Pictures
 from genscene.geometry.cameras import Size
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 
 Sides = dict[str, Statistics]  # by what metrics call the extractor
 

@@ -33,11 +33,6 @@ def photometric(color: Tensor, wanted: Tensor, reduction: str = "sum") -> Tensor
     return mse_loss(color, wanted, reduction=reduction)
 
 
-def psnr(error: Tensor) -> Tensor:
-    """Mean squared error of numbers from 0 to 1 -> decibels."""
-    return -10 * torch.log10(error.clamp_min(1e-10))
-
-
 def binary_entropy(share: Tensor) -> Tensor:
     """Mean entropy, in nats, of coins that fall with chances [...], 0 to 1: small where they are near either end."""
     p = share.clamp(1e-5, 1 - 1e-5)

@@ -10,7 +10,7 @@ from genscene.data.posed.photographs import PosedImages
 from genscene.export.pictures import depth_picture, save_png, span_of, tile
 from genscene.geometry.cameras import Size
 from genscene.geometry.trajectories import fan
-from genscene.objectives.losses import psnr
+from genscene.metrics.image import psnr
 from genscene.randomness import RandomStreams
 
 ROWS, COLUMNS = 8, 5

@@ -17,7 +17,7 @@ from genscene.evaluation.sides import Generated, Stored
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task, measure
 from genscene.io.generator_file import save_generator
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 from genscene.training.logger import EVALUATIONS
 from genscene.training.loop import TrainState
 

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from genscene.contract import Background, PosedConfig, RayBatch, Stats, StepContext, System, Turn, at_least
 from genscene.geometry.cameras import Camera, Size
-from genscene.objectives.losses import photometric, psnr
+from genscene.metrics.image import psnr
+from genscene.objectives.losses import photometric
 from genscene.render.volume import RayNoise
 from genscene.systems.nerf.fitting import focal_of, march_of, orbit_of
 from genscene.systems.nerf.generator import NeRFGenerator, NeRFGeneratorConfig

@@ -8,7 +8,8 @@ from torch import Tensor
 from genscene.contract import Background, PosedConfig, RayBatch, Stats, StepContext, System, Turn, at_least
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Size
-from genscene.objectives.losses import binary_entropy, photometric, psnr
+from genscene.metrics.image import psnr
+from genscene.objectives.losses import binary_entropy, photometric
 from genscene.systems.nerf.fitting import orbit_of
 from genscene.systems.voxels.generator import VoxelsGenerator, VoxelsGeneratorConfig
 
