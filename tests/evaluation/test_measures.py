@@ -12,7 +12,13 @@ from genscene.metrics.kernel import cmmd, kernel_distance
 from genscene.metrics.networks import EXTRACTORS
 from genscene.metrics.networks.extractor import Extractor
 from genscene.metrics.precision_recall import memorization, precision_recall
-from genscene.metrics.spectrum import decibels, power, power_features, profile, spectral_gap, to_decibels
+from genscene.metrics.spectrum import (
+    power_features,
+    power_spectrum,
+    radial_profile,
+    spectral_gap,
+    to_decibels,
+)
 
 WIDTH, HEAD = 6, torch.linspace(-1, 1, 24).view(4, 6)
 LOOKS = Extractor("a network", "none", "last", WIDTH, "not resized", lambda images: images, HEAD)
@@ -84,7 +90,9 @@ def test_the_spectral_gap_is_that_of_the_pictures():
     looks = power_features(16)
     pictures = [torch.randint(0, high, (9, 3, 16, 16), dtype=torch.uint8) for high in (256, 100)]
     fake, real = (Statistics({}, {}, RunningMoments.of(looks(x)), looks(x)) for x in pictures)
-    one, other = (decibels(profile(power(x.double() / 255)), 16) for x in pictures)
+    one, other = (
+        to_decibels(radial_profile(power_spectrum(x.double() / 255)).mean(dim=0) / 16**4) for x in pictures
+    )
     number = values(SPECTRUM, looks, fake, real)["spectrum"]
     assert number.value == pytest.approx(spectral_gap(one, other), abs=1e-5)
     assert (number.unit, number.better) == ("dB", "low")

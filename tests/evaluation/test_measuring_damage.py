@@ -33,8 +33,8 @@ from genscene.metrics.image import ssim
 from genscene.metrics.kernel import cmmd, kernel_distance
 from genscene.metrics.lpips import LPIPS
 from genscene.metrics.networks.extractor import Extractor
-from genscene.metrics.networks.squeezenet import SqueezeNet
-from genscene.metrics.networks.weights import read
+from genscene.metrics.networks.squeezenet import squeezenet
+from genscene.metrics.networks.weights import read_weights
 from genscene.metrics.precision_recall import precision_recall
 
 SIZE = (16, 16)
@@ -94,7 +94,7 @@ def test_a_generator_that_paints_nan_is_not_measured():
     eye = Extractor(
         "nothing", "none", "last", 2, "not resized", lambda images: torch.full((len(images), 2), torch.inf)
     )
-    with pytest.raises(BadInput, match="nothing made numbers"):
+    with pytest.raises(BadInput, match="nothing: features that are not finite"):
         eye(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
 
 
@@ -249,7 +249,7 @@ def test_weights_that_hold_nan_are_refused_by_file_and_tensor(ending, tmp_path):
     with pytest.raises(
         BadInput, match=rf"w\{ending}: the weights conv1\.weight hold numbers that are not finite"
     ):
-        read(path)
+        read_weights(path)
 
 
 def test_subsets_as_large_as_a_set_have_no_deviation():
@@ -257,7 +257,7 @@ def test_subsets_as_large_as_a_set_have_no_deviation():
     assert kernel_distance(fake, real, 5, 30).deviation > 0
     assert kernel_distance(fake, real, 5, 40).deviation is None
     same = kernel_distance(fake, fake + 1, 5)
-    assert (len(same.each), same.deviation) == (1, None)
+    assert (len(same.estimates), same.deviation) == (1, None)
 
 
 def test_a_set_is_at_no_distance_below_0_from_itself():
@@ -282,8 +282,8 @@ X = torch.randn(9, 4)
         lambda: precision_recall(X[None], X),
         lambda: ssim(torch.rand(3, 8, 8), torch.rand(3, 8, 8)),
         lambda: ssim(torch.rand(3, 16, 16), torch.rand(3, 16, 17)),
-        lambda: LPIPS(SqueezeNet())(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 32, 32)),
-        lambda: LPIPS(SqueezeNet())(torch.rand(3, 64, 64), torch.rand(3, 64, 64)),
+        lambda: LPIPS(squeezenet())(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 32, 32)),
+        lambda: LPIPS(squeezenet())(torch.rand(3, 64, 64), torch.rand(3, 64, 64)),
     ],
 )
 def test_what_does_not_stand_beside_the_other_is_refused_in_a_line(call):

@@ -39,16 +39,19 @@ def test_subsets_of_the_kernel_distance_depend_on_the_seed_only():
 def test_settings_of_the_kernel_are_those_of_the_definition(degree, gamma, coef0):
     x, y = torch.randn(30, 6), torch.randn(25, 6) + 0.5
     kernel = partial(polynomial_kernel, degree=degree, gamma=gamma, coef0=coef0)
-    found = kernel_distance(x, y, 4, 12, seed=7, kernel=kernel)
-    for (i, j), estimate in zip(sample_subsets(30, 25, 4, 12, 7), found.estimates, strict=True):
+    found, biased_found = (
+        kernel_distance(x, y, 4, 12, 7, partial(mmd, unbiased=unbiased, kernel=kernel))
+        for unbiased in (True, False)
+    )
+    for n, (i, j) in enumerate(sample_subsets(30, 25, 4, 12, 7)):
         a, b = x[i].double().numpy(), y[j].double().numpy()
         within, other, across = (
             ((gamma or 1 / 6) * p @ q.T + coef0) ** degree for p, q in ((a, a), (b, b), (a, b))
         )
         pairs = sum((k.sum() - np.trace(k)) / (12 * 11) for k in (within, other))
-        assert estimate.item() == pytest.approx(pairs - 2 * across.mean(), rel=1e-10)
+        assert found.estimates[n].item() == pytest.approx(pairs - 2 * across.mean(), rel=1e-10)
         biased = within.mean() + other.mean() - 2 * across.mean()
-        assert mmd(x[i], y[j], unbiased=False, kernel=kernel).item() == pytest.approx(biased, rel=1e-10)
+        assert biased_found.estimates[n].item() == pytest.approx(biased, rel=1e-10)
 
 
 def test_cmmd_is_the_distance_of_the_paper(monkeypatch):

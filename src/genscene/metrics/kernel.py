@@ -10,6 +10,7 @@ from genscene.errors import BadInput
 from genscene.metrics.subsets import SubsetEstimate, check_feature_sets
 
 Kernel = Callable[[Tensor, Tensor], Tensor]  # features [N, D], [M, D] -> [N, M]
+Estimator = Callable[[Tensor, Tensor], Tensor]  # features [N, D], [M, D] -> distance []
 CMMD_SIGMA, CMMD_SCALE = 10.0, 1000.0
 ROWS = 2048  # of either set per block of CMMD's kernel matrix
 
@@ -20,39 +21,6 @@ def polynomial_kernel(
     """Features [N, D], [M, D] -> (gamma x y + coef0)^degree [N, M] (KID, sec. 4); gamma None: 1 / D."""
     products = x @ y.mT
     return ((products / x.shape[-1] if gamma is None else gamma * products) + coef0) ** degree
-
-
-def kernel_distance(
-    fake: Tensor,
-    real: Tensor,
-    subsets: int = 100,
-    size: int = 1000,
-    seed: int = 2020,
-    kernel: Kernel = polynomial_kernel,
-) -> SubsetEstimate:
-    """Features [N, D], [M, D] -> unbiased squared MMD of random subsets; tables often print it times 100.
-
-    Subsets as large as one set have no deviation; of subsets as large as both sets one is computed.
-    """
-    check_feature_sets("kernel distance", fake, real, 2)
-    if subsets < 1 or size < 2:
-        raise BadInput(f"kernel distance of {subsets} subsets of {size}, wanted at least 1 of at least 2")
-    smaller, larger = sorted((len(fake), len(real)))
-    size = min(size, smaller)
-    rows = sample_subsets(len(fake), len(real), 1 if size == larger else subsets, size, seed)
-    # floats: small tensors that outlive the large ones between them would fragment the memory
-    estimates = [float(mmd(fake[i], real[j], kernel=kernel)) for i, j in rows]
-    return SubsetEstimate(torch.tensor(estimates, dtype=torch.float64), size == smaller)
-
-
-def sample_subsets(
-    fakes: int, reals: int, subsets: int, size: int, seed: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows [size] of either set, without repeats in a subset, in torch-fidelity's order of random numbers."""
-    stream = np.random.RandomState(seed)
-    for _ in range(subsets):
-        i, j = (stream.choice(count, size, replace=False) for count in (fakes, reals))
-        yield torch.from_numpy(i), torch.from_numpy(j)
 
 
 def mmd(x: Tensor, y: Tensor, unbiased: bool = True, kernel: Kernel = polynomial_kernel) -> Tensor:
@@ -66,6 +34,39 @@ def _mean_within(values: Tensor, unbiased: bool) -> Tensor:
     """Mean of a kernel matrix [N, N], without its diagonal if unbiased."""
     count = len(values)
     return (values.sum() - values.trace()) / (count * (count - 1)) if unbiased else values.mean()
+
+
+def kernel_distance(
+    fake: Tensor,
+    real: Tensor,
+    subsets: int = 100,
+    size: int = 1000,
+    seed: int = 2020,
+    estimator: Estimator = mmd,
+) -> SubsetEstimate:
+    """Features [N, D], [M, D] -> squared MMD of random subsets; tables often print it times 100.
+
+    Subsets as large as one set have no deviation; of subsets as large as both sets one is computed.
+    """
+    check_feature_sets("kernel distance", fake, real, 2)
+    if subsets < 1 or size < 2:
+        raise BadInput(f"kernel distance of {subsets} subsets of {size}, wanted at least 1 of at least 2")
+    smaller, larger = sorted((len(fake), len(real)))
+    size = min(size, smaller)
+    rows = sample_subsets(len(fake), len(real), 1 if size == larger else subsets, size, seed)
+    # floats: small tensors that outlive the large ones between them would fragment the memory
+    estimates = [float(estimator(fake[i], real[j])) for i, j in rows]
+    return SubsetEstimate(torch.tensor(estimates, dtype=torch.float64), size == smaller)
+
+
+def sample_subsets(
+    fakes: int, reals: int, subsets: int, size: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows [size] of either set, without repeats in a subset, in torch-fidelity's order of random numbers."""
+    stream = np.random.RandomState(seed)
+    for _ in range(subsets):
+        i, j = (stream.choice(count, size, replace=False) for count in (fakes, reals))
+        yield torch.from_numpy(i), torch.from_numpy(j)
 
 
 def cmmd(fake: Tensor, real: Tensor) -> float:

@@ -27,8 +27,8 @@ POOLS = {
     "max": partial(max_pool2d, kernel_size=3, stride=1, padding=1),
     "halve": partial(max_pool2d, kernel_size=3, stride=2),
 }
-# A convolution: channels/kernel, padded unless "valid" or of stride 2. A block: branches by their names in the
-# file, each a pooling, then convolutions in sequence; + joins two of the same input, which are concatenated.
+# A convolution: channels/kernel, padded unless "valid" or of stride 2. A block: branches by name in the file,
+# each a pooling, then convolutions in sequence; + joins two of the same input, which are concatenated.
 FIGURE_5 = "1x1: 64/1x1; 5x5: 48/1x1 64/5x5; 3x3dbl: 64/1x1 96/3x3 96/3x3; _pool: mean {0}/1x1"
 FIGURE_6 = (
     "1x1: 192/1x1; 7x7: {0}/1x1 {0}/1x7 192/7x1; "
@@ -159,7 +159,7 @@ def load_inception(network: Inception, path: str | Path) -> Inception:
 
 
 def fold_batch_norm(found: Mapping[str, Tensor], path: str | Path) -> dict[str, Tensor]:
-    """NAME.conv.weight, NAME.bn.* of a file -> NAME.weight, channels last, NAME.bias of the same map, float64."""
+    """NAME.conv.weight, NAME.bn.* of a file -> NAME.weight, NAME.bias of the same map in float64."""
     rest = {name: tensor for name, tensor in found.items() if not name.endswith(".num_batches_tracked")}
     for name in [key.removesuffix(".conv.weight") for key in rest if key.endswith(".conv.weight")]:
         keys = [f"{name}.bn.{part}" for part in ("weight", "bias", "running_mean", "running_var")]

@@ -67,14 +67,15 @@ class RandomConvolutions(nn.Module):
 def random_features(seed: int = 0) -> Extractor:
     """Extractor of 368 numbers near 1 by random filters, for comparing sets without a trained network.
 
-    Filters come from NumPy's uniform stream, which is frozen (torch's is not) and needs no logarithm: they are
-    the same on all machines. `weights` is a hash of them and of the constants above.
+    Filters come from NumPy's uniform stream, which is frozen (torch's is not) and needs no logarithm:
+    they are the same on all machines. `weights` is a hash of them and of the constants above.
     """
+    detail = "cells of colour and detail"
     return Extractor(
         compute=RandomConvolutions(seed).eval(),
         name="random-convolutions-1",
         weights=f"seed {seed}, {fingerprint(seed)}",
-        layer=f"mean and deviation of 2 layers at {SCALES} scales, {CELLS}x{CELLS} cells of colour and detail",
+        layer=f"mean and deviation of 2 layers at {SCALES} scales, {CELLS}x{CELLS} {detail}",
         width=WIDTH,
         resize=f"sides above {LARGEST} averaged over areas down to {LARGEST}, others as they are",
         remark="random filters: respond to colors, layout, sharpness and texture, not to objects",
@@ -100,7 +101,7 @@ def fingerprint(seed: int) -> str:
 def whiten_filters(filters: np.ndarray) -> np.ndarray:
     """Filters [N, 3, 3, 3] of uncorrelated channels -> of mean 0, responses to the model of variance 1.
 
-    As sampled they respond to low frequencies, of which images have more; half whitened, to noise and blur, too.
+    As sampled they respond to low frequencies, of which images have more; whitened, to noise and blur, too.
     """
     place = np.arange(3)
     line = NEAR ** np.abs(place[:, None] - place)
