@@ -185,7 +185,7 @@ def test_a_scene_is_judged_by_photographs_that_it_is_not_shown(tmp_path):
 BAD = {
     "no metric": ({"best_by": "frechett"}, "did you mean 'frechet'"),
     "of photographs": ({"best_by": "psnr"}, "--best-by psnr: not for what is trained here"),
-    "no weights": ({"best_by": "fid"}, "inception wants weights"),
+    "no weights": ({"best_by": "fid"}, "inception needs weights"),
     "no file": ({"best_by": "fid", "evaluate_weights": "nowhere.pth"}, "nowhere.pth"),
     "too much": ({"evaluate_weights": "nowhere.pth"}, "random has no weights"),
     "one": ({"evaluate_count": 1}, "--evaluate-count 1: wanted at least 2"),
