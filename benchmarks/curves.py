@@ -91,7 +91,7 @@ def main() -> None:
     for name, preset in RUNS.items():
         for side in SIDES:
             made = replace(PRESETS[preset], data=chosen.scene, stages=(stage_of(PRESETS[preset]),))
-            points = curve(replace(made, photographs=replace(made.photographs, side=side)), chosen.seconds)
+            points = curve(replace(made, posed=replace(made.posed, side=side)), chosen.seconds)
             table.add_row(name, str(side), *(f"{s:.0f}: {db:.1f}" for s, db in points))
             written.append({"system": name, "side": side, "seconds_decibels": points})
     Console(width=120).print(table)

@@ -23,7 +23,7 @@ from genscene.evaluation.protocol import PROTOCOLS, Side
 from genscene.evaluation.sides import Stored
 from genscene.evaluation.stream import Task
 from genscene.evaluation.stream import measure as measured
-from genscene.experiment.schema import Pictures, Stage
+from genscene.experiment.schema import ImageConfig, Stage
 from genscene.geometry.transforms import WorldTransform
 from genscene.metrics.frechet import frechet_distance
 from genscene.metrics.kernel import kernel_distance
@@ -101,7 +101,7 @@ def pictures(count: int = 50_000, side: int = 64) -> float:
             rows[:] = np.random.default_rng(start).integers(0, 256, rows.shape, np.uint8)
             ImageSet(pixels).forget()
         os.environ["GENSCENE_CACHE"] = folder
-        task = Task(PROTOCOLS["genscene"], (side, side), Pictures(), (random_features(),))
+        task = Task(PROTOCOLS["genscene"], (side, side), ImageConfig(), (random_features(),))
         (found,) = measured(Stored(ImageSet(pixels), Side(), "noise"), "pictures", task)
         frechet_distance(found.moments, found.moments)
         kernel_distance(found.features, found.features)

@@ -240,7 +240,7 @@ def test_training_resuming_and_refusing_from_the_command_line(tmp_path, capsys):
         "16",
         "--batch",
         "2",
-        "--pictures.limit",
+        "--images.limit",
         "6",
         "--data",
         "synthetic:objects",

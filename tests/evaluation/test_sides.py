@@ -14,7 +14,7 @@ from genscene.data import load_images
 from genscene.data.pictures import ImageSet
 from genscene.evaluation.protocol import Side
 from genscene.evaluation.sides import Generated, Stored, filed, fingerprint
-from genscene.experiment.schema import Pictures, build_seeded
+from genscene.experiment.schema import ImageConfig, build_seeded
 from genscene.io.generator_file import load, save_generator
 
 SIZE = (16, 16)
@@ -89,7 +89,7 @@ def test_content_is_of_the_bytes_and_not_of_the_place(tmp_path):
         (tmp_path / folder).mkdir(parents=True)
         for i, pixels in enumerate(there.pixels):
             Image.fromarray(pixels).save(tmp_path / folder / names.format(i))
-        found = load_images(str(tmp_path / folder), Pictures(), SIZE, quiet=True)
+        found = load_images(str(tmp_path / folder), ImageConfig(), SIZE, quiet=True)
         contents.append(Stored(found, Side(), folder).notes["content"])
     assert contents[0] == contents[1] == Stored(there, Side(), "memory").notes["content"]
     there.pixels[9, 15, 15, 2] ^= 1

@@ -18,7 +18,7 @@ from genscene.evaluation import stream as streaming
 from genscene.evaluation.protocol import Protocol, Side
 from genscene.evaluation.sides import Stored
 from genscene.evaluation.stream import Streaming, Task, measure, shares
-from genscene.experiment.schema import Pictures
+from genscene.experiment.schema import ImageConfig
 from genscene.io.atomic import cache_folder
 from genscene.metrics.frechet import Moments
 from genscene.metrics.networks.extractor import Extractor
@@ -69,7 +69,7 @@ class Dying:
 
 def task(looks, *more, **changed):
     eye = Extractor("means", "none", "quarters", WIDTH, "not resized", looks)
-    return Task(replace(PROTOCOL, **changed), SIZE, Pictures(), (eye, *more))
+    return Task(replace(PROTOCOL, **changed), SIZE, ImageConfig(), (eye, *more))
 
 
 def lot(count=50, seed=0):
@@ -97,7 +97,7 @@ def test_streamed_statistics_are_those_of_all_at_once(batch):
     assert torch.equal(found.features, features(stored))
     assert found.tally.count == sum(looks.shown) == 50
     assert found.notes == stored.notes
-    assert found.protocol == PROTOCOL.fields(task(looks).extractors[0], SIZE, Pictures())
+    assert found.protocol == PROTOCOL.fields(task(looks).extractors[0], SIZE, ImageConfig())
 
 
 def test_what_died_half_way_goes_on_from_there_and_ends_with_the_same_bits(monkeypatch):
@@ -251,7 +251,7 @@ def test_two_processes_give_what_one_gives(tmp_path):
 
 
 def test_pictures_nobody_looks_at_are_not_made():
-    nobody = Task(PROTOCOL, SIZE, Pictures(), ())
+    nobody = Task(PROTOCOL, SIZE, ImageConfig(), ())
     assert measure(Dying(lot(), 0), "pictures", nobody, Streaming(8)) == []
 
 
@@ -261,7 +261,7 @@ from pathlib import Path
 import torch
 from genscene.evaluation.protocol import Protocol, Side
 from genscene.evaluation.stream import Streaming, Task, measure
-from genscene.experiment.schema import Pictures
+from genscene.experiment.schema import ImageConfig
 from genscene.metrics.networks.extractor import Extractor
 
 class Drawn:
@@ -276,7 +276,7 @@ def peak():  # in kB, of this process alone
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 looks = Extractor("means", "none", "colours", 3, "not resized", lambda images: images.float().mean((2, 3)))
-task = Task(Protocol("a test", ()), (64, 64), Pictures(), (looks,))
+task = Task(Protocol("a test", ()), (64, 64), ImageConfig(), (looks,))
 measure(Drawn(64), "pictures", task, Streaming(32))
 before = peak()
 (found,) = measure(Drawn(12000), "pictures", task, Streaming(32))

@@ -11,19 +11,19 @@ from torch.testing import assert_close
 from genscene.data.synthetic import SETS
 from genscene.data.synthetic.raytrace import trace
 from genscene.errors import BadInput
-from genscene.geometry.cameras import wide
+from genscene.geometry.cameras import as_float64
 from genscene.geometry.priors import CameraPrior
 from genscene.metrics.views import RenderedView, mean_resultant_length, project, reproject, wrap_angles
 from genscene.randomness import RandomStreams
 
-ORBIT = CameraPrior("uniform", (math.pi / 2, math.pi), (1.2, 0.3), radius=2.6, fov=42.0)
+PRIOR = CameraPrior("uniform", (math.pi / 2, math.pi), (1.2, 0.3), radius=2.6, fov=42.0)
 RADIUS = 0.8
 
 
 def camera_pair(side, degrees=15.0, count=3):
     """Cameras around the origin, and the same rotated by so many degrees in yaw."""
     yaw, pitch = torch.linspace(0, 5, count), torch.full((count,), 1.2)
-    return tuple(ORBIT.at(yaw + math.radians(degrees) * i, pitch, (side, side)) for i in range(2))
+    return tuple(PRIOR.camera_at(yaw + math.radians(degrees) * i, pitch, (side, side)) for i in range(2))
 
 
 def bands(points):
@@ -35,7 +35,10 @@ def ball(camera, texture=bands, rays=None, center=(0.0, 0.0, 0.0), radius=RADIUS
     """A view of a textured ball on white, its depth exact."""
     rays = rays or camera.rays()
     unit = rays.unit()
-    origins, directions = wide(unit.origins) - torch.tensor(center).double(), wide(unit.directions)
+    origins, directions = (
+        as_float64(unit.origins) - torch.tensor(center).double(),
+        as_float64(unit.directions),
+    )
     a, b = directions.square().sum(-1), (origins * directions).sum(-1)
     inside = b.square() - a * (origins.square().sum(-1) - radius**2)
     hit = inside > 0
@@ -49,14 +52,14 @@ def camera_texture(camera):
     """A texture that rotates with the camera."""
 
     def texture(points):
-        return bands((points - wide(camera.pose)[:, None, :3, 3]) @ wide(camera.pose)[:, :3, :3])
+        return bands((points - as_float64(camera.pose)[:, None, :3, 3]) @ as_float64(camera.pose)[:, :3, :3])
 
     return texture
 
 
 def billboard(view):
     """The same image on a plane through the origin, facing its camera."""
-    cosines = wide(view.rays.unit().directions) @ wide(view.pose)[:, :3, 2:3]
+    cosines = as_float64(view.rays.unit().directions) @ as_float64(view.pose)[:, :3, 2:3]
     return replace(view, depth=(2.6 / cosines).mT.view_as(view.depth).float() * view.alpha)
 
 
@@ -132,10 +135,10 @@ def test_the_visible_fraction_of_a_ball_approaches_its_exact_value():
     for side in (32, 64, 128):
         first, second = camera_pair(side, 60.0)
         view = ball(first)
-        above = (view.points() @ wide(second.pose)[:, :3, 3:])[..., 0] > RADIUS**2
+        above = (view.points() @ as_float64(second.pose)[:, :3, 3:])[..., 0] > RADIUS**2
         truth = (above & view.opaque).sum(1) / view.opaque.sum(1)
         missed.append((truth - reproject(view, ball(second)).visible).mean().item())
-    # what is missed is the silhouette in the second image, a pixel wide
+    # what is missed is the silhouette in the second image, a pixel as_float64
     assert 0 < missed[2] < 0.8 * missed[1] < 0.8**2 * missed[0]
 
 
@@ -144,8 +147,8 @@ def test_depth_is_in_world_units_and_intrinsics_are_those_of_the_rays():
     wanted = reproject(ball(first), ball(second))
     mixed = reproject(ball(first, rays=first.rays().unit()), ball(second))
     assert_close(mixed.squared, wanted.squared, atol=1e-7, rtol=1e-3)
-    corners = [ball(c, rays=c.corner_aligned().rays().unit()) for c in (first, second)]
-    wrong = [replace(s, rays=c.rays().unit()) for s, c in zip(corners, (first, second), strict=True)]
+    corners = [ball(c, rays=c.rays(pixels="border")) for c in (first, second)]
+    wrong = [replace(s, rays=c.rays()) for s, c in zip(corners, (first, second), strict=True)]
     assert (reproject(*corners).absolute < 0.8 * reproject(*wrong).absolute).all()
     assert (reproject(*corners).depth < 0.5 * reproject(*wrong).depth).all()
     assert reproject(corners[0], corners[0]).absolute.max() < 1e-5

@@ -47,7 +47,7 @@ def judged_by_hand(path, experiment):
     """Frechet distance in random features of a published generator, without any of what is tested here."""
     looks = random_features()
     fakes = Generated(load(path), Side(COUNT), (16, 16)).take(range(COUNT))
-    reals = Stored(load_images(experiment.data, experiment.pictures, (16, 16), quiet=True), Side(), "").take(
+    reals = Stored(load_images(experiment.data, experiment.images, (16, 16), quiet=True), Side(), "").take(
         range(8)
     )
     return frechet_distance(Moments.of(looks(fakes)), Moments.of(looks(reals)))
@@ -225,7 +225,7 @@ def test_from_the_command_line_it_is_one_line_and_code_two(tmp_path, capsys):
         "16",
         "--batch",
         "2",
-        "--pictures.limit",
+        "--images.limit",
         "4",
         "--evaluate-every",
         "1",

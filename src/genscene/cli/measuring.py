@@ -15,7 +15,7 @@ from genscene.evaluation.desk import Desk, Subject, is_pictures
 from genscene.evaluation.measures import extractor_for
 from genscene.evaluation.protocol import PROTOCOLS, Protocol, protocol_of, untreated
 from genscene.evaluation.stream import Streaming, Task
-from genscene.experiment.schema import Pictures
+from genscene.experiment.schema import ImageConfig
 from genscene.io.generator_file import load, opened
 from genscene.metrics.networks import EXTRACTORS, build_extractor
 from genscene.metrics.networks.extractor import Extractor
@@ -84,7 +84,7 @@ def subject(path: Path) -> Subject:
 def lay_out(measured: Subject, data: str, options: Measuring, names: list[str], group: ProcessGroup) -> Desk:
     """Find size, background and extractors for a subject that is compared with data."""
     device, protocol, experiment = pick_device(options.device), options.chosen(), measured.experiment
-    pictures = untreated(experiment.pictures if experiment else Pictures())
+    pictures = untreated(experiment.images if experiment else ImageConfig())
     size = size_of(options.size) if options.size else measured.size(protocol, data)
     extractors = {}
     for name in names:

@@ -20,9 +20,7 @@ def main(words: list[str]) -> None:
     parse(Presets, words, "genscene presets", description="List what can be trained.")
     table = Table("preset", "pictures", "stages (side x batch from step)", "steps", box=None, pad_edge=False)
     for name, experiment in PRESETS.items():
-        side = (
-            experiment.photographs.side or "as it is " if isinstance(experiment.system, PosedConfig) else None
-        )
+        side = experiment.posed.side or "as it is " if isinstance(experiment.system, PosedConfig) else None
         stages = ", ".join(f"{side or s.size[0]}x{s.batch} from {s.start}" for s in experiment.stages)
         table.add_row(name, experiment.data or "--data PATH", stages, str(experiment.steps))
     Console(width=140).print(table)

@@ -95,7 +95,7 @@ def elsewhere(generator: Generator, experiment: Experiment, trained: str) -> lis
     elif "train" not in splits(experiment.data):
         return []
     else:
-        how, learnt = experiment.photographs, generator.photographed.pose
+        how, learnt = experiment.posed, generator.photographed.pose
         there = look(experiment.data, "train", how.holdout, how.world).pose.float()
         same = learnt.shape == there.shape and torch.allclose(learnt, there, atol=1e-4)
     return [] if same else [f"{experiment.data}: the scene was learnt from other photographs than these"]
@@ -153,8 +153,8 @@ def protocol(experiment: Experiment, split: Split, album: PosedImages) -> dict[s
         "data": experiment.data,
         "split": split,
         "size": album.camera.size,
-        "background": experiment.pictures.background,
-        "photographs": asdict(experiment.photographs),
+        "background": experiment.images.background,
+        "photographs": asdict(experiment.posed),
         "rounding": "8 bits a channel, sRGB",
         "ssim": "Gaussian window 1.5, 11 pixels, biased covariance, mean over channels",
     }

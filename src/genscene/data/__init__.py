@@ -17,7 +17,7 @@ from genscene.data.images import Files, decoded, listed, spread
 from genscene.data.pictures import ImageSet
 from genscene.data.synthetic import SETS, synthesize
 from genscene.errors import BadInput, nearest
-from genscene.experiment.schema import Pictures
+from genscene.experiment.schema import ImageConfig
 from genscene.geometry.camera_files import read_labels
 from genscene.geometry.cameras import Camera, Size
 
@@ -26,7 +26,7 @@ EMBEDDED = 5000  # pictures of an embedded set where no number is asked for
 LOT = 20  # pictures a thread traces at once
 
 
-def load_images(source: str, pictures: Pictures, size: Size, quiet: bool = False) -> ImageSet:
+def load_images(source: str, pictures: ImageConfig, size: Size, quiet: bool = False) -> ImageSet:
     """All pictures of a folder, zip or embedded set at a size; decoded once, kept on disk.
 
     Broken files are named and left out. Raises BadInput where there is nothing to load, or a label is missing.

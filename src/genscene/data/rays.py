@@ -7,7 +7,7 @@ import torch
 
 from genscene.contract import RayBatch
 from genscene.data.posed.photographs import PosedImages
-from genscene.experiment.schema import Experiment, Photographs
+from genscene.experiment.schema import Experiment, PosedConfig
 from genscene.geometry.cameras import Camera, Rays, wide
 from genscene.randomness import mix
 
@@ -27,12 +27,12 @@ def ray_stream(
 
     corners: rays go through the pixels' upper left corners (released NeRF), not through their centres.
     """
-    chosen = kept(len(album), experiment.photographs.limit)
+    chosen = kept(len(album), experiment.posed.limit)
     learnt = None if album.masks is None else np.flatnonzero(album.masks[chosen])
     for step in range(start, experiment.steps):
         share = experiment.stage(step).batch // world
         random = np.random.default_rng(mix(experiment.seed, PIXELS, step))
-        drawn = draw(random, album.pixels.shape, chosen, learnt, experiment.photographs, step, share * world)
+        drawn = draw(random, album.pixels.shape, chosen, learnt, experiment.posed, step, share * world)
         which, rows, columns = (part[rank * share : (rank + 1) * share] for part in drawn)
         colors = torch.from_numpy(album.pixels[which, rows, columns]).float() / 255
         yield RayBatch(
@@ -54,7 +54,7 @@ def draw(
     shape: tuple[int, ...],
     chosen: np.ndarray,
     learnt: np.ndarray | None,
-    how: Photographs,
+    how: PosedConfig,
     step: int,
     count: int,
 ) -> Drawn:

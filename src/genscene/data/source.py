@@ -50,7 +50,7 @@ class PictureSource:
     def batches(self, start: int, rank: int = 0, world: int = 1) -> Iterator[ImageBatch | RayBatch]:
         """Batches of pictures."""
         experiment = self.experiment
-        pictures = load_images(experiment.data, experiment.pictures, experiment.largest(), self.quiet)
+        pictures = load_images(experiment.data, experiment.images, experiment.largest(), self.quiet)
         yield from stream(experiment, pictures, start, rank, world)
 
 
@@ -85,8 +85,8 @@ def source_of(experiment: Experiment, quiet: bool = False) -> Source:
         say(
             f"{experiment.data}: what the photographs show stands before {behind}, and so will what is rendered"
         )
-    pictures = replace(experiment.pictures, background=behind or experiment.pictures.background)
-    experiment = replace(experiment, system=system, pictures=pictures)
+    pictures = replace(experiment.images, background=behind or experiment.images.background)
+    experiment = replace(experiment, system=system, images=pictures)
     return AlbumSource(experiment, album, held_out(experiment))
 
 
@@ -95,12 +95,12 @@ def backdrop(experiment: Experiment, album: PosedImages) -> Background | None:
 
     Raises BadInput where transparency was put on a colour that nothing can be rendered before.
     """
-    name = experiment.pictures.background
+    name = experiment.images.background
     if not album.clear:
         return surroundings(album.pixels)
     if name not in get_args(Background):
         raise BadInput(
-            f"{experiment.data}: --pictures.background {name!r}: scenes are rendered before white or black,"
+            f"{experiment.data}: --images.background {name!r}: scenes are rendered before white or black,"
             " so transparent photographs are wanted on one of them"
         )
     return cast(Background, name)
@@ -111,12 +111,12 @@ def held_out(experiment: Experiment) -> PosedImages | None:
     if experiment.data.startswith(SYNTHETIC):
         return embedded_album(experiment, "val")
     there = [split for split in splits(experiment.data) if split != "train"]
-    return album_of(experiment, there[0]) if there and experiment.photographs.holdout else None
+    return album_of(experiment, there[0]) if there and experiment.posed.holdout else None
 
 
 def album_of(experiment: Experiment, split: Split) -> PosedImages:
     """The photographs of a split; BadInput where there is none of that name."""
-    how, behind = experiment.photographs, experiment.pictures.background
+    how, behind = experiment.posed, experiment.images.background
     if experiment.data.startswith(SYNTHETIC):
         return embedded_album(experiment, split)
     there = splits(experiment.data)

@@ -48,7 +48,7 @@ def treated(
     """Pictures composited, mirrored and made smaller as the run wants them."""
     images = on_background(pictures.take(indices), draws.uniform(3))
     cameras = None if pictures.cameras is None else pictures.cameras[torch.from_numpy(indices)].resized(size)
-    if experiment.pictures.flip:
+    if experiment.images.flip:
         images, cameras = flipped(images, cameras, draws.uniform() < 0.5)
     return ImageBatch(images if images.shape[-2:] == size else shrink(images, size), cameras)
 

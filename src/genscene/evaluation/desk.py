@@ -15,7 +15,7 @@ from genscene.evaluation.protocol import Protocol, agree
 from genscene.evaluation.sides import Generated, Lot, Stored
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task, measure
-from genscene.experiment.schema import Experiment, Pictures
+from genscene.experiment.schema import Experiment, ImageConfig
 from genscene.geometry.cameras import Size
 from genscene.metrics.networks.extractor import Extractor
 
@@ -103,7 +103,7 @@ class Desk:
         protocol = self.task.protocol
         if subject.generator is None:
             every = replace(
-                self.task.pictures, limit=0, keep=1.0
+                self.task.pictures, limit=0, center_crop=1.0
             )  # what another was trained on was cut, not these
             return Stored(self.loaded(str(subject.path), every), protocol.fakes, str(subject.path))
         truncated, generator = protocol.rounding == "truncated", subject.generator.to(self.device)
@@ -128,7 +128,7 @@ class Desk:
             pictures, there = replace(pictures, limit=side.count), pictures.limit or EMBEDDED
         return Stored(self.loaded(data, pictures), side, data, there)
 
-    def loaded(self, data: str, pictures: Pictures) -> ImageSet:
+    def loaded(self, data: str, pictures: ImageConfig) -> ImageSet:
         """Pictures from where they lie; other processes find them in the cache of the first."""
         group = self.streaming.group
         return group.first_then_others(lambda: load_images(data, pictures, self.task.size, not group.first))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from genscene.errors import BadInput, nearest
-from genscene.experiment.schema import Pictures
+from genscene.experiment.schema import ImageConfig
 from genscene.geometry.cameras import Size
 from genscene.metrics.networks.extractor import Extractor
 
@@ -64,13 +64,13 @@ class Protocol:
             return []
         return [f"the protocol wants {'; '.join(others)}: compare with numbers of as many pictures alone"]
 
-    def fields(self, extractor: Extractor, size: Size, pictures: Pictures) -> dict[str, str]:
+    def fields(self, extractor: Extractor, size: Size, pictures: ImageConfig) -> dict[str, str]:
         """All that must be equal for two numbers to be compared."""
         return {
             "version": str(VERSION),
             "size": f"{size[0]}x{size[1]}",
             "made small": SMALL,
-            "fit": f"{pictures.fit}, {pictures.keep:g} of the middle",
+            "fit": f"{pictures.fit}, {pictures.center_crop:g} of the middle",
             "background": pictures.background,
             "rounding": self.rounding,
             "format of reals": self.reals.words(),
@@ -81,7 +81,7 @@ class Protocol:
         }
 
 
-def untreated(pictures: Pictures) -> Pictures:
+def untreated(pictures: ImageConfig) -> ImageConfig:
     """How files become pictures that are measured: as in training, but none mirrored, and all on one background."""
     behind = "white" if pictures.background == "random" else pictures.background
     return replace(pictures, background=behind, flip=False, labels=False)

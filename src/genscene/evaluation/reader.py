@@ -17,7 +17,7 @@ from torch.nn.functional import adaptive_avg_pool2d, leaky_relu, mse_loss
 from genscene.contract import Generator
 from genscene.data import load_images
 from genscene.errors import BadInput
-from genscene.experiment.schema import Pictures
+from genscene.experiment.schema import ImageConfig
 from genscene.geometry.priors import camera_angles
 from genscene.io.atomic import atomic, cache_folder
 from genscene.metrics.frechet import Moments, frechet_distance
@@ -67,7 +67,7 @@ class Yardstick:
 
 def yardstick(name: str, photos: int = PHOTOS, steps: int = STEPS) -> Yardstick:
     """The reader of an embedded set: taught when first asked for, then kept in the cache."""
-    pictures = load_images(f"synthetic:{name}", Pictures(limit=photos), (SIZE, SIZE))
+    pictures = load_images(f"synthetic:{name}", ImageConfig(limit=photos), (SIZE, SIZE))
     if pictures.cameras is None:
         raise BadInput(f"the set {name} has no cameras to teach a pose reader with")
     images = pictures.take(slice(None))

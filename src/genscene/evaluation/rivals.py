@@ -71,10 +71,8 @@ def apart(one: Experiment, other: Experiment) -> str:
     """What makes the held-out photographs of two experiments different ones; nothing where they are the same."""
     sides = {
         "data": (one.data, other.data),
-        "photographs": tuple(
-            asdict(replace(e.photographs, batching="all", precrop_steps=0)) for e in (one, other)
-        ),
-        "background": (one.pictures.background, other.pictures.background),
+        "photographs": tuple(asdict(replace(e.posed, batching="all", precrop_steps=0)) for e in (one, other)),
+        "background": (one.images.background, other.images.background),
     }
     return "; ".join(f"{name}: {a} and {b}" for name, (a, b) in sides.items() if a != b)
 
@@ -102,8 +100,8 @@ def protocol(experiment: Experiment) -> dict[str, str]:
     return {
         "data": experiment.data,
         "split": "val",
-        "background": experiment.pictures.background,
+        "background": experiment.images.background,
         "rounding": "8 bits a channel, sRGB",
         "SSIM": "Gaussian window 1.5, 11 pixels, biased covariance, mean over channels",
-        **{f"photographs: {name}": str(value) for name, value in asdict(experiment.photographs).items()},
+        **{f"photographs: {name}": str(value) for name, value in asdict(experiment.posed).items()},
     }

@@ -18,7 +18,7 @@ from genscene.errors import BadInput
 from genscene.evaluation.protocol import Protocol, Side
 from genscene.evaluation.sides import Lot, Notes, Stored
 from genscene.evaluation.statistics import Growing, Statistics
-from genscene.experiment.schema import Pictures
+from genscene.experiment.schema import ImageConfig
 from genscene.geometry.cameras import Size
 from genscene.io.atomic import cache_folder
 from genscene.metrics.networks.extractor import Extractor
@@ -45,7 +45,7 @@ class Task:
 
     protocol: Protocol
     size: Size
-    pictures: Pictures  # how files become pictures of that size
+    pictures: ImageConfig  # how files become pictures of that size
     extractors: Sequence[Extractor]
 
 

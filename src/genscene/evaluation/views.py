@@ -117,13 +117,11 @@ def shot(generator: Generator, scene: Scene, camera: Camera) -> RenderedView:
     """B scenes from B cameras, with their depth; BadInput where the renderer knows none."""
     camera = camera.to(device_of(generator))
     seen = generator.render(scene, camera)
-    if seen.depth is None or seen.alpha is None:
+    if seen.depth is None or seen.alpha is None or seen.rays is None:
         raise BadInput(
             "this generator's renderer knows no depth: its views cannot be carried into one another"
         )
-    rays = generator.measured(camera)
-    depth = seen.depth * rays.directions.norm(dim=-1).view_as(seen.depth)
-    return RenderedView(finite(seen.image).clamp(0, 1), depth, seen.alpha, rays, camera.pose)
+    return RenderedView(finite(seen.image).clamp(0, 1), seen.depth, seen.alpha, seen.rays, camera.pose)
 
 
 def pair(generator: Generator, draws: RandomStreams, size: Size, angle: float) -> tuple[Camera, Camera]:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, normalize
 
 from genscene.errors import BadInput
-from genscene.geometry.cameras import Grid, Rays, wide
+from genscene.geometry.cameras import Grid, Rays, as_float64
 from genscene.metrics.image import psnr
 
 OPAQUE = 0.5  # alpha above which a pixel shows a surface
@@ -40,8 +40,8 @@ class RenderedView:
 
     def points(self) -> Tensor:
         """World points that the pixels show [B, R, 3], float64."""
-        directions = normalize(wide(self.rays.directions), dim=-1)
-        return torch.addcmul(wide(self.rays.origins), wide(self.depth).flatten(1)[..., None], directions)
+        origins, depth = as_float64(self.rays.origins), as_float64(self.depth).flatten(1)[..., None]
+        return torch.addcmul(origins, depth, normalize(as_float64(self.rays.directions), dim=-1))
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,14 @@ def reproject(first: RenderedView, second: RenderedView, tolerance: float = 0.05
     points = first.points()
     positions, in_front = project(points, second)
     opaque = second.opaque.view_as(second.alpha).to(points)
-    maps = torch.cat([wide(second.image), wide(second.depth), opaque], dim=1)
+    maps = torch.cat([as_float64(second.image), as_float64(second.depth), opaque], dim=1)
     grid = torch.nan_to_num(positions)[:, None].to(maps)
     sampled = grid_sample(maps, grid, padding_mode="border", align_corners=False)[:, :, 0]  # [B, 5, R]
     compared = first.opaque & in_front & (positions.abs() <= BORDER).all(dim=-1) & (sampled[:, 4] > COVERED)
-    distance = (points - wide(second.pose)[:, None, :3, 3]).norm(dim=-1)
+    distance = (points - as_float64(second.pose)[:, None, :3, 3]).norm(dim=-1)
     depth_error = (sampled[:, 3] - distance).abs() / distance
     visible = compared & (depth_error <= tolerance)
-    error, count = (sampled[:, :3] - wide(first.image).flatten(2)).abs(), visible.sum(dim=1)
+    error, count = (sampled[:, :3] - as_float64(first.image).flatten(2)).abs(), visible.sum(dim=1)
     squared, absolute = (torch.where(visible, x.mean(dim=1), 0.0) for x in (error.square(), error))
     return Agreement(
         squared.sum(dim=1) / count,
@@ -94,10 +94,10 @@ def project(points: Tensor, view: RenderedView) -> tuple[Tensor, Tensor]:
     The intrinsics are fitted to the rays, whatever their pixel convention: slopes are affine in positions.
     """
     size = (view.image.shape[-2], view.image.shape[-1])
-    rotation, eye = wide(view.pose)[:, :3, :3], wide(view.pose)[:, None, :3, 3]
-    grid = wide(Grid.whole(len(points), size).coords().to(points.device)).flatten(2).mT
-    intrinsics = torch.linalg.lstsq(_slopes(wide(view.rays.directions) @ rotation), grid).solution
-    in_camera = (wide(points) - eye) @ rotation
+    rotation, eye = as_float64(view.pose)[:, :3, :3], as_float64(view.pose)[:, None, :3, 3]
+    grid = as_float64(Grid.whole(len(points), size).coords().to(points.device)).flatten(2).mT
+    intrinsics = torch.linalg.lstsq(_slopes(as_float64(view.rays.directions) @ rotation), grid).solution
+    in_camera = (as_float64(points) - eye) @ rotation
     return (_slopes(in_camera) @ intrinsics)[..., :2], in_camera[..., 2] > 0
 
 

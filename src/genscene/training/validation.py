@@ -91,7 +91,7 @@ def of_pictures(by: str, judging: Judging, game: TrainState) -> Judge:
     experiment = game.experiment
     size, wanted = experiment.largest(), METRICS[by].extractor or "random"
     looks = extractor_for(wanted, size, judging.weights).on(next(game.system.parameters()).device)
-    pictures = untreated(experiment.pictures)
+    pictures = untreated(experiment.images)
     protocol = Protocol("genscene, while it trains", (by,), fakes=Side(judging.count))
     task = Task(protocol, size, pictures, (looks,))
     found = game.group.first_then_others(

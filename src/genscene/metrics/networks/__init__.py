@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 from genscene.metrics.networks.extractor import Extractor
 
 
@@ -34,7 +34,7 @@ EXTRACTORS = {
 def build_extractor(name: str, weights: str = "") -> Extractor:
     """An extractor by name, with weights at a path, "download" or a name on the hub, as its entry says."""
     if name not in EXTRACTORS:
-        raise BadInput(f"no extractor {name!r}; {nearest(name, EXTRACTORS)}")
+        raise BadInput(f"no extractor {name!r}; {suggest(name, EXTRACTORS)}")
     entry = EXTRACTORS[name]
     if entry.weights and not weights:
         raise BadInput(f"{name} needs weights: {entry.weights}")

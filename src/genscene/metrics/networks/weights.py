@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 from genscene.io.atomic import atomic, cache_folder
-from genscene.io.foreign_pickles import contents, tensors
+from genscene.io.foreign_pickles import collect_tensors, read_checkpoint
 from genscene.io.rename import Rules, rename
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -34,7 +34,7 @@ def weights_file(name: str, given: str | Path) -> Path:
             raise BadInput(f"no weights of {name} at {given}, wanted a file{download}")
         return Path(given)
     if name not in DOWNLOADS:
-        raise BadInput(f"no download of weights of {name}, wanted a path; {nearest(name, DOWNLOADS)}")
+        raise BadInput(f"no download of weights of {name}, wanted a path; {suggest(name, DOWNLOADS)}")
     url = DOWNLOADS[name]
     path = cache_folder() / "weights" / url.rsplit("/", 1)[-1]
     if path.is_file():
@@ -76,7 +76,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise BadInput(f"no weights at {path}")
     if path.suffix not in (".npz", ".safetensors"):
-        return check_finite(path, tensors(contents(path)))
+        return check_finite(path, collect_tensors(read_checkpoint(path)))
     try:
         if path.suffix == ".safetensors":
             return check_finite(path, load_file(path))
