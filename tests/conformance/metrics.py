@@ -22,8 +22,8 @@ from genscene.metrics.networks.inception import (
 from genscene.metrics.networks.weights import load_weights
 from genscene.metrics.precision_recall import neighbor_radii, precision_recall
 from genscene.metrics.spectrum import (
-    fourier_transform,
     mean_log_magnitude,
+    power_spectrum,
     radial_profile,
     ring_counts,
     to_decibels,
@@ -99,19 +99,19 @@ def score(case: Case) -> Results:
     return results
 
 
-def power_spectrum(case: Case) -> Results:
+def spectra(case: Case) -> Results:
     """Radial profiles of power spectra, and the mean magnitude."""
     images, s = case["images"], case.settings
     window = None
     if s["window"] is not None:
         line = getattr(torch.signal.windows, s["window"])(s["size"], dtype=torch.float64)
         window = torch.outer(line, line)
-    magnitudes = fourier_transform(images, s["grey_weights"], window, s["remove_mean"]).abs()
-    profiles = radial_profile(magnitudes.square(), s["bins"])
+    power = power_spectrum(images, s["grey_weights"], window, s["remove_mean"])
+    profiles = radial_profile(power, s["bins"])
     return {
         "profile": profiles,
         "profile_mean_db": to_decibels(profiles.mean(dim=0) / s["size"] ** 4, floor=0),
-        "magnitude_log": mean_log_magnitude(magnitudes, s["log_eps"]),
+        "magnitude_log": mean_log_magnitude(power, s["log_eps"]),
         "counts": ring_counts(s["size"], s["bins"]),
     }
 
@@ -159,7 +159,7 @@ KINDS: dict[str, Callable[[Case], Results]] = {
     "inception": inception,
     "inception_score": score,
     "kid": kid,
-    "power_spectrum": power_spectrum,
+    "power_spectrum": spectra,
     "precision_recall": precision_and_recall,
     "ssim_psnr": ssim_psnr,
 }

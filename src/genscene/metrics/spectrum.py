@@ -14,31 +14,25 @@ from genscene.metrics.networks.extractor import Extractor
 BT601 = (0.299, 0.587, 0.114)  # gray of red, green, blue
 
 
-def fourier_transform(
+def power_spectrum(
     images: Tensor, weights: Sequence[float] = BT601, window: Tensor | None = None, remove_mean: bool = False
 ) -> Tensor:
-    """Images [B, C, N, N] -> DFT [B, N, N] of their weighted sum over channels, frequency 0 at N // 2.
+    """Images [B, C, N, N] -> squared magnitudes [B, N, N] of the DFT of their gray, frequency 0 at N // 2.
 
-    remove_mean: subtract each image's mean gray; window [N, N]: multiplied after that.
+    Gray is the weighted sum over channels, with its mean removed on request, times the window [N, N].
     """
     if images.dim() != 4 or images.shape[1] != len(weights) or images.shape[2] != images.shape[3]:
         raise BadInput(f"spectrum of images {tuple(images.shape)}, wanted [B, {len(weights)}, N, N]")
     gray = torch.einsum("bchw,c->bhw", images.double(), images.new_tensor(weights, dtype=torch.float64))
     if remove_mean:
         gray = gray - gray.mean(dim=(1, 2), keepdim=True)
-    return torch.fft.fftshift(torch.fft.fft2(gray if window is None else gray * window), dim=(-2, -1))
+    spectrum = torch.fft.fft2(gray if window is None else gray * window)
+    return torch.fft.fftshift(spectrum, dim=(-2, -1)).abs().square()
 
 
-def power_spectrum(
-    images: Tensor, weights: Sequence[float] = BT601, window: Tensor | None = None, remove_mean: bool = False
-) -> Tensor:
-    """Images [B, C, N, N] -> squared magnitudes [B, N, N] of `fourier_transform`."""
-    return fourier_transform(images, weights, window, remove_mean).abs().square()
-
-
-def mean_log_magnitude(magnitudes: Tensor, eps: float = 1e-8) -> Tensor:
-    """Magnitudes [B, N, N] -> logarithm of their mean [N, N] (CIPS, fig. 7)."""
-    return (magnitudes.mean(dim=0) + eps).log()
+def mean_log_magnitude(power: Tensor, eps: float = 1e-8) -> Tensor:
+    """Power [B, N, N] -> logarithm of the mean magnitude [N, N] (CIPS, fig. 7)."""
+    return (power.sqrt().mean(dim=0) + eps).log()
 
 
 def radial_profile(spectra: Tensor, bins: int | None = None) -> Tensor:
