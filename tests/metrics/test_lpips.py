@@ -1,4 +1,4 @@
-"""LPIPS with random weights: its backbones beside torchvision's layers, and files that do not fit."""
+"""LPIPS with random weights: its backbones compared with torchvision's layers, and files that do not fit."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Inception with random weights beside the published network, which has batch normalizations."""
+"""Inception with random weights compared with the published network, which has batch normalizations."""
 
 import hashlib
 from collections import OrderedDict

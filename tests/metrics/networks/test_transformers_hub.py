@@ -1,4 +1,4 @@
-"""DINOv2 and CLIP with small random networks, beside the library's own."""
+"""DINOv2 and CLIP with small random networks, compared with the library's own."""
 
 import hashlib
 import importlib

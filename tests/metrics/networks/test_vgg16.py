@@ -1,4 +1,4 @@
-"""VGG16 with random weights beside torchvision's layers."""
+"""VGG16 with random weights compared with torchvision's layers."""
 
 import pytest
 import torch
