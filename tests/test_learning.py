@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from genscene.evaluation import reader
-from genscene.experiment.schema import ImageConfig, build_seeded
+from genscene.experiment.schema import ImageConfig
+from genscene.experiment.serialise import build_seeded
 from genscene.metrics.frechet import Moments, frechet_distance
 from genscene.metrics.views import mean_resultant_length, wrap_angles
 from genscene.systems import PRESETS
@@ -53,7 +54,5 @@ def test_the_frechet_distance_of_gaussians_is_the_closed_form():
 
 def test_the_resultant_of_angles():
     assert mean_resultant_length(torch.tensor([0.3, 0.3, 0.3])) == pytest.approx(1.0)
-    assert mean_resultant_length(torch.tensor([0.0, math.pi / 2, math.pi, -math.pi / 2])) == pytest.approx(
-        0.0, abs=1e-6
-    )
+    assert mean_resultant_length(torch.tensor([0.0, math.pi / 2, math.pi, -math.pi / 2])) == pytest.approx(0.0, abs=1e-6)
     assert wrap_angles(torch.tensor(3 * math.pi / 2)) == pytest.approx(-math.pi / 2)

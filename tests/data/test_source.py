@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from genscene.data.posed.photographs import surroundings
-from genscene.data.source import album_of, source_of
+from genscene.data.sources import album_of, source_of
 from genscene.errors import BadInput
 from genscene.experiment.schema import ImageConfig, PosedConfig
 from genscene.geometry.cameras import look_at

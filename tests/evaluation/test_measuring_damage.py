@@ -27,7 +27,8 @@ from genscene.evaluation.sides import Generated, Stored
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task, measure
 from genscene.evaluation.views import consistency
-from genscene.experiment.schema import ImageConfig, build_seeded
+from genscene.experiment.schema import ImageConfig
+from genscene.experiment.serialise import build_seeded
 from genscene.metrics.frechet import Moments, frechet_distance
 from genscene.metrics.image import ssim
 from genscene.metrics.kernel import cmmd, kernel_distance

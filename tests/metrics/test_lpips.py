@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from genscene.cli import main
 from genscene.errors import BadInput
 from genscene.experiment.schema import Stage
-from genscene.io.generator_file import save_generator
+from genscene.io.generator_file import GeneratorFile, write
 from genscene.metrics.lpips import load_lpips
 from genscene.metrics.networks.alexnet import alexnet
 from genscene.metrics.networks.backbone import CAFFE, TORCHVISION
@@ -140,7 +140,7 @@ def test_a_wrong_file_is_named_in_one_line(tmp_path, files):
 def test_evaluate_reports_lpips_and_the_weights_of_it(tmp_path, files, capsys):
     preset = replace(PRESETS["nerf-grid-demo"], data="synthetic:cars", stages=(Stage(0, (32, 32), 8),))
     small = replace(preset, system=preset.system.shrunk())
-    save_generator(tmp_path / "g.safetensors", small.system.build().generator, small)
+    write(tmp_path / "g.safetensors", GeneratorFile(small.system.build().generator, small))
     words = ["evaluate", str(tmp_path / "g.safetensors"), "--out", str(tmp_path / "n.json")]
     assert main([*words, "--lpips", *map(str, files)]) == 0
     document = json.loads((tmp_path / "n.json").read_text())
@@ -171,7 +171,7 @@ def test_evaluate_reports_lpips_and_the_weights_of_it(tmp_path, files, capsys):
 
 
 def test_lpips_needs_photographs(tmp_path, files, experiment, capsys):
-    save_generator(tmp_path / "g.safetensors", experiment.system.build().generator, experiment)
+    write(tmp_path / "g.safetensors", GeneratorFile(experiment.system.build().generator, experiment))
     assert main(["evaluate", str(tmp_path / "g.safetensors"), "--lpips", *map(str, files)]) == 2
     assert "--lpips compares with photographs" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import torch
 from torch import Tensor
 
-from genscene.data.source import album_of
+from genscene.data.sources import album_of
 from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import mean_resamples
 from genscene.evaluation.contest import Draw, cells_of

@@ -11,7 +11,7 @@ import genscene.training.run as running
 import genscene.training.validation as judging
 from genscene.cli import main
 from genscene.data import load_images
-from genscene.data.source import source_of
+from genscene.data.sources import source_of
 from genscene.errors import BadInput
 from genscene.evaluation.measures import Number
 from genscene.evaluation.photographs import compared
