@@ -168,6 +168,7 @@ def fold_batch_norm(found: Mapping[str, Tensor], path: str | Path) -> dict[str, 
             raise BadInput(f"{path}: {name} has no batch normalization of {len(weight)} channels")
         gain, bias, mean, variance = (rest.pop(key).double() for key in keys)
         gain = gain / (variance + EPSILON).sqrt()
+        # channels last, as are then all features: faster convolutions
         weight = (weight * gain[:, None, None, None]).contiguous(memory_format=torch.channels_last)
         rest |= {f"{name}.weight": weight, f"{name}.bias": bias - mean * gain}
     return rest
