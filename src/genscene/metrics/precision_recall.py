@@ -92,7 +92,7 @@ def nearest_neighbors(fake: Tensor, real: Tensor, k: int = 1) -> tuple[Tensor, T
 def memorization(fake: Tensor, real: Tensor, held_out: Tensor | None = None, rare: float = RARE) -> float:
     """Fraction of fakes [M, D] as close to a real [N, D] as the closest 1 % of held-out images [H, D] are.
 
-    A generator that has learned the distribution scores about `rare`, one that copies many times that. Near 0 is
+    A generator that has learned the distribution scores about `rare`, one that copies far more. Near 0 is
     no merit: the fakes are farther from the reals than photographs are. Without held-out images, distances
     between reals set the threshold, which hides copies where a set repeats itself (frames of one film).
     """
