@@ -129,7 +129,8 @@ class Experiment:
     seed: int = 0  # of weights, data order and latent codes
     posed: PosedConfig = PosedConfig()
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise BadInput for stages that do not follow one another, and numbers that no run can have."""
         starts = [stage.start for stage in self.stages]
         if not starts or starts[0] != 0 or starts != sorted(set(starts)):
             raise BadInput(f"stages must start at step 0 and follow one another, got starts {starts}")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from genscene import kernels
+import genscene.kernels as kernels
 from genscene.contract import (
     DEFAULT_OPTIONS,
     Background,

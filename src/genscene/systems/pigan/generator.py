@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, relu
 
-from genscene import kernels
+import genscene.kernels as kernels
 from genscene.contract import DEFAULT_OPTIONS, Background, Rendering, RenderOptions, Vector
 from genscene.errors import BadInput, require_at_least
 from genscene.geometry.cameras import Camera, PixelConvention, Rays

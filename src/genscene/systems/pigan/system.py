@@ -36,12 +36,6 @@ class PiGANConfig(AdversarialConfig):
     # density noise decays from standard deviation 1 to 0 in so many steps; 0: no noise
     noise_steps: int = 5000
 
-    def __post_init__(self) -> None:
-        if (self.z_weight or self.pose_weight) and not self.discriminator.heads:
-            raise BadInput(
-                "z_weight and pose_weight want a discriminator with heads (--system.discriminator.heads)"
-            )
-
     @property
     def mbstd_group(self) -> int:
         """Images over which the minibatch standard deviation is taken."""
@@ -58,6 +52,10 @@ class PiGANConfig(AdversarialConfig):
     def check(self, size: Size) -> None:
         """Raise BadInput where the discriminator takes no images of this size."""
         require_at_least(self, 0, "z_weight", "pose_weight", "noise_steps", "fade_steps")
+        if (self.z_weight or self.pose_weight) and not self.discriminator.heads:
+            raise BadInput(
+                "z_weight and pose_weight want a discriminator with heads (--system.discriminator.heads)"
+            )
         image_level(self.patches.size or min(size), self.discriminator)
 
     def shrunk(self) -> "PiGANConfig":
