@@ -33,7 +33,7 @@ def tiny(name: str, steps: int = 3) -> Experiment:
         for i, s in enumerate(preset.stages[:count])
     )
     small = replace(preset, system=preset.system.shrunk(), stages=stages, steps=steps, data="synthetic:cars")
-    return replace(small, images=replace(preset.images, limit=8, labels=False))
+    return replace(small, images=replace(preset.images, limit=8))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from conftest import tiny
-from genscene.data.source import source_of
+from genscene.data.sources import data_source
 from genscene.distributed import ProcessGroup
 from genscene.experiment.schema import build_seeded
 from genscene.export.mesh import sample_density
@@ -24,7 +24,7 @@ from genscene.training.run import begin
 def game_of(name):
     experiment = tiny(name)
     game = begin(experiment, torch.device("cpu"), ProcessGroup(), "fp32")
-    return game, source_of(experiment, quiet=True).batches(0, 0, 1)
+    return game, data_source(experiment, quiet=True).batches(0, 0, 1)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -92,7 +92,7 @@ def test_slices_of_a_batch_have_the_gradient_of_the_whole(name):
     for slices in (1, 2):
         cut = replace(experiment, stages=(replace(experiment.stages[0], slices=slices),))
         game = begin(cut, torch.device("cpu"), ProcessGroup(), "fp32")
-        batch = next(source_of(cut, quiet=True).batches(0, 0, 1))
+        batch = next(data_source(cut, quiet=True).batches(0, 0, 1))
         for turn in game.system.turns():
             take(game, turn, batch, 0)
         stats.append(game)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, final
+from typing import Any, ClassVar, Literal, Protocol, final
 
 import torch
 from torch import Tensor, nn
@@ -30,21 +30,35 @@ class Rendering:
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """What a GAN is shown."""
+    """B images."""
 
     images: Tensor  # [B, 3, H, W], sRGB, 0 to 1
-    cameras: Camera | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, part: slice) -> "ImageBatch":
-        """Some of the pictures."""
-        return ImageBatch(self.images[part], None if self.cameras is None else self.cameras[part])
+        """A part of the batch."""
+        return ImageBatch(self.images[part])
 
     def to(self, device: torch.device) -> "ImageBatch":
-        """The same pictures on another device."""
-        return ImageBatch(self.images.to(device), None if self.cameras is None else self.cameras.to(device))
+        """The same batch on another device."""
+        return ImageBatch(self.images.to(device))
+
+
+@dataclass(frozen=True)
+class PosedImageBatch(ImageBatch):
+    """B images with their cameras."""
+
+    cameras: Camera
+
+    def __getitem__(self, part: slice) -> "PosedImageBatch":
+        """A part of the batch."""
+        return PosedImageBatch(self.images[part], self.cameras[part])
+
+    def to(self, device: torch.device) -> "PosedImageBatch":
+        """The same batch on another device."""
+        return PosedImageBatch(self.images.to(device), self.cameras.to(device))
 
 
 @dataclass(frozen=True)
@@ -198,6 +212,8 @@ class System(nn.Module, ABC):
 class SystemConfig(ABC):
     """All the numbers of one paper's system."""
 
+    batch: ClassVar[Literal["images", "posed_images", "rays"]] = "images"  # what its system is trained on
+
     @abstractmethod
     def build(self) -> System:
         """A system with build_seeded weights."""
@@ -222,6 +238,8 @@ def at_least(config: object, least: float, *names: str) -> None:
 @dataclass(frozen=True)
 class PosedConfig(SystemConfig):
     """The numbers of a system that learns the rays of photographs whose cameras are known."""
+
+    batch = "rays"
 
     @abstractmethod
     def fitted(self, photographed: Camera, bounds: Tensor, behind: Background | None = None) -> "PosedConfig":

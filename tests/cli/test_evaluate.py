@@ -11,7 +11,7 @@ from PIL import Image
 
 from conftest import tiny
 from genscene.cli import main
-from genscene.data.sizes import one_size
+from genscene.data.images import common_size
 from genscene.evaluation.statistics import Statistics
 from genscene.experiment.schema import Stage, build_seeded
 from genscene.io.atomic import cache_folder
@@ -233,13 +233,13 @@ def test_scenes_are_compared_on_held_out_photographs(capsys, tmp_path):
     assert "photograph" in out.read_text(encoding="utf-8")
 
 
-def test_one_size_is_that_of_the_pictures_as_they_are_decoded(tmp_path):
+def test_common_size_is_that_of_the_pictures_as_they_are_decoded(tmp_path):
     turned = Image.Exif()
     turned[0x0112] = 6
     Image.new("RGB", (24, 16)).save(tmp_path / "lying.jpg", exif=turned)
     Image.new("RGB", (16, 24)).save(tmp_path / "upright.jpg")
     (tmp_path / "broken.png").write_bytes(b"none")
-    assert one_size(str(tmp_path)) == (24, 16)
+    assert common_size(str(tmp_path)) == (24, 16)
 
 
 BAD = {

@@ -84,7 +84,7 @@ class Protocol:
 def untreated(pictures: ImageConfig) -> ImageConfig:
     """How files become pictures that are measured: as in training, but none mirrored, and all on one background."""
     behind = "white" if pictures.background == "random" else pictures.background
-    return replace(pictures, background=behind, flip=False, labels=False)
+    return replace(pictures, background=behind, flip=False)
 
 
 WEIGHTS_FREE = ("frechet", "kernel", "manifold", "copies", "spectrum")

@@ -74,7 +74,6 @@ class ImageConfig:
     center_crop: float = 1.0  # share of the shorter side that is kept of the middle, before all else
     background: str = "white"  # behind transparency and padding: white, black, random, or R,G,B from 0 to 255
     flip: bool = False  # mirror half of the pictures
-    labels: bool = False  # read cameras from dataset.json (EG3D)
     limit: int = 0  # use so many pictures; 0: all that are there, 5000 of a synthetic set
 
     def check(self) -> None:
@@ -90,9 +89,9 @@ class PosedConfig:
 
     downscale: float = 1.0  # sides of the photographs are divided by this
     side: int = 0  # the longer side is made so many pixels, where it is longer; 0: as it is
-    world: Literal["around", "forward", "given"] = (
-        "around"  # where it is put: what is looked at in the middle, ...
-    )
+    # world of the poses: around (focus point at the origin, farthest camera at 1), forward (recentered, for NDC),
+    # spherified (as NeRF's loader does for scenes photographed from all sides), given (that of the files)
+    world: Literal["around", "forward", "spherified", "given"] = "around"
     holdout: int = 8  # every so many-th is kept from training, where the format names none
     limit: int = 0  # train on so many, evenly chosen (NeRF, table 2); 0: all
     batching: Literal["all", "image"] = "all"  # rays of a step come from all photographs, or from one

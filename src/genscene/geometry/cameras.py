@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch.nn.functional import normalize
 from genscene.errors import BadInput
 
 Size = tuple[int, int]  # (height, width) in pixels
+PixelConvention = Literal["center", "corner", "border"]  # where in a pixel its ray passes
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,20 @@ def ellipse(given: Camera, frames: int) -> Camera:
     )
 
 
+def spherified_path(given: Camera, frames: int) -> Camera:
+    """A circle about the z axis at the given cameras' mean height and RMS distance, z upwards, facing the origin.
+
+    The first and last frame are the same, as in NeRF's LLFF loader (spherify_poses).
+    """
+    eye = given.pose[:, :3, 3]
+    height = eye[:, 2].mean()
+    radius = (eye.square().sum(dim=-1).mean() - height.square()).clamp_min(0).sqrt()
+    angle = torch.linspace(0, 2 * math.pi, frames, dtype=eye.dtype, device=eye.device)
+    positions = torch.stack([radius * angle.cos(), radius * angle.sin(), height.expand(frames)], dim=-1)
+    intrinsics = given.intrinsics.mean(dim=0).expand(frames, 3, 3)
+    return Camera(look_at(positions, (0.0, 0.0, 1.0)), intrinsics, given.size)
+
+
 def winding(given: Camera, frames: int, focus: float = 0.0, radii: Tensor | None = None) -> Camera:
     """A spiral about the middle of cameras that face one way, as NeRF's films: two turns across, one along the view.
 

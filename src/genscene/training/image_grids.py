@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from genscene.contract import Generator
-from genscene.data.posed.photographs import PosedImages
+from genscene.data.posed import PosedImages
 from genscene.export.pictures import depth_picture, save_png, span_of, tile
 from genscene.geometry.cameras import Size
 from genscene.geometry.trajectories import fan
@@ -40,14 +40,14 @@ def paint_grid(
 @torch.no_grad()
 def paint_held_out(path: Path, generator: Generator, album: PosedImages) -> float:
     """A few photographs, one a row: as taken, as rendered, and the depth -> mean PSNR in decibels at that size."""
-    height, width = album.camera.size
+    height, width = album.cameras.size
     factor = max(1.0, max(height, width) / WIDEST)
     size = (round(height / factor), round(width / factor))
     device = next(generator.parameters()).device
     scene = generator.bind(generator.latents(RandomStreams([0], device)))
     rows, decibels = [], []
     for i in range(0, len(album), -(-len(album) // HELD_OUT)):
-        camera = album.camera[i : i + 1].resized(size).to(device)
+        camera = album.cameras[i : i + 1].resized(size).to(device)
         rendering = generator.render(scene, camera)
         image = rendering.image.clamp(0, 1).cpu()
         photo = torch.from_numpy(album.pixels[i : i + 1].copy()).movedim(-1, 1).float() / 255

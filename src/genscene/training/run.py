@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from genscene.contract import Generator, PosedConfig, at_least
-from genscene.data.source import Source, source_of
+from genscene.data.sources import DataSource, data_source
 from genscene.distributed import ProcessGroup, join
 from genscene.errors import BadInput, Diverged
 from genscene.experiment.schema import Experiment, build_seeded, dumps, loads, validate
@@ -71,13 +71,14 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
     try:
         check(experiment, run, group)
         again = occupied(run)
-        source = source_of(experiment, quiet=not group.first)
+        source = data_source(experiment, quiet=not group.first)
         experiment = source.experiment
         check(experiment, run, group)  # with what the data told
         if again:
             same(experiment, run.out)
         game = begin(experiment, device, group, run.precision)
-        source.introduce(game.system.generator)
+        if source.train is not None and game.system.generator.photographed is not None:
+            game.system.generator.photographed.remember(source.train.cameras, source.train.to_files())
         start = restore(run.out, game) if again else 0
         group.agree(game.system)
         group.agree(game.average)
@@ -86,7 +87,7 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
         group.leave()
 
 
-def go_on(game: TrainState, run: Run, source: Source, start: int) -> Generator:
+def go_on(game: TrainState, run: Run, source: DataSource, start: int) -> Generator:
     """The steps that are left."""
     experiment, group, keep = game.experiment, game.group, Keep(run.keep_last, run.keep_every)
     device = next(game.system.parameters()).device
@@ -131,7 +132,7 @@ def due(every: int, done: int) -> bool:
     return every > 0 and done % every == 0
 
 
-def watch(game: TrainState, run: Run, source: Source, book: Journal, done: int) -> None:
+def watch(game: TrainState, run: Run, source: DataSource, book: Journal, done: int) -> None:
     """Paint pictures when they are due: of the prior, or beside photographs that are not learnt."""
     experiment = game.experiment
     if run.grid_every and (due(run.grid_every, done) or done == experiment.steps):

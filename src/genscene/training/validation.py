@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from genscene.contract import Generator
-from genscene.data import load_images
-from genscene.data.source import PictureSource, Source
+from genscene.data.images import load_images
+from genscene.data.sources import DataSource
 from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput, nearest
 from genscene.evaluation.measures import METRICS, Number, extractor_for
@@ -43,7 +43,7 @@ class Judge:
     task: Task | None
     real: Statistics | None  # in the first process
 
-    def ask(self, generator: Generator, source: Source, group: ProcessGroup) -> Number | None:
+    def ask(self, generator: Generator, source: DataSource, group: ProcessGroup) -> Number | None:
         """The number of a generator as it stands; None in processes that are not the first."""
         if self.task is None or self.extractor is None:
             assert source.held_out is not None
@@ -64,13 +64,13 @@ class Judge:
         )
 
 
-def appointed(judging: Judging, game: TrainState, source: Source) -> Judge | None:
+def appointed(judging: Judging, game: TrainState, source: DataSource) -> Judge | None:
     """The judge of a run, its real side measured; None where none was asked for."""
     if judging.every < 0:
         raise BadInput(f"--evaluate-every {judging.every}: wanted steps, or 0 for none")
     if not judging.every:
         return None
-    posed = not isinstance(source, PictureSource)
+    posed = source.train is not None
     by = judging.by or (PSNR if posed else "frechet")
     if posed != (by == PSNR):
         known = [PSNR] if posed else METRICS
@@ -105,7 +105,7 @@ def of_pictures(by: str, judging: Judging, game: TrainState) -> Judge:
     return Judge(by, looks, task, real[0] if real else None)
 
 
-def judge(game: TrainState, folder: Path, source: Source, by: Judge, done: int) -> str:
+def judge(game: TrainState, folder: Path, source: DataSource, by: Judge, done: int) -> str:
     """Ask for the number after so many steps, note it, keep the generator where it is the best -> what to say.
 
     In processes that are not the first: nothing.

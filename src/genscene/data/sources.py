@@ -1,0 +1,122 @@
+"""The data source of a run: an image set, or the posed photographs of one scene."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from genscene.contract import Background, ImageBatch, PosedConfig, RayBatch
+from genscene.data.batches import image_batches, ray_batches
+from genscene.data.images.load import SYNTHETIC, load_images
+from genscene.data.posed.decode import PosedImages, decode_posed, detect_background
+from genscene.data.posed.loader import Split, available_splits, load_posed
+from genscene.data.progress import log_line
+from genscene.data.synthetic import synthetic_set, views_of_one
+from genscene.errors import BadInput
+from genscene.experiment.schema import Experiment
+from genscene.geometry.cameras import Camera, PixelConvention
+from genscene.geometry.transforms import WorldTransform
+
+SYNTHETIC_VIEWS = {"train": range(100), "val": range(100, 110)}  # of an embedded scene
+SYNTHETIC_BOUNDS = (1.0, 4.5)
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where the batches of a run come from."""
+
+    experiment: Experiment  # with the values that depend on the data
+    train: PosedImages | None = None  # the training photographs of a system with batch "rays"; else None
+    held_out: PosedImages | None = None  # photographs that are not trained on
+    quiet: bool = False  # no log lines while images are loaded
+
+    @property
+    def cameras(self) -> Camera | None:
+        """The cameras of the training photographs."""
+        return None if self.train is None else self.train.cameras
+
+    @property
+    def to_files(self) -> Tensor | None:
+        """The transform from the scene's world to that of the files -> [4, 4], float32."""
+        return None if self.train is None else self.train.to_files()
+
+    def batches(self, start: int, rank: int = 0, world: int = 1) -> Iterator[ImageBatch | RayBatch]:
+        """This rank's part of the batches of steps start, start + 1, ... to the end of the run."""
+        experiment = self.experiment
+        if self.train is None:
+            posed = experiment.system.batch == "posed_images"
+            size = experiment.largest()
+            images = load_images(experiment.data, experiment.images, size, self.quiet, cameras=posed)
+            yield from image_batches(experiment, images, start, rank, world)
+        else:
+            assert isinstance(experiment.system, PosedConfig)
+            pixels: PixelConvention = "corner" if experiment.system.corners else "center"
+            yield from ray_batches(experiment, self.train, start, pixels, rank, world)
+
+
+def data_source(experiment: Experiment, quiet: bool = False) -> DataSource:
+    """The data source of an experiment, with the experiment adapted to its data."""
+    if experiment.system.batch != "rays":
+        return DataSource(experiment, quiet=quiet)
+    assert isinstance(experiment.system, PosedConfig)
+    images = posed_images(experiment, "train")
+    assert images.bounds is not None
+    background = scene_background(experiment, images)
+    system = experiment.system.fitted(images.cameras, images.bounds, background)
+    if not quiet and system != experiment.system.fitted(images.cameras, images.bounds):
+        log_line(
+            f"{experiment.data}: the photographs have a {background} background, so renderings get it too"
+        )
+    config = replace(experiment.images, background=background or experiment.images.background)
+    experiment = replace(experiment, system=system, images=config)
+    return DataSource(experiment, images, _held_out(experiment), quiet)
+
+
+def scene_background(experiment: Experiment, images: PosedImages) -> Background | None:
+    """The background of photographs: what transparency was composited on, else that of their borders, if it is one.
+
+    Raises BadInput where transparency was composited on a colour that renderings cannot have behind them.
+    """
+    name = experiment.images.background
+    if not images.has_alpha:
+        return detect_background(images.pixels)
+    if name not in ("white", "black"):
+        raise BadInput(
+            f"{experiment.data}: --images.background {name!r}: scenes are rendered on white or black, so transparent"
+            " photographs need one of them"
+        )
+    return cast(Background, name)
+
+
+def posed_images(experiment: Experiment, split: Split) -> PosedImages:
+    """The photographs of a split; BadInput where the data has no such split."""
+    config, data = experiment.posed, experiment.data
+    if data.startswith(SYNTHETIC):
+        return _synthetic_images(experiment, split)
+    splits = available_splits(data)
+    if split not in splits:
+        raise BadInput(f"{data} has no photographs for {split}; it has some for {', '.join(splits)}")
+    files = load_posed(data, split, config.holdout, config.world)
+    return decode_posed(files, experiment.images.background, config.downscale, config.side)
+
+
+def _held_out(experiment: Experiment) -> PosedImages | None:
+    """The photographs that are not trained on; None where there are none."""
+    if experiment.data.startswith(SYNTHETIC):
+        return _synthetic_images(experiment, "val")
+    splits = [split for split in available_splits(experiment.data) if split != "train"]
+    return posed_images(experiment, splits[0]) if splits and experiment.posed.holdout else None
+
+
+def _synthetic_images(experiment: Experiment, split: Split) -> PosedImages:
+    """Views of the embedded scene of the experiment's seed, its y axis turned to z."""
+    name = experiment.data.removeprefix(SYNTHETIC)
+    synthetic_set(name)
+    indices = SYNTHETIC_VIEWS["train" if split == "train" else "val"]
+    truth = views_of_one(name, indices, experiment.largest(), experiment.seed)
+    y_to_z = WorldTransform(rotation=torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]).double())
+    cameras = replace(truth.cameras, pose=y_to_z.poses(truth.cameras.pose))
+    bounds = torch.tensor([SYNTHETIC_BOUNDS]).repeat(len(indices), 1)
+    return PosedImages(truth.pixels().contiguous().numpy(), cameras, bounds, None, y_to_z)
