@@ -85,7 +85,7 @@ def photographs() -> float:
     album = PosedImages(pixels, camera, torch.tensor([[2.0, 6.0]]).repeat(100, 1), None, WorldTransform())
     experiment = PRESETS["nerf-blender-release"]
     assert isinstance(experiment.system, NeRFConfig)
-    experiment = replace(experiment, system=experiment.system.fitted(album.cameras, torch.ones(100, 2)))
+    experiment = replace(experiment, system=experiment.system.fitted(album.camera, torch.ones(100, 2)))
     game = begin(experiment, device, ProcessGroup(), "fp32")
     for step, batch in zip(range(2), ray_batches(experiment, album, 0), strict=False):
         play(game, batch.to(device), step)

@@ -94,10 +94,10 @@ def test_rays_go_through_the_positions_of_a_pixel_convention(experiment, pixels,
     images = posed_images()
     run = replace(experiment, stages=(Stage(0, SIZE, 4000),), steps=1)
     rays = next(ray_batches(run, images, 0, pixels)).rays
-    inverse = torch.linalg.inv(images.cameras.pose.double())
-    matches = (rays.origins[0, :, None] - images.cameras.pose[:, :3, 3]).norm(dim=-1).argmin(dim=1)
+    inverse = torch.linalg.inv(images.camera.pose.double())
+    matches = (rays.origins[0, :, None] - images.camera.pose[:, :3, 3]).norm(dim=-1).argmin(dim=1)
     local = (inverse[matches, :3, :3] @ rays.directions[0, :, :, None].double())[..., 0]
-    sides = (images.cameras.intrinsics.double()[matches] @ local[..., None])[..., 0]
+    sides = (images.camera.intrinsics.double()[matches] @ local[..., None])[..., 0]
     assert_close(sides[:, 2], torch.ones(len(sides), dtype=torch.float64), atol=1e-5, rtol=0)
     for axis, count in enumerate(reversed(SIZE)):
         low, high = float(sides[:, axis].min()), float(sides[:, axis].max())

@@ -213,7 +213,7 @@ def test_a_scene_is_learnt_rendered_scored_and_exported(tmp_path, capsys):
     album = posed_images(
         replace(PRESETS["nerf-grid-demo"], data="synthetic:cars", stages=(Stage(0, (32, 32), 8),)), "train"
     )
-    back = album.transform.inverse().poses(album.cameras.pose)
+    back = album.transform.inverse().poses(album.camera.pose)
     assert_close(torch.tensor(frames[3]["camera_to_world"]), back[3], atol=1e-4, rtol=1e-4)
     capsys.readouterr()
 

@@ -11,7 +11,7 @@ from genscene.data.prepare.inspect import inspect
 from genscene.data.prepare.poses import ADVICE, Matching, estimate_poses
 from genscene.data.progress import log_line
 from genscene.data.synthetic.write import write_set
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 
 VERBS = ("inspect", "synthesize", "poses")
 USAGE = """usage: genscene data inspect PATH
@@ -70,7 +70,7 @@ def main(words: list[str]) -> None:
         about = "Estimate the cameras of photographs by structure from motion (COLMAP's)."
         _run_poses(parse(Poses, words[1:], "genscene data poses", description=about))
     else:
-        raise BadInput(f"data: no verb {words[0]!r}; {nearest(words[0], VERBS)}")
+        raise BadInput(f"data: no verb {words[0]!r}; {suggest(words[0], VERBS)}")
 
 
 def _run_poses(options: Poses) -> None:

@@ -151,7 +151,7 @@ def protocol(experiment: Experiment, split: Split, album: PosedImages) -> dict[s
     return {
         "data": experiment.data,
         "split": split,
-        "size": album.cameras.size,
+        "size": album.camera.size,
         "background": experiment.images.background,
         "photographs": asdict(experiment.posed),
         "rounding": "8 bits a channel, sRGB",

@@ -9,10 +9,11 @@ from torch import Tensor
 from genscene.contract import ImageBatch, PosedImageBatch, RayBatch
 from genscene.data.images.image_set import ImageSet
 from genscene.data.posed.decode import PosedImages
+from genscene.experiment.schedules import images_before, stage_at
 from genscene.experiment.schema import Experiment, PosedConfig
-from genscene.geometry.cameras import Camera, PixelConvention, Rays, wide
-from genscene.randomness import RandomStreams, mix
-from genscene.render.patches import shrink
+from genscene.geometry.cameras import Camera, PixelConvention, Rays, as_float64
+from genscene.randomness import RandomStreams, derive_seed
+from genscene.render.patches import resize_antialiased
 
 ORDER, AUGMENTATION, PIXELS = 1, 2, 3  # uses of the experiment's seed
 PixelIndices = tuple[np.ndarray, np.ndarray, np.ndarray]  # image, row and column of each of R pixels, [R]
@@ -27,15 +28,15 @@ def image_batches(
     """
     posed = experiment.system.batch == "posed_images"
     for step in range(start, experiment.steps):
-        stage = experiment.stage(step)
+        stage = stage_at(experiment, step)
         share = stage.batch // world
-        positions = experiment.pictures_before(step) + rank * share + np.arange(share)
+        positions = images_before(experiment, step) + rank * share + np.arange(share)
         indices = epoch_order(positions, len(images), experiment.seed)
-        streams = RandomStreams([mix(experiment.seed, AUGMENTATION, int(p)) for p in positions])
+        streams = RandomStreams([derive_seed(experiment.seed, AUGMENTATION, int(p)) for p in positions])
         batch = _on_random_colors(images.take(indices), streams.uniform(3))
         mirror = streams.uniform() < (0.5 if experiment.images.flip else 0.0)
         batch = torch.where(mirror[:, None, None, None], batch.flip(-1), batch)
-        batch = batch if batch.shape[-2:] == stage.size else shrink(batch, stage.size)
+        batch = batch if batch.shape[-2:] == stage.size else resize_antialiased(batch, stage.size)
         if posed:
             assert images.cameras is not None
             cameras = images.cameras[torch.from_numpy(indices)].resized(stage.size)
@@ -48,7 +49,8 @@ def epoch_order(positions: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Positions [B] in the run's sequence of samples -> indices [B] into `count` images, shuffled in every epoch."""
     epochs = positions // count
     shuffles = {
-        e: np.random.default_rng(mix(seed, ORDER, int(e))).permutation(count) for e in np.unique(epochs)
+        e: np.random.default_rng(derive_seed(seed, ORDER, int(e))).permutation(count)
+        for e in np.unique(epochs)
     }
     return np.array([shuffles[e][p % count] for e, p in zip(epochs, positions, strict=True)])
 
@@ -83,12 +85,12 @@ def ray_batches(
     chosen = _chosen_images(len(images), config.limit)
     valid = None if images.masks is None else np.flatnonzero(images.masks[chosen])
     for step in range(start, experiment.steps):
-        share = experiment.stage(step).batch // world
-        rng = np.random.default_rng(mix(experiment.seed, PIXELS, step))
+        share = stage_at(experiment, step).batch // world
+        rng = np.random.default_rng(derive_seed(experiment.seed, PIXELS, step))
         sampled = _sample_pixels(rng, images.pixels.shape, chosen, valid, config, step, share * world)
         index, rows, columns = (part[rank * share : (rank + 1) * share] for part in sampled)
         colors = torch.from_numpy(images.pixels[index, rows, columns]).float() / 255
-        yield RayBatch(_pixel_rays(images.cameras, index, rows, columns, pixels), colors[None])
+        yield RayBatch(_pixel_rays(images.camera, index, rows, columns, pixels), colors[None])
 
 
 def _chosen_images(count: int, limit: int) -> np.ndarray:
@@ -132,7 +134,7 @@ def _pixel_rays(
     x, y = _pixel_positions(columns, width, pixels), _pixel_positions(rows, height, pixels)
     points = torch.from_numpy(np.stack([x, y, np.ones(len(rows))], axis=-1))
     which = torch.from_numpy(np.array(index))
-    pose, inverse = wide(cameras.pose)[:, :3], torch.linalg.inv(wide(cameras.intrinsics))
+    pose, inverse = as_float64(cameras.pose)[:, :3], torch.linalg.inv(as_float64(cameras.intrinsics))
     directions = ((pose[:, :, :3] @ inverse)[which] @ points[..., None])[..., 0]
     origins = pose[which, :, 3]
     return Rays(origins[None].to(cameras.pose), directions[None].to(cameras.pose))

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from genscene.contract import Background, ImageBatch, PosedConfig, RayBatch
+from genscene.contract import Background, ImageBatch, RayBatch
 from genscene.data.batches import image_batches, ray_batches
 from genscene.data.images.load import SYNTHETIC, load_images
 from genscene.data.posed.decode import PosedImages, decode_posed, detect_background
@@ -15,8 +15,9 @@ from genscene.data.posed.loader import Split, available_splits, load_posed
 from genscene.data.progress import log_line
 from genscene.data.synthetic import synthetic_set, views_of_one
 from genscene.errors import BadInput
+from genscene.experiment.schedules import largest_size
 from genscene.experiment.schema import Experiment
-from genscene.geometry.cameras import Camera, PixelConvention
+from genscene.geometry.cameras import Camera
 from genscene.geometry.transforms import WorldTransform
 
 SYNTHETIC_VIEWS = {"train": range(100), "val": range(100, 110)}  # of an embedded scene
@@ -35,7 +36,7 @@ class DataSource:
     @property
     def cameras(self) -> Camera | None:
         """The cameras of the training photographs."""
-        return None if self.train is None else self.train.cameras
+        return None if self.train is None else self.train.camera
 
     @property
     def to_files(self) -> Tensor | None:
@@ -47,29 +48,25 @@ class DataSource:
         experiment = self.experiment
         if self.train is None:
             posed = experiment.system.batch == "posed_images"
-            size = experiment.largest()
+            size = largest_size(experiment)
             images = load_images(experiment.data, experiment.images, size, self.quiet, cameras=posed)
             yield from image_batches(experiment, images, start, rank, world)
         else:
-            assert isinstance(experiment.system, PosedConfig)
-            pixels: PixelConvention = "corner" if experiment.system.corners else "center"
-            yield from ray_batches(experiment, self.train, start, pixels, rank, world)
+            yield from ray_batches(experiment, self.train, start, experiment.system.pixels, rank, world)
 
 
 def data_source(experiment: Experiment, quiet: bool = False) -> DataSource:
     """The data source of an experiment, with the experiment adapted to its data."""
     if experiment.system.batch != "rays":
         return DataSource(experiment, quiet=quiet)
-    assert isinstance(experiment.system, PosedConfig)
     images = posed_images(experiment, "train")
-    assert images.bounds is not None
-    background = scene_background(experiment, images)
-    system = experiment.system.fitted(images.cameras, images.bounds, background)
-    if not quiet and system != experiment.system.fitted(images.cameras, images.bounds):
+    images = replace(images, background=scene_background(experiment, images))
+    system = experiment.system.adapt(images)
+    if not quiet and system != experiment.system.adapt(replace(images, background=None)):
         log_line(
-            f"{experiment.data}: the photographs have a {background} background, so renderings get it too"
+            f"{experiment.data}: the photographs have a {images.background} background, so renderings get it too"
         )
-    config = replace(experiment.images, background=background or experiment.images.background)
+    config = replace(experiment.images, background=images.background or experiment.images.background)
     experiment = replace(experiment, system=system, images=config)
     return DataSource(experiment, images, _held_out(experiment), quiet)
 
@@ -115,7 +112,7 @@ def _synthetic_images(experiment: Experiment, split: Split) -> PosedImages:
     name = experiment.data.removeprefix(SYNTHETIC)
     synthetic_set(name)
     indices = SYNTHETIC_VIEWS["train" if split == "train" else "val"]
-    truth = views_of_one(name, indices, experiment.largest(), experiment.seed)
+    truth = views_of_one(name, indices, largest_size(experiment), experiment.seed)
     y_to_z = WorldTransform(rotation=torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]).double())
     cameras = replace(truth.cameras, pose=y_to_z.poses(truth.cameras.pose))
     bounds = torch.tensor([SYNTHETIC_BOUNDS]).repeat(len(indices), 1)

@@ -44,7 +44,7 @@ def photographed(subjects: Sequence[Subject], data: str, draw: Draw, title: str 
     counts = (20 * draw.resamples, draw.seed)
     table = [cells_of(mean_resamples(values, *counts), "high") for values in (psnr, ssim)]
     names = [subject.name for subject in subjects]
-    height, width = album.cameras.size
+    height, width = album.camera.size
     rows = [
         Row(n, line, kind)
         for n, line, kind in zip(names, zip(*table, strict=True), kinds(subjects), strict=True)

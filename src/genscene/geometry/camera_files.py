@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genscene.errors import BadInput
-from genscene.geometry.cameras import Camera, Size, moved, pinhole
+from genscene.geometry.cameras import Camera, Size, pinhole, transform_cameras
 from genscene.io.atomic import atomic
 
 TOLERANCE = 0.01  # of rotations and last rows, which may have been typed by hand
@@ -23,18 +23,17 @@ def read_cameras(path: str | Path, size: Size) -> Camera:
 
     The file's fields of view are those of the shorter side. Raises BadInput where it holds no such cameras.
     """
+    return load_cameras(path).reframed(size)
+
+
+def load_cameras(path: str | Path) -> Camera:
+    """All cameras of such a file for square images; a file is read and checked once, until it changes."""
     file = Path(path)
     try:
         modified = file.stat().st_mtime_ns
     except OSError as error:
         raise BadInput(f"no camera file at {file} ({error.strerror})") from None
-    try:
-        poses, intrinsics = _parse(str(file), modified)
-    except (OverflowError, RecursionError) as error:
-        raise BadInput(
-            f"{path}: wanted a list of cameras, got numbers too large or lists too deep ({error})"
-        ) from None
-    return _check_cameras(Camera(poses, intrinsics, (1, 1)), path).reframed(size)
+    return _load(str(file), modified)
 
 
 def read_labels(content: bytes, path: str, size: Size) -> dict[str, Camera]:
@@ -70,7 +69,9 @@ def write_cameras(
     square = cameras.reframed((1, 1)).intrinsics.double()
     across, down = square[:, 0, 0], square[:, 1, 1]
     columns = {
-        "camera_to_world": (cameras if to_files is None else moved(cameras, to_files)).pose.tolist(),
+        "camera_to_world": (
+            cameras if to_files is None else transform_cameras(cameras, to_files)
+        ).pose.tolist(),
         "fov": torch.rad2deg(2 * torch.atan(0.5 / across)).tolist(),
         "pixel_aspect": (down / across).tolist(),
         "shift": (square[:, :2, 2] - 0.5).tolist(),
@@ -82,8 +83,19 @@ def write_cameras(
 
 
 @lru_cache(maxsize=4)
-def _parse(path: str, modified: int) -> tuple[Tensor, Tensor]:
-    """Poses [B, 4, 4], intrinsics [B, 3, 3] of a square image; cached by the time of modification."""
+def _load(path: str, modified: int) -> Camera:
+    """The cameras of a file at a time of modification."""
+    try:
+        poses, intrinsics = _parse(path)
+    except (OverflowError, RecursionError) as error:
+        raise BadInput(
+            f"{path}: wanted a list of cameras, got numbers too large or lists too deep ({error})"
+        ) from None
+    return _check_cameras(Camera(poses, intrinsics, (1, 1)), path)
+
+
+def _parse(path: str) -> tuple[Tensor, Tensor]:
+    """Poses [B, 4, 4], intrinsics [B, 3, 3] of a square image."""
     content = Path(path).read_bytes()
     document = _document(content, path)
     if isinstance(document, dict) and "labels" in document:

@@ -399,4 +399,4 @@ def test_a_file_instead_of_a_folder_is_refused(tmp_path):
 def test_downscale_factors_are_checked(tmp_path, factor):
     posed = load_posed(scene(tmp_path))
     refused(lambda: decode_posed(posed, downscale=factor), "wanted a factor from 1 to 8")
-    assert decode_posed(posed, downscale=8.0).cameras.size == (1, 2)
+    assert decode_posed(posed, downscale=8.0).camera.size == (1, 2)

@@ -378,12 +378,12 @@ def test_transparency_is_composited_before_downsampling(tmp_path):
     assert images.pixels.shape == (8, 4, 6, 3)
     assert images.pixels.dtype == np.uint8
     assert np.abs(images.pixels.astype(int) - [128, 0, 50]).max() <= 1
-    assert images.cameras.size == (4, 6)
-    assert images.cameras.pose.dtype == torch.float32
+    assert images.camera.size == (4, 6)
+    assert images.camera.pose.dtype == torch.float32
     assert images.masks is None
     assert len(images) == 8
-    assert decode_posed(posed, side=6).cameras.size == (4, 6)
-    assert decode_posed(posed, side=600).cameras.size == (8, 12)  # never larger
+    assert decode_posed(posed, side=6).camera.size == (4, 6)
+    assert decode_posed(posed, side=600).camera.size == (8, 12)  # never larger
     with pytest.raises(BadInput, match=r"downscale 0\.5"):
         decode_posed(posed, downscale=0.5)
     with pytest.raises(BadInput, match="wanted white, black"):

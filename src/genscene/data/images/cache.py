@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from genscene.errors import BadInput
-from genscene.io.atomic import atomic, cache_folder, made_for
+from genscene.io.atomic import atomic, cache_folder, make_parent
 
 VERSION = 3  # to be raised with every change of the decoding or of the embedded sets
 Shape = tuple[int, ...]
@@ -57,7 +57,7 @@ def _load(array: Path, notes: Path) -> Cached:
 def _allocate(path: Path, shape: Shape) -> np.ndarray:
     """A uint8 array mapped to a file, or in memory where the file cannot be written or would not fit on the disk."""
     try:
-        made_for(path)
+        make_parent(path)
         if shutil.disk_usage(path.parent).free > 2 * int(np.prod(shape, dtype=np.int64)):
             return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     except (OSError, BadInput):

@@ -27,11 +27,12 @@ class PosedImages:
     """N photographs in memory and their cameras."""
 
     pixels: np.ndarray  # [N, H, W, 3], uint8
-    cameras: Camera  # N pinhole cameras, float32
+    camera: Camera  # N pinhole cameras, float32
     bounds: Tensor | None  # [N, 2], nearest and farthest depth, float32
     masks: np.ndarray | None  # [N, H, W], uint8, 255 where pixels are used, else 0; None: all are used
     transform: WorldTransform  # from the world of the files to that of the cameras
     has_alpha: bool = False  # whether any photograph had transparent pixels
+    background: Background | None = None  # the one colour around the scene; None: several, or not determined
 
     def __len__(self) -> int:
         return len(self.pixels)

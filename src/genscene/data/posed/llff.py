@@ -18,7 +18,7 @@ from genscene.data.posed.posed_files import (
     require_same_aspect,
 )
 from genscene.errors import BadInput
-from genscene.geometry.trajectories import average
+from genscene.geometry.trajectories import average_pose
 from genscene.geometry.transforms import WorldTransform, spherifying_transform
 
 BOUND_FACTOR = 0.75  # NeRF's loader (bd_factor) puts the nearest depth at its inverse
@@ -52,7 +52,7 @@ def read(folder: Path, images: str = "") -> PosedFiles:
 
 def recentering_transform(pose: Tensor, scale: float = 1.0) -> WorldTransform:
     """From poses [N, 4, 4]: the average pose to the origin, looking along -z, +y up; then scaled (recenter_poses)."""
-    middle = from_opengl(average(pose)[None])[0]
+    middle = from_opengl(average_pose(pose)[None])[0]
     return WorldTransform(scale, middle[:3, :3].mT, middle[:3, 3])
 
 
@@ -73,7 +73,7 @@ def spherified_transform(posed: PosedFiles) -> WorldTransform:
 
 def held_out_index(posed: PosedFiles) -> int:
     """The index of the photograph nearest to the average pose, which NeRF's loader holds out."""
-    return int((posed.pose[:, :3, 3] - average(posed.pose)[:3, 3]).norm(dim=-1).argmin())
+    return int((posed.pose[:, :3, 3] - average_pose(posed.pose)[:3, 3]).norm(dim=-1).argmin())
 
 
 def _read_table(path: Path) -> np.ndarray:

@@ -13,7 +13,7 @@ from genscene.data.posed.colmap import loader as colmap
 from genscene.data.posed.json_frames import read_document
 from genscene.data.posed.posed_files import PosedFiles
 from genscene.data.progress import log_line
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 from genscene.geometry.transforms import WorldTransform, centering_transform, focus_point
 
 Split = Literal["train", "val", "test"]
@@ -43,7 +43,7 @@ def load_posed(
     root = Path(folder).expanduser()
     for word, known in ((split, SPLITS), (world, WORLDS)):
         if word not in known:
-            raise BadInput(f"{word!r}: {nearest(word, known)}")
+            raise BadInput(f"{word!r}: {suggest(word, known)}")
     if holdout < 0:
         raise BadInput(f"holdout {holdout}: wanted 0 or more")
     kind = detect_format(root)

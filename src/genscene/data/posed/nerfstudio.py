@@ -20,7 +20,7 @@ from genscene.data.posed.posed_files import (
     pinhole_matrix,
     require_same_aspect,
 )
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 from genscene.geometry.cameras import Size
 
 NAME = "transforms.json"
@@ -107,7 +107,7 @@ def _distortion_model(path: Path, content: dict[str, Any], frames: IndexedFrames
         values = ChainMap(frame, content)
         name = values.get("camera_model", "OPENCV_FISHEYE" if values.get("is_fisheye") else "OPENCV")
         if name not in PERSPECTIVE + FISHEYE:
-            known = nearest(str(name)[:80], PERSPECTIVE + FISHEYE)
+            known = suggest(str(name)[:80], PERSPECTIVE + FISHEYE)
             raise BadInput(f"{path}: camera_model {format_value(name)}; {known}")
         models.setdefault("fisheye" if name in FISHEYE else "opencv", i)
     if len(models) > 1:

@@ -10,17 +10,17 @@ from torch import Tensor
 from genscene.data.synthetic.cars import cars
 from genscene.data.synthetic.objects import objects
 from genscene.data.synthetic.raytrace import Solids, TracedImages, trace
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.priors import CameraPrior
-from genscene.randomness import RandomStreams, Source, mix
+from genscene.randomness import Randomness, RandomStreams, derive_seed
 
 
 @dataclass(frozen=True)
 class SyntheticSet:
     """A distribution of scenes and the prior of their cameras."""
 
-    scenes: Callable[[Source], Solids]
+    scenes: Callable[[Randomness], Solids]
     prior: CameraPrior
 
 
@@ -51,7 +51,7 @@ class GroundTruth:
 def synthetic_set(name: str) -> SyntheticSet:
     """An embedded set by name; BadInput where there is none."""
     if name not in SETS:
-        raise BadInput(f"no embedded set {name!r}; {nearest(name, SETS)}")
+        raise BadInput(f"no embedded set {name!r}; {suggest(name, SETS)}")
     return SETS[name]
 
 
@@ -59,9 +59,9 @@ def synthetic_set(name: str) -> SyntheticSet:
 def synthesize(name: str, indices: range, size: Size, seed: int = 0) -> GroundTruth:
     """The images of an embedded set at these indices; each is a function of its index and the seed alone."""
     kind = SETS[name]
-    streams = RandomStreams([mix(seed, index) for index in indices])
-    yaw, pitch = kind.prior.angles(streams)
-    cameras = kind.prior.at(yaw, pitch, size)
+    streams = RandomStreams([derive_seed(seed, index) for index in indices])
+    yaw, pitch = kind.prior.sample_angles(streams)
+    cameras = kind.prior.camera_at(yaw, pitch, size)
     return GroundTruth(trace(kind.scenes(streams), cameras), cameras, yaw, pitch)
 
 
@@ -69,8 +69,8 @@ def synthesize(name: str, indices: range, size: Size, seed: int = 0) -> GroundTr
 def views_of_one(name: str, indices: range, size: Size, seed: int = 0) -> GroundTruth:
     """Views at these indices of one scene of an embedded set: that of the seed."""
     kind = SETS[name]
-    streams = RandomStreams([mix(seed, index, 1) for index in indices])
-    yaw, pitch = kind.prior.angles(streams)
-    cameras = kind.prior.at(yaw, pitch, size)
-    scene = kind.scenes(RandomStreams([mix(seed, 0)] * len(indices)))
+    streams = RandomStreams([derive_seed(seed, index, 1) for index in indices])
+    yaw, pitch = kind.prior.sample_angles(streams)
+    cameras = kind.prior.camera_at(yaw, pitch, size)
+    scene = kind.scenes(RandomStreams([derive_seed(seed, 0)] * len(indices)))
     return GroundTruth(trace(scene, cameras), cameras, yaw, pitch)

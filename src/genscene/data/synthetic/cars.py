@@ -5,7 +5,7 @@ from torch import Tensor
 
 from genscene.data.synthetic.raytrace import Solids
 from genscene.data.synthetic.solids import Builder, Slab, random_color, to_range
-from genscene.randomness import Source
+from genscene.randomness import Randomness
 
 GLASS = torch.tensor([0.10, 0.12, 0.17])
 TYRE = torch.tensor([0.07, 0.07, 0.08])
@@ -28,7 +28,7 @@ KINDS = torch.tensor([
 PICKUP = 3
 
 
-def cars(streams: Source) -> Solids:
+def cars(streams: Randomness) -> Solids:
     """One car for each random stream, facing +x, centered at the origin, inside [-1, 1]^3."""
     u = streams.uniform(12)
     batch = len(u)

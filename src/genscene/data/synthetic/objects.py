@@ -7,7 +7,7 @@ from torch import Tensor
 
 from genscene.data.synthetic.raytrace import Solids
 from genscene.data.synthetic.solids import Builder, Slab, merge, random_color, scaled, to_range
-from genscene.randomness import Source
+from genscene.randomness import Randomness
 
 DARK = torch.tensor([0.16, 0.15, 0.18])
 WOOD = torch.tensor([0.50, 0.33, 0.20])
@@ -16,7 +16,7 @@ CARROT = torch.tensor([0.98, 0.50, 0.10])
 NUMBERS = 10  # random numbers of an object
 
 
-def objects(streams: Source) -> Solids:
+def objects(streams: Randomness) -> Solids:
     """One object for each random stream, centered at the origin, inside [-1, 1]^3."""
     kind = (streams.uniform() * len(KINDS)).long()
     u = streams.uniform(NUMBERS)
