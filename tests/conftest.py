@@ -29,7 +29,7 @@ def tiny(name: str, steps: int = 3) -> Experiment:
     preset = PRESETS[name]
     count = min(len(preset.stages), steps)
     stages = tuple(
-        replace(s, start=i, size=(16, 16), batch=4, slices=min(2, s.slices))
+        replace(s, start=i, size=(16, 16), batch=4, accumulation=min(2, s.accumulation))
         for i, s in enumerate(preset.stages[:count])
     )
     small = replace(preset, system=preset.system.shrunk(), stages=stages, steps=steps, data="synthetic:cars")

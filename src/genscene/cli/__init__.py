@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from genscene.errors import BadInput, Diverged, nearest
+from genscene.errors import BadInput, Diverged, suggest
 
 USAGE = """usage: genscene VERB ... (genscene VERB --help tells more)
 
@@ -74,7 +74,7 @@ def verb(name: str) -> Callable[[list[str]], None]:
             from genscene.cli.doctor import main
         case _:
             known = [line.split()[0] for line in USAGE.splitlines() if line.startswith("  ")]
-            raise BadInput(f"unknown verb {name!r}; {nearest(name, known)}")
+            raise BadInput(f"unknown verb {name!r}; {suggest(name, known)}")
     return main
 
 

@@ -22,7 +22,7 @@ def cameras():
     """Cameras on an arc in front of the corner of a room."""
     yaw = math.pi / 4 + torch.linspace(-0.4, 0.4, COUNT)
     pitch = 1.0 + 0.15 * (torch.arange(COUNT) % 2)
-    return CameraPrior(radius=3.0, fov=42.0).at(yaw, pitch, SIZE)
+    return CameraPrior(radius=3.0, fov=42.0).camera_at(yaw, pitch, SIZE)
 
 
 def room(camera):

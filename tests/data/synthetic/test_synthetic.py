@@ -22,7 +22,7 @@ FRONT = CameraPrior("fixed", (math.pi / 2, 0.0), (math.pi / 2, 0.0), radius=3.0,
 
 
 def camera(size=(33, 33)):
-    return FRONT.at(torch.tensor([math.pi / 2]), torch.tensor([math.pi / 2]), size)
+    return FRONT.camera_at(torch.tensor([math.pi / 2]), torch.tensor([math.pi / 2]), size)
 
 
 def number(x):
