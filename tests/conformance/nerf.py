@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn.functional import mse_loss, normalize
 
 from conformance.case import Case
-from genscene.data.posed import PosedFiles, llff
+from genscene.data.posed import Posed, llff
 from genscene.geometry.cameras import Camera, Rays
 from genscene.geometry.priors import CameraPrior
-from genscene.geometry.trajectories import average, focal_depth, spherified_path, winding
-from genscene.geometry.transforms import WorldTransform
+from genscene.geometry.trajectories import average, circle, focal_depth, winding
+from genscene.geometry.transforms import WorldTransform, crossing
 from genscene.layers.encoding import raw_positional
 from genscene.objectives.losses import photometric, psnr
 from genscene.render.volume import March, RayNoise, composite, resample, weigh
@@ -138,11 +138,11 @@ def llff_poses(case: Case, scratch: Path) -> Results:
             posed, pose=path, sizes=posed.sizes[:1] * 120, intrinsics=posed.intrinsics[:1].expand(120, 3, 3)
         )
         found |= {f"{name}_poses": columns(posed).float(), f"{name}_bds": posed.bounds.float()}
-        found |= {f"{name}_path": columns(shown)[::8].float(), f"{name}_test": [llff.held_out_index(posed)]}
+        found |= {f"{name}_path": columns(shown)[::8].float(), f"{name}_test": [llff.holdout(posed)]}
     return found
 
 
-def spiral(posed: PosedFiles) -> Tensor:
+def spiral(posed: Posed) -> Tensor:
     """Their film of a scene that faces one way: as wide as cameras stand from the world's middle, along its axes."""
     cameras = Camera(posed.pose, posed.intrinsics, posed.sizes[0])
     radii = cameras.pose[:, :3, 3].abs().quantile(0.9, dim=0)
@@ -151,7 +151,7 @@ def spiral(posed: PosedFiles) -> Tensor:
     ).pose
 
 
-def spherified(posed: PosedFiles) -> PosedFiles:
+def spherified(posed: Posed) -> Posed:
     """Their world of a scene photographed from all sides: its middle at the origin, z upwards, cameras about 1 away."""
     centre = crossing(posed.pose)
     up = normalize((posed.pose[:, :3, 3] - centre).mean(dim=0), dim=0)
@@ -161,7 +161,7 @@ def spherified(posed: PosedFiles) -> PosedFiles:
     return posed.moved(WorldTransform(float(scale), rotation, centre))
 
 
-def around(posed: PosedFiles) -> Tensor:
+def around(posed: Posed) -> Tensor:
     """Their film of it: at the cameras' mean height, the other way round than ours, the first place twice."""
     height = float(posed.pose[:, 2, 3].mean())
     ours = circle(
@@ -170,7 +170,7 @@ def around(posed: PosedFiles) -> Tensor:
     return torch.cat([ours, ours[:1]]).flip(0).double()
 
 
-def columns(posed: PosedFiles) -> Tensor:
+def columns(posed: Posed) -> Tensor:
     """Poses as theirs: right, up, back, position, and (height, width, focal) in pixels [N, 3, 5]."""
     shape = [[h, w, float(k[0, 0] * w)] for (h, w), k in zip(posed.sizes, posed.intrinsics, strict=True)]
     return torch.cat(

@@ -65,10 +65,18 @@ def forward_facing_transform(posed: PosedFiles) -> WorldTransform:
 def spherified_transform(posed: PosedFiles) -> WorldTransform:
     """The world of NeRF's loader for scenes photographed from all sides: recentered, then spherified.
 
-    The scale of recentering cancels, so bounds are not needed.
+    The scale of recentering cancels, so bounds are not needed. Where cameras are so symmetric that they have no
+    average pose, recentering, which only decides on the direction of the x axis, is left out.
     """
     recentering = recentering_transform(posed.pose)
+    if not is_rigid(recentering):
+        recentering = WorldTransform()
     return recentering.then(spherifying_transform(recentering.poses(posed.pose)))
+
+
+def is_rigid(transform: WorldTransform) -> bool:
+    """Whether the rotation of a transform is one; not so where poses that it was made of cancel each other."""
+    return bool((torch.linalg.det(transform.rotation) - 1).abs() < 1e-6)
 
 
 def held_out_index(posed: PosedFiles) -> int:

@@ -125,7 +125,10 @@ def _world_transform(posed: PosedFiles, world: World, kind: Format) -> WorldTran
     if world == "forward":
         if posed.bounds is None:
             raise BadInput(f"the world 'forward' needs depths, which {folder} does not give")
-        return llff.forward_facing_transform(posed)
+        transform = llff.forward_facing_transform(posed)
+        if not llff.is_rigid(transform):
+            raise BadInput(f"the world 'forward' needs cameras that face one way, those of {folder} do not")
+        return transform
     require_distinct_positions(posed, 1)
     if world == "spherified":
         if not _is_one_sided(posed.pose):

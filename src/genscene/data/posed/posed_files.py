@@ -49,9 +49,10 @@ class PosedFiles:
         )
 
     def transformed(self, transform: WorldTransform) -> "PosedFiles":
-        """Photographs whose poses are those of their files, with poses and bounds in another world."""
+        """The same photographs with poses and bounds after a further transform of the world."""
         bounds = None if self.bounds is None else self.bounds * transform.scale
-        return replace(self, pose=transform.poses(self.pose), bounds=bounds, transform=transform)
+        whole = self.transform.then(transform)
+        return replace(self, pose=transform.poses(self.pose), bounds=bounds, transform=whole)
 
     def pixel_intrinsics(self) -> Tensor:
         """Intrinsics in pixels -> [N, 3, 3]."""
