@@ -46,7 +46,7 @@ def image_batches(
 
 
 def epoch_order(positions: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Positions [B] in the run's sequence of samples -> indices [B] into `count` images, shuffled in every epoch."""
+    """Positions [B] in the sequence of samples -> indices [B] of `count` images, shuffled each epoch."""
     epochs = positions // count
     shuffles = {
         e: np.random.default_rng(derive_seed(seed, ORDER, int(e))).permutation(count)
@@ -56,7 +56,7 @@ def epoch_order(positions: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def _on_random_colors(batch: Tensor, colors: Tensor) -> Tensor:
-    """Premultiplied RGBA [B, 4, H, W] composited on colours [B, 3] -> RGB [B, 3, H, W]; RGB is returned as it is."""
+    """Premultiplied RGBA [B, 4, H, W] composited on colours [B, 3] -> RGB [B, 3, H, W]; RGB is unchanged."""
     if batch.shape[1] == 3:
         return batch
     return batch[:, :3] + (1 - batch[:, 3:]) * colors[..., None, None]
@@ -109,7 +109,7 @@ def _sample_pixels(
     step: int,
     count: int,
 ) -> PixelIndices:
-    """Pixels of one step: of all chosen images or of one, of their whole area or its middle, or where masks are valid.
+    """Random pixels of one step: of all chosen images or of one, of all of it, its middle, or its mask.
 
     valid: indices of unmasked pixels in the flattened chosen images; None: all are valid.
     """

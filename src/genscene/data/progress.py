@@ -26,7 +26,7 @@ def track_progress(
 
 @contextmanager
 def progress_bar(label: str, total: int) -> Iterator[Callable[..., None]]:
-    """A progress bar that the yielded function advances by its argument (1); one log line without a terminal."""
+    """A progress bar that the yielded function advances by its argument (1); a log line without terminal."""
     terminal = sys.stderr.isatty()
     if not terminal:
         log_line(f"{label}: {total}")

@@ -64,7 +64,7 @@ def data_source(experiment: Experiment, quiet: bool = False) -> DataSource:
     system = experiment.system.adapt(images)
     if not quiet and system != experiment.system.adapt(replace(images, background=None)):
         log_line(
-            f"{experiment.data}: the photographs have a {images.background} background, so renderings get it too"
+            f"{experiment.data}: the photographs have a {images.background} background, so will renderings"
         )
     config = replace(experiment.images, background=images.background or experiment.images.background)
     experiment = replace(experiment, system=system, images=config)
@@ -72,7 +72,7 @@ def data_source(experiment: Experiment, quiet: bool = False) -> DataSource:
 
 
 def scene_background(experiment: Experiment, images: PosedImages) -> Background | None:
-    """The background of photographs: what transparency was composited on, else that of their borders, if it is one.
+    """The background of photographs: what transparency was composited on, else the colour of the borders.
 
     Raises BadInput where transparency was composited on a colour that renderings cannot have behind them.
     """
@@ -81,8 +81,8 @@ def scene_background(experiment: Experiment, images: PosedImages) -> Background 
         return detect_background(images.pixels)
     if name not in ("white", "black"):
         raise BadInput(
-            f"{experiment.data}: --images.background {name!r}: scenes are rendered on white or black, so transparent"
-            " photographs need one of them"
+            f"{experiment.data}: --images.background {name!r}: scenes are rendered on white or black,"
+            " so transparent photographs need one of them"
         )
     return cast(Background, name)
 

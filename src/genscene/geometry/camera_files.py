@@ -57,11 +57,12 @@ def read_labels(content: bytes, path: str, size: Size) -> dict[str, Camera]:
 def write_cameras(
     path: str | Path, cameras: Camera, seconds: float = 0.0, to_files: Tensor | None = None
 ) -> None:
-    """Write cameras as JSON for `read_cameras`: poses with OpenCV axes, intrinsics, and times evenly over `seconds`.
+    """Write cameras as JSON for `read_cameras`: poses with OpenCV axes, intrinsics, evenly spaced times.
 
-    fov: degrees across the shorter side at the horizontal focal length; pixel_aspect: the vertical focal length over
-    the horizontal one; shift: the principal point right of and below the image center, in shorter sides.
-    to_files [4, 4]: the transform from the cameras' world to that of the file; None: they are the same.
+    fov: degrees across the shorter side at the horizontal focal length; pixel_aspect: the vertical focal
+    length over the horizontal one; shift: the principal point right of and below the image center, in shorter
+    sides. to_files [4, 4]: the transform from the cameras' world to that of the file; None: they are the
+    same.
     """
     cameras = replace(
         cameras.to("cpu"), pose=cameras.pose.double().cpu()
@@ -165,7 +166,7 @@ def _aspect_and_shift(frame: dict[str, Any], where: str) -> Tensor:
 
 
 def _check_cameras(cameras: Camera, path: str | Path) -> Camera:
-    """The same cameras; BadInput, naming the first, where a pose is not rigid or intrinsics are not a pinhole's."""
+    """The same cameras; BadInput, naming the first, for poses that are not rigid and wrong intrinsics."""
     pose, intrinsics = cameras.pose.double(), cameras.intrinsics.double()
     rotation, last = pose[:, :3, :3], torch.tensor([0.0, 0.0, 0.0, 1.0]).to(pose)
     skewed = (rotation.mT @ rotation - torch.eye(3).to(rotation)).abs().amax(dim=(1, 2)) > TOLERANCE
@@ -175,7 +176,8 @@ def _check_cameras(cameras: Camera, path: str | Path) -> Camera:
         i = int(wrong.byte().argmax())
         got = f"its pose is {_format(rotation[i])} over {_format(pose[i, 3])}"
         raise BadInput(
-            f"{path}: camera {i}: {got}; wanted a rotation (of length 1, not mirrored) and a position, with 0 0 0 1 below"
+            f"{path}: camera {i}: {got}; wanted a rotation (of length 1, not mirrored) and a position,"
+            " with 0 0 0 1 below"
         )
     focal, bottom = intrinsics[:, [0, 1], [0, 1]], intrinsics[:, 2]
     wrong = (focal <= 0).any(dim=1) | ((bottom - last[1:]).abs().amax(dim=1) > TOLERANCE)

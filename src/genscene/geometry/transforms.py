@@ -46,7 +46,7 @@ class WorldTransform:
 
 
 def centering_transform(pose: Tensor) -> WorldTransform:
-    """From poses [N, 4, 4]: mean up direction to +z, focus point to the origin, the farthest camera at distance 1.
+    """From poses [N, 4, 4]: mean up to +z, the focus point to the origin, the farthest camera at distance 1.
 
     Where there is no focus point, the mean camera position goes to the origin.
     """
@@ -58,7 +58,7 @@ def centering_transform(pose: Tensor) -> WorldTransform:
 
 
 def spherifying_transform(pose: Tensor) -> WorldTransform:
-    """From poses [N, 4, 4] around a scene: axes intersection to the origin, mean camera offset to +z, RMS distance 1.
+    """From poses [N, 4, 4]: axes intersection to the origin, mean camera offset to +z, RMS distance 1.
 
     The x axis is perpendicular to (0.1, 0.2, 0.3), as in NeRF's LLFF loader (spherify_poses).
     """
@@ -71,7 +71,7 @@ def spherifying_transform(pose: Tensor) -> WorldTransform:
 
 
 def focus_point(pose: Tensor) -> Tensor | None:
-    """The point nearest to the optical axes of poses [N, 4, 4] -> [3]; None where axes are parallel or it lies behind."""
+    """The intersection of the optical axes of poses [N, 4, 4] -> [3]; None: parallel or facing away."""
     if torch.linalg.eigvalsh(_axis_complements(pose).mean(dim=0))[0] < PARALLEL:
         return None
     position, forward = pose[:, :3, 3], normalize(pose[:, :3, 2], dim=-1)

@@ -1,4 +1,4 @@
-"""Damaged and unusual folders of posed photographs: each is refused in one line that names the file and the fault."""
+"""Damaged folders of posed photographs are refused in one line that names the file and the fault."""
 
 import json
 import struct

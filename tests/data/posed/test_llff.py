@@ -89,7 +89,7 @@ def test_cameras_that_face_no_common_point_from_one_side_are_refused(tmp_path):
     eye = ring[:, :3, 3] - CENTER
     write_llff(tmp_path / "ring", look_at(eye * torch.tensor([1.0, 1.0, 0.0]).double(), (0.0, 0.0, 1.0)))
     for name in ("parallel", "ring"):
-        with pytest.raises(BadInput, match="the world 'spherified' needs cameras that face a common point"):
+        with pytest.raises(BadInput, match="the world 'spherified' needs cameras facing a common point"):
             load_posed(tmp_path / name, world="spherified")
 
 

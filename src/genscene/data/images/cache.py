@@ -22,8 +22,9 @@ Allocate = Callable[[Shape], np.ndarray]  # shape -> uint8 array to be filled
 def cached_array(key: Any, compute: Callable[[Allocate], Cached]) -> Cached:
     """The array and notes stored under a key (any JSON value), computed and stored where there are none.
 
-    compute allocates one array, fills it and returns it, or its first rows. The array lies on disk, so it may exceed
-    the memory; where the cache cannot be written or is too full, it is allocated in memory and not stored.
+    compute allocates one array, fills it and returns it, or its first rows. The array lies on disk, so it may
+    exceed the memory; where the cache cannot be written or is too full, it is allocated in memory and not
+    stored.
     """
     digest = hashlib.blake2b(json.dumps([VERSION, key]).encode(), digest_size=16).hexdigest()
     array, notes = (cache_folder() / "pictures" / f"{digest}{suffix}" for suffix in (".npy", ".json"))
@@ -55,7 +56,7 @@ def _load(array: Path, notes: Path) -> Cached:
 
 
 def _allocate(path: Path, shape: Shape) -> np.ndarray:
-    """A uint8 array mapped to a file, or in memory where the file cannot be written or would not fit on the disk."""
+    """A uint8 array mapped to a file; in memory where the file cannot be written or would not fit."""
     try:
         make_parent(path)
         if shutil.disk_usage(path.parent).free > 2 * int(np.prod(shape, dtype=np.int64)):

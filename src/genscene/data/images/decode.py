@@ -78,7 +78,7 @@ def _to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
 
 
 def fit_to_size(image: Image.Image, options: DecodeOptions) -> Image.Image:
-    """An image in mode RGBa, cropped to its centre and resized with antialiasing: cover, contain or stretch."""
+    """An RGBa image cropped to its center and resized with antialiasing: cover, contain or stretch."""
     height, width = options.size
     box = center_crop_box(image.size, options.config.center_crop)
     across, down = box[2] - box[0], box[3] - box[1]
@@ -97,7 +97,7 @@ def fit_to_size(image: Image.Image, options: DecodeOptions) -> Image.Image:
 
 
 def center_crop_box(size: tuple[int, int], share: float) -> tuple[float, float, float, float]:
-    """(width, height), share of the shorter side -> the central square (left, top, right, bottom); 1: everything."""
+    """(width, height), share of the shorter side -> central square (left, top, right, bottom); 1: all."""
     width, height = size
     if share >= 1:
         return 0.0, 0.0, float(width), float(height)

@@ -75,7 +75,7 @@ def list_images(path: str | Path) -> ImageFiles:
 
 
 def common_size(path: str) -> Size:
-    """(height, width) that all images of a folder or zip have, read from their headers; BadInput names two that differ."""
+    """(height, width) of all images of a folder or zip, by their headers; BadInput where two differ."""
     files, first = list_images(path), None
     with files.open() as reader:
         for name in files.names:

@@ -36,10 +36,10 @@ Decoded = tuple[np.ndarray, bool]  # an image, and whether it was enlarged
 def load_images(
     source: str, config: ImageConfig, size: Size, quiet: bool = False, cameras: bool = False
 ) -> ImageSet:
-    """All images of a folder, zip or embedded set (synthetic:NAME) at one size; unreadable files are left out.
+    """The images of a folder, zip or embedded set (synthetic:NAME) at one size, without unreadable files.
 
-    cameras: read them from dataset.json (EG3D's labels); embedded sets always have theirs. Raises BadInput where no
-    image can be loaded, or where one has no camera.
+    cameras: read them from dataset.json (EG3D's labels); embedded sets always have theirs. Raises BadInput
+    where no image can be loaded, or where one has no camera.
     """
     if config.background != "random":
         parse_color(config.background)
@@ -86,7 +86,7 @@ def log_unreadable(reasons: dict[str, str], count: int) -> None:
 def decode_files(
     files: ImageFiles, chosen: list[int], options: DecodeOptions, quiet: bool, allocate: Allocate
 ) -> tuple[np.ndarray, list[int], dict[str, str], list[int]]:
-    """Decode the chosen files -> pixels uint8 [N, H, W, C], the N readable indices, reasons by unreadable name.
+    """Decode the chosen files -> pixels uint8 [N, H, W, C], N readable indices, reasons by unreadable name.
 
     Fourth: the rows among the N whose files were enlarged.
     """

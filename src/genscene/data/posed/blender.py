@@ -21,8 +21,8 @@ from genscene.errors import BadInput
 def read(folder: Path, split: str = "train") -> PosedFiles:
     """The cameras and image files of a split: train, val or test.
 
-    Images are those the JSON lists, since test folders also hold depth maps. Raises BadInput, naming file and frame,
-    for a missing image or an unusable number.
+    Images are those the JSON lists, since test folders also hold depth maps. Raises BadInput, naming file and
+    frame, for a missing image or an unusable number.
     """
     path = folder / f"transforms_{split}.json"
     content = read_document(path)

@@ -1,4 +1,4 @@
-"""Checks of numbers, file names and cameras read from files; each refusal is one line that names its place."""
+"""Checks of numbers, file names and cameras read from files; each error line names the place."""
 
 import math
 import reprlib
@@ -71,7 +71,7 @@ def check_cameras(posed: PosedFiles) -> PosedFiles:
 
 
 def require_distinct_positions(posed: PosedFiles, least: int) -> None:
-    """Raise BadInput where `least` or more photographs were all taken from one position, which gives no depth."""
+    """Raise BadInput where `least` or more photographs all have one position, which gives no depth."""
     position = posed.pose[:, :3, 3]
     spread, size = (position - position[0]).abs().max(), position.abs().max()
     if len(posed) >= least and spread <= 1e-9 * size.clamp_min(1e-9):
@@ -100,10 +100,11 @@ def _check_magnitudes(posed: PosedFiles) -> None:
     for path, far, short, long, aside in rows:
         if not far < MAX_DISTANCE:
             raise BadInput(
-                f"the camera of {path} has a position or depth of {far:.3g}, wanted less than {MAX_DISTANCE:g}"
+                f"the camera of {path} has a position or depth of {far:.3g},"
+                f" wanted less than {MAX_DISTANCE:g}"
             )
         if not (short > 1 / MAX_FOCAL and long < MAX_FOCAL and aside < MAX_FOCAL):
             raise BadInput(
-                f"the intrinsics of {path} have focal lengths of {short:.3g} and {long:.3g} image sides and the"
-                f" principal point at {aside:.3g}: no pixel has a usable ray"
+                f"the intrinsics of {path} have focal lengths of {short:.3g} and {long:.3g} image sides"
+                f" and the principal point at {aside:.3g}: no pixel has a usable ray"
             )

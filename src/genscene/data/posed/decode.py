@@ -45,11 +45,11 @@ class PosedImages:
 def decode_posed(
     posed: PosedFiles, background: str = "white", downscale: float = 1.0, side: int = 0
 ) -> PosedImages:
-    """Decode all photographs, sides divided by `downscale`, or the longer one reduced to `side` if that is smaller.
+    """Decode photographs, sides divided by `downscale`, or the longer one reduced to `side` if smaller.
 
-    At full size, transparency is composited on the background (white, black or R,G,B) and distortion is removed; then
-    images are downsampled. Raises BadInput, naming the file, for one that cannot be decoded, has another size, or of
-    which mask and distortion leave no pixel.
+    At full size, transparency is composited on the background (white, black or R,G,B) and distortion is
+    removed; then images are downsampled. Raises BadInput, naming the file, for one that cannot be decoded,
+    has another size, or of which mask and distortion leave no pixel.
     """
     color, size = parse_color(background), _output_size(posed, downscale, side)
     undistortion_of = _undistort_maps(posed)
@@ -80,7 +80,7 @@ def decode_posed(
 
 
 def detect_background(pixels: np.ndarray, share: float = 0.95, tolerance: int = 8) -> Background | None:
-    """The background of N opaque photographs, uint8 [N, H, W, 3], judged by their borders; None: neither black nor white.
+    """The colour of the borders of N opaque photographs, uint8 [N, H, W, 3]; None: neither black nor white.
 
     At least `share` of all border pixels must be within `tolerance` of the colour.
     """
@@ -115,7 +115,7 @@ def _reduced_size(size: Size, downscale: float, side: int) -> Size:
 
 
 def _open(path: Path, size: Size) -> Image.Image:
-    """An image file fully decoded as stored: its camera was estimated for that, whatever its EXIF orientation."""
+    """An image file fully decoded as stored, which its camera is for, whatever its EXIF orientation."""
     try:
         with Image.open(path) as image:
             image.load()
@@ -137,7 +137,7 @@ def _composite(image: Image.Image, color: tuple[int, int, int]) -> tuple[np.ndar
 
 
 def _downsample(image: np.ndarray, size: Size) -> np.ndarray:
-    """uint8 [H, W, ...] -> the same at a size: block means where the sides divide, else antialiased bicubic."""
+    """uint8 [H, W, ...] -> the same at a size: block means where sides divide, else antialiased bicubic."""
     if image.shape[:2] == size:
         return image
     divides = all(n % m == 0 for n, m in zip(image.shape, size, strict=False))
@@ -146,7 +146,7 @@ def _downsample(image: np.ndarray, size: Size) -> np.ndarray:
 
 
 def _valid_mask(posed: PosedFiles, index: int, undistortion: UndistortMap | None) -> np.ndarray:
-    """Pixels of a photograph that its mask keeps and its distorted image contains -> uint8 [H, W], 0 or 255."""
+    """Pixels of a photograph in its mask and within its distorted image -> uint8 [H, W], 0 or 255."""
     size = posed.sizes[index]
     mask = np.full(size, 255, np.uint8)
     if posed.masks is not None:
@@ -154,8 +154,8 @@ def _valid_mask(posed: PosedFiles, index: int, undistortion: UndistortMap | None
         mask = np.where(grey >= 128, 255, 0).astype(np.uint8)
         if not mask.any():
             raise BadInput(
-                f"{posed.masks[index]}, the mask of {posed.paths[index].name}, is black or transparent everywhere:"
-                " it leaves no pixel to train on"
+                f"{posed.masks[index]}, the mask of {posed.paths[index].name}, is black or transparent"
+                " everywhere: it leaves no pixel to train on"
             )
     if undistortion is None:
         return mask
@@ -164,7 +164,7 @@ def _valid_mask(posed: PosedFiles, index: int, undistortion: UndistortMap | None
 
 
 def _undistort_maps(posed: PosedFiles) -> Callable[[int], UndistortMap | None]:
-    """The map of each photograph by index, computed once for consecutive ones with the same camera; None: pinhole."""
+    """The map of a photograph by index, computed once for consecutive ones of one camera; None: pinhole."""
     keys = torch.cat([posed.intrinsics.flatten(1), posed.distortion], dim=1)
     first = [int((keys == key).all(dim=1).long().argmax()) for key in keys]
 

@@ -32,8 +32,8 @@ def split_folder(folder: Path, split: str) -> Path:
 def read(folder: Path, split: str = "train") -> PosedFiles:
     """The cameras and image files of a split; of val and test every eighth.
 
-    Bounds are the mean distance of the cameras from the origin, minus and plus 1. Raises BadInput, naming the file,
-    for unusable numbers and for images without a pose.
+    Bounds are the mean distance of the cameras from the origin, minus and plus 1. Raises BadInput, naming the
+    file, for unusable numbers and for images without a pose.
     """
     place = folder if split == "train" else split_folder(folder, split)
     files = list_images(place / "rgb")
@@ -54,7 +54,7 @@ def read(folder: Path, split: str = "train") -> PosedFiles:
 
 
 def _read_intrinsics(path: Path) -> tuple[tuple[float, float, float], tuple[float, float], bool]:
-    """(focal length, center x, center y) in pixels of an image (height, width), whether poses are world to camera."""
+    """(focal, center x, center y) in pixels of a (height, width); whether poses are world to camera."""
     rows = _read_numbers(path)
     if len(rows) < 5 or len(rows[0]) < 3 or len(rows[4]) != 2 or min(rows[0][0], *rows[4]) <= 0:
         raise BadInput(f"{path}: wanted lines of f cx cy, centre, near, scale, height width")

@@ -25,7 +25,7 @@ BOUND_FACTOR = 0.75  # NeRF's loader (bd_factor) puts the nearest depth at its i
 
 
 def read(folder: Path, images: str = "") -> PosedFiles:
-    """The cameras of a scene, for the images in one of its folders (images/, images_4/, ...), of whatever size.
+    """The cameras of a scene for the images in one of its folders: images/, images_4/, ...
 
     Raises BadInput where the table is damaged, or its rows and the images differ in number.
     """
@@ -51,13 +51,13 @@ def read(folder: Path, images: str = "") -> PosedFiles:
 
 
 def recentering_transform(pose: Tensor, scale: float = 1.0) -> WorldTransform:
-    """From poses [N, 4, 4]: the average pose to the origin, looking along -z, +y up; then scaled (recenter_poses)."""
+    """From poses [N, 4, 4]: the average pose to the origin, facing -z, y up (recenter_poses); scaled."""
     middle = from_opengl(average_pose(pose)[None])[0]
     return WorldTransform(scale, middle[:3, :3].mT, middle[:3, 3])
 
 
 def forward_facing_transform(posed: PosedFiles) -> WorldTransform:
-    """The world of NeRF's loader for forward-facing scenes: recentered, the nearest depth at 1 / BOUND_FACTOR."""
+    """NeRF's world of forward-facing scenes: recentered, the nearest depth at 1 / BOUND_FACTOR."""
     assert posed.bounds is not None
     return recentering_transform(posed.pose, 1 / (BOUND_FACTOR * float(posed.bounds.min())))
 
@@ -65,8 +65,8 @@ def forward_facing_transform(posed: PosedFiles) -> WorldTransform:
 def spherified_transform(posed: PosedFiles) -> WorldTransform:
     """The world of NeRF's loader for scenes photographed from all sides: recentered, then spherified.
 
-    The scale of recentering cancels, so bounds are not needed. Where cameras are so symmetric that they have no
-    average pose, recentering, which only decides on the direction of the x axis, is left out.
+    The scale of recentering cancels, so bounds are not needed. Where cameras are so symmetric that they have
+    no average pose, recentering, which only decides on the direction of the x axis, is left out.
     """
     recentering = recentering_transform(posed.pose)
     if not is_rigid(recentering):
@@ -75,7 +75,7 @@ def spherified_transform(posed: PosedFiles) -> WorldTransform:
 
 
 def is_rigid(transform: WorldTransform) -> bool:
-    """Whether the rotation of a transform is one; not so where poses that it was made of cancel each other."""
+    """Whether a transform has a rotation of determinant 1; symmetric poses have no average."""
     return bool((torch.linalg.det(transform.rotation) - 1).abs() < 1e-6)
 
 

@@ -24,8 +24,8 @@ WORLDS: tuple[World, ...] = ("around", "forward", "spherified", "given")
 SPLIT_READERS = {"blender": blender.read, "nerfstudio splits": nerfstudio.read, "deepvoxels": deepvoxels.read}
 READERS = {"llff": llff.read, "nerfstudio": nerfstudio.read, "colmap": colmap.read}
 EXPECTED = (
-    "transforms_train.json (Blender), poses_bounds.npy (LLFF), transforms.json (nerfstudio), sparse/ (COLMAP),"
-    " intrinsics.txt and pose/ (DeepVoxels)"
+    "transforms_train.json (Blender), poses_bounds.npy (LLFF), transforms.json (nerfstudio),"
+    " sparse/ (COLMAP), intrinsics.txt and pose/ (DeepVoxels)"
 )
 
 
@@ -34,11 +34,12 @@ def load_posed(
 ) -> PosedFiles:
     """The photographs of a split with cameras and bounds, whatever format the folder has.
 
-    Blender and DeepVoxels scenes define their splits, transforms.json may; of others every holdout-th photograph by
-    name, from the first, is both val and test, and holdout=0 trains on all. The world is that of
-    `centering_transform` (around), `llff.forward_facing_transform` (forward), `llff.spherified_transform`
-    (spherified), or the files' (given); scenes with splits that are centered already are left as they are by "around".
-    It is a function of all photographs, or of the training split, so that it is the same for every split.
+    Blender and DeepVoxels scenes define their splits, transforms.json may; of others every holdout-th
+    photograph by name, from the first, is both val and test, and holdout=0 trains on all. The world is that
+    of `centering_transform` (around), `llff.forward_facing_transform` (forward), `llff.spherified_transform`
+    (spherified), or the files' (given); scenes with splits that are centered already are left as they are by
+    "around". It is a function of all photographs, or of the training split, so that it is the same for every
+    split.
     """
     root = Path(folder).expanduser()
     for word, known in ((split, SPLITS), (world, WORLDS)):
@@ -133,7 +134,7 @@ def _world_transform(posed: PosedFiles, world: World, kind: Format) -> WorldTran
     if world == "spherified":
         if not _is_one_sided(posed.pose):
             raise BadInput(
-                f"the world 'spherified' needs cameras that face a common point from one side of it, unlike {folder}"
+                f"the world 'spherified' needs cameras facing a common point from one side, unlike {folder}"
             )
         return llff.spherified_transform(posed)
     if kind in SPLIT_READERS and _is_centered(posed.pose):
@@ -142,20 +143,20 @@ def _world_transform(posed: PosedFiles, world: World, kind: Format) -> WorldTran
 
 
 def _is_centered(pose: Tensor) -> bool:
-    """Whether the focus point of poses [N, 4, 4] is the origin, within a quarter of the mean camera distance."""
+    """Whether the focus point of poses [N, 4, 4] is the origin, within 1/4 of the mean camera distance."""
     center = focus_point(pose)
     return center is None or bool(center.norm() < 0.25 * (pose[:, :3, 3] - center).norm(dim=-1).mean())
 
 
 def _is_one_sided(pose: Tensor) -> bool:
-    """Whether poses [N, 4, 4] have a focus point, and the mean camera offset from it gives an up direction."""
+    """Whether poses [N, 4, 4] have a focus point and a mean offset from it, the up direction."""
     center = focus_point(pose)
     offsets = pose[:, :3, 3] - (0 if center is None else center)
     return center is not None and bool(offsets.mean(dim=0).norm() > 1e-6 * offsets.norm(dim=-1).mean())
 
 
 def _with_bounds(posed: PosedFiles, pose: Tensor) -> PosedFiles:
-    """Bounds where the format gives none: those of Blender scenes, 2 to 6 for cameras at distance 4, scaled alike.
+    """Bounds where the format gives none: Blender's, 2 to 6 for cameras at distance 4, scaled alike.
 
     pose [M, 4, 4]: the training cameras; where these face no common point, 0.01 and 10 times their spread.
     """

@@ -46,8 +46,8 @@ IndexedFrames = list[tuple[int, dict[str, Any]]]  # frames whose image exists, w
 def read(folder: Path, split: str = "") -> PosedFiles:
     """The cameras of the photographs that exist, by name; names of the others are in `missing`.
 
-    split: read transforms_SPLIT.json instead of transforms.json. Raises BadInput, naming file and frame, for an
-    unusable camera, and where no photograph is left.
+    split: read transforms_SPLIT.json instead of transforms.json. Raises BadInput, naming file and frame, for
+    an unusable camera, and where no photograph is left.
     """
     path = folder / (f"transforms_{split}.json" if split else NAME)
     content = read_document(path)
@@ -119,7 +119,7 @@ def _distortion_model(path: Path, content: dict[str, Any], frames: IndexedFrames
 
 
 def _read_camera(values: Mapping[str, Any], image: Path, size: Size, where: str) -> tuple[Tensor, Tensor]:
-    """Intrinsics [3, 3] in image sides and distortion [6], from the values of a frame or of the whole file."""
+    """Intrinsics [3, 3] in image sides and distortion [6] from the values of a frame and of the file."""
     height, width = (_number(values, key, where, pixels) for key, pixels in zip("hw", size, strict=True))
     if min(height, width) <= 0:
         raise BadInput(f"{where}: w and h are {width:g} and {height:g}, wanted pixels")

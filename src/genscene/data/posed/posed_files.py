@@ -90,7 +90,7 @@ def image_size(path: Path) -> Size:
 
 
 def image_folder(folder: Path) -> Path:
-    """The folder of a scene's photographs: images/, input/, else the least downscaled of images_2/, images_4/, ..."""
+    """A scene's folder of photographs: images/, input/, else the least downscaled of images_2/, ..."""
     for name in ("images", "input"):
         if (folder / name).is_dir():
             return folder / name
@@ -105,7 +105,7 @@ def image_folder(folder: Path) -> Path:
 
 
 def require_same_aspect(path: Path, size: Size, camera_size: Size) -> None:
-    """Raise BadInput for a photograph whose (height, width) is no scaled version of the size its camera is for."""
+    """Raise BadInput where a photograph's (height, width) is not its camera's size, scaled."""
     tolerance = max(0.02, 1.5 / min(size))  # sides are rounded to pixels
     if abs(size[1] * camera_size[0] / (size[0] * camera_size[1]) - 1) > tolerance:
         got, wanted = f"{size[1]}x{size[0]}", f"{camera_size[1]:.9g}x{camera_size[0]:.9g}"

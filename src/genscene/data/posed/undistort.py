@@ -1,4 +1,4 @@
-"""Lens distortion by OpenCV's perspective and fisheye models: of points, its inverse, and images undistorted."""
+"""OpenCV's perspective and fisheye distortion: of points, inverted, and removed from images."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ def distort_points(points: Tensor, distortion: Tensor, model: DistortionModel) -
 
 
 def undistort_points(points: Tensor, distortion: Tensor, model: DistortionModel, steps: int = 20) -> Tensor:
-    """The inverse of `distort_points` by Newton's method: distorted points [N, 2] -> points [N, 2] at depth 1."""
+    """Invert `distort_points` by Newton's method: distorted points [N, 2] -> points [N, 2] at depth 1."""
     if model == "pinhole":
         return points
     if model == "fisheye":
@@ -75,7 +75,7 @@ def undistort_map(intrinsics: Tensor, distortion: Tensor, model: DistortionModel
 
 
 def undistort_image(image: np.ndarray, undistortion: UndistortMap) -> np.ndarray:
-    """Distorted uint8 [H, W, C] -> pinhole uint8 [H, W, C]; outside the distorted image its border is repeated."""
+    """Distorted uint8 [H, W, C] -> pinhole uint8 [H, W, C]; outside, the border is repeated."""
     channels = torch.from_numpy(np.ascontiguousarray(image)).movedim(-1, 0)[None].float()
     grid = undistortion.grid[None]
     sampled = grid_sample(channels, grid, mode="bilinear", padding_mode="border", align_corners=False)
@@ -109,7 +109,7 @@ def _jacobian(points: Tensor, distortion: Tensor) -> Tensor:
 
 
 def _invertible_radius(distortion: Tensor, largest: float, model: DistortionModel) -> float:
-    """The radius, at most `largest`, up to which the distorted radius grows; beyond, the image folds over itself."""
+    """The radius up to which the distorted radius grows, at most `largest`; beyond, the image folds over."""
     radii = torch.linspace(0, largest, 4096, dtype=torch.float64)
     growing = _radial_slope(radii.atan() if model == "fisheye" else radii, distortion) > 0
     return largest if bool(growing.all()) else float(radii[growing.long().argmin()])

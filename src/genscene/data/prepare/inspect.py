@@ -1,4 +1,4 @@
-"""A report on the images of a folder or zip: counts, sizes, modes, cameras, damaged files, and how to train on them."""
+"""A report on the images of a folder or zip: sizes, modes, cameras, damaged files, how to train."""
 
 import math
 import warnings

@@ -48,10 +48,10 @@ class PoseEstimate:
 def estimate_poses(
     folder: Path, out: Path, matching: Matching = "exhaustive", shared: bool = True, side: int = 1600
 ) -> PoseEstimate:
-    """Estimate the cameras of a folder's photographs; write images/ and sparse/0/ to `out`, a new or empty folder.
+    """Estimate the cameras of a folder's photographs; write images/ and sparse/0/ to a new folder `out`.
 
-    shared: all have one focal length and distortion. The longer side of the written images is at most `side` pixels;
-    0: as it is. Raises BadInput where the photographs do not make a scene; then nothing is written.
+    shared: all have one focal length and distortion. The longer side of the written images is at most `side`
+    pixels; 0: as it is. Raises BadInput where the photographs do not make a scene; then nothing is written.
     """
     root, target = folder.expanduser(), out.expanduser()
     if side and side < 64:

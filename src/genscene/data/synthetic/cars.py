@@ -14,8 +14,8 @@ TRIM = torch.tensor([0.20, 0.20, 0.22])
 HEADLIGHT = torch.tensor([1.0, 0.95, 0.62])
 TAILLIGHT = torch.tensor([0.95, 0.08, 0.06])
 
-# Rear and front end of the glass at its foot and at the roof, as shares of the body's length; factors of heights
-# and of the length.
+# Rear and front end of the glass, at its foot and at the roof, as shares of the body's length; factors of
+# heights and of the length.
 #          foot0  foot1  roof0  roof1  cabin  body   length
 KINDS = torch.tensor([
     [-0.38, 0.20, -0.22, 0.04, 1.00, 1.00, 1.00],  # saloon

@@ -76,7 +76,7 @@ def _rays_through_bounds(solids: Solids, eye: Tensor, directions: Tensor) -> Ten
 
 
 def _first_hit(solids: Solids, eye: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Eye [3], directions [3, R] -> distance [R], colour [3, R] and normal [3, R] of the nearest hit in the one scene."""
+    """Eye [3], directions [3, R] -> distance [R], colour [3, R], normal [3, R] of the nearest hit."""
     plane_in, plane_out, face = _intersect_planes(solids, eye, directions)
     quadric_in, quadric_out = _intersect_quadrics(solids, eye, directions)
     entry, exit_ = torch.maximum(plane_in, quadric_in), torch.minimum(plane_out, quadric_out)
@@ -91,7 +91,7 @@ def _first_hit(solids: Solids, eye: Tensor, directions: Tensor) -> tuple[Tensor,
 
 
 def _intersect_planes(solids: Solids, eye: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Entry and exit distance [P, R] of each ray in the planes of each solid, and the plane of entry [P, R]."""
+    """Entry and exit distance [P, R] of rays in the planes of each solid, and the plane of entry [P, R]."""
     normals = solids.normals[0]  # [P, F, 3]
     slope = _nonzero((normals.flatten(0, 1) @ directions).unflatten(0, normals.shape[:2]))
     gap = solids.offsets[0] - normals @ eye  # [P, F]

@@ -103,7 +103,7 @@ class Slab:
 def _sloped_plane(
     sign: float, axis: int, low: Tensor, high: Tensor, base: Tensor, rise: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The plane with sign * x[axis] = low at y = base, = high at base + rise -> normals [B, 3], offsets [B]."""
+    """The plane sign * x[axis] = low at y = base, high at base + rise -> normals [B, 3], offsets [B]."""
     normal = torch.zeros(len(low), 3)
     normal[:, axis] = sign * rise
     normal[:, 1] = low - high
@@ -149,7 +149,7 @@ def to_range(u: Tensor, low: float, high: float) -> Tensor:
 
 
 def merge(parts: list[tuple[Solids, Tensor]]) -> Solids:
-    """Batches of scenes with different numbers of solids, each with its indices [b] in the joint batch -> the joint batch."""
+    """Batches of scenes with their indices [b] in the joint batch -> the joint batch, padded."""
     most = max(solids.normals.shape[1] for solids, _ in parts)
     order = torch.cat([indices for _, indices in parts]).argsort()
     padded = [vars(pad(solids, most)).values() for solids, _ in parts]

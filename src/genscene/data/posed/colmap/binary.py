@@ -50,7 +50,8 @@ class ByteReader:
         found = int(self.take("<Q")[0])
         if found * least > self.left:
             raise BadInput(
-                f"cut short: at byte {self.position} it announces {found} {entries}, but has {self.left} bytes"
+                f"cut short: at byte {self.position} it announces {found} {entries},"
+                f" but has {self.left} bytes"
             )
         return found
 

@@ -33,7 +33,7 @@ def has_model(folder: Path) -> bool:
 
 
 def read_model(folder: Path) -> ColmapModel:
-    """The model in a folder, its binary files before text. Raises BadInput, naming the file, where it is damaged."""
+    """The model in a folder, binary before text. Raises BadInput, naming the file, where it is damaged."""
     reader, suffix = (binary, ".bin") if (folder / "cameras.bin").exists() else (text, ".txt")
     paths = [folder / f"{name}{suffix}" for name in ("cameras", "images", "points3D")]
     for path in paths:
@@ -46,7 +46,7 @@ def read_model(folder: Path) -> ColmapModel:
 
 
 def largest_model(folder: Path) -> Path:
-    """The folder of the model with most images, among a folder and its sub-folders (sparse/0 may be a small one)."""
+    """The folder of the model with most images: a folder or one of its sub-folders (0 may be a small one)."""
     found = list(_models(folder))
     if not found:
         raise BadInput(f"no COLMAP model in {folder}")
@@ -54,7 +54,7 @@ def largest_model(folder: Path) -> Path:
 
 
 def read(folder: Path) -> PosedFiles:
-    """The largest model of a scene and its photographs that exist, by name; names of the others are in `missing`.
+    """The largest model of a scene and its photographs that exist, by name; the others are `missing`.
 
     Raises BadInput, naming the model or the file, where no photograph is left or one does not fit its camera.
     """

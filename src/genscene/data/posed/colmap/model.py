@@ -72,7 +72,7 @@ class ColmapModel:
 
 
 def make_camera(model_id: int, width: int, height: int, parameters: Sequence[float]) -> ColmapCamera:
-    """The camera of a model id for images in pixels; BadInput for unsupported models and unusable parameters."""
+    """A camera from its model's id and parameters; BadInput for unsupported models and unusable numbers."""
     if model_id not in CAMERA_MODELS:
         raise BadInput(f"camera model {model_id} is not supported, only {SUPPORTED}")
     name, distortion_model, keys = CAMERA_MODELS[model_id]
@@ -91,7 +91,7 @@ def make_camera(model_id: int, width: int, height: int, parameters: Sequence[flo
 def make_image(
     image_id: int, world_to_camera: Sequence[float], camera_id: int, name: str, point_count: int
 ) -> ColmapImage:
-    """An image from its world-to-camera quaternion (w, x, y, z) and translation; BadInput where they are no pose."""
+    """An image from its world-to-camera quaternion (w, x, y, z) and translation; BadInput if not a pose."""
     numbers = torch.tensor(world_to_camera, dtype=torch.float64)
     if not numbers.isfinite().all() or not numbers[:4].any():
         raise BadInput(f"a pose of {list(world_to_camera)}")
