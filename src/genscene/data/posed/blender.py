@@ -7,14 +7,7 @@ import torch
 
 from genscene.data.posed.checks import abbreviate, parse_number
 from genscene.data.posed.json_frames import find_image, frame_file, frame_pose, read_document
-from genscene.data.posed.posed_files import (
-    PosedFiles,
-    from_opengl,
-    image_size,
-    no_distortion,
-    normalize_intrinsics,
-    pinhole_matrix,
-)
+from genscene.data.posed.posed_files import PosedFiles, from_opengl, image_size, pinhole_matrix
 from genscene.errors import BadInput
 
 
@@ -37,8 +30,7 @@ def read(folder: Path, split: str = "train") -> PosedFiles:
     focals = [0.5 * width / math.tan(0.5 * angle) for _, width in sizes]
     matrices = [pinhole_matrix(f, f, w / 2, h / 2) for f, (h, w) in zip(focals, sizes, strict=True)]
     pose = torch.stack([frame_pose(f, f"{path}: frame {i}") for i, f in enumerate(frames)])
-    intrinsics = normalize_intrinsics(torch.stack(matrices), sizes)
-    return PosedFiles(tuple(paths), tuple(sizes), from_opengl(pose), intrinsics, no_distortion(len(paths)))
+    return PosedFiles.pinhole(paths, sizes, from_opengl(pose), torch.stack(matrices))
 
 
 def _image(folder: Path, path: Path, name: str) -> Path:

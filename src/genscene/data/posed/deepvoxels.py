@@ -6,13 +6,7 @@ import torch
 from torch import Tensor
 
 from genscene.data.images.files import list_images
-from genscene.data.posed.posed_files import (
-    PosedFiles,
-    image_size,
-    no_distortion,
-    normalize_intrinsics,
-    pinhole_matrix,
-)
+from genscene.data.posed.posed_files import PosedFiles, image_size, pinhole_matrix
 from genscene.errors import BadInput
 
 FOLDERS = {"train": "train", "val": "validation", "test": "test"}
@@ -49,8 +43,7 @@ def read(folder: Path, split: str = "train") -> PosedFiles:
     pose = torch.linalg.inv(pose) if inverted else pose
     distance = float(pose[:, :3, 3].norm(dim=-1).mean())
     bounds = torch.tensor([[distance - 1, distance + 1]], dtype=torch.float64).repeat(len(paths), 1)
-    intrinsics = normalize_intrinsics(torch.stack(matrices), sizes)
-    return PosedFiles(tuple(paths), tuple(sizes), pose, intrinsics, no_distortion(len(paths)), bounds)
+    return PosedFiles.pinhole(paths, sizes, pose, torch.stack(matrices), bounds)
 
 
 def _read_intrinsics(path: Path) -> tuple[tuple[float, float, float], tuple[float, float], bool]:

@@ -12,8 +12,6 @@ from genscene.data.posed.posed_files import (
     from_opengl,
     image_folder,
     image_size,
-    no_distortion,
-    normalize_intrinsics,
     pinhole_matrix,
     require_same_aspect,
 )
@@ -46,8 +44,7 @@ def read(folder: Path, images: str = "") -> PosedFiles:
     matrices = [pinhole_matrix(f, f, w / 2, h / 2) for f, (h, w) in zip(focals, sizes, strict=True)]
     pose = torch.eye(4, dtype=torch.float64).repeat(len(rows), 1, 1)
     pose[:, :3] = torch.stack([right, down, -back, position], dim=-1)
-    intrinsics = normalize_intrinsics(torch.stack(matrices), sizes)
-    return PosedFiles(tuple(paths), tuple(sizes), pose, intrinsics, no_distortion(len(paths)), rows[:, 15:])
+    return PosedFiles.pinhole(paths, sizes, pose, torch.stack(matrices), rows[:, 15:])
 
 
 def recentering_transform(pose: Tensor, scale: float = 1.0) -> WorldTransform:

@@ -31,6 +31,19 @@ class PosedFiles:
     transform: WorldTransform = field(default_factory=WorldTransform)  # from the files' world to that of pose
     missing: tuple[str, ...] = ()  # names of photographs that are listed but do not exist
 
+    @staticmethod
+    def pinhole(
+        paths: Sequence[Path],
+        sizes: Sequence[Size],
+        pose: Tensor,
+        pixels: Tensor,
+        bounds: Tensor | None = None,
+    ) -> "PosedFiles":
+        """Photographs of N cameras without distortion and with these intrinsics in pixels [N, 3, 3]."""
+        distortion = torch.zeros(len(paths), 6, dtype=torch.float64)
+        intrinsics = normalize_intrinsics(pixels, sizes)
+        return PosedFiles(tuple(paths), tuple(sizes), pose, intrinsics, distortion, bounds)
+
     def __len__(self) -> int:
         return len(self.paths)
 
@@ -68,11 +81,6 @@ def pinhole_matrix(focal_x: float, focal_y: float, center_x: float, center_y: fl
     """Focal lengths and principal point in pixels -> intrinsics [3, 3]."""
     rows = [[focal_x, 0, center_x], [0, focal_y, center_y], [0, 0, 1]]
     return torch.tensor(rows, dtype=torch.float64)
-
-
-def no_distortion(count: int) -> Tensor:
-    """The distortion of pinhole cameras -> zeros [N, 6]."""
-    return torch.zeros(count, 6, dtype=torch.float64)
 
 
 def from_opengl(pose: Tensor) -> Tensor:
