@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from genscene.evaluation import reader
-from genscene.experiment.schema import ImageConfig, build_seeded
+from genscene.experiment.schema import ImageConfig
+from genscene.experiment.serialise import build_seeded
 from genscene.metrics.circular import resultant, wrapped
 from genscene.metrics.frechet import Moments, frechet
 from genscene.systems import PRESETS

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, final
+from typing import Any, ClassVar, Literal, Protocol, final
 
 import torch
 from torch import Tensor, nn
@@ -264,13 +264,10 @@ class SystemConfig(ABC):
         """The same system with as few layers, channels and samples as it can have, for tests."""
 
 
-W = TypeVar("W")
-
-
-def map_tensors(function: Callable[..., Tensor], first: W, *others: W) -> W:
+def map_tensors(function: Callable[..., Tensor], first: Any, *others: Any) -> Any:
     """Apply a function to the tensors of styles: themselves tensors, or (nested) dataclasses of tensors."""
-    if isinstance(first, Tensor):
-        return function(first, *others)
+    if first is None or isinstance(first, Tensor):
+        return None if first is None else function(first, *others)
     assert is_dataclass(first), f"a style is a tensor or a dataclass of tensors, not {type(first).__name__}"
     columns = {each.name: [getattr(w, each.name) for w in (first, *others)] for each in fields(first)}
-    return replace(first, **{name: map_tensors(function, *column) for name, column in columns.items()})  # type: ignore[type-var, return-value]
+    return replace(first, **{name: map_tensors(function, *column) for name, column in columns.items()})  # type: ignore[type-var]

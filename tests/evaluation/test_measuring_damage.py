@@ -26,7 +26,8 @@ from genscene.evaluation.sides import Generated, Stored
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task, measure
 from genscene.evaluation.views import consistency
-from genscene.experiment.schema import ImageConfig, build_seeded
+from genscene.experiment.schema import ImageConfig
+from genscene.experiment.serialise import build_seeded
 from genscene.metrics.cmmd import cmmd
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.frechet import Moments, frechet

@@ -13,7 +13,8 @@ from genscene.contract import Rendering
 from genscene.data.images import ImageSet, load_images
 from genscene.evaluation.protocol import Side
 from genscene.evaluation.sides import Generated, Stored, filed, fingerprint
-from genscene.experiment.schema import ImageConfig, build_seeded
+from genscene.experiment.schema import ImageConfig
+from genscene.experiment.serialise import build_seeded
 from genscene.io.generator_file import load, save_generator
 
 SIZE = (16, 16)
@@ -143,7 +144,7 @@ def test_bytes_are_rounded_or_truncated_after_what_is_out_of_range_is_cut(value,
 def test_truncation_takes_variety_away():
     made = generator()
     made.settle()
-    z, view = torch.randn(16, made.latent_dim), made.orbit.at(torch.zeros(16), torch.zeros(16), SIZE)
+    z, view = torch.randn(16, made.latent_dim), made.orbit.camera_at(torch.zeros(16), torch.zeros(16), SIZE)
     spread = [made.render(made.scene(z, psi), view).image.detach().std(dim=0).max() for psi in (1.0, 0.0)]
     assert spread[1] < 1e-5 < spread[0]
     lots = [Generated(made, Side(4), SIZE, psi=psi) for psi in (1.0, 0.0)]

@@ -14,7 +14,8 @@ from genscene.evaluation.desk import Desk, Subject, is_pictures, is_statistics
 from genscene.evaluation.protocol import Protocol, Side
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task
-from genscene.experiment.schema import ImageConfig, build_seeded
+from genscene.experiment.schema import ImageConfig
+from genscene.experiment.serialise import build_seeded
 from genscene.io.generator_file import save_generator
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.frechet import Tally

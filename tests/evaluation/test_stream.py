@@ -208,20 +208,20 @@ spec = importlib.util.spec_from_file_location("test_stream", sys.argv[1])
 ours = importlib.util.module_from_spec(spec)
 sys.modules["test_stream"] = ours
 spec.loader.exec_module(ours)
-from genscene.distributed import join
-group = join(torch.device("cpu"))
-assert group.told(group.rank + 5) == 5
+from genscene.distributed import init_group
+group = init_group(torch.device("cpu"))
+assert group.broadcast_int(group.rank + 5) == 5
 looks = ours.Looks()
 streaming = ours.Streaming(8, group=group, quiet=True)
 found = ours.measure(ours.lot(), "pictures", ours.task(looks), streaming)
-assert sum(looks.shown) == (26 if group.first else 24), looks.shown
+assert sum(looks.shown) == (26 if group.is_main else 24), looks.shown
 again = ours.Looks()
 ours.measure(ours.lot(), "pictures", ours.task(again), streaming)
 assert not again.shown
-assert bool(found) == group.first
-if group.first:
+assert bool(found) == group.is_main
+if group.is_main:
     found[0].save(sys.argv[2])
-group.leave()
+group.close()
 """
 
 

@@ -12,7 +12,9 @@ from safetensors.torch import load_file, save_file
 from genscene.cli import main
 from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput
-from genscene.experiment.schema import dumps, inside, validate
+from genscene.experiment.schema import inside
+from genscene.experiment.serialise import dumps
+from genscene.experiment.validation import validate
 from genscene.geometry.cameras import look_at
 from genscene.io.generator_file import load, opened
 from genscene.systems import PRESETS

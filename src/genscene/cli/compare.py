@@ -8,9 +8,8 @@ from tyro.conf import Positional, arg
 
 from genscene.cli.comparing import save_generator, show, writable
 from genscene.cli.measuring import Measuring, asked_for, changed, embedding, lay_out, protocols, subject
-from genscene.cli.options import parse, tell
-from genscene.contract import PosedConfig
-from genscene.distributed import ProcessGroup, join
+from genscene.cli.shared.options import parse, print_line
+from genscene.distributed import ProcessGroup, init_group
 from genscene.errors import BadInput
 from genscene.evaluation.asked import ASKED, Question, fitting
 from genscene.evaluation.contest import REMARK, Draw, Table, among_reals, answered, judged, part_of, unbounded
@@ -37,7 +36,9 @@ class Compare:
     measuring: Annotated[Measuring, arg(name="")] = Measuring()
     resamples: int = Draw.resamples  # sets drawn again for the interval of a Frechet distance, at least 39
     title: str = ""  # of the page
-    out: Path | None = None  # a name ending with .html: also write a page, and the numbers as JSON beside it
+    out: Path | None = (
+        None  # a name require_suffix with .html: also write a page, and the numbers as JSON beside it
+    )
 
 
 def main(words: list[str]) -> None:
@@ -54,13 +55,13 @@ def main(words: list[str]) -> None:
             each.generator.to(pick_device(options.measuring.device))
         tell_of(photographed(subjects, options.data, draw, options.title), options)
         return
-    group = join(pick_device(options.measuring.device))
+    group = init_group(pick_device(options.measuring.device))
     try:
         report = contested(subjects, data, options, draw, group)
         if report is not None:
             tell_of(report, options)
     finally:
-        group.leave()
+        group.close()
 
 
 def tell_of(report: Report, options: Compare) -> None:
@@ -68,7 +69,7 @@ def tell_of(report: Report, options: Compare) -> None:
     show(report)
     if options.out is not None:
         for path in save_generator(options.out, report):
-            tell(str(path))
+            print_line(str(path))
 
 
 def checked(options: Compare) -> None:
@@ -78,7 +79,7 @@ def checked(options: Compare) -> None:
     if options.resamples < 39:
         raise BadInput(f"--resamples {options.resamples}: an interval of 95 % wants at least 39")
     if options.out is not None and options.out.suffix != ".html":
-        raise BadInput(f"--out {options.out}: wanted a name ending with .html")
+        raise BadInput(f"--out {options.out}: wanted a name require_suffix with .html")
     wanted(asked_for(options.measuring, ()), options.measuring.extractor, ASKED)
     if options.out is not None:
         writable(options.out)
@@ -95,7 +96,7 @@ def for_pictures(how: Measuring) -> None:
 
 
 def named(subjects: list[Subject]) -> list[Subject]:
-    """The same subjects under names that tell them apart: paths where several are called alike, then numbers."""
+    """The same subjects under names that print_line them apart: paths where several are called alike, then numbers."""
     own = [subject.name for subject in subjects]
     found: list[Subject] = []
     for one in subjects:
@@ -108,7 +109,7 @@ def named(subjects: list[Subject]) -> list[Subject]:
 
 def all_photographed(subjects: list[Subject]) -> bool:
     """Whether all were learnt from photographs of one scene; BadInput where only some were."""
-    posed = [s.experiment is not None and isinstance(s.experiment.system, PosedConfig) for s in subjects]
+    posed = [s.experiment is not None and (s.experiment.system.batch == "rays") for s in subjects]
     if any(posed) and not all(posed):
         raise BadInput(
             "scenes learnt from photographs and generators of many scenes cannot stand in one table"
@@ -128,7 +129,7 @@ def contested(
     names, short = enough(names, len(lots[0]), given.count, bool(how.metrics))
     real = desk.real_side(given)
     fakes = [desk.side(lot, f"pictures of generator {i}") for i, lot in enumerate(lots, 1)]
-    if not group.first:
+    if not group.is_main:
         return None
     table = judged(desk, names, how.extractor, fakes, real, draw)
     photographs = among_reals(desk, names, how.extractor, real, len(lots[0]))
@@ -205,7 +206,11 @@ def questions(subjects: list[Subject], data: str, desk: Desk, how: Measuring) ->
         if each.generator is None or each.experiment is None:
             raise BadInput(f"{', '.join(ASKED)} are asked of generators, {each.path} are pictures")
         size, count = desk.task.size, protocol.fakes.count
-        found.append(Question(each.generator, each.experiment, data, size, protocol.psi, how.seed, count, by))
+        found.append(
+            Question(
+                each.generator, each.experiment, data, size, protocol.psi, how.seed, count, by, each.cameras
+            )
+        )
     return found
 
 

@@ -9,17 +9,17 @@ from tempfile import TemporaryFile
 from rich.console import Console
 from rich.table import Table
 
-from genscene.cli.options import tell
+from genscene.cli.shared.options import print_line
 from genscene.evaluation.page import page
 from genscene.evaluation.report import Cell, Column, Mark, Report
-from genscene.io.atomic import atomic, made_for
+from genscene.io.atomic import atomic, make_parent
 
 SIGNS: dict[Mark, str] = {"": "", "best": "*", "level": "~"}
 
 
 def show(report: Report) -> None:
     """Print the table, one number a line, one generator a column."""
-    tell(report.lead)
+    print_line(report.lead)
     table = Table("", *(row.name for row in report.rows), box=None, pad_edge=False)
     for i, column in enumerate(report.columns):
         cells = [
@@ -28,14 +28,14 @@ def show(report: Report) -> None:
         notes = ", ".join(filter(None, (column.unit, "low" if column.low else "high")))
         table.add_row(f"{column.name} ({notes})", *cells)
     Console(markup=False, emoji=False).print(table)  # names of folders are no markup
-    tell("*: the best; ~: not told apart from it")
+    print_line("*: the best; ~: not told apart from it")
     for row in report.rows:
         if row.reference:
-            tell(f"{row.name}: {row.note}")
+            print_line(f"{row.name}: {row.note}")
     for note in dict.fromkeys(column.note for column in report.columns if column.note):
-        tell(f"{note}: {', '.join(column.name for column in report.columns if column.note == note)}")
+        print_line(f"{note}: {', '.join(column.name for column in report.columns if column.note == note)}")
     for remark in report.remarks:
-        tell(f"note: {remark}")
+        print_line(f"note: {remark}")
 
 
 def said(column: Column, cell: Cell | None, mark: Mark) -> str:
@@ -55,7 +55,7 @@ def writable(out: Path) -> None:
     new = [folder for folder in out.parents if not folder.exists()]
     try:
         for path in (out, beside(out)):
-            made_for(path)
+            make_parent(path)
         with TemporaryFile(dir=out.parent):
             pass
     finally:

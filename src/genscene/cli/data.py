@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from genscene.cli.options import parse, size_of, tell
+from genscene.cli.shared.options import parse, parse_size, print_line
 from genscene.data.prepare.inspect import inspect
 from genscene.data.prepare.poses import ADVICE, Matching, estimate_poses
 from genscene.data.progress import log_line
@@ -53,19 +53,19 @@ class Poses:
 def main(words: list[str]) -> None:
     """Run the verb."""
     if not words or words[0] in ("-h", "--help"):
-        tell(USAGE)
+        print_line(USAGE)
         if not words:
             raise BadInput(f"data: wanted {', '.join(VERBS[:-1])} or {VERBS[-1]}")
     elif words[0] == "inspect":
         options = parse(
             Inspect, words[1:], "genscene data inspect", description="Report on images and cameras."
         )
-        tell("\n".join(inspect(options.path)))
+        print_line("\n".join(inspect(options.path)))
     elif words[0] == "synthesize":
         about = "Write images of an embedded set with their cameras, masks and depths."
         given = parse(Synthesize, words[1:], "genscene data synthesize", description=about)
-        write_set(given.name, given.out, given.count, size_of(given.size), given.seed)
-        tell(f"{given.out}: {given.count} images")
+        write_set(given.name, given.out, given.count, parse_size(given.size), given.seed)
+        print_line(f"{given.out}: {given.count} images")
     elif words[0] == "poses":
         about = "Estimate the cameras of photographs by structure from motion (COLMAP's)."
         _run_poses(parse(Poses, words[1:], "genscene data poses", description=about))
@@ -83,8 +83,8 @@ def _run_poses(options: Poses) -> None:
         log_line(f"no pose for: {', '.join(found.missing)}")
     if 2 * posed < found.count:
         log_line(f"fewer than half have a pose: the scene may be incomplete or wrong; {ADVICE}")
-    tell(
+    print_line(
         f"{out}: poses of {posed} of {found.count} photographs, {found.points} points,"
         f" reprojection error {found.error:.2f} pixels"
     )
-    tell(f"train on them: genscene train nerf-grid-photos --data {shlex.quote(str(out))}")
+    print_line(f"train on them: genscene train nerf-grid-photos --data {shlex.quote(str(out))}")

@@ -7,11 +7,10 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, UseAppendAction, arg
 
 from genscene.cli.measuring import Measuring, asked_for, changed, embedding, lay_out, protocols, subject
-from genscene.cli.options import parse, tell
 from genscene.cli.results import Result, show, write
 from genscene.cli.scores import score
-from genscene.contract import PosedConfig
-from genscene.distributed import ProcessGroup, join
+from genscene.cli.shared.options import parse, print_line
+from genscene.distributed import ProcessGroup, init_group
 from genscene.errors import BadInput
 from genscene.evaluation.asked import ASKED, Question, fitting
 from genscene.evaluation.desk import Desk, Subject
@@ -46,13 +45,19 @@ def main(words: list[str]) -> None:
     names = asked_for(options.measuring, ())
     wanted(names, options.measuring.extractor, ASKED)  # unknown ones are told of before anything is loaded
     if options.out is not None and options.out.suffix != ".json":
-        raise BadInput(f"--out {options.out}: wanted a name ending with .json")
+        raise BadInput(f"--out {options.out}: wanted a name require_suffix with .json")
     measured = subject(options.generator)
-    if measured.experiment is not None and isinstance(measured.experiment.system, PosedConfig):
+    if measured.experiment is not None and (measured.experiment.system.batch == "rays"):
         assert measured.generator is not None
         for_pictures(options)
         score(
-            measured.generator, measured.experiment, options.data, options.split, options.out, options.lpips
+            measured.generator,
+            measured.experiment,
+            options.data,
+            options.split,
+            options.out,
+            options.lpips,
+            measured.cameras,
         )
         return
     if options.lpips:
@@ -61,11 +66,11 @@ def main(words: list[str]) -> None:
     asked = [name for name in names if name in ASKED]
     if asked and measured.generator is None:
         raise BadInput(f"{', '.join(asked)}: wanted a generator to ask, {measured.path} are pictures")
-    group = join(pick_device(options.measuring.device))
+    group = init_group(pick_device(options.measuring.device))
     try:
         evaluate(measured, data, options, group)
     finally:
-        group.leave()
+        group.close()
 
 
 def for_pictures(options: Evaluate) -> None:
@@ -80,7 +85,7 @@ def for_pictures(options: Evaluate) -> None:
 
 
 def evaluate(measured: Subject, data: str, options: Evaluate, group: ProcessGroup) -> None:
-    """Measure both sides, and tell."""
+    """Measure both sides, and print_line."""
     how = options.measuring
     names = asked_for(how, fitting(measured.generator, data) if measured.generator else ())
     desk = lay_out(measured, data, how, wanted(names, how.extractor, ASKED), group)
@@ -88,7 +93,7 @@ def evaluate(measured: Subject, data: str, options: Evaluate, group: ProcessGrou
     names, short = enough(names, len(lot), given.count, bool(how.metrics))
     real = desk.real_side(given)
     fake = desk.side(lot, "generated pictures")
-    if not group.first:
+    if not group.is_main:
         return
     answered, passed = answers(measured, data, names, desk, how)
     numbers = desk.numbers(names, how.extractor, fake, real) + answered
@@ -100,7 +105,7 @@ def evaluate(measured: Subject, data: str, options: Evaluate, group: ProcessGrou
     show(result)
     if options.out is not None:
         for path in write(options.out, result, lot, given.pictures):
-            tell(str(path))
+            print_line(str(path))
 
 
 def answers(
@@ -113,7 +118,15 @@ def answers(
     protocol = desk.task.protocol
     size, count, by = desk.task.size, protocol.fakes.count, embedding(how, desk.device)
     question = Question(
-        measured.generator, measured.experiment, data, size, protocol.psi, how.seed, count, by
+        measured.generator,
+        measured.experiment,
+        data,
+        size,
+        protocol.psi,
+        how.seed,
+        count,
+        by,
+        measured.cameras,
     )
     numbers, passed = [], []
     for name in asked:

@@ -8,15 +8,15 @@ from typing import Annotated
 import torch
 from tyro.conf import arg
 
-from genscene.cli.options import bounded, size_of
+from genscene.cli.shared.options import parse_size, require_range
 from genscene.distributed import ProcessGroup
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 from genscene.evaluation.desk import Desk, Subject, is_pictures
 from genscene.evaluation.measures import extractor_for
 from genscene.evaluation.protocol import PROTOCOLS, Protocol, protocol_of, untreated
 from genscene.evaluation.stream import Streaming, Task
 from genscene.experiment.schema import ImageConfig
-from genscene.io.generator_file import load, opened
+from genscene.io.generator_file import read
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.extractors import EXTRACTORS, extractor
 from genscene.training.devices import Device, pick_device
@@ -56,14 +56,14 @@ class Measuring:
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
 
     def __post_init__(self) -> None:
-        bounded("--batch", self.batch, 1, MOST)
-        bounded("--count", 2 if self.count is None else self.count, 2, MOST)
-        bounded("--reals", 0 if self.reals is None else self.reals, 0, MOST)
-        bounded("--psi", 1 if self.psi is None else self.psi, 0, 1)
-        bounded("--seed", self.seed, -(2**63), 2**63 - 1)
+        require_range("--batch", self.batch, 1, MOST)
+        require_range("--count", 2 if self.count is None else self.count, 2, MOST)
+        require_range("--reals", 0 if self.reals is None else self.reals, 0, MOST)
+        require_range("--psi", 1 if self.psi is None else self.psi, 0, 1)
+        require_range("--seed", self.seed, -(2**63), 2**63 - 1)
         if self.extractor not in EXTRACTORS:
             raise BadInput(
-                f"--extractor: no extractor {self.extractor!r}; {nearest(self.extractor, EXTRACTORS)}"
+                f"--extractor: no extractor {self.extractor!r}; {suggest(self.extractor, EXTRACTORS)}"
             )
 
     def chosen(self) -> Protocol:
@@ -78,14 +78,15 @@ def subject(path: Path) -> Subject:
     if path.is_file() and path.suffix != ".safetensors":
         wanted = "a generator (.safetensors), the folder of a run, or a folder or zip of pictures"
         raise BadInput(f"{path}: wanted {wanted}")
-    return Subject(path, load(path), opened(path)[0])
+    content = read(path)
+    return Subject(path, content.generator, content.experiment, cameras=content.cameras)
 
 
 def lay_out(measured: Subject, data: str, options: Measuring, names: list[str], group: ProcessGroup) -> Desk:
     """Find size, background and extractors for a subject that is compared with data."""
     device, protocol, experiment = pick_device(options.device), options.chosen(), measured.experiment
     pictures = untreated(experiment.images if experiment else ImageConfig())
-    size = size_of(options.size) if options.size else measured.size(protocol, data)
+    size = parse_size(options.size) if options.size else measured.size(protocol, data)
     extractors = {}
     for name in names:
         option = name.removesuffix("-clean")

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genscene import __version__
-from genscene.cli.options import tell
+from genscene.cli.shared.options import print_line
 from genscene.evaluation.desk import Desk, Sides
 from genscene.evaluation.figures import (
     PRECISION_AXES,
@@ -62,7 +62,7 @@ def show(result: Result) -> None:
     }
     for fakes, reals in counts:
         size, protocol = result.desk.task.size, result.desk.task.protocol
-        tell(
+        print_line(
             f"{result.name}: {fakes} generated against {reals} real pictures of {size[0]}x{size[1]}, {protocol.source}"
         )
     table = Table("metric", "value", "", "", box=None, pad_edge=False)
@@ -72,7 +72,7 @@ def show(result: Result) -> None:
         table.add_row(number.title, written(number), arrow, number.by)
     Console().print(table)
     for line in [*result.told, *(looks.remark for looks in result.desk.extractors.values() if looks.remark)]:
-        tell(f"note: {line}")
+        print_line(f"note: {line}")
 
 
 def written(number: Number) -> str:

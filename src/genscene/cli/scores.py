@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from genscene.cli.options import tell
+from genscene.cli.shared.options import print_line
 from genscene.contract import Generator
 from genscene.data.images import SYNTHETIC
 from genscene.data.posed import PosedImages, Split, available_splits, load_posed
@@ -21,6 +21,7 @@ from genscene.errors import BadInput
 from genscene.evaluation.photographs import Compared, compared
 from genscene.experiment.schema import Experiment
 from genscene.export.pictures import save_png, tile
+from genscene.geometry.cameras import Camera
 from genscene.io.atomic import atomic
 from genscene.metrics.lpips import LPIPS, lpips
 from genscene.metrics.weights import sha256
@@ -36,6 +37,7 @@ def score(
     split: Split,
     out: Path | None,
     files: Sequence[LPIPSFiles] = (),
+    cameras: Camera | None = None,
 ) -> None:
     """Print the numbers; with --out write them, the protocol, and a picture of photographs beside renderings.
 
@@ -47,15 +49,15 @@ def score(
     ):  # what cannot be written is told before the work
         networks = through(files)
         album = posed_images(experiment, split)
-        notes = elsewhere(generator, experiment, trained.data)
+        notes = elsewhere(cameras, experiment, trained.data)
         found, rows = rendered(generator, album, networks)
         means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
         show(rows)
-        tell(f"{', '.join(starmap(said, means.items()))}, mean of {len(rows)} photographs ({split})")
+        print_line(f"{', '.join(starmap(said, means.items()))}, mean of {len(rows)} photographs ({split})")
         for name, network in networks.items():
-            tell(f"{title(name)} by {network.backbone.name}: {network.backbone.remark}")
+            print_line(f"{title(name)} by {network.backbone.name}: {network.backbone.remark}")
         for note in notes:
-            tell(f"note: {note}")
+            print_line(f"note: {note}")
         if partial is not None:
             through_them = zip(networks.items(), files, strict=True)
             looks = {name: lpips_protocol(network, pair) for (name, network), pair in through_them}
@@ -65,7 +67,7 @@ def score(
             partial.write_text(json.dumps(document, indent=2) + "\n")
     if out is not None:
         save_png(out.with_suffix(".png"), side_by_side(found))
-        tell(f"{out}, {out.with_suffix('.png')}")
+        print_line(f"{out}, {out.with_suffix('.png')}")
 
 
 def rendered(
@@ -82,19 +84,19 @@ def rendered(
     return found, rows
 
 
-def elsewhere(generator: Generator, experiment: Experiment, trained: str) -> list[str]:
+def elsewhere(cameras: Camera | None, experiment: Experiment, trained: str) -> list[str]:
     """What is to be said where a scene was learnt from other photographs than the experiment's, by their cameras.
 
     Nothing where it is not known from which: of a converted checkpoint, or of data without a split for training.
     """
-    if generator.photographed is None or not len(generator.photographed.pose):
+    if cameras is None:
         return []
     if experiment.data.startswith(SYNTHETIC):
         same = experiment.data == trained
     elif "train" not in available_splits(experiment.data):
         return []
     else:
-        how, learnt = experiment.posed, generator.photographed.pose
+        how, learnt = experiment.posed, cameras.pose
         there = load_posed(experiment.data, "train", how.holdout, how.world).pose.float()
         same = learnt.shape == there.shape and torch.allclose(learnt, there, atol=1e-4)
     return [] if same else [f"{experiment.data}: the scene was learnt from other photographs than these"]

@@ -13,8 +13,10 @@ from genscene.evaluation import reader
 from genscene.evaluation.measures import Number
 from genscene.evaluation.sides import fingerprint
 from genscene.evaluation.views import consistency, identity
-from genscene.experiment.schema import Experiment, build_seeded
-from genscene.geometry.cameras import Size
+from genscene.experiment.schema import Experiment
+from genscene.experiment.serialise import build_seeded
+from genscene.geometry.cameras import Camera, Size
+from genscene.geometry.priors import CameraPrior
 from genscene.metrics.extractor import Extractor
 
 LATENTS, YAWS = 32, 12  # that steadiness turns, and all round
@@ -35,6 +37,7 @@ class Question:
     seed: int = 0
     count: int = 2048  # pictures for the Frechet distance
     embedding: Callable[[], Extractor] | None = None  # makes the extractor that tells who is who
+    cameras: Camera | None = None
 
 
 def steadiness(question: Question) -> list[Number]:
@@ -71,7 +74,7 @@ def frechet_pose(question: Question) -> list[Number]:
 def agreement(question: Question) -> list[Number]:
     """Reprojection error between neighbouring views."""
     size, psi, seed = question.size, question.psi, question.seed
-    found = consistency(question.generator, PAIRS, size, ANGLE, psi, seed, TOLERANCE)
+    found = consistency(question.generator, PAIRS, size, ANGLE, psi, seed, TOLERANCE, question.cameras)
     apart = f"views {found.degrees:.0f} degrees apart"
     numbers = [
         Number("consistency_psnr", f"view consistency ({apart})", found.psnr, "high", unit="dB"),
@@ -119,8 +122,8 @@ ASKED: dict[str, Callable[[Question], list[Number]]] = {
 def fitting(generator: Generator, data: str) -> list[str]:
     """The metrics that can be asked of a generator without being told more."""
     known = data.startswith(SYNTHETIC) and data.removeprefix(SYNTHETIC) in SETS
-    turning = ["steadiness", "frechet-pose"] if known and generator.orbit is not None else []
-    return turning + (["consistency"] if generator.march is not None else [])
+    turning = ["steadiness", "frechet-pose"] if known and isinstance(generator.prior, CameraPrior) else []
+    return turning + (["consistency"] if generator.bounds is not None else [])
 
 
 def yardstick(data: str) -> reader.Yardstick:

@@ -11,7 +11,7 @@ from genscene.errors import BadInput
 from genscene.metrics.frechet import Moments, frechet
 from genscene.metrics.kid import kernel
 from genscene.metrics.manifold import distances, radii
-from genscene.randomness import mix
+from genscene.randomness import derive_seed
 
 ROWS = 2048  # of features held at once beside the sets themselves
 SHARE = 0.95
@@ -83,7 +83,7 @@ def bootstrap(statistic: Callable[[Tensor], float], rows: int, resamples: int, s
 
 def counts(rows: int, resamples: int, seed: int) -> Iterator[Tensor]:
     """How often each of N rows is drawn when N are drawn with replacement: int64 [N], so many times."""
-    stream = torch.Generator().manual_seed(mix(seed))
+    stream = torch.Generator().manual_seed(derive_seed(seed))
     for _ in range(resamples):
         yield torch.bincount(torch.randint(rows, (rows,), generator=stream), minlength=rows)
 
@@ -192,8 +192,8 @@ def _paired(
     lengths: list[int], reals: int, resamples: int, seed: int
 ) -> Iterator[tuple[Tensor, dict[int, Tensor]]]:
     """Counts of the reals [M], and counts [N] for every size there is of a set of fakes, so many times."""
-    streams = {length: counts(length, resamples, mix(seed, length)) for length in set(lengths)}
-    for often in counts(reals, resamples, mix(seed, REALS)):
+    streams = {length: counts(length, resamples, derive_seed(seed, length)) for length in set(lengths)}
+    for often in counts(reals, resamples, derive_seed(seed, REALS)):
         yield often, {length: next(stream) for length, stream in streams.items()}
 
 

@@ -13,8 +13,9 @@ from genscene.evaluation.protocol import Protocol, agree
 from genscene.evaluation.sides import Generated, Lot, Stored
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task, measure
+from genscene.experiment.schedules import largest_size
 from genscene.experiment.schema import Experiment, ImageConfig
-from genscene.geometry.cameras import Size
+from genscene.geometry.cameras import Camera, Size
 from genscene.metrics.extractor import Extractor
 
 Sides = dict[str, Statistics]  # by what metrics call the extractor
@@ -28,6 +29,7 @@ class Subject:
     generator: Generator | None = None
     experiment: Experiment | None = None
     alias: str = ""
+    cameras: Camera | None = None
 
     @property
     def name(self) -> str:
@@ -60,7 +62,7 @@ class Subject:
         if data and is_pictures(Path(data)) and not (self.experiment and data == self.experiment.data):
             other = common_size(data)
         if self.experiment is not None:
-            return self.experiment.largest()
+            return largest_size(self.experiment)
         own = common_size(str(self.path))
         if other and own != other:
             here, there = (f"{height}x{width}" for height, width in (own, other))
@@ -129,7 +131,7 @@ class Desk:
     def loaded(self, data: str, pictures: ImageConfig) -> ImageSet:
         """Pictures from where they lie; other processes find them in the cache of the first."""
         group = self.streaming.group
-        return group.first_then_others(lambda: load_images(data, pictures, self.task.size, not group.first))
+        return group.main_first(lambda: load_images(data, pictures, self.task.size, not group.is_main))
 
     def side(self, lot: Lot, name: str) -> Sides:
         """The statistics of one side; none in processes that are not the first."""

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 from genscene.evaluation.neighbours import memorised
 from genscene.evaluation.protocol import Protocol
 from genscene.evaluation.statistics import Statistics
@@ -163,7 +163,7 @@ def wanted(metrics: Iterable[str], chosen: str, more: Iterable[str] = ()) -> lis
     found = []
     for name in metrics:
         if name not in known:
-            raise BadInput(f"no metric {name!r}; {nearest(name, known)}")
+            raise BadInput(f"no metric {name!r}; {suggest(name, known)}")
         metric = METRICS.get(name)
         if metric is not None:
             found.append(metric.extractor or chosen)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genscene.contract import MAX_BYTES, Generator
+from genscene.contract import MAX_BYTES, Generator, RenderOptions
 from genscene.data.posed import PosedImages
 from genscene.evaluation.sides import finite
+from genscene.metrics.image import psnr
 from genscene.metrics.similarity import ssim
-from genscene.objectives.losses import psnr
 from genscene.randomness import RandomStreams
 
 
@@ -30,7 +30,9 @@ def compared(generator: Generator, album: PosedImages, budget: int = MAX_BYTES) 
     device = next(generator.parameters()).device
     scene = generator.bind(generator.latents(RandomStreams([0], device)))
     for i in range(len(album)):
-        rendering = generator.render(scene, album.camera[i : i + 1].to(device), budget)
+        rendering = generator.render(
+            scene, album.camera[i : i + 1].to(device), RenderOptions(max_bytes=budget)
+        )
         image = (finite(rendering.image)[0].clamp(0, 1).cpu() * 255).round() / 255
         photo = torch.from_numpy(album.pixels[i].copy()).movedim(-1, 0).float() / 255
         if album.masks is not None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 from genscene.experiment.schema import ImageConfig
 from genscene.geometry.cameras import Size
 from genscene.metrics.extractor import Extractor
@@ -114,7 +114,7 @@ def protocol_of(
 ) -> Protocol:
     """The protocol of a name, with other counts or truncation where they are given; BadInput for an unknown one."""
     if name not in PROTOCOLS:
-        raise BadInput(f"no protocol {name!r}; {nearest(name, PROTOCOLS)}")
+        raise BadInput(f"no protocol {name!r}; {suggest(name, PROTOCOLS)}")
     chosen = PROTOCOLS[name]
     if reals is not None or fakes is not None:
         chosen = replace(chosen, whole=chosen.counts)

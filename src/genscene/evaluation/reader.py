@@ -18,7 +18,7 @@ from genscene.contract import Generator
 from genscene.data.images import load_images
 from genscene.errors import BadInput
 from genscene.experiment.schema import ImageConfig
-from genscene.geometry.priors import camera_angles
+from genscene.geometry.priors import CameraPrior, camera_angles
 from genscene.io.atomic import atomic, cache_folder
 from genscene.metrics.circular import resultant, wrapped
 from genscene.metrics.frechet import Moments, frechet
@@ -110,12 +110,12 @@ def taught(images: Tensor, yaw: Tensor, pitch: Tensor, steps: int) -> PoseReader
 @torch.no_grad()
 def distance(generator: Generator, stick: Yardstick, count: int = 2048, size: int = SIZE) -> float:
     """Frechet distance of generated pictures, from the generator's own prior, to the photographs."""
-    assert generator.orbit is not None
+    assert isinstance(generator.prior, CameraPrior)
     features, device = [], next(generator.parameters()).device
     for start in range(0, count, 32):
         draws = RandomStreams(range(1_000_000 + start, 1_000_000 + min(start + 32, count)), device)
         scene = generator.scene(generator.latents(draws))
-        rendering = generator.render(scene, generator.orbit.sample(draws, (size, size)))
+        rendering = generator.render(scene, generator.prior.sample(draws, (size, size)))
         features.append(stick.reader.features(rendering.image.cpu()))
     return frechet(Moments.of(torch.cat(features)), stick.moments)
 
@@ -128,11 +128,11 @@ def steadiness(
 
     1: each latent is one thing that turns exactly as the camera does. Which way it faces may differ between latents.
     """
-    assert generator.orbit is not None
-    _, pitch = generator.orbit.centre()
+    assert isinstance(generator.prior, CameraPrior)
+    _, pitch = generator.prior.mean_angles()
     asked = 2 * math.pi * torch.arange(yaws) / yaws
     device = next(generator.parameters()).device
-    cameras = generator.orbit.at(asked, torch.full((yaws,), pitch), (size, size)).to(device)
+    cameras = generator.prior.camera_at(asked, torch.full((yaws,), pitch), (size, size)).to(device)
     lengths = []
     for seed in range(latents):
         w = generator.style(generator.latents(RandomStreams([seed], device)))

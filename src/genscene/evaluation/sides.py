@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genscene.contract import MAX_BYTES, Generator
+from genscene.contract import MAX_BYTES, Generator, RenderOptions
 from genscene.data.images import ImageSet
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import Side
-from genscene.geometry.cameras import Grid, Size, View
-from genscene.randomness import RandomStreams, mix
+from genscene.geometry.cameras import Size
+from genscene.randomness import RandomStreams, derive_seed
 
 FLIP, LATENT = 11, 12  # uses of the seed here
 Notes = Mapping[str, str | int | float]
@@ -85,7 +85,7 @@ class Stored:
     def mirrored(self, place: int) -> bool:
         """Whether the picture at a place is seen in a mirror."""
         if self.side.flip == "random":
-            return bool(mix(FLIP, place) & 1)
+            return bool(derive_seed(FLIP, place) & 1)
         return place >= self.count
 
 
@@ -122,10 +122,12 @@ class Generated:
         """The same pictures before they become bytes -> [B, 3, H, W], not clamped."""
         generator = self.generator
         draws = RandomStreams(
-            [mix(LATENT, self.seed, place) for place in places], next(generator.parameters()).device
+            [derive_seed(LATENT, self.seed, place) for place in places], next(generator.parameters()).device
         )
         scene = generator.scene(generator.latents(draws), self.psi)
-        return generator.render(scene, view_of(generator, draws, self.size), self.budget).image
+        return generator.render(
+            scene, generator.prior.sample(draws, self.size), RenderOptions(max_bytes=self.budget)
+        ).image
 
 
 def finite(images: Tensor) -> Tensor:
@@ -135,13 +137,6 @@ def finite(images: Tensor) -> Tensor:
             "the generator paints numbers that are not finite (nan or inf): there is nothing to measure"
         )
     return images
-
-
-def view_of(generator: Generator, draws: RandomStreams, size: Size) -> View:
-    """A camera of the generator's prior for each stream of draws; the whole plane where it has none."""
-    if generator.orbit is None:
-        return Grid.whole(len(draws), size)
-    return generator.orbit.sample(draws, size)
 
 
 def filed(images: Tensor, side: Side) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import agree
 from genscene.evaluation.sides import Notes
-from genscene.io.atomic import atomic, locked
+from genscene.io.atomic import atomic, try_lock
 from genscene.metrics.frechet import Moments, Tally
 
 KIND = "genscene statistics"
@@ -114,7 +114,7 @@ class Growing:
         self.folder, self.count, self.width = folder, count, width
         self.tally: Tally | None = None
         shape, self.done = (min(keep, count), width), 0
-        self.lock = None if folder is None else locked(folder / "lock")
+        self.lock = None if folder is None else try_lock(folder / "lock")
         if folder is None or self.lock is None:  # where another process is at it: without
             self.folder, self.features = None, np.zeros(shape, np.float32)
             return

@@ -61,13 +61,13 @@ def measure(lot: Lot, name: str, task: Task, streaming: Streaming = Streaming())
         raise BadInput(f"{place}{len(lot)} {name}: wanted at least 2 to tell how they spread")
     notes = lot.notes
     fields = [task.protocol.fields(extractor, task.size, task.pictures) for extractor in task.extractors]
-    first = streaming.group.first
+    first = streaming.group.is_main
     books = [
         Growing(folder_of(each, notes, lot.side, streaming), len(lot), extractor.width, streaming.keep)
         for each, extractor in zip(fields, task.extractors, strict=True)
         if first
     ]
-    start = streaming.group.told(min((book.done for book in books), default=0))
+    start = streaming.group.broadcast_int(min((book.done for book in books), default=0))
     try:
         stream(lot, name, task.extractors, books, start, streaming)
     finally:
@@ -87,13 +87,13 @@ def stream(
     """Show all pictures from `start` on to the extractors, each process its share, and note them in order."""
     group, saved = streaming.group, time.monotonic()
     rounds = range(start, len(lot), streaming.batch * group.world)
-    for begin in watched(rounds, f"looking at {name}", streaming.quiet or not group.first):
+    for begin in watched(rounds, f"looking at {name}", streaming.quiet or not group.is_main):
         parts = shares(begin, len(lot), streaming.batch, group.world)
         mine = parts[group.rank]
         images = lot.take(mine) if len(mine) else None
         for i, extractor in enumerate(extractors):
             seen = blank(extractor) if images is None else extractor(images.to(device_of(extractor)))
-            gathered = group.gathered(seen, [len(part) for part in parts])
+            gathered = group.all_gather_rows(seen, [len(part) for part in parts])
             if books:
                 for part, features in zip(parts, gathered, strict=True):
                     books[i].add(part, features)

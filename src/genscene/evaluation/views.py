@@ -16,7 +16,7 @@ from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.priors import CameraPrior
 from genscene.metrics.consistency import Agreement, Shot, reprojected
 from genscene.metrics.extractor import Extractor
-from genscene.randomness import RandomStreams, mix
+from genscene.randomness import RandomStreams, derive_seed
 from genscene.scenes import Scene
 
 LOT = 8  # pictures drawn at once
@@ -52,6 +52,7 @@ def consistency(
     psi: float = 1.0,
     seed: int = 0,
     tolerance: float = 0.05,
+    cameras: Camera | None = None,
 ) -> Consistency:
     """Render `count` scenes from two cameras about `angle` degrees apart, and carry one picture into the other.
 
@@ -62,7 +63,7 @@ def consistency(
     found, turns = [], []
     for draws in lots(count, seed):
         scene = drawn(generator, draws, psi)
-        first, second = pair(generator, draws, size, angle)
+        first, second = pair(generator, draws, size, angle, cameras)
         found.append(reprojected(shot(generator, scene, first), shot(generator, scene, second), tolerance))
         turns.append(between(first, second))
     every = Agreement(*(torch.cat(column) for column in zip(*(vars(x).values() for x in found), strict=True)))
@@ -89,12 +90,12 @@ def identity(
     if generator.latent_dim == 0 or count < 2:
         said = "a generator of one scene" if generator.latent_dim == 0 else f"a count of {count}"
         raise BadInput(f"identity of {said}: wanted at least two different latent codes")
-    orbit, looks = cameras_of(generator), extractor.on(device_of(generator))
+    prior, looks = cameras_of(generator), extractor.on(device_of(generator))
     features: tuple[list[Tensor], list[Tensor]] = ([], [])
     for draws in lots(count, seed):
         scene = drawn(generator, draws, psi)
         for side in features:
-            image = generator.render(scene, orbit.sample(draws, size).to(device_of(generator))).image
+            image = generator.render(scene, prior.sample(draws, size).to(device_of(generator))).image
             side.append(looks((255 * finite(image).clamp(0, 1)).round().byte()))
     first, second = (normalize(torch.cat(side).double(), dim=-1) for side in features)
     alike = first @ second.mT
@@ -105,7 +106,7 @@ def identity(
 def lots(count: int, seed: int) -> Iterator[RandomStreams]:
     """The streams of `count` scenes, a few at a time; each depends on its number and the seed alone."""
     for start in range(0, count, LOT):
-        yield RandomStreams([mix(VIEWS, seed, i) for i in range(start, min(start + LOT, count))])
+        yield RandomStreams([derive_seed(VIEWS, seed, i) for i in range(start, min(start + LOT, count))])
 
 
 def drawn(generator: Generator, draws: RandomStreams, psi: float) -> Scene:
@@ -117,38 +118,38 @@ def shot(generator: Generator, scene: Scene, camera: Camera) -> Shot:
     """B scenes from B cameras, with their depth; BadInput where the renderer knows none."""
     camera = camera.to(device_of(generator))
     seen = generator.render(scene, camera)
-    if seen.depth is None or seen.alpha is None:
+    if seen.depth is None or seen.alpha is None or seen.rays is None:
         raise BadInput(
             "this generator's renderer knows no depth: its views cannot be carried into one another"
         )
-    return Shot(
-        finite(seen.image).clamp(0, 1), seen.depth, seen.alpha, generator.measured(camera), camera.pose
-    )
+    return Shot(finite(seen.image).clamp(0, 1), seen.depth, seen.alpha, seen.rays.unit(), camera.pose)
 
 
-def pair(generator: Generator, draws: RandomStreams, size: Size, angle: float) -> tuple[Camera, Camera]:
+def pair(
+    generator: Generator, draws: RandomStreams, size: Size, angle: float, taken: Camera | None = None
+) -> tuple[Camera, Camera]:
     """Two cameras for each stream, about `angle` degrees apart: two photographs', or two of the prior."""
-    orbit, taken = cameras_of(generator), generator.photographed
-    if taken is not None and len(taken.pose) > 1:
-        return neighbours(taken.camera().to("cpu").resized(size), draws, angle)
-    if orbit.law == "file":
-        return neighbours(read_cameras(orbit.file, size), draws, angle)
-    return turned(orbit, draws, size, angle)
+    prior = cameras_of(generator)
+    if taken is not None and len(taken) > 1:
+        return neighbours(taken.to("cpu").resized(size), draws, angle)
+    if prior.distribution == "file":
+        return neighbours(read_cameras(prior.file, size), draws, angle)
+    return turned(prior, draws, size, angle)
 
 
-def turned(orbit: CameraPrior, draws: RandomStreams, size: Size, angle: float) -> tuple[Camera, Camera]:
+def turned(prior: CameraPrior, draws: RandomStreams, size: Size, angle: float) -> tuple[Camera, Camera]:
     """A camera of the prior, and one turned in yaw towards the prior's middle by two to four thirds of the angle.
 
     Where the prior's spread is less, by that: so the second stands within it, too.
     """
-    if orbit.law == "fixed" or orbit.yaw[1] <= 0:
+    if prior.distribution == "fixed" or prior.yaw[1] <= 0:
         raise BadInput(
-            f"the prior of cameras (law {orbit.law}) has no spread in yaw: there is no second view to take"
+            f"the prior of cameras (law {prior.distribution}) has no spread in yaw: there is no second view to take"
         )
-    yaw, pitch = orbit.angles(draws)
-    step = (math.radians(angle) * (2 + 2 * draws.uniform()) / 3).clamp_max(orbit.yaw[1])
-    other = torch.where(yaw > orbit.yaw[0], yaw - step, yaw + step)
-    return orbit.at(yaw, pitch, size), orbit.at(other, pitch, size)
+    yaw, pitch = prior.sample_angles(draws)
+    step = (math.radians(angle) * (2 + 2 * draws.uniform()) / 3).clamp_max(prior.yaw[1])
+    other = torch.where(yaw > prior.yaw[0], yaw - step, yaw + step)
+    return prior.camera_at(yaw, pitch, size), prior.camera_at(other, pitch, size)
 
 
 def neighbours(cameras: Camera, draws: RandomStreams, angle: float) -> tuple[Camera, Camera]:
@@ -173,11 +174,11 @@ def degrees(a: Tensor, b: Tensor) -> Tensor:
 
 def cameras_of(generator: Generator) -> CameraPrior:
     """Where its cameras stand; BadInput where it has none."""
-    if generator.orbit is None:
+    if not isinstance(generator.prior, CameraPrior):
         raise BadInput(
             "this generator has no cameras (its views are windows on the plane): wanted one of scenes in space"
         )
-    return generator.orbit
+    return generator.prior
 
 
 def device_of(generator: Generator) -> torch.device:

@@ -88,9 +88,9 @@ class Camera:
             return self.crop(half_pixel.expand(len(self), 3), self.size).rays()
         pose, intrinsics = as_float64(self.pose), as_float64(self.intrinsics)
         v, u = torch.meshgrid(pixel_centers(height, pose), pixel_centers(width, pose), indexing="ij")
-        pixels = torch.stack([u, v, torch.ones_like(u)], dim=-1).reshape(1, -1, 3)
+        places = torch.stack([u, v, torch.ones_like(u)], dim=-1).reshape(1, -1, 3)
         with no_autocast(pose):
-            directions = (pixels @ torch.linalg.inv(intrinsics).mT @ pose[:, :3, :3].mT).to(self.pose)
+            directions = (places @ torch.linalg.inv(intrinsics).mT @ pose[:, :3, :3].mT).to(self.pose)
         return Rays(self.pose[:, None, :3, 3].expand_as(directions), directions)
 
     def crop(self, window: Tensor, size: Size) -> "Camera":
@@ -178,8 +178,16 @@ class Grid:
         v, u = torch.meshgrid(*(pixel_centers(n, self.window) for n in self.size), indexing="ij")
         return 2 * torch.stack([x + scale * u, y + scale * v], dim=1) - 1
 
+    def to(self, device: torch.device | str) -> "Grid":
+        """The same windows on another device."""
+        return replace(self, window=self.window.to(device))
+
     def __len__(self) -> int:
         return len(self.window)
+
+    def __getitem__(self, part: slice | Tensor) -> "Grid":
+        """Some of the windows."""
+        return replace(self, window=self.window[part])
 
 
 View = Camera | Grid | Rays

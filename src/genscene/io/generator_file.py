@@ -35,7 +35,9 @@ class GeneratorFile:
     generator: Generator
     experiment: Experiment
     cameras: Camera | None = None  # of the photographs that a scene was fitted to
-    to_files: Tensor | None = None  # [4, 4], transform from the scene's world to that of the photographs' files
+    to_files: Tensor | None = (
+        None  # [4, 4], transform from the scene's world to that of the photographs' files
+    )
     licence: str = ""  # of the weights
     measured: Mapping[str, Any] = field(default_factory=dict)  # metric -> value
     version: str = __version__  # of genscene that wrote it
@@ -58,7 +60,9 @@ def write(path: str | Path, content: GeneratorFile) -> None:
         "measured": json.dumps(dict(content.measured)),
     }
     with atomic(path) as partial:
-        save_file({name: t.detach().contiguous().cpu() for name, t in tensors.items()}, partial, metadata=header)
+        save_file(
+            {name: t.detach().contiguous().cpu() for name, t in tensors.items()}, partial, metadata=header
+        )
 
 
 def load(path: str | Path) -> Generator:
@@ -75,7 +79,9 @@ def read(path: str | Path) -> GeneratorFile:
     if path.is_dir() and (path / "generator.safetensors").exists():
         path = path / "generator.safetensors"  # the folder of a run
     if not path.is_file():
-        raise BadInput(f"no generator at {path}: wanted a .safetensors file of genscene, or the folder of a run")
+        raise BadInput(
+            f"no generator at {path}: wanted a .safetensors file of genscene, or the folder of a run"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}

@@ -10,6 +10,7 @@ from genscene.contract import Generator, map_tensors
 from genscene.data.posed import PosedImages
 from genscene.export.pictures import depth_picture, depth_range, save_png, tile
 from genscene.geometry.cameras import Size
+from genscene.geometry.priors import CameraPrior
 from genscene.metrics.image import psnr
 from genscene.randomness import RandomStreams
 
@@ -18,20 +19,23 @@ HELD_OUT, WIDEST = 4, 200  # photographs that are compared, and their longer sid
 
 
 @torch.no_grad()
-def save_grid(path: Path, generator: Generator, size: Size, seeds: range = range(ROWS), psi: float = 1.0) -> None:
+def save_grid(
+    path: Path, generator: Generator, size: Size, seeds: range = range(ROWS), psi: float = 1.0
+) -> None:
     """One latent code a row from the views of the prior's sweep, then their depth, where there is one."""
     device = next(generator.parameters()).device
-    views = generator.prior.sweep(COLUMNS, size).to(device)
+    columns = COLUMNS if isinstance(generator.prior, CameraPrior) else 1
+    views = generator.prior.sweep(columns, size).to(device)
     images, depths = [], []
     for seed in seeds if generator.latent_dim else seeds[:1]:
         w = generator.style(generator.latents(RandomStreams([seed], device)), psi)
-        repeated = map_tensors(lambda x: x.expand(COLUMNS, *x.shape[1:]), w)
+        repeated = map_tensors(lambda x: x.expand(columns, *x.shape[1:]), w)
         rendering = generator.render(generator.bind(repeated), views)
         images.append(rendering.image.cpu())
         if rendering.depth is not None and rendering.alpha is not None:
             depths.append(depth_picture(rendering.depth, rendering.alpha, depth_range(generator)).cpu())
-    columns = [torch.stack(images)] + ([torch.stack(depths)] if depths else [])
-    save_png(path, tile(torch.cat(columns, dim=1)))
+    parts = [torch.stack(images)] + ([torch.stack(depths)] if depths else [])
+    save_png(path, tile(torch.cat(parts, dim=1)))
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from genscene.contract import Generator, ImageBatch, RayBatch, StepContext, Stats, System, Turn
+from genscene.contract import Generator, ImageBatch, RayBatch, Stats, StepContext, System, Turn
 from genscene.distributed import ProcessGroup
 from genscene.errors import Diverged
 from genscene.experiment.schedules import ema_decay, learning_rate, stage_at
@@ -95,8 +95,8 @@ def update_ema(ema: nn.Module, model: nn.Module, decay: float) -> None:
     """Move the averaged parameters towards the model's by 1 - decay; buffers are copied."""
     for average, value in zip(ema.parameters(), model.parameters(), strict=True):
         average.lerp_(value, 1 - decay)
-    for average, value in zip(ema.buffers(), model.buffers(), strict=True):
-        average.copy_(value)
+    for buffer, current in zip(ema.buffers(), model.buffers(), strict=True):
+        buffer.copy_(current)
 
 
 def autocast(state: TrainState) -> AbstractContextManager[object]:

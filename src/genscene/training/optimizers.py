@@ -28,13 +28,17 @@ def build_optimizers(system: System, experiment: Experiment) -> Optimizers:
     return built
 
 
-def parameter_groups(player: str, module: nn.Module, multipliers: Mapping[str, float]) -> list[dict[str, Any]]:
+def parameter_groups(
+    player: str, module: nn.Module, multipliers: Mapping[str, float]
+) -> list[dict[str, Any]]:
     """Parameters by the longest named part they belong to, each group with that part's multiplier, else 1."""
     known = {prefix for name, _ in module.named_parameters() for prefix in prefixes(name)}
     for part in multipliers:
         if part not in known:
             short = {name for name in known if name.count(".") < 2}
-            raise BadInput(f"the {player} has no part {part!r} to give a learning rate; {suggest(part, short)}")
+            raise BadInput(
+                f"the {player} has no part {part!r} to give a learning rate; {suggest(part, short)}"
+            )
     found: dict[str, list[nn.Parameter]] = {part: [] for part in ("", *multipliers)}
     for name, parameter in module.named_parameters():
         found[next((prefix for prefix in prefixes(name) if prefix in multipliers), "")].append(parameter)

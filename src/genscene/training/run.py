@@ -38,14 +38,18 @@ class Run:
 
     out: Path = Path("runs/latest")  # folder of the run
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
-    precision: Precision = "fp32"  # tf32: faster products on CUDA; bf16: faster still, coordinates stay in fp32
+    precision: Precision = (
+        "fp32"  # tf32: faster products on CUDA; bf16: faster still, coordinates stay in fp32
+    )
     resume: bool = False  # resume the run in the folder; start where there is none
     save_every: int = 500  # steps between two checkpoints; 0: only the last
     keep_last: int = 2  # so many of the newest checkpoints are not removed
     keep_every: int = 0  # checkpoints whose step is a multiple of this are not removed either; 0: no others
     grid_every: int = 500  # steps between two grids of pictures; 0: none
     evaluate_every: int = 0  # steps between two evaluations, which save best.safetensors; 0: none
-    best_by: str = ""  # the metric that determines the best; default: frechet, or psnr of held-out photographs
+    best_by: str = (
+        ""  # the metric that determines the best; default: frechet, or psnr of held-out photographs
+    )
     evaluate_count: int = 2048  # images generated for each evaluation
     evaluate_weights: str = ""  # of the network of that metric: a file, or download (Inception, VGG16)
 
@@ -144,7 +148,12 @@ def log_images(state: TrainState, run: Run, source: DataSource, logger: Logger, 
 
 
 def log_validation(
-    validator: Validator, content: GeneratorFile, run: Run, source: DataSource, logger: Logger | None, done: int
+    validator: Validator,
+    content: GeneratorFile,
+    run: Run,
+    source: DataSource,
+    logger: Logger | None,
+    done: int,
 ) -> None:
     """Evaluate the generator, and print the result in the main process."""
     line = validate_run(validator, content, run.out, source, done)
@@ -192,7 +201,9 @@ def can_resume(run: Run) -> bool:
         raise BadInput(f"--out {run.out} is a file, wanted the name of a folder")
     if (run.out / "state.pt").exists():
         if not run.resume:
-            raise BadInput(f"{run.out} already holds a run: add --resume to resume it, or choose another --out")
+            raise BadInput(
+                f"{run.out} already holds a run: add --resume to resume it, or choose another --out"
+            )
         return True
     if any((run.out / "checkpoints").glob("*.pt")):
         raise BadInput(f"{run.out} holds a run that has lost its state.pt; {remaining(run.out)}")
@@ -211,4 +222,6 @@ def require_same(experiment: Experiment, folder: Path) -> None:
 def difference(a: Experiment, b: Experiment) -> str:
     """The first lines of JSON in which two experiments differ."""
     pairs = zip(dumps(a).splitlines(), dumps(b).splitlines(), strict=False)
-    return next((f"there {x.strip().rstrip(',')}, here {y.strip().rstrip(',')}" for x, y in pairs if x != y), "?")
+    return next(
+        (f"there {x.strip().rstrip(',')}, here {y.strip().rstrip(',')}" for x, y in pairs if x != y), "?"
+    )

@@ -1,4 +1,4 @@
-"""How good a generator is while it trains: one number now and then, and the best of its states kept."""
+"""Validation while training: one metric now and then, and the best generator so far."""
 
 import json
 from dataclasses import dataclass, replace
@@ -8,129 +8,128 @@ from typing import Any
 from genscene.contract import Generator
 from genscene.data.images import load_images
 from genscene.data.sources import DataSource
-from genscene.distributed import ProcessGroup
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 from genscene.evaluation.measures import METRICS, Number, extractor_for
 from genscene.evaluation.photographs import compared
 from genscene.evaluation.protocol import Protocol, Side, untreated
 from genscene.evaluation.sides import Generated, Stored
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task, measure
-from genscene.io.generator_file import save_generator
+from genscene.experiment.schedules import largest_size
+from genscene.io import generator_file
+from genscene.io.generator_file import GeneratorFile
+from genscene.layers.mapping import update_w_avg
 from genscene.metrics.extractor import Extractor
 from genscene.training.logger import EVALUATIONS
 from genscene.training.loop import TrainState
 
-PSNR = "psnr"  # of photographs that are not learnt
+PSNR = "psnr"  # of held-out photographs
 
 
 @dataclass(frozen=True)
-class Judging:
-    """When a run is judged, and by what."""
+class ValidationConfig:
+    """When a run is evaluated, and by what."""
 
     every: int = 0  # steps between two evaluations; 0: none
-    by: str = ""  # the metric that tells the best; default: frechet, or psnr where photographs are held out
-    count: int = 2048  # generated pictures for each
-    weights: str = ""  # of the network the metric looks through: a file, or download
+    metric: str = ""  # default: frechet, or psnr where photographs are held out
+    count: int = 2048  # generated images for each
+    weights: str = ""  # of the network of the metric: a file, or download
 
 
 @dataclass(frozen=True)
-class Judge:
-    """One metric, ready to be asked again and again."""
+class Validator:
+    """One metric, with the statistics of the real images it compares with."""
 
-    by: str
-    extractor: Extractor | None  # None: of photographs
+    metric: str
+    state: TrainState
+    extractor: Extractor | None  # None: of held-out photographs
     task: Task | None
-    real: Statistics | None  # in the first process
+    real: Statistics | None  # in the main process
 
-    def ask(self, generator: Generator, source: DataSource, group: ProcessGroup) -> Number | None:
-        """The number of a generator as it stands; None in processes that are not the first."""
+    def measure(self, generator: Generator, source: DataSource) -> Number | None:
+        """The metric of a generator; None in processes that are not the main one."""
+        group = self.state.group
         if self.task is None or self.extractor is None:
             assert source.held_out is not None
-            if not group.first:
+            if not group.is_main:
                 return None
             found = [each.psnr for each in compared(generator, source.held_out)]
-            return Number(
-                PSNR, f"PSNR of {len(found)} photographs", sum(found) / len(found), "high", unit="dB"
-            )
-        lot = Generated(generator, self.task.protocol.fakes, self.task.size)
+            title = f"PSNR of {len(found)} photographs"
+            return Number(PSNR, title, sum(found) / len(found), "high", unit="dB")
+        images = Generated(generator, self.task.protocol.fakes, self.task.size)
         quiet = Streaming(cache=False, group=group, quiet=True)
-        fakes = measure(lot, "generated pictures", self.task, quiet)
+        fakes = measure(images, "generated pictures", self.task, quiet)
         if self.real is None:
             return None
-        number = METRICS[self.by].compute(fakes[0], self.real, self.extractor)[0]
-        return replace(
-            number, title=f"{number.title}, {fakes[0].tally.count} against {self.real.tally.count}"
-        )
+        number = METRICS[self.metric].compute(fakes[0], self.real, self.extractor)[0]
+        counts = f"{fakes[0].tally.count} against {self.real.tally.count}"
+        return replace(number, title=f"{number.title}, {counts}")
 
 
-def appointed(judging: Judging, game: TrainState, source: DataSource) -> Judge | None:
-    """The judge of a run, its real side measured; None where none was asked for."""
-    if judging.every < 0:
-        raise BadInput(f"--evaluate-every {judging.every}: wanted steps, or 0 for none")
-    if not judging.every:
+def build_validator(config: ValidationConfig, state: TrainState, source: DataSource) -> Validator | None:
+    """The validator of a run, its real images measured; None where none was asked for."""
+    if not config.every:
         return None
-    posed = source.train is not None
-    by = judging.by or (PSNR if posed else "frechet")
-    if posed != (by == PSNR):
+    posed = state.experiment.system.batch == "rays"
+    metric = config.metric or (PSNR if posed else "frechet")
+    if posed != (metric == PSNR):
         known = [PSNR] if posed else METRICS
-        raise BadInput(f"--best-by {by}: not for what is trained here; {nearest(by, known)}")
-    if by == PSNR:
+        raise BadInput(f"--best-by {metric}: not for what is trained here; {suggest(metric, known)}")
+    if metric == PSNR:
         if source.held_out is None:
-            raise BadInput("--evaluate-every: no photographs are held out to be judged by")
-        return Judge(by, None, None, None)
-    if by not in METRICS:
-        raise BadInput(f"--best-by: no metric {by!r}; {nearest(by, METRICS)}")
-    if judging.count < 2:
-        raise BadInput(f"--evaluate-count {judging.count}: wanted at least 2")
-    return of_pictures(by, judging, game)
+            raise BadInput("--evaluate-every: no photographs are held out to compare with")
+        return Validator(metric, state, None, None, None)
+    if metric not in METRICS:
+        raise BadInput(f"--best-by: no metric {metric!r}; {suggest(metric, METRICS)}")
+    if config.count < 2:
+        raise BadInput(f"--evaluate-count {config.count}: wanted at least 2")
+    return image_validator(metric, config, state)
 
 
-def of_pictures(by: str, judging: Judging, game: TrainState) -> Judge:
-    """A judge by pictures, at the largest size that is trained on."""
-    experiment = game.experiment
-    size, wanted = experiment.largest(), METRICS[by].extractor or "random"
-    looks = extractor_for(wanted, size, judging.weights).on(next(game.system.parameters()).device)
-    pictures = untreated(experiment.images)
-    protocol = Protocol("genscene, while it trains", (by,), fakes=Side(judging.count))
-    task = Task(protocol, size, pictures, (looks,))
-    found = game.group.first_then_others(
-        lambda: load_images(experiment.data, pictures, size, quiet=not game.group.first)
+def image_validator(metric: str, config: ValidationConfig, state: TrainState) -> Validator:
+    """A validator by images, at the largest size that is trained on."""
+    experiment, group = state.experiment, state.group
+    size, wanted = largest_size(experiment), METRICS[metric].extractor or "random"
+    extractor = extractor_for(wanted, size, config.weights).on(next(state.system.parameters()).device)
+    images = untreated(experiment.images)
+    protocol = Protocol("genscene, while it trains", (metric,), fakes=Side(config.count))
+    task = Task(protocol, size, images, (extractor,))
+    found = group.main_first(lambda: load_images(experiment.data, images, size, quiet=not group.is_main))
+    real = measure(
+        Stored(found, protocol.reals, experiment.data), "real pictures", task, Streaming(group=group)
     )
-    stored = Stored(found, protocol.reals, experiment.data)
-    real = measure(stored, "real pictures", task, Streaming(group=game.group))
-    for one in real:  # what cannot be measured is told now, not after hours
-        few = Statistics(one.protocol, one.notes, one.tally, one.features[: judging.count])
-        METRICS[by].compute(few, one, looks)
-    return Judge(by, looks, task, real[0] if real else None)
+    for one in real:  # what cannot be measured fails now, not after hours
+        few = Statistics(one.protocol, one.notes, one.tally, one.features[: config.count])
+        METRICS[metric].compute(few, one, extractor)
+    return Validator(metric, state, extractor, task, real[0] if real else None)
 
 
-def judge(game: TrainState, folder: Path, source: DataSource, by: Judge, done: int) -> str:
-    """Ask for the number after so many steps, note it, keep the generator where it is the best -> what to say.
+def validate_run(
+    validator: Validator, content: GeneratorFile, folder: Path, source: DataSource, done: int
+) -> str:
+    """Measure the generator after so many steps, log the number, save the generator if it is the best -> a line.
 
-    In processes that are not the first: nothing.
+    In processes that are not the main one: an empty line.
     """
-    game.average.settle()
-    number = by.ask(game.average, source, game.group)
+    update_w_avg(content.generator)
+    number = validator.measure(content.generator, source)
     if number is None:
         return ""
     path = folder / EVALUATIONS
-    looks = by.extractor.weights if by.extractor is not None else ""
-    under = {"metric": number.name, "title": number.title, "weights": looks}  # title: of how many pictures
-    before = [line["value"] for line in earlier(path) if under.items() <= line.items()]
+    weights = validator.extractor.weights if validator.extractor is not None else ""
+    protocol = {"metric": number.name, "title": number.title, "weights": weights}  # title: of how many images
+    before = [line["value"] for line in logged(path) if protocol.items() <= line.items()]
     best = all(number.value < value if number.better == "low" else number.value > value for value in before)
     with path.open("a") as file:
-        line = {"step": done, "value": number.value, "best": best, **under}
-        file.write(json.dumps(line) + "\n")
+        file.write(json.dumps({"step": done, "value": number.value, "best": best, **protocol}) + "\n")
     if best:
-        save_generator(folder / "best.safetensors", game.average, game.experiment)
+        measured = {**content.measured, number.name: number.value}
+        generator_file.write(folder / "best.safetensors", replace(content, measured=measured))
     unit = f" {number.unit}" if number.unit else ""
-    kept = f", the best so far: {folder / 'best.safetensors'}" if best else ""
-    return f"step {done}: {number.title}: {number.value:.4g}{unit}{kept}"
+    saved = f", the best so far: {folder / 'best.safetensors'}" if best else ""
+    return f"step {done}: {number.title}: {number.value:.4g}{unit}{saved}"
 
 
-def earlier(path: Path) -> list[dict[str, Any]]:
-    """What was noted before."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
+def logged(path: Path) -> list[dict[str, Any]]:
+    """The evaluations in a log."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
