@@ -25,9 +25,9 @@ from genscene.evaluation.stream import Task
 from genscene.evaluation.stream import measure as measured
 from genscene.experiment.schema import ImageConfig, Stage
 from genscene.geometry.transforms import WorldTransform
-from genscene.metrics.frechet import frechet
-from genscene.metrics.kid import kid
-from genscene.metrics.random_features import random_features
+from genscene.metrics.frechet import frechet_distance
+from genscene.metrics.kernel import kernel_distance
+from genscene.metrics.networks.random_features import random_features
 from genscene.randomness import RandomStreams
 from genscene.systems import PRESETS
 from genscene.systems.nerf.presets import TURNTABLE
@@ -103,8 +103,8 @@ def pictures(count: int = 50_000, side: int = 64) -> float:
         os.environ["GENSCENE_CACHE"] = folder
         task = Task(PROTOCOLS["genscene"], (side, side), ImageConfig(), (random_features(),))
         (found,) = measured(Stored(ImageSet(pixels), Side(), "noise"), "pictures", task)
-        frechet(found.moments, found.moments)
-        kid(found.features, found.features)
+        frechet_distance(found.moments, found.moments)
+        kernel_distance(found.features, found.features)
         return highest()
 
 

@@ -271,3 +271,15 @@ def map_tensors(function: Callable[..., Tensor], first: Any, *others: Any) -> An
     assert is_dataclass(first), f"a style is a tensor or a dataclass of tensors, not {type(first).__name__}"
     columns = {each.name: [getattr(w, each.name) for w in (first, *others)] for each in fields(first)}
     return replace(first, **{name: map_tensors(function, *column) for name, column in columns.items()})  # type: ignore[type-var]
+
+
+def style_count(w: Any) -> int:
+    """The number of styles in w: its first dimension, or that of its first tensor."""
+    if isinstance(w, Tensor):
+        return len(w)
+    return style_count(next(value for each in fields(w) if (value := getattr(w, each.name)) is not None))
+
+
+def take_styles(w: Any, part: slice) -> Any:
+    """Some of the styles in w."""
+    return map_tensors(lambda x: x[part], w)

@@ -7,18 +7,19 @@ from typing import Annotated
 import torch
 from tyro.conf import Positional, arg
 
-from genscene.apps.film import render_frames, render_rows
-from genscene.apps.interpolate import style_count
 from genscene.cli.shared.options import parse, print_line, require_range, require_suffix
 from genscene.cli.shared.rendering import (
     FRAMES,
     RenderingOptions,
     open_generator,
     progress_bar,
+    render_frames,
+    render_rows,
     save_frames,
     styles_of,
     views_along,
 )
+from genscene.contract import style_count
 from genscene.export.pictures import save_png, tile
 from genscene.export.video import ENDINGS
 

@@ -23,8 +23,8 @@ from genscene.experiment.schema import Experiment
 from genscene.export.pictures import save_png, tile
 from genscene.geometry.cameras import Camera
 from genscene.io.atomic import atomic
-from genscene.metrics.lpips import LPIPS, lpips
-from genscene.metrics.weights import sha256
+from genscene.metrics.lpips import LPIPS, load_lpips
+from genscene.metrics.networks.weights import sha256
 
 SHOWN = 4  # photographs in the picture
 LPIPSFiles = tuple[Path, Path]  # a backbone's weights, LPIPS's linear layers
@@ -55,7 +55,7 @@ def score(
         show(rows)
         print_line(f"{', '.join(starmap(said, means.items()))}, mean of {len(rows)} photographs ({split})")
         for name, network in networks.items():
-            print_line(f"{title(name)} by {network.backbone.name}: {network.backbone.remark}")
+            print_line(f"{title(name)} by {network.backbone.name}: {network.backbone.normalization.remark}")
         for note in notes:
             print_line(f"note: {note}")
         if partial is not None:
@@ -106,7 +106,7 @@ def through(files: Sequence[LPIPSFiles]) -> dict[str, LPIPS]:
     """What LPIPS looks through, by the names of its numbers; BadInput where two are called alike."""
     networks: dict[str, LPIPS] = {}
     for pair in files:
-        network = lpips(*pair)
+        network = load_lpips(*pair)
         name = f"lpips-{network.backbone.short}"
         if name in networks:
             raise BadInput(
@@ -165,7 +165,7 @@ def lpips_protocol(network: LPIPS, files: LPIPSFiles) -> dict[str, object]:
     """Which network LPIPS looked through, and what its weights are known by."""
     return {
         "backbone": network.backbone.name,
-        "remark": network.backbone.remark,
+        "remark": network.backbone.normalization.remark,
         "weights": {"file": files[0].name, "sha256": sha256(files[0])},
         "linear": {"file": files[1].name, "sha256": sha256(files[1])},
     }

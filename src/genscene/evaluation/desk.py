@@ -16,7 +16,7 @@ from genscene.evaluation.stream import Streaming, Task, measure
 from genscene.experiment.schedules import largest_size
 from genscene.experiment.schema import Experiment, ImageConfig
 from genscene.geometry.cameras import Camera, Size
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 
 Sides = dict[str, Statistics]  # by what metrics call the extractor
 

@@ -9,8 +9,7 @@ from torch import Tensor
 from genscene.contract import MAX_BYTES, Generator, RenderOptions
 from genscene.data.posed import PosedImages
 from genscene.evaluation.sides import finite
-from genscene.metrics.image import psnr
-from genscene.metrics.similarity import ssim
+from genscene.metrics.image import psnr, ssim
 from genscene.randomness import RandomStreams
 
 
