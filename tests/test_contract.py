@@ -1,4 +1,4 @@
-"""The contract, for every preset, shrunk, and for a canvas and Gaussians of twenty lines each: it imports no paper."""
+"""The contract, for every preset, shrunk, and for a canvas and Gaussians of twenty lines each; no paper is imported."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar

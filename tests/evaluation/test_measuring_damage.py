@@ -16,8 +16,7 @@ from conftest import tiny
 from genscene.cli import main
 from genscene.cli.measuring import Measuring, asked_for
 from genscene.cli.results import Result, document
-from genscene.data import load_images
-from genscene.data.images import listed
+from genscene.data.images import list_images, load_images
 from genscene.errors import BadInput
 from genscene.evaluation.asked import ASKED, Question
 from genscene.evaluation.desk import Desk
@@ -343,7 +342,7 @@ def test_what_was_enlarged_is_told(there, capsys):
 def test_lines_name_what_was_given(there, capsys):
     (there / "half.zip").write_bytes(b"PK\x03\x04" + bytes(99))
     with pytest.raises(BadInput, match=r"half\.zip is damaged"):
-        listed(there / "half.zip")
+        list_images(there / "half.zip")
     painted(there / "one", 1)
     for words, expected in (
         (["fake/0000.bmp", "--data", "real"], "fake/0000.bmp: wanted a generator"),

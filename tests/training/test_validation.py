@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 import genscene.training.run as running
 import genscene.training.validation as judging
 from genscene.cli import main
-from genscene.data import load_images
-from genscene.data.sources import source_of
+from genscene.data.images import load_images
+from genscene.data.sources import data_source
 from genscene.errors import BadInput
 from genscene.evaluation.measures import Number
 from genscene.evaluation.photographs import compared
@@ -177,7 +177,7 @@ def test_a_scene_is_judged_by_photographs_that_it_is_not_shown(tmp_path):
         (6, "psnr", "PSNR of 10 photographs"),
     ]
     best = max(found, key=lambda line: line["value"])
-    source = source_of(experiment, quiet=True)
+    source = data_source(experiment, quiet=True)
     values = [each.psnr for each in compared(load(tmp_path / "best.safetensors"), source.held_out)]
     assert sum(values) / len(values) == pytest.approx(best["value"], rel=1e-5)
 

@@ -14,10 +14,9 @@ from rich.table import Table
 
 from genscene.cli.shared.options import print_line
 from genscene.contract import Generator
-from genscene.data import SYNTHETIC
-from genscene.data.posed.folder import Split, look, splits
-from genscene.data.posed.photographs import PosedImages
-from genscene.data.sources import album_of
+from genscene.data.images import SYNTHETIC
+from genscene.data.posed import PosedImages, Split, available_splits, load_posed
+from genscene.data.sources import posed_images
 from genscene.errors import BadInput
 from genscene.evaluation.photographs import Compared, compared
 from genscene.experiment.schema import Experiment
@@ -49,7 +48,7 @@ def score(
         nullcontext() if out is None else atomic(out) as partial
     ):  # what cannot be written is told before the work
         networks = through(files)
-        album = album_of(experiment, split)
+        album = posed_images(experiment, split)
         notes = elsewhere(cameras, experiment, trained.data)
         found, rows = rendered(generator, album, networks)
         means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
@@ -94,11 +93,11 @@ def elsewhere(cameras: Camera | None, experiment: Experiment, trained: str) -> l
         return []
     if experiment.data.startswith(SYNTHETIC):
         same = experiment.data == trained
-    elif "train" not in splits(experiment.data):
+    elif "train" not in available_splits(experiment.data):
         return []
     else:
         how, learnt = experiment.posed, cameras.pose
-        there = look(experiment.data, "train", how.holdout, how.world).pose.float()
+        there = load_posed(experiment.data, "train", how.holdout, how.world).pose.float()
         same = learnt.shape == there.shape and torch.allclose(learnt, there, atol=1e-4)
     return [] if same else [f"{experiment.data}: the scene was learnt from other photographs than these"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from genscene.contract import Generator
-from genscene.data import SYNTHETIC
+from genscene.data.images import SYNTHETIC
 from genscene.data.synthetic import SETS
 from genscene.errors import BadInput
 from genscene.evaluation import reader

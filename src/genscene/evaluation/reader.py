@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, leaky_relu, mse_loss
 
 from genscene.contract import Generator
-from genscene.data import load_images
+from genscene.data.images import load_images
 from genscene.errors import BadInput
 from genscene.experiment.schema import ImageConfig
 from genscene.geometry.priors import CameraPrior, camera_angles

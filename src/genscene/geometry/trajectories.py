@@ -98,6 +98,20 @@ def ellipse(given: Camera, frames: int) -> Camera:
     )
 
 
+def spherified_path(given: Camera, frames: int) -> Camera:
+    """A circle about the z axis at the mean height and RMS distance of given cameras, z up, facing the origin.
+
+    The first and last frame are the same, as in the video path of NeRF's LLFF loader (spherify_poses).
+    """
+    eye = given.pose[:, :3, 3]
+    height = eye[:, 2].mean()
+    radius = (eye.square().sum(dim=-1).mean() - height.square()).clamp_min(0).sqrt()
+    angle = torch.linspace(0, 2 * math.pi, frames, dtype=eye.dtype, device=eye.device)
+    eyes = torch.stack([radius * angle.cos(), radius * angle.sin(), height.expand(frames)], dim=-1)
+    intrinsics = given.intrinsics.mean(dim=0).expand(frames, 3, 3)
+    return Camera(look_at(eyes, (0.0, 0.0, 1.0)), intrinsics, given.size)
+
+
 def forward_spiral(given: Camera, frames: int, focus: float = 0.0, radii: Tensor | None = None) -> Camera:
     """LLFF's spiral about the average of cameras that face one way (NeRF's videos): two turns, one period
     along z.

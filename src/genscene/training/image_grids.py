@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from genscene.contract import Generator, map_tensors
-from genscene.data.posed.photographs import PosedImages
+from genscene.data.posed import PosedImages
 from genscene.export.pictures import depth_picture, depth_range, save_png, tile
 from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from genscene.contract import Generator
-from genscene.data import load_images
+from genscene.data.images import load_images
 from genscene.data.sources import DataSource
 from genscene.errors import BadInput, suggest
 from genscene.evaluation.measures import METRICS, Number, extractor_for
