@@ -1,4 +1,4 @@
-"""The contract, for every preset, shrunk, and for a canvas and Gaussians of twenty lines each; no paper is imported."""
+"""The contract, for every preset, shrunk, and for a canvas and Gaussians of twenty lines; no paper is imported."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -10,7 +10,15 @@ from torch.testing import assert_close
 
 from conftest import tiny
 from genscene.cli import main
-from genscene.contract import Generator, Rendering, RenderOptions, map_tensors, style_count, take_styles
+from genscene.contract import (
+    DEFAULT_OPTIONS,
+    Generator,
+    Rendering,
+    RenderOptions,
+    map_tensors,
+    style_count,
+    take_styles,
+)
 from genscene.data.sources import data_source
 from genscene.distributed import ProcessGroup
 from genscene.experiment.schema import Experiment, ImageConfig, Optim, Stage

@@ -42,9 +42,8 @@ class Measuring:
 
     protocol: str = "tracking"  # whose: one of the names below
     metrics: str = ""  # which numbers, a,b,c; default: the protocol's
-    extractor: str = (
-        "random"  # what frechet, kernel and manifold look through: random, squeezenet, inception, ...
-    )
+    # what frechet, kernel and manifold look through: random, squeezenet, inception, ...
+    extractor: str = "random"
     count: int | None = None  # generated pictures, instead of the protocol's number
     reals: int | None = None  # real pictures, instead of the protocol's number; 0: all
     size: str = ""  # side, or height x width, of all pictures in pixels, instead of the generator's

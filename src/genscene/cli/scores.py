@@ -1,4 +1,6 @@
-"""genscene evaluate of a scene learnt from photographs: PSNR, SSIM and LPIPS on those that were kept from it."""
+"""genscene evaluate of a scene learnt from photographs: PSNR, SSIM and LPIPS on those that were kept
+from it.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -85,9 +87,11 @@ def rendered(
 
 
 def elsewhere(cameras: Camera | None, experiment: Experiment, trained: str) -> list[str]:
-    """What is to be said where a scene was learnt from other photographs than the experiment's, by their cameras.
+    """What is to be said where a scene was learnt from other photographs than the experiment's, by their
+    cameras.
 
-    Nothing where it is not known from which: of a converted checkpoint, or of data without a split for training.
+    Nothing where it is not known from which: of a converted checkpoint, or of data without a split for
+    training.
     """
     if cameras is None:
         return []

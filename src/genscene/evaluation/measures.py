@@ -35,9 +35,8 @@ class Number:
     deviation: float | None = None  # over parts of the data, where it is estimated on several
     unit: str = ""
     by: str = ""  # what it looks through, where its title does not say so
-    asked: Mapping[str, object] | None = (
-        None  # what it depends on, where that is not in the statistics of two sides
-    )
+    # what it depends on, where that is not in the statistics of two sides
+    asked: Mapping[str, object] | None = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):

@@ -16,7 +16,9 @@ INK, POINT, PALE = (30, 34, 40), (36, 99, 178), (205, 210, 218)
 
 
 def plot_prior(path: str | Path, prior: CameraPrior, count: int = 2000) -> None:
-    """Plot cameras sampled from a prior as PNG: yaw and pitch, and their positions from above and from the front."""
+    """Plot cameras sampled from a prior as PNG: yaw and pitch, and their positions from above and
+    from the front.
+    """
     cameras = prior.sample(RandomStreams(range(count)), (1, 1))
     canvas = Image.new("RGB", (3 * SIDE + 4 * EDGE, SIDE + 2 * EDGE), "white")
     draw = ImageDraw.Draw(canvas)

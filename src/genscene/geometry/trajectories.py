@@ -99,7 +99,8 @@ def ellipse(given: Camera, frames: int) -> Camera:
 
 
 def spherified_path(given: Camera, frames: int) -> Camera:
-    """A circle about the z axis at the mean height and RMS distance of given cameras, z up, facing the origin.
+    """A circle about the z axis at the mean height and RMS distance of given cameras, z up, facing the
+    origin.
 
     The first and last frame are the same, as in the video path of NeRF's LLFF loader (spherify_poses).
     """
