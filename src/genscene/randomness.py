@@ -62,9 +62,7 @@ class CounterStreams:
     """
 
     def __init__(self, seed: int, first: int, count: int, device: torch.device | str = "cpu"):
-        """The rays at places first, first + 1, ... of the joint batch; a part gets the numbers of the
-        whole.
-        """
+        """The rays at places first, first + 1, ... of the joint batch."""
         self._keys = splitmix64(torch.arange(first, first + count, device=device) + seed)
         self._counter = 0
 

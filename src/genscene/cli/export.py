@@ -1,6 +1,4 @@
-"""genscene export mesh|pointcloud|cameras|prior: a mesh, points on surfaces, a trajectory, a plot of
-the prior.
-"""
+"""genscene export mesh|pointcloud|cameras|prior: a mesh, points, a trajectory, a plot of the prior."""
 
 import math
 import sys
@@ -120,9 +118,7 @@ EXPORTS = ("mesh", "pointcloud", "cameras", "prior")
 
 
 def export_mesh(options: Mesh) -> None:
-    """Marching cubes through the density of one scene, in the coordinates of the photographs' files
-    if there are.
-    """
+    """Marching cubes through the density of one scene, in the coordinates of the photographs' files."""
     require_suffix("--out", options.out, mesh.ENDINGS)
     require_range("--seed", options.seed, 0, 10**18)
     require_range("--psi", options.psi, *PSI)

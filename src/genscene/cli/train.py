@@ -73,9 +73,7 @@ def main(words: list[str]) -> None:
 
 
 def without_multipliers(preset: Experiment) -> Experiment:
-    """A preset without learning-rate multipliers: tyro accepts no other keys of a dict than those of
-    its default.
-    """
+    """A preset without multipliers: tyro accepts no other keys of a dict than its default has."""
     optim = {player: replace(each, lr_multipliers={}) for player, each in preset.optim.items()}
     return replace(preset, optim=optim)
 

@@ -1,6 +1,4 @@
-"""A mesh from a density field: marching cubes, vertex colors, small parts removed, in the field's
-coordinates.
-"""
+"""A mesh from a density field: marching cubes, vertex colors, small parts removed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -84,9 +82,7 @@ def surface_level(lattice: Lattice) -> float:
 
 
 def _half_transmittance(density: np.ndarray, axis: int, step: float, way: int) -> np.ndarray:
-    """Density where transmittance along an axis, in one direction, falls below a half -> [K], of K
-    columns.
-    """
+    """Density where transmittance along an axis falls below a half -> [K], of K columns."""
     columns = np.moveaxis(density, axis, -1).reshape(-1, density.shape[axis])[:, ::way]
     opaque = np.cumsum(columns * step, axis=-1) > np.log(2)
     reached = opaque.any(axis=-1)

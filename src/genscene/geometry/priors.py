@@ -85,8 +85,7 @@ class CameraPrior:
 
     @staticmethod
     def fit(cameras: Camera) -> "CameraPrior":
-        """The prior of given cameras, z up: uniform over their yaws and pitches, mean distance and field of
-        view.
+        """The prior of given cameras, z up: uniform over their angles, mean distance and field of view.
 
         The mean yaw is the angle of their mean viewing direction, its range the largest deviation from that.
         """

@@ -99,8 +99,7 @@ def ellipse(given: Camera, frames: int) -> Camera:
 
 
 def spherified_path(given: Camera, frames: int) -> Camera:
-    """A circle about the z axis at the mean height and RMS distance of given cameras, z up, facing the
-    origin.
+    """A circle about the z axis at the mean height and RMS distance of given cameras.
 
     The first and last frame are the same, as in the video path of NeRF's LLFF loader (spherify_poses).
     """
@@ -114,8 +113,7 @@ def spherified_path(given: Camera, frames: int) -> Camera:
 
 
 def forward_spiral(given: Camera, frames: int, focus: float = 0.0, radii: Tensor | None = None) -> Camera:
-    """LLFF's spiral about the average of cameras that face one way (NeRF's videos): two turns, one period
-    along z.
+    """LLFF's spiral about the average of cameras that face one way (NeRF's videos).
 
     focus: the depth of the point that all frames face; 0: the origin's depth, or, where that is not in front,
     the depth for scenes in normalised device coordinates. radii [3]: half axes along the average camera's

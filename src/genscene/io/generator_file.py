@@ -1,5 +1,4 @@
-"""Generator files: one safetensors file of a generator's weights, with the experiment and its data in the
-header.
+"""Generator files: weights in safetensors, the experiment and its data in the header.
 
 format 1: tensors `generator.*`, and of scenes fitted to photographs `cameras.*` and `to_files`; the header's
 entries are JSON: format, genscene (the version that wrote it), experiment, data, licence, measured.
@@ -114,9 +113,7 @@ def read(path: str | Path) -> GeneratorFile:
 
 
 def mismatch(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """The first difference in name or shape, or tensor with nan or inf, in words; "" where all
-    tensors fit.
-    """
+    """The first difference in name or shape, or tensor not finite, in words; "" where all fit."""
     for name in sorted({*found, *wanted}):
         if name not in found or name not in wanted:
             return f"{name} is {'missing' if name in wanted else 'none of its tensors'}"

@@ -73,16 +73,12 @@ def logistic_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def relativistic_loss(higher: Tensor, lower: Tensor) -> Tensor:
-    """Loss on pairs of logits [B], [B], of which the former should be higher (Jolicoeur-Martineau 2019) ->
-    [].
-    """
+    """Loss on pairs of logits [B], the former should be higher (Jolicoeur-Martineau 2019) -> []."""
     return softplus(lower - higher).mean()
 
 
 def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
-    """Half the mean squared gradient of logits [B] at images [B, 3, H, W] (Mescheder et al. 2018, eq. 9) ->
-    [].
-    """
+    """Half the squared gradient norm of logits [B] at images, mean (Mescheder et al. 2018, eq. 9) -> []."""
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.square().flatten(1).sum(1).mean() / 2
 
@@ -187,9 +183,7 @@ class AdversarialSystem(System):
         return loss, {"generator": loss}
 
     def discriminator_loss(self, batch: ImageBatch, context: StepContext) -> tuple[Tensor, Stats]:
-        """The GAN loss on reals and fakes, the auxiliary loss on fakes, and the penalties when they
-        are due.
-        """
+        """The GAN loss, the auxiliary loss on fakes, and the penalties when they are due."""
         fakes = context.shared.pop(context.first, None)
         if fakes is None:
             with torch.no_grad():
@@ -228,9 +222,7 @@ class AdversarialSystem(System):
     def penalties(
         self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, Stats]:
-        """Logits [B] and the images [B, 3, H, W] they depend on -> the weighted penalties [], and each for
-        the log.
-        """
+        """Logits [B] and the images [B, 3, H, W] they depend on -> weighted penalties [], and each."""
         config, total, stats = self.config.loss, real[0].new_zeros(()), {}
         with no_autocast(real[0]):
             for name, gamma, pair in (("r1", config.gamma, real), ("r2", config.gamma_fake, fake)):
@@ -256,9 +248,7 @@ class AdversarialSystem(System):
     def prepare_reals(
         self, batch: ImageBatch, context: StepContext
     ) -> tuple[Tensor, View | None, Tensor | None]:
-        """Real images as the discriminator is given them [B, 3, H, W] in [-1, 1], their cameras, their
-        windows.
-        """
+        """Real images for the discriminator [B, 3, H, W] in [-1, 1], their cameras, their windows."""
         view: View | None = getattr(batch, "cameras", None)
         if not self.config.patches.size:
             return 2 * batch.images - 1, view, None

@@ -63,9 +63,7 @@ def sample_t(rays: Rays, march: March, jitter: Tensor | None = None) -> Tensor:
 
 
 def query(field: Field, rays: Rays, t: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-    """Evaluate a field at t [B, R, S], seen along directions [B, R, 3] -> [B, R, S, C], raw density [B, R,
-    S].
-    """
+    """Evaluate a field at t [B, R, S] along directions [B, R, 3] -> [B, R, S, C], raw density [B, R, S]."""
     points = rays.at(t)
     features, density = field(points.flatten(1, 2), directions[:, :, None].expand_as(points).flatten(1, 2))
     return features.view(*t.shape, -1), density.view(t.shape)
@@ -80,9 +78,7 @@ def activate_density(raw: Tensor, march: March) -> Tensor:
 def compute_weights(
     density: Tensor, t: Tensor, rays: Rays, march: March, noise: Tensor | None = None
 ) -> Tensor:
-    """Weights of the samples in their pixel (NeRF, eq. 3): raw density, t, noise -> weights, all [B,
-    R, S].
-    """
+    """Weights of samples (NeRF, eq. 3): raw density, t, noise -> weights, all [B, R, S]."""
     raw = density if noise is None else density + noise
     last = march.far - t[..., -1:]
     if march.last_interval is not None:
@@ -117,9 +113,7 @@ def sample_pdf(
 
 
 def merge(t: Tensor, fine: Tensor, *values: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-    """Sort both sets of distances [B, R, S], [B, R, F], and the values [B, R, *, ...] at them -> [B, R, S +
-    F, ...].
-    """
+    """Sort distances [B, R, S], [B, R, F] and values [B, R, *, ...] at them -> [B, R, S + F, ...]."""
     ordered, order = torch.cat([t, fine], dim=-1).sort(dim=-1)
     merged = []
     for pair in values:
@@ -199,8 +193,7 @@ def in_chunks(
     options: RenderOptions,
     ray_bytes: int,
 ) -> tuple[Tensor, ...]:
-    """Render R rays of B pictures in parts that fit options.max_bytes -> the tensors [B, R, C] that `render`
-    returns.
+    """Render R rays in parts that fit options.max_bytes -> tensors [B, R, C] of all of them.
 
     Where a graph is kept for the backward pass all rays are one part, unless options.recompute: then no graph
     is kept, each part is computed again in the backward pass (Zhang et al. 2022, ARF, sec. 3.3).

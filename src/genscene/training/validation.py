@@ -105,8 +105,7 @@ def image_validator(metric: str, config: ValidationConfig, state: TrainState) ->
 def validate_run(
     validator: Validator, content: GeneratorFile, folder: Path, source: DataSource, done: int
 ) -> str:
-    """Measure the generator after so many steps, log the number, save the generator if it is the best -> a
-    line.
+    """Measure the generator, log the number, save the generator if it is the best -> a line.
 
     In processes that are not the main one: an empty line.
     """

@@ -160,9 +160,7 @@ def render_frames(
 
 
 def arrange(pictures: Tensor) -> Tensor:
-    """S pictures [S, 3, H, W] in rows and columns of about equal number -> [R, C, 3, H, W], padded
-    with white.
-    """
+    """S pictures [S, 3, H, W] in about as many rows as columns -> [R, C, 3, H, W], padded with white."""
     columns = math.ceil(math.sqrt(len(pictures)))
     rows = -(-len(pictures) // columns)
     missing = torch.ones(rows * columns - len(pictures), *pictures.shape[1:])

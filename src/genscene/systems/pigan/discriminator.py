@@ -1,6 +1,4 @@
-"""pi-GAN's discriminators: residual, progressively growing, with or without coordinate channels and encoder
-heads.
-"""
+"""pi-GAN's discriminators: residual, progressively growing, with CoordConv and encoder heads."""
 
 import math
 from dataclasses import dataclass
@@ -65,9 +63,7 @@ def append_coords(x: Tensor, windows: Tensor | None) -> Tensor:
 
 
 class Block(nn.Module):
-    """Two convolutions and a shortcut, halving the image: by pooling, or by the second convolution's
-    stride.
-    """
+    """Two convolutions and a shortcut, halving the image by pooling or by the second one's stride."""
 
     def __init__(self, inputs: int, outputs: int, kind: str):
         super().__init__()
@@ -111,9 +107,7 @@ class Discriminator(nn.Module):
     def forward(
         self, images: Tensor, alpha: float = 1.0, windows: Tensor | None = None
     ) -> DiscriminatorOutput:
-        """images [B, 3, H, W] in [-1, 1], windows [B, 3]; alpha < 1: the from_rgb of half the size is blended
-        in.
-        """
+        """images [B, 3, H, W] in [-1, 1], windows [B, 3]; alpha < 1: blend in from_rgb of half the size."""
         start = image_level(min(images.shape[-2:]), self.config)
         x = self.enter(start, images)
         for i, block in enumerate(self.blocks[start:], start):
@@ -144,8 +138,7 @@ def image_level(size: int, config: DiscriminatorConfig) -> int:
 
 
 def minibatch_std(x: Tensor, group: int) -> Tensor:
-    """Append the mean standard deviation within groups of neighbouring images as a channel (Karras et al.
-    2018, sec. 3).
+    """Append the mean standard deviation within groups of images as a channel (Karras et al. 2018).
 
     x [B, C, H, W] holds reals or fakes, never both; groups have the greatest size that divides both `group`
     and B.

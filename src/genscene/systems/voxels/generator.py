@@ -1,6 +1,4 @@
-"""Pictures of voxel grids: only samples in occupied space are evaluated, only those with weight are
-colored.
-"""
+"""Pictures of voxel grids: only occupied space is sampled, only samples with weight are colored."""
 
 from dataclasses import dataclass
 
@@ -84,9 +82,7 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
     def render(
         self, scene: VoxelField, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS
     ) -> Rendering:
-        """The scene, B cameras or rays of one picture -> pictures in [0, 1], depth, alpha, distortion if
-        asked for.
-        """
+        """The scene, B cameras or rays of one picture -> pictures in [0, 1], depth, alpha."""
         rays, size = self.rays(view)
         rays = rays.unit()
         noise = RayNoise(None if options.randomness is None else options.randomness.uniform(len(rays)))
@@ -115,9 +111,7 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
         jitter: Tensor | None,
         options: RenderOptions,
     ) -> tuple[Tensor, ...]:
-        """R unit rays [R, 3], jitter [R] -> color [R, 3], depth, opacity and, if asked for, distortion [R,
-        1].
-        """
+        """R unit rays [R, 3], jitter [R] -> color [R, 3], depth, opacity, distortion [R, 1]."""
         samples = self.sample_occupied(origins, directions, jitter, options.samples)
         weights = compute_weights(scene.voxels.raw_density(samples.coords), samples, self.march)
         kept = (weights.detach() > MIN_WEIGHT).nonzero()[:, 0]
@@ -148,9 +142,7 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
     def sample_occupied(
         self, origins: Tensor, directions: Tensor, jitter: Tensor | None, samples: int = 0
     ) -> Samples:
-        """Samples half a voxel apart along R unit rays, where the occupancy grid is set; samples: per half
-        voxel.
-        """
+        """Samples in occupied space, half a voxel apart over `samples`, along R unit rays."""
         begin, end, edges = self.intervals(origins, directions, samples)
         lengths = edges.diff()
         within = 0.5 if jitter is None else jitter[:, None]
@@ -163,9 +155,7 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
     def intervals(
         self, origins: Tensor, directions: Tensor, samples: int = 0
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Where R rays enter and leave the box [R], [R], and edges of S intervals from the entry on
-        [S + 1].
-        """
+        """Entry into and exit from the box [R], [R], and edges of S intervals from the entry on [S + 1]."""
         config, step, march = self.config.voxels, self.step_length(samples), self.march
         if config.contracted:
             edges = [march.near]
