@@ -145,7 +145,7 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def style(self, z: Tensor, psi: float = 1.0, camera: Camera | None = None) -> Any:
-        """z [B, latent_dim] -> w, a tensor [B, ...] or a frozen dataclass of them: what is edited and inverted.
+        """z [B, latent_dim] -> w, a tensor [B, ...] or frozen dataclass: what is edited and inverted.
 
         psi: truncation, 1: none, towards 0: closer to the mean style. camera: for generators conditioned on
         one.
