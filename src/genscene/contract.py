@@ -135,9 +135,8 @@ class Generator(nn.Module, ABC):
 
     latent_dim: int  # 0: there is one scene, which is the weights
     prior: CameraPrior | PlanePrior  # of the views it is trained with
-    bounds: (
-        Vector | None
-    )  # half sides of the box around the origin that holds every scene; None: on the plane
+    # half sides of the box around the origin that holds every scene; None: scenes on the plane
+    bounds: Vector | None
 
     @abstractmethod
     def latents(self, randomness: Randomness) -> Tensor:

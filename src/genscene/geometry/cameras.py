@@ -81,9 +81,9 @@ class Camera:
             return self.crop(half_pixel.expand(len(self), 3), self.size).rays()
         pose, intrinsics = as_float64(self.pose), as_float64(self.intrinsics)
         v, u = torch.meshgrid(pixel_centers(height, pose), pixel_centers(width, pose), indexing="ij")
-        places = torch.stack([u, v, torch.ones_like(u)], dim=-1).reshape(1, -1, 3)
+        in_camera = torch.stack([u, v, torch.ones_like(u)], dim=-1).reshape(1, -1, 3)
         with no_autocast(pose):
-            directions = (places @ torch.linalg.inv(intrinsics).mT @ pose[:, :3, :3].mT).to(self.pose)
+            directions = (in_camera @ torch.linalg.inv(intrinsics).mT @ pose[:, :3, :3].mT).to(self.pose)
         return Rays(self.pose[:, None, :3, 3].expand_as(directions), directions)
 
     def crop(self, window: Tensor, size: Size) -> "Camera":

@@ -159,10 +159,8 @@ class AdversarialSystem(System):
 
     def turns(self) -> tuple[Turn, ...]:
         """Discriminator, then generator; where fakes are shared, the other way round."""
-        generator, discriminator = (
-            Turn("generator", self.generator_loss),
-            Turn("discriminator", self.discriminator_loss),
-        )
+        generator = Turn("generator", self.generator_loss)
+        discriminator = Turn("discriminator", self.discriminator_loss)
         turns = (generator, discriminator) if self.config.share_fakes else (discriminator, generator)
         loss = self.config.loss
         if not loss.penalty_turn:
@@ -192,10 +190,8 @@ class AdversarialSystem(System):
         reals, view, windows = self.prepare_reals(batch, context)
         images = 2 * fakes.images - 1
         if penalized:
-            reals, images = (
-                reals.requires_grad_(config.gamma > 0),
-                images.requires_grad_(config.gamma_fake > 0),
-            )
+            reals.requires_grad_(config.gamma > 0)
+            images.requires_grad_(config.gamma_fake > 0)
         real = self.discriminate(reals, view, windows, context).logits
         output = self.discriminate(images, fakes.view, fakes.windows, context)
         loss = config.discriminator(real, output.logits)
@@ -252,10 +248,8 @@ class AdversarialSystem(System):
         view: View | None = getattr(batch, "cameras", None)
         if not self.config.patches.size:
             return 2 * batch.images - 1, view, None
-        randomness, size = (
-            context.random_streams(len(batch), REALS, batch.images.device),
-            self.discriminator_size(batch),
-        )
+        randomness = context.random_streams(len(batch), REALS, batch.images.device)
+        size = self.discriminator_size(batch)
         windows = self.config.patches.sample(randomness, context.step)
         images = crop_and_resize(batch.images, windows, size, self.config.patches.antialias)
         return 2 * images - 1, view, windows

@@ -95,7 +95,7 @@ def sample_pdf(
     """Importance sampling by the inverse CDF of the weights (NeRF, sec. 5.2) -> t [B, R, count].
 
     t, weights [B, R, S]; uniforms [B, R, count], 0 to 1, None: evenly spaced; floor is added to every weight.
-    In float64: where weights are small, places are small differences of sums near 1.
+    In float64: where weights are small, uniforms are small differences of sums near 1.
     """
     given, (t, weights) = t, (as_float64(t), as_float64(weights))
     edges = (t[..., 1:] + t[..., :-1]) / 2
@@ -104,12 +104,12 @@ def sample_pdf(
     cdf = torch.cat([torch.zeros_like(steps[..., :1]), steps], dim=-1)
     if uniforms is None:
         uniforms = torch.linspace(0, 1, count, dtype=t.dtype, device=t.device).expand(*t.shape[:2], -1)
-    places = uniforms.to(t).contiguous()
-    above = torch.searchsorted(cdf, places, right=True).clamp(1, cdf.shape[-1] - 1)
+    uniforms = uniforms.to(t).contiguous()
+    above = torch.searchsorted(cdf, uniforms, right=True).clamp(1, cdf.shape[-1] - 1)
     low, high = cdf.gather(-1, above - 1), cdf.gather(-1, above)
     left, right = edges.gather(-1, above - 1), edges.gather(-1, above)
     width = torch.where(high - low < 1e-5, 1.0, high - low)  # official NeRF's guard of an empty bin
-    return (left + (places - low) / width * (right - left)).to(given)
+    return (left + (uniforms - low) / width * (right - left)).to(given)
 
 
 def merge(t: Tensor, fine: Tensor, *values: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
@@ -125,9 +125,8 @@ def merge(t: Tensor, fine: Tensor, *values: tuple[Tensor, Tensor]) -> tuple[Tens
 
 def composite(weights: Tensor, values: Tensor) -> Tensor:
     """Weighted sum over samples: [B, R, S], [B, R, S, C] -> [B, R, C]."""
-    return (weights[..., None] * values).sum(
-        dim=-2
-    )  # not a matrix product: mixed precision would round the picture
+    # not a matrix product: mixed precision would round the picture
+    return (weights[..., None] * values).sum(dim=-2)
 
 
 def composite_ray(
@@ -135,13 +134,13 @@ def composite_ray(
 ) -> RayRendering:
     """Weights, distances [B, R, S], values [B, R, S, C] -> color before a background, distance, opacity."""
     alpha = weights.sum(dim=-1, keepdim=True)
-    filled = weights
+    shares = weights
     if background == "last":
-        filled = torch.cat([weights[..., :-1], weights[..., -1:] + 1 - alpha], dim=-1)
-    color = composite(filled, values)
+        shares = torch.cat([weights[..., :-1], weights[..., -1:] + 1 - alpha], dim=-1)
+    color = composite(shares, values)
     if background == "white":
         color = color + (1 - alpha)
-    mean = composite(filled if raw_depth else weights, distances[..., None])
+    mean = composite(shares if raw_depth else weights, distances[..., None])
     return RayRendering(color, mean if raw_depth else mean / alpha.clamp_min(1e-5), alpha, weights)
 
 

@@ -100,8 +100,8 @@ def train_loop(state: TrainState, run: Run, source: DataSource, start: int) -> G
             partial.write_text(dumps(experiment) + "\n")
     saved = start
     unit = "rays" if experiment.system.batch == "rays" else "images"
-    opened = open_logger(run.out, start, experiment.steps, unit) if group.is_main else nullcontext()
-    with opened as logger, stop_flag() as stopped:
+    logging = open_logger(run.out, start, experiment.steps, unit) if group.is_main else nullcontext()
+    with logging as logger, stop_flag() as stopped:
         for step, batch in enumerate(chain([first] if first else [], batches), start):
             try:
                 stats = train_step(state, batch.to(device), step)

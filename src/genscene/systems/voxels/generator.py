@@ -132,11 +132,11 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
         """`distortion` of each ray [R]; lengths in half boxes near the cameras, in their inverse far away."""
         unit = max(self.config.voxels.box)
         near = samples.t / unit
-        places, lengths = near, samples.length / unit
+        middles, lengths = near, samples.length / unit
         if self.config.voxels.contracted:
-            places = torch.where(near < 0.5, near, 1 - 0.25 / near.clamp_min(0.5))
+            middles = torch.where(near < 0.5, near, 1 - 0.25 / near.clamp_min(0.5))
             lengths = lengths * torch.where(near < 0.5, 1.0, 0.25 / near.square().clamp_min(0.25))
-        return distortion(weights, places, lengths, samples)
+        return distortion(weights, middles, lengths, samples)
 
     @torch.no_grad()
     def sample_occupied(
@@ -192,13 +192,13 @@ def compute_weights(raw: Tensor, samples: Samples, march: March) -> Tensor:
     return (-passed).exp().to(raw) * -torch.expm1(-optical)
 
 
-def distortion(weights: Tensor, places: Tensor, lengths: Tensor, samples: Samples) -> Tensor:
+def distortion(weights: Tensor, middles: Tensor, lengths: Tensor, samples: Samples) -> Tensor:
     """How far apart the weights of each ray are (Barron et al. 2022, eq. 15) -> [R].
 
-    weights, places and lengths [N] of the intervals of the samples, ray by ray, from near to far.
+    weights, middles and lengths [N] of the intervals of the samples, ray by ray, from near to far.
     """
-    earlier = sum_before(weights, samples), sum_before(weights * places, samples)
-    pairs = 2 * weights * (places * earlier[0] - earlier[1])  # the double sum, each pair once
+    earlier = sum_before(weights, samples), sum_before(weights * middles, samples)
+    pairs = 2 * weights * (middles * earlier[0] - earlier[1])  # the double sum, each pair once
     return sum_by_ray(pairs + weights.square() * lengths / 3, samples).to(weights)
 
 
