@@ -242,7 +242,7 @@ class SystemConfig(ABC):
         return 1
 
     def adapt(self, dataset: PosedDataset) -> "SystemConfig":
-        """The same system with the numbers that only the data tell."""
+        """The same system with the numbers that follow from the data."""
         return self
 
     @abstractmethod

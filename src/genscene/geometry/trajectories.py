@@ -92,9 +92,9 @@ def ellipse(given: Camera, frames: int) -> Camera:
     radii = eye[:, :2].abs().quantile(0.9, dim=0)
     angle = 2 * math.pi * _turns(frames).to(eye)
     across = torch.stack([angle.cos(), angle.sin()], dim=-1) * radii
-    stands = torch.cat([across, eye[:, 2].mean().expand(frames, 1)], dim=-1)
+    eyes = torch.cat([across, eye[:, 2].mean().expand(frames, 1)], dim=-1)
     return Camera(
-        look_at(stands, (0.0, 0.0, 1.0)), given.intrinsics.mean(dim=0).expand(frames, 3, 3), given.size
+        look_at(eyes, (0.0, 0.0, 1.0)), given.intrinsics.mean(dim=0).expand(frames, 3, 3), given.size
     )
 
 

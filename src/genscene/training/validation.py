@@ -67,7 +67,7 @@ class Validator:
 
 
 def build_validator(config: ValidationConfig, state: TrainState, source: DataSource) -> Validator | None:
-    """The validator of a run, its real images measured; None where none was asked for."""
+    """The validator of a run, its real images measured; None where none is configured."""
     if not config.every:
         return None
     posed = state.experiment.system.batch == "rays"

@@ -46,9 +46,8 @@ def parse_file_name(value: object, what: str) -> str:
             parts = value.encode().split(b"/")
         except UnicodeEncodeError:
             parts = []  # half of a surrogate pair
-        if (
-            parts and max(map(len, parts)) <= 250 and len(value) <= 1000
-        ):  # leaves room for a suffix and the folder
+        # 250 bytes leave room for a suffix, 1000 characters for the folder
+        if parts and max(map(len, parts)) <= 250 and len(value) <= 1000:
             return value
     raise BadInput(f"{what} is {format_value(value)}, wanted the name of a file")
 

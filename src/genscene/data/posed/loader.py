@@ -118,7 +118,7 @@ def _log_missing(folder: Path, posed: PosedFiles) -> PosedFiles:
 
 
 def _world_transform(posed: PosedFiles, world: World, kind: Format) -> WorldTransform:
-    """The transform from the files' world to the one asked for."""
+    """The transform from the files' world to the configured one."""
     require_distinct_positions(posed, 2)
     folder = posed.paths[0].parent.parent
     if world == "given":

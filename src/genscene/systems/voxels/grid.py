@@ -158,7 +158,7 @@ class VoxelGrid(nn.Module):
 def view_network(config: VoxelConfig) -> nn.Sequential:
     """Features of a point and an encoded direction -> an offset of its color, initially zero.
 
-    So color that does not depend on the view is learnt first (Sun et al. 2022, DVGO).
+    So color that does not depend on the view is learned first (Sun et al. 2022, DVGO).
     """
     inputs, width = config.features - 3 + (6 * config.octaves or 3), config.width
     last = nn.Linear(width, 3)
