@@ -5,15 +5,11 @@ from collections.abc import Iterable
 
 
 class BadInput(ValueError):
-    """A file, option or argument cannot be used: the message says what was got, what was wanted, and
-    where.
-    """
+    """A file, option or argument cannot be used: what was got, what was wanted, where."""
 
 
 class Diverged(RuntimeError):
-    """A loss or gradient is not finite; the message names the step, the player and the last good
-    checkpoint.
-    """
+    """A loss or gradient is not finite; the message names step, player and last good checkpoint."""
 
 
 class Cancelled(RuntimeError):
@@ -26,11 +22,3 @@ def suggest(word: str, choices: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
     guess = f"did you mean {close[0]!r}? " if close else ""
     return f"{guess}known: {', '.join(known)}"
-
-
-def require_at_least(config: object, least: float, *names: str) -> None:
-    """Raise BadInput for the first of these attributes whose value is below `least` or not a number."""
-    for name in names:
-        value = getattr(config, name)
-        if not value >= least:
-            raise BadInput(f"{name.replace('_', '-')} {value}: wanted {least} or more")

@@ -11,13 +11,13 @@ from PIL import Image
 
 from conftest import tiny
 from genscene.cli import main
-from genscene.data.sizes import one_size
+from genscene.data.images import common_size
 from genscene.evaluation.statistics import Statistics
 from genscene.experiment.schema import Stage
 from genscene.experiment.serialise import build_seeded
 from genscene.io.atomic import cache_folder
 from genscene.io.generator_file import save_generator
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 from genscene.systems import PRESETS
 from genscene.training.run import Run, train
 
@@ -234,13 +234,13 @@ def test_scenes_are_compared_on_held_out_photographs(capsys, tmp_path):
     assert "photograph" in out.read_text(encoding="utf-8")
 
 
-def test_one_size_is_that_of_the_pictures_as_they_are_decoded(tmp_path):
+def test_common_size_is_that_of_the_pictures_as_they_are_decoded(tmp_path):
     turned = Image.Exif()
     turned[0x0112] = 6
     Image.new("RGB", (24, 16)).save(tmp_path / "lying.jpg", exif=turned)
     Image.new("RGB", (16, 24)).save(tmp_path / "upright.jpg")
     (tmp_path / "broken.png").write_bytes(b"none")
-    assert one_size(str(tmp_path)) == (24, 16)
+    assert common_size(str(tmp_path)) == (24, 16)
 
 
 BAD = {
@@ -271,7 +271,7 @@ BAD = {
         ["evaluate", "good", "--data", "few", "--metrics", "copies"],
         "at least 2 against 100",
     ),
-    "mixed data": (["evaluate", "good", "--data", "mixed"], "mixed holds pictures of mixed sizes"),
+    "mixed data": (["evaluate", "good", "--data", "mixed"], "mixed holds images of mixed sizes"),
     "mixed data of a generator": (["evaluate", "gan0.safetensors", "--data", "mixed"], "mixed sizes"),
     "mixed generated": (["evaluate", "mixed", "--data", "real"], "--size N makes them one size"),
     "two sizes": (["evaluate", "large", "--data", "real"], "large holds pictures of 32x32, real of 16x16"),
@@ -303,9 +303,9 @@ BAD = {
     ),
     "no data": (["evaluate", "good"], "--data PATH names the real"),
     "no data of two": (["compare", "good", "bad"], "--data PATH names the real"),
-    "empty": (["evaluate", "empty", "--data", "real"], "empty holds no pictures (0 other files)"),
-    "empty data": (["evaluate", "good", "--data", "empty"], "empty holds no pictures"),
-    "text": (["evaluate", "text", "--data", "real"], "text holds no pictures (1 other files)"),
+    "empty": (["evaluate", "empty", "--data", "real"], "empty holds no images (0 other files)"),
+    "empty data": (["evaluate", "good", "--data", "empty"], "empty holds no images"),
+    "text": (["evaluate", "text", "--data", "real"], "text holds no images (1 other files)"),
     "nowhere": (["evaluate", "good", "--data", "nowhere"], "no such folder or zip: nowhere"),
     "no generator": (["evaluate", "nowhere", "--data", "real"], "no generator at nowhere"),
     "no statistics": (["evaluate", "good", "--data", "gan0.safetensors"], "holds no statistics of genscene"),

@@ -9,7 +9,7 @@ from genscene.errors import BadInput
 from genscene.evaluation.measures import METRICS, wanted
 from genscene.evaluation.protocol import PROTOCOLS, Protocol, Side, agree, protocol_of
 from genscene.experiment.schema import ImageConfig
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 
 LOOKS = Extractor("means", "none", "colours", 3, "not resized", lambda images: images.double().mean((2, 3)))
 PROTOCOL = Protocol("a test", ("frechet",), Side(10), Side(20))
@@ -69,7 +69,7 @@ def test_fields_do_not_change_with_what_is_told_elsewhere_or_does_not_matter():
     )
     same = replace(same, whole=(9, 9))
     assert told(same) == told()
-    assert told(pictures=replace(PICTURES, limit=5, flip=True, labels=True)) == told()
+    assert told(pictures=replace(PICTURES, limit=5, flip=True)) == told()
     assert told(extractor=replace(LOOKS, head=torch.ones(2, 3), remark="a remark")) == told()
 
 
@@ -81,7 +81,6 @@ def test_every_option_of_a_side_or_of_pictures_is_known_here():
         "center_crop",
         "background",
         "flip",
-        "labels",
         "limit",
     }
     own = {"source", "metrics", "reals", "fakes", "rounding", "size", "psi", "whole"}

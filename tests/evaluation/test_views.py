@@ -14,7 +14,7 @@ from genscene.errors import BadInput
 from genscene.evaluation.views import between, consistency, identity, neighbours, turned
 from genscene.experiment.serialise import build_seeded
 from genscene.geometry.priors import CameraPrior
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 from genscene.randomness import RandomStreams
 
 TOYS = SETS["cars"]
@@ -28,7 +28,7 @@ class Toys(Generator):
 
     latent_dim, march, reach = 1, None, (1.0, 1.0, 1.0)
 
-    def __init__(self, orbit=TOYS.orbit, deep=True):
+    def __init__(self, orbit=TOYS.prior, deep=True):
         super().__init__()
         self.orbit, self.deep, self.photographed = orbit, deep, None
         self.weight = torch.nn.Parameter(torch.zeros(()))
@@ -121,7 +121,7 @@ def test_a_small_pigan_gives_numbers_that_repeat():
 
 
 def test_a_scene_learnt_from_photographs_is_seen_from_where_they_were_taken():
-    generator = Toys(replace(TOYS.orbit, law="fixed"))
+    generator = Toys(replace(TOYS.prior, law="fixed"))
     generator.latent_dim, generator.photographed = 0, Photographed(12)
     yaw = 0.5 * torch.arange(12)  # 29 degrees apart
     taken = generator.orbit.camera_at(yaw, torch.full((12,), math.pi / 2), (40, 60))
@@ -151,10 +151,10 @@ def test_bad_input_is_one_line():
     with pytest.raises(BadInput, match="knows no depth"):
         consistency(Toys(deep=False), size=(8, 8))
     with pytest.raises(BadInput, match="no spread in yaw"):
-        consistency(Toys(replace(TOYS.orbit, law="fixed")), size=(8, 8))
+        consistency(Toys(replace(TOYS.prior, law="fixed")), size=(8, 8))
     with pytest.raises(BadInput, match="count of 1"):
         identity(Toys(), COLORS, count=1)
     with pytest.raises(BadInput, match="0 degrees apart"):
         consistency(Toys(), angle=0.0)
     with pytest.raises(BadInput, match="nothing opaque"):
-        consistency(Toys(replace(TOYS.orbit, radius=900.0)), count=2, size=(8, 8))
+        consistency(Toys(replace(TOYS.prior, radius=900.0)), count=2, size=(8, 8))

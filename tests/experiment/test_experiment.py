@@ -9,6 +9,7 @@ from genscene.errors import BadInput
 from genscene.experiment.schedules import images_before, largest_size, stage_at
 from genscene.experiment.schema import Stage
 from genscene.experiment.serialise import build_seeded, dumps, loads, with_overrides
+from genscene.experiment.validation import validate
 from genscene.systems import KINDS, PRESETS
 
 
@@ -54,8 +55,8 @@ def test_stages_and_the_images_before_a_step(experiment):
     [(), (Stage(1),), (Stage(0), Stage(0)), (Stage(0, batch=3, accumulation=2),), (Stage(0, size=(0, 4)),)],
 )
 def test_stages_that_do_not_follow_one_another_are_refused(experiment, stages):
-    with pytest.raises(BadInput):
-        replace(experiment, stages=stages)
+    with pytest.raises(BadInput, match="--stages"):
+        validate(replace(experiment, stages=stages))
 
 
 def test_overrides_of_batch_and_size():

@@ -10,6 +10,7 @@ from conftest import tiny
 from genscene.errors import BadInput
 from genscene.experiment.schedules import ema_decay, learning_rate
 from genscene.experiment.schema import EMA, Optim, Stage
+from genscene.experiment.validation import validate
 from genscene.systems import PRESETS
 
 BASE = replace(tiny("pigan-carla"), stages=(Stage(0, (16, 16), 4),))
@@ -109,15 +110,15 @@ def test_an_average_without_decay_and_half_life_is_off():
 
 
 BAD = {
-    "decay": ({"decay": 1.5}, "decay 1.5: wanted a share"),
-    "half life": ({"half_life": -1.0}, "half-life -1.0: wanted 0 or more"),
-    "rampup": ({"rampup": float("nan")}, "rampup nan"),
-    "warmup": ({"warmup": -1.0}, "warmup -1.0"),
+    "decay": ({"decay": 1.5}, "--ema.decay 1.5: wanted a number from 0 to 1"),
+    "half life": ({"half_life": -1.0}, "--ema.half-life -1.0: wanted 0 or more"),
+    "rampup": ({"rampup": float("nan")}, "--ema.rampup nan"),
+    "warmup": ({"warmup": -1.0}, "--ema.warmup -1.0: wanted 0 or more"),
 }
 
 
 @pytest.mark.parametrize(("changed", "expected"), BAD.values(), ids=BAD)
 def test_an_average_that_cannot_be_computed_is_refused(changed, expected):
     with pytest.raises(BadInput) as error:
-        EMA(**changed).check()
+        validate(EMA(**changed), "ema")
     assert expected in str(error.value)

@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 from torch.testing import assert_close
 
 from genscene.errors import BadInput
+from genscene.experiment.validation import validate
 from genscene.geometry import camera_files
 from genscene.geometry.cameras import Camera, Grid, look_at
 from genscene.geometry.priors import CameraPrior, PlanePrior, camera_angles, truncated_normal, with_fov
@@ -108,9 +109,9 @@ def test_cameras_of_a_file_are_sampled(tmp_path):
 def test_a_file_is_read_and_checked_once_until_it_changes(tmp_path, monkeypatch):
     path, reads, checks = tmp_path / "dataset.json", [], []
     write_labels(path, 3)
-    parse, check = camera_files._parsed, camera_files._sound
-    monkeypatch.setattr(camera_files, "_parsed", lambda p: reads.append(p) or parse(p))
-    monkeypatch.setattr(camera_files, "_sound", lambda *given: checks.append(1) or check(*given))
+    parse, check = camera_files._parse, camera_files._check_cameras
+    monkeypatch.setattr(camera_files, "_parse", lambda p: reads.append(p) or parse(p))
+    monkeypatch.setattr(camera_files, "_check_cameras", lambda *given: checks.append(1) or check(*given))
     prior = CameraPrior("file", file=str(path))
     for seed in range(5):
         prior.sample(RandomStreams(range(seed, seed + 7)), (6, 6))
@@ -138,8 +139,8 @@ class Uniform:
 def test_a_hundred_thousand_cameras_of_a_file_are_sampled_from_one_read(tmp_path, monkeypatch):
     path, reads = tmp_path / "dataset.json", []
     write_labels(path)
-    parse = camera_files._parsed
-    monkeypatch.setattr(camera_files, "_parsed", lambda p: reads.append(p) or parse(p))
+    parse = camera_files._parse
+    monkeypatch.setattr(camera_files, "_parse", lambda p: reads.append(p) or parse(p))
     prior = CameraPrior("file", file=str(path))
     for _ in range(2):
         assert len(prior.sample(Uniform(100_000), (8, 8))) == 100_000
@@ -224,10 +225,10 @@ def test_with_fov_changes_only_the_lens():
 
 
 BAD = {
-    "radius": ({"radius": 0.0}, "radius 0.0: wanted a number above 0"),
-    "no radius": ({"radius": math.nan}, "radius nan"),
-    "fov": ({"fov": 180.0}, "fov 180.0: wanted degrees between 0 and 180"),
-    "spread": ({"yaw": (0.0, -0.1)}, "wanted spreads of 0 or more"),
+    "radius": ({"radius": 0.0}, "--prior.radius 0.0: wanted a number above 0"),
+    "no radius": ({"radius": math.nan}, "--prior.radius nan"),
+    "fov": ({"fov": 180.0}, "--prior.fov 180.0: wanted"),
+    "spread": ({"yaw": (0.0, -0.1)}, "--prior.yaw -0.1: wanted 0 or more"),
     "no file": ({"distribution": "file"}, "wanted with the distribution 'file', and only with it"),
     "a file": ({"file": "a.json"}, "wanted with the distribution 'file', and only with it"),
 }
@@ -236,7 +237,7 @@ BAD = {
 @pytest.mark.parametrize(("changed", "expected"), BAD.values(), ids=BAD)
 def test_a_prior_without_cameras_is_refused(changed, expected):
     with pytest.raises(BadInput) as error:
-        CameraPrior(**changed).check()
+        validate(CameraPrior(**changed), "prior")
     assert expected in str(error.value)
 
 

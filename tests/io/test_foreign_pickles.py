@@ -120,7 +120,7 @@ def test_every_tensor_is_renamed_by_its_rule():
         ({"old.0.weight": torch.ones(2)}, "leaves 1 of our tensors unfilled, first out"),
         ({"old.0.weight": torch.ones(4), "head": torch.ones(3)}, r"shape \(4,\)"),
         ({"old.1.weight": torch.ones(2)}, "none of ours"),
-        ({"head": torch.ones(3), "old.0.weight": torch.ones(2), "HEAD": torch.ones(3)}, "filled twice"),
+        ({"head": torch.ones(3), "old.0.weight": torch.ones(2), "HEAD": torch.ones(3)}, "there twice"),
     ],
 )
 def test_renaming_refuses_gaps_and_leftovers(found, words):

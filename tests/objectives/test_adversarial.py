@@ -15,6 +15,7 @@ from genscene.contract import Generator, ImageBatch, Rendering, StepContext
 from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput
 from genscene.experiment.schema import Stage
+from genscene.experiment.validation import validate
 from genscene.geometry.priors import PlanePrior
 from genscene.objectives.adversarial import (
     AdversarialConfig,
@@ -414,15 +415,15 @@ def test_minibatch_std_is_the_mean_deviation_within_groups_of_neighbors(seed, gr
 
 
 BAD = {
-    "gamma": ({"gamma": -1.0}, "gamma -1.0: wanted 0 or more"),
-    "never": ({"penalty_every": 0}, "penalty-every 0: wanted 1 or more"),
-    "top k": ({"top_k": 0.0}, "top-k 0.0: wanted a share above 0, up to 1"),
-    "nan": ({"top_k": float("nan")}, "top-k nan"),
+    "gamma": ({"gamma": -1.0}, "--loss.gamma -1.0: wanted 0 or more"),
+    "never": ({"penalty_every": 0}, "--loss.penalty-every 0: wanted 1 or more"),
+    "top k": ({"top_k": 0.0}, "--loss.top-k 0.0: wanted a number above 0, up to 1"),
+    "nan": ({"top_k": float("nan")}, "--loss.top-k nan"),
 }
 
 
 @pytest.mark.parametrize(("changed", "expected"), BAD.values(), ids=BAD)
 def test_a_loss_that_cannot_be_computed_is_refused(changed, expected):
     with pytest.raises(BadInput) as error:
-        GANLoss(**changed).check()
+        validate(GANLoss(**changed), "loss")
     assert expected in str(error.value)

@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from genscene.contract import RenderOptions
 from genscene.errors import BadInput
+from genscene.experiment.validation import validate
 from genscene.geometry.cameras import Grid
 from genscene.geometry.priors import CameraPrior
 from genscene.randomness import RandomStreams
@@ -123,14 +124,14 @@ def test_a_patch_of_the_camera_renders_what_the_crop_shows(seed, sampler):
 
 
 BAD = {
-    "size": ({"size": -1}, "size -1: wanted 0 or more"),
-    "smallest": ({"smallest": 0.0}, "smallest 0.0"),
-    "share": ({"share": 1.5}, "share 1.5"),
+    "size": ({"size": -1}, "--patches.size -1: wanted 0 or more"),
+    "smallest": ({"smallest": 0.0}, "--patches.smallest 0.0: wanted a number above 0, up to 1"),
+    "share": ({"share": 1.5}, "--patches.share 1.5: wanted a number from 0 to 1"),
 }
 
 
 @pytest.mark.parametrize(("changed", "expected"), BAD.values(), ids=BAD)
 def test_windows_that_cannot_be_sampled_are_refused(changed, expected):
     with pytest.raises(BadInput) as error:
-        PatchSampler(**changed).check()
+        validate(PatchSampler(**changed), "patches")
     assert expected in str(error.value)

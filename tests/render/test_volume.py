@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from genscene.contract import RenderOptions
 from genscene.errors import BadInput, Cancelled
+from genscene.experiment.validation import validate
 from genscene.geometry.cameras import Rays, transform_cameras
 from genscene.geometry.priors import CameraPrior
 from genscene.geometry.rotations import rotation
@@ -405,19 +406,19 @@ def test_random_numbers_of_a_rendering_are_sampled_only_where_needed():
 
 
 BAD = {
-    "backwards": ({"near": 2.0, "far": 1.0}, "near 2.0, far 1.0"),
-    "nan": ({"near": float("nan")}, "near nan"),
-    "inverse depth from 0": ({"near": 0.0, "inverse_depth": True}, "near 0.0"),
-    "no samples": ({"samples": 0}, "samples 0: wanted 1 or more"),
-    "too few to place others": ({"samples": 2, "fine_samples": 4}, "samples 2: wanted 3 or more"),
-    "gain": ({"gain": 0.0}, "gain 0.0"),
-    "last interval": ({"last_interval": 0.0}, "last-interval 0.0"),
-    "ndc": ({"ndc": (1.0, 0.0)}, "ndc (1.0, 0.0)"),
+    "backwards": ({"near": 2.0, "far": 1.0}, "--march.near 2.0, far 1.0"),
+    "nan": ({"near": float("nan")}, "--march.near nan"),
+    "inverse depth from 0": ({"near": 0.0, "inverse_depth": True}, "--march.near 0.0, far 1.0"),
+    "no samples": ({"samples": 0}, "--march.samples 0: wanted 1 or more"),
+    "too few to place others": ({"samples": 2, "fine_samples": 4}, "--march.samples 2: wanted 3 or more"),
+    "gain": ({"gain": 0.0}, "--march.gain 0.0: wanted a number above 0"),
+    "last interval": ({"last_interval": 0.0}, "--march.last-interval 0.0: wanted a number above 0"),
+    "ndc": ({"ndc": (1.0, 0.0)}, "--march.ndc 0.0: wanted a number above 0"),
 }
 
 
 @pytest.mark.parametrize(("changed", "expected"), BAD.values(), ids=BAD)
 def test_a_march_without_samples_is_refused(changed, expected):
     with pytest.raises(BadInput) as error:
-        March(**{"near": 0.5, "far": 1.0, "samples": 4} | changed).check()
+        validate(March(**{"near": 0.5, "far": 1.0, "samples": 4} | changed), "march")
     assert expected in str(error.value)

@@ -1,7 +1,6 @@
-"""Styles: of seeds, parts of them, and interpolation between them."""
+"""Styles of seeds, and interpolation between them."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import torch
@@ -12,21 +11,9 @@ from genscene.randomness import RandomStreams
 
 
 def styles_of_seeds(generator: Generator, seeds: Sequence[int], psi: float = 1.0) -> Any:
-    """The styles w of S seeds, [S, ...] or dataclasses of such; a seed gives the same scene whatever the others."""
+    """The styles w of S seeds, [S, ...] or dataclasses of such; a seed's scene does not depend on the others."""
     device = next(generator.parameters()).device
     return generator.style(generator.latents(RandomStreams(seeds, device)), psi)
-
-
-def style_count(w: Any) -> int:
-    """The number of styles in w."""
-    if isinstance(w, Tensor):
-        return len(w)
-    return style_count(next(value for each in fields(w) if (value := getattr(w, each.name)) is not None))
-
-
-def take_styles(w: Any, part: slice) -> Any:
-    """Some of the styles in w."""
-    return map_tensors(lambda x: x[part], w)
 
 
 def interpolate_styles(w: Any, frames: int) -> Any:

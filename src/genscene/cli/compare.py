@@ -36,9 +36,8 @@ class Compare:
     measuring: Annotated[Measuring, arg(name="")] = Measuring()
     resamples: int = Draw.resamples  # sets drawn again for the interval of a Frechet distance, at least 39
     title: str = ""  # of the page
-    out: Path | None = (
-        None  # a name require_suffix with .html: also write a page, and the numbers as JSON beside it
-    )
+    # a name require_suffix with .html: also write a page, and the numbers as JSON beside it
+    out: Path | None = None
 
 
 def main(words: list[str]) -> None:
@@ -96,7 +95,9 @@ def for_pictures(how: Measuring) -> None:
 
 
 def named(subjects: list[Subject]) -> list[Subject]:
-    """The same subjects under names that print_line them apart: paths where several are called alike, then numbers."""
+    """The same subjects under names that print_line them apart: paths where several are called alike,
+    then numbers.
+    """
     own = [subject.name for subject in subjects]
     found: list[Subject] = []
     for one in subjects:
@@ -182,7 +183,9 @@ def rows(subjects: list[Subject], table: Table) -> list[Row]:
 
 
 def reference(photographs: list[float | None], real: Sides, fakes: list[Sides], columns: int) -> list[Row]:
-    """The row of real pictures against other real ones, as far as they have numbers; none where they have none."""
+    """The row of real pictures against other real ones, as far as they have numbers; none where they
+    have none.
+    """
     if all(value is None for value in photographs):
         return []
     key = next(iter(real))

@@ -27,13 +27,13 @@ class Evaluate:
     generator: Positional[
         Path
     ]  # a .safetensors file, the folder of a run, or a folder or zip of generated pictures
-    data: str = (
-        ""  # a folder, a zip, synthetic:NAME, or statistics written before; default: what it was trained on
-    )
+    # a folder, a zip, synthetic:NAME, or statistics written before; default: what it was trained on
+    data: str = ""
     measuring: Annotated[Measuring, arg(name="")] = Measuring()
     statistics: Path | None = None  # a folder: write the statistics of the real pictures there
     split: Literal["train", "val", "test"] = "val"  # of a scene learnt from photographs: which of them
-    # of a scene learnt from photographs: also LPIPS, by files of AlexNet, VGG16 or SqueezeNet and of linear layers;
+    # of a scene learnt from photographs: also LPIPS, by files of AlexNet, VGG16 or SqueezeNet and of linear
+    # layers;
     # once for each network
     lpips: UseAppendAction[tuple[tuple[Path, Path], ...]] = ()
     out: Path | None = None  # also write numbers and protocol as JSON, and pictures beside it

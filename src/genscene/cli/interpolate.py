@@ -6,10 +6,16 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from genscene.apps.film import render_frames
 from genscene.apps.interpolate import interpolate_styles, styles_of_seeds
 from genscene.cli.shared.options import parse, parse_seeds, print_line, require_range, require_suffix
-from genscene.cli.shared.rendering import FRAMES, RenderingOptions, camera_prior, open_generator, save_frames
+from genscene.cli.shared.rendering import (
+    FRAMES,
+    RenderingOptions,
+    camera_prior,
+    open_generator,
+    render_frames,
+    save_frames,
+)
 from genscene.errors import BadInput
 from genscene.export.video import ENDINGS
 from genscene.geometry.trajectories import trajectory

@@ -17,8 +17,8 @@ from genscene.evaluation.protocol import PROTOCOLS, Protocol, protocol_of, untre
 from genscene.evaluation.stream import Streaming, Task
 from genscene.experiment.schema import ImageConfig
 from genscene.io.generator_file import read
-from genscene.metrics.extractor import Extractor
-from genscene.metrics.extractors import EXTRACTORS, extractor
+from genscene.metrics.networks import EXTRACTORS, build_extractor
+from genscene.metrics.networks.extractor import Extractor
 from genscene.training.devices import Device, pick_device
 
 MOST = 10**9  # pictures
@@ -42,9 +42,8 @@ class Measuring:
 
     protocol: str = "tracking"  # whose: one of the names below
     metrics: str = ""  # which numbers, a,b,c; default: the protocol's
-    extractor: str = (
-        "random"  # what frechet, kernel and manifold look through: random, squeezenet, inception, ...
-    )
+    # what frechet, kernel and manifold look through: random, squeezenet, inception, ...
+    extractor: str = "random"
     count: int | None = None  # generated pictures, instead of the protocol's number
     reals: int | None = None  # real pictures, instead of the protocol's number; 0: all
     size: str = ""  # side, or height x width, of all pictures in pixels, instead of the generator's
@@ -91,8 +90,8 @@ def lay_out(measured: Subject, data: str, options: Measuring, names: list[str], 
     for name in names:
         option = name.removesuffix("-clean")
         weights = getattr(options.weights, option, "")
-        if name in EXTRACTORS and EXTRACTORS[name].wants and not weights:
-            raise BadInput(f"{name} wants weights: --{option} {EXTRACTORS[name].wants}")
+        if name in EXTRACTORS and EXTRACTORS[name].weights and not weights:
+            raise BadInput(f"{name} wants weights: --{option} {EXTRACTORS[name].weights}")
         extractors[name] = extractor_for(name, size, weights).on(device)
     task, trained_on = (
         Task(protocol, size, pictures, tuple(extractors.values())),
@@ -133,4 +132,4 @@ def describe(protocol: Protocol) -> str:
 def embedding(options: Measuring, device: torch.device) -> Callable[[], Extractor] | None:
     """What makes the extractor that tells who is who; None where no weights are given."""
     weights = options.weights.mobilefacenet
-    return (lambda: extractor("mobilefacenet", weights).on(device)) if weights else None
+    return (lambda: build_extractor("mobilefacenet", weights).on(device)) if weights else None

@@ -1,4 +1,6 @@
-"""genscene evaluate of a scene learnt from photographs: PSNR, SSIM and LPIPS on those that were kept from it."""
+"""genscene evaluate of a scene learnt from photographs: PSNR, SSIM and LPIPS on those that were kept
+from it.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,18 +16,17 @@ from rich.table import Table
 
 from genscene.cli.shared.options import print_line
 from genscene.contract import Generator
-from genscene.data import SYNTHETIC
-from genscene.data.posed.folder import Split, look, splits
-from genscene.data.posed.photographs import PosedImages
-from genscene.data.sources import album_of
+from genscene.data.images import SYNTHETIC
+from genscene.data.posed import PosedImages, Split, available_splits, load_posed
+from genscene.data.sources import posed_images
 from genscene.errors import BadInput
 from genscene.evaluation.photographs import Compared, compared
 from genscene.experiment.schema import Experiment
 from genscene.export.pictures import save_png, tile
 from genscene.geometry.cameras import Camera
 from genscene.io.atomic import atomic
-from genscene.metrics.lpips import LPIPS, lpips
-from genscene.metrics.weights import sha256
+from genscene.metrics.lpips import LPIPS, load_lpips
+from genscene.metrics.networks.weights import sha256
 
 SHOWN = 4  # photographs in the picture
 LPIPSFiles = tuple[Path, Path]  # a backbone's weights, LPIPS's linear layers
@@ -49,14 +50,14 @@ def score(
         nullcontext() if out is None else atomic(out) as partial
     ):  # what cannot be written is told before the work
         networks = through(files)
-        album = album_of(experiment, split)
+        album = posed_images(experiment, split)
         notes = elsewhere(cameras, experiment, trained.data)
         found, rows = rendered(generator, album, networks)
         means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
         show(rows)
         print_line(f"{', '.join(starmap(said, means.items()))}, mean of {len(rows)} photographs ({split})")
         for name, network in networks.items():
-            print_line(f"{title(name)} by {network.backbone.name}: {network.backbone.remark}")
+            print_line(f"{title(name)} by {network.backbone.name}: {network.backbone.normalization.remark}")
         for note in notes:
             print_line(f"note: {note}")
         if partial is not None:
@@ -86,19 +87,21 @@ def rendered(
 
 
 def elsewhere(cameras: Camera | None, experiment: Experiment, trained: str) -> list[str]:
-    """What is to be said where a scene was learnt from other photographs than the experiment's, by their cameras.
+    """What is to be said where a scene was learnt from other photographs than the experiment's, by their
+    cameras.
 
-    Nothing where it is not known from which: of a converted checkpoint, or of data without a split for training.
+    Nothing where it is not known from which: of a converted checkpoint, or of data without a split for
+    training.
     """
     if cameras is None:
         return []
     if experiment.data.startswith(SYNTHETIC):
         same = experiment.data == trained
-    elif "train" not in splits(experiment.data):
+    elif "train" not in available_splits(experiment.data):
         return []
     else:
         how, learnt = experiment.posed, cameras.pose
-        there = look(experiment.data, "train", how.holdout, how.world).pose.float()
+        there = load_posed(experiment.data, "train", how.holdout, how.world).pose.float()
         same = learnt.shape == there.shape and torch.allclose(learnt, there, atol=1e-4)
     return [] if same else [f"{experiment.data}: the scene was learnt from other photographs than these"]
 
@@ -107,7 +110,7 @@ def through(files: Sequence[LPIPSFiles]) -> dict[str, LPIPS]:
     """What LPIPS looks through, by the names of its numbers; BadInput where two are called alike."""
     networks: dict[str, LPIPS] = {}
     for pair in files:
-        network = lpips(*pair)
+        network = load_lpips(*pair)
         name = f"lpips-{network.backbone.short}"
         if name in networks:
             raise BadInput(
@@ -166,7 +169,7 @@ def lpips_protocol(network: LPIPS, files: LPIPSFiles) -> dict[str, object]:
     """Which network LPIPS looked through, and what its weights are known by."""
     return {
         "backbone": network.backbone.name,
-        "remark": network.backbone.remark,
+        "remark": network.backbone.normalization.remark,
         "weights": {"file": files[0].name, "sha256": sha256(files[0])},
         "linear": {"file": files[1].name, "sha256": sha256(files[1])},
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from genscene.contract import Generator
-from genscene.data import SYNTHETIC
+from genscene.data.images import SYNTHETIC
 from genscene.data.synthetic import SETS
 from genscene.errors import BadInput
 from genscene.evaluation import reader
@@ -17,7 +17,7 @@ from genscene.experiment.schema import Experiment
 from genscene.experiment.serialise import build_seeded
 from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.priors import CameraPrior
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 
 LATENTS, YAWS = 32, 12  # that steadiness turns, and all round
 PAIRS, ANGLE, TOLERANCE = 64, 15.0, 0.05  # of consistency: scenes, degrees, relative difference of depths

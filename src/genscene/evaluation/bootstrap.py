@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from genscene.errors import BadInput
-from genscene.metrics.frechet import Moments, frechet
-from genscene.metrics.kid import kernel
-from genscene.metrics.manifold import distances, radii
+from genscene.metrics.frechet import Moments, frechet_distance
+from genscene.metrics.kernel import polynomial_kernel
+from genscene.metrics.precision_recall import neighbor_radii, pairwise_distances
 from genscene.randomness import derive_seed
 
 ROWS = 2048  # of features held at once beside the sets themselves
@@ -95,11 +95,11 @@ def frechet_resamples(fakes: Sequence[Tensor], real: Tensor, resamples: int, see
     """
     _checked(fakes, real)
     whole = Moments.of(real)
-    estimate = [frechet(whole, Moments.of(fake)) for fake in fakes]
+    estimate = [frechet_distance(whole, Moments.of(fake)) for fake in fakes]
     each = []
     for often, drawn in _paired([len(fake) for fake in fakes], len(real), resamples, seed):
         reals = weighted_moments(real, often)
-        each.append([frechet(reals, weighted_moments(fake, drawn[len(fake)])) for fake in fakes])
+        each.append([frechet_distance(reals, weighted_moments(fake, drawn[len(fake)])) for fake in fakes])
     return Resampled(_wide(estimate), _wide(each).mT)
 
 
@@ -157,9 +157,9 @@ def indicators(fake: Tensor, real: Tensor, neighbours: int = 3) -> tuple[Tensor,
     Their means are precision and recall (Kynkaanniemi et al. 2019, eq. 2). Resampled, they tell of the pictures that
     are counted; the balls stay, and with them what other sets would do to the balls.
     """
-    balls, others = radii(real, neighbours), radii(fake, neighbours)
+    balls, others = neighbor_radii(real, neighbours), neighbor_radii(fake, neighbours)
     inside, reached = [], torch.zeros(len(real), dtype=torch.bool, device=real.device)
-    for rows, apart in distances(fake, real):
+    for rows, apart in pairwise_distances(fake, real):
         inside.append((apart <= balls).any(dim=1))
         reached |= (apart <= others[rows, None]).any(dim=0)
     return torch.cat(inside), reached
@@ -213,7 +213,7 @@ def _sums(x: Tensor, y: Tensor, left: Tensor, right: Tensor, own: bool = True) -
     """Sums of the kernel of features [N, D], [M, D] by weights [N, R], [M, R] -> [R]; the diagonal only with own."""
     total, columns = torch.zeros(left.shape[1], dtype=torch.float64), y.double()
     for start in range(0, len(x), ROWS):
-        products = kernel(x[start : start + ROWS].double(), columns)
+        products = polynomial_kernel(x[start : start + ROWS].double(), columns)
         if not own:
             products.diagonal(offset=start).zero_()
         total += (left[start : start + ROWS] * (products @ right)).sum(dim=0)

@@ -21,10 +21,9 @@ from genscene.evaluation.desk import Desk, Sides
 from genscene.evaluation.measures import METRICS, Better, Number
 from genscene.evaluation.report import Cell, Column
 from genscene.evaluation.statistics import Statistics
-from genscene.metrics.extractor import Extractor
-from genscene.metrics.frechet import Tally
-from genscene.metrics.power_features import decibels_of
-from genscene.metrics.spectrum import spectral_gap
+from genscene.metrics.frechet import RunningMoments
+from genscene.metrics.networks.extractor import Extractor
+from genscene.metrics.spectrum import spectral_gap, to_decibels
 
 MOST = 10_000  # features of a side that intervals are found from
 REMARK = (
@@ -136,11 +135,11 @@ def shares(name: str) -> Callable[[Bout, Draw], dict[str, Resampled]]:
 
 def gaps(bout: Bout, draw: Draw) -> dict[str, Resampled]:
     """Resampled spectral gaps; the real pictures' spectrum stands."""
-    real = decibels_of(bout.real.double().mean(dim=0))
+    real = to_decibels(bout.real.double().mean(dim=0))
 
     def gap(fake: Tensor) -> Callable[[Tensor], float]:
         wide = fake.double()
-        return lambda often: spectral_gap(decibels_of(often.double() @ wide / often.sum()), real)
+        return lambda often: spectral_gap(to_decibels(often.double() @ wide / often.sum()), real)
 
     whole = [gap(fake)(torch.ones(len(fake))) for fake in bout.fakes]
     again = [bootstrap(gap(fake), len(fake), 4 * draw.resamples, draw.seed) for fake in bout.fakes]
@@ -217,7 +216,7 @@ def parted(whole: Statistics, count: int) -> tuple[Statistics, Statistics]:
     chosen = torch.zeros(kept, dtype=torch.bool)
     chosen[torch.arange(count) * kept // count] = True
     one, other = (
-        Statistics(whole.protocol, whole.notes, Tally.of(part), part)
+        Statistics(whole.protocol, whole.notes, RunningMoments.of(part), part)
         for part in (whole.features[chosen], whole.features[~chosen])
     )
     return one, other

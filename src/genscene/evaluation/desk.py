@@ -6,9 +6,7 @@ from pathlib import Path
 import torch
 
 from genscene.contract import Generator
-from genscene.data import EMBEDDED, SYNTHETIC, load_images
-from genscene.data.pictures import ImageSet
-from genscene.data.sizes import one_size
+from genscene.data.images import EMBEDDED, SYNTHETIC, ImageSet, common_size, load_images
 from genscene.errors import BadInput
 from genscene.evaluation.measures import METRICS, Number
 from genscene.evaluation.protocol import Protocol, agree
@@ -18,7 +16,7 @@ from genscene.evaluation.stream import Streaming, Task, measure
 from genscene.experiment.schedules import largest_size
 from genscene.experiment.schema import Experiment, ImageConfig
 from genscene.geometry.cameras import Camera, Size
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 
 Sides = dict[str, Statistics]  # by what metrics call the extractor
 
@@ -62,10 +60,10 @@ class Subject:
             return protocol.size, protocol.size
         other = None
         if data and is_pictures(Path(data)) and not (self.experiment and data == self.experiment.data):
-            other = one_size(data)
+            other = common_size(data)
         if self.experiment is not None:
             return largest_size(self.experiment)
-        own = one_size(str(self.path))
+        own = common_size(str(self.path))
         if other and own != other:
             here, there = (f"{height}x{width}" for height, width in (own, other))
             raise BadInput(

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from genscene.errors import BadInput
 from genscene.evaluation.measures import profiles
-from genscene.evaluation.neighbours import nearest
 from genscene.evaluation.sides import Lot, Stored
 from genscene.evaluation.statistics import Statistics
 from genscene.export.charts import Axes, Series
-from genscene.metrics.manifold import manifold
+from genscene.metrics.precision_recall import nearest_neighbors, precision_recall
 
 SHOWN = 8  # pictures in a row
 NEIGHBOURS = (1, 2, 3, 4, 5, 7, 10)  # of the precision and recall curve
@@ -38,7 +37,7 @@ def some(lot: Lot, count: int = SHOWN) -> Tensor:
 def beside(lot: Lot, fake: Statistics, real: Statistics, reals: Stored, count: int = SHOWN) -> Beside:
     """The first generated pictures, and each one's nearest neighbour among the real ones whose features were kept."""
     count = min(count, len(lot))
-    rows, _ = nearest(fake.features[:count], real.features)
+    rows, _ = nearest_neighbors(fake.features[:count], real.features)
     closest = torch.cat([reals.take(range(place, place + 1)) for place in rows[:, 0].tolist()])
     return Beside(lot.take(range(count)).float().cpu() / 255, closest.float() / 255)
 
@@ -56,7 +55,7 @@ def precision_curve(fake: Statistics, real: Statistics) -> list[tuple[float, flo
         raise BadInput(
             f"precision and recall up to {max(NEIGHBOURS)} neighbours want more than {few} pictures"
         )
-    found = [manifold(one, other, k) for k in NEIGHBOURS]
+    found = [precision_recall(one, other, k) for k in NEIGHBOURS]
     return [(each.recall, each.precision) for each in found]
 
 

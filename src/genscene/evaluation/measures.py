@@ -9,19 +9,16 @@ import torch
 from torch import Tensor
 
 from genscene.errors import BadInput, suggest
-from genscene.evaluation.neighbours import memorised
 from genscene.evaluation.protocol import Protocol
 from genscene.evaluation.statistics import Statistics
 from genscene.geometry.cameras import Size
-from genscene.metrics.cmmd import cmmd
-from genscene.metrics.extractor import Extractor
-from genscene.metrics.extractors import extractor
-from genscene.metrics.frechet import frechet
+from genscene.metrics.frechet import frechet_distance
 from genscene.metrics.inception_score import inception_score
-from genscene.metrics.kid import kid
-from genscene.metrics.manifold import manifold
-from genscene.metrics.power_features import decibels_of, power_features
-from genscene.metrics.spectrum import spectral_gap
+from genscene.metrics.kernel import cmmd, kernel_distance
+from genscene.metrics.networks import build_extractor
+from genscene.metrics.networks.extractor import Extractor
+from genscene.metrics.precision_recall import memorization, precision_recall
+from genscene.metrics.spectrum import power_features, spectral_gap, to_decibels
 
 Better = Literal["low", "high"]
 CHOSEN, SPECTRUM = "", "spectrum"  # instead of an extractor's name: the one that was asked for; power spectra
@@ -38,9 +35,8 @@ class Number:
     deviation: float | None = None  # over parts of the data, where it is estimated on several
     unit: str = ""
     by: str = ""  # what it looks through, where its title does not say so
-    asked: Mapping[str, object] | None = (
-        None  # what it depends on, where that is not in the statistics of two sides
-    )
+    # what it depends on, where that is not in the statistics of two sides
+    asked: Mapping[str, object] | None = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
@@ -61,7 +57,7 @@ def frechet_by(title: str) -> Callable[[Statistics, Statistics, Extractor], list
     """Frechet distance under a name; of any extractor where the name is empty."""
 
     def compute(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
-        value = frechet(fake.moments, real.moments)
+        value = frechet_distance(fake.moments, real.moments)
         return [
             Number(
                 title.lower() or "frechet",
@@ -79,7 +75,7 @@ def kernel_by(title: str) -> Callable[[Statistics, Statistics, Extractor], list[
     """Kernel distance under a name, times 100 as tables print it."""
 
     def compute(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
-        found = kid(fake.features, real.features)
+        found = kernel_distance(fake.features, real.features)
         name, looks = title.lower() or "kernel", "" if title else by.name
         said = f"{title or 'kernel distance'} x 100"
         deviation = None if found.deviation is None else 100 * found.deviation
@@ -92,7 +88,7 @@ def shares_by(name: str) -> Callable[[Statistics, Statistics, Extractor], list[N
     """Precision, recall, density and coverage, under names that begin with the metric's."""
 
     def compute(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
-        found = manifold(fake.features, real.features)
+        found = precision_recall(fake.features, real.features)
         return [
             Number(f"{name}_{share}", share, value, "high", by=by.name)
             for share, value in vars(found).items()
@@ -123,13 +119,13 @@ def spectral(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
 
 def copies(fake: Statistics, real: Statistics, by: Extractor) -> list[Number]:
     """Share of generated pictures as close to a real one as only one in a hundred real ones is to another."""
-    value = memorised(fake.features, real.features)
+    value = memorization(fake.features, real.features)
     return [Number("copies", "copies of real pictures (0.01: chance)", value, "low", by=by.name)]
 
 
 def profiles(fake: Statistics, real: Statistics) -> tuple[Tensor, Tensor]:
     """Mean power over rings of frequencies, in dB [N // 2 + 1], of both sides."""
-    return decibels_of(fake.tally.mean), decibels_of(real.tally.mean)
+    return to_decibels(fake.tally.mean), to_decibels(real.tally.mean)
 
 
 METRICS: dict[str, Metric] = {
@@ -151,7 +147,7 @@ METRICS: dict[str, Metric] = {
 def extractor_for(name: str, size: Size, weights: str) -> Extractor:
     """What a metric looks through, by its name here, at pictures of a size in pixels."""
     if name != SPECTRUM:
-        return extractor(name, weights)
+        return build_extractor(name, weights)
     if size[0] != size[1]:
         raise BadInput(f"spectra want square pictures, these are {size[0]}x{size[1]}: name other metrics")
     return power_features(size[0])

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from genscene.contract import MAX_BYTES, Generator, RenderOptions
-from genscene.data.posed.photographs import PosedImages
+from genscene.data.posed import PosedImages
 from genscene.evaluation.sides import finite
-from genscene.metrics.image import psnr
-from genscene.metrics.similarity import ssim
+from genscene.metrics.image import psnr, ssim
 from genscene.randomness import RandomStreams
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from genscene.errors import BadInput, suggest
 from genscene.experiment.schema import ImageConfig
 from genscene.geometry.cameras import Size
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 
 VERSION = 1  # of what the fields mean
 SMALL = "Pillow's bicubic, antialiased"  # how data.decode makes pictures small
@@ -43,9 +43,8 @@ class Protocol:
     rounding: Literal["rounded", "truncated"] = "rounded"  # of generated pictures to bytes
     size: int = 0  # side of the pictures, in pixels; 0: the generator's
     psi: float = 1.0  # truncation of generated pictures
-    whole: tuple[int, int] | None = (
-        None  # generated and real pictures of its source, where others are asked for
-    )
+    # generated and real pictures of its source, where others are asked for
+    whole: tuple[int, int] | None = None
 
     @property
     def counts(self) -> tuple[int, int]:

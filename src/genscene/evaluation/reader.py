@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, leaky_relu, mse_loss
 
 from genscene.contract import Generator
-from genscene.data import load_images
+from genscene.data.images import load_images
 from genscene.errors import BadInput
 from genscene.experiment.schema import ImageConfig
 from genscene.geometry.priors import CameraPrior, camera_angles
 from genscene.io.atomic import atomic, cache_folder
-from genscene.metrics.circular import resultant, wrapped
-from genscene.metrics.frechet import Moments, frechet
+from genscene.metrics.frechet import Moments, frechet_distance
+from genscene.metrics.views import mean_resultant_length, wrap_angles
 from genscene.randomness import RandomStreams
 
 VERSION, SIZE, PHOTOS, STEPS = 4, 32, 5000, 1500
@@ -84,9 +84,9 @@ def yardstick(name: str, photos: int = PHOTOS, steps: int = STEPS) -> Yardstick:
             save_file(reader.state_dict(), partial)
     with torch.no_grad():
         features = torch.cat([reader.features(part) for part in images.split(500)])
-        error = wrapped(reader.yaw(images[:held_out]) - yaw[:held_out]).abs().median()
+        error = wrap_angles(reader.yaw(images[:held_out]) - yaw[:held_out]).abs().median()
     held, rest = Moments.of(features[:held_out]), Moments.of(features[held_out:])
-    return Yardstick(reader.eval(), rest, float(error), frechet(held, rest))
+    return Yardstick(reader.eval(), rest, float(error), frechet_distance(held, rest))
 
 
 def taught(images: Tensor, yaw: Tensor, pitch: Tensor, steps: int) -> PoseReader:
@@ -117,7 +117,7 @@ def distance(generator: Generator, stick: Yardstick, count: int = 2048, size: in
         scene = generator.scene(generator.latents(draws))
         rendering = generator.render(scene, generator.prior.sample(draws, (size, size)))
         features.append(stick.reader.features(rendering.image.cpu()))
-    return frechet(Moments.of(torch.cat(features)), stick.moments)
+    return frechet_distance(Moments.of(torch.cat(features)), stick.moments)
 
 
 @torch.no_grad()
@@ -137,5 +137,5 @@ def steadiness(
     for seed in range(latents):
         w = generator.style(generator.latents(RandomStreams([seed], device)))
         rendering = generator.render(generator.bind(w.expand(yaws, *w.shape[1:])), cameras)
-        lengths.append(resultant(stick.reader.yaw(rendering.image.cpu()) - asked))
+        lengths.append(mean_resultant_length(stick.reader.yaw(rendering.image.cpu()) - asked))
     return float(torch.stack(lengths).mean())

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import torch
 from torch import Tensor
 
-from genscene.data.sources import album_of
+from genscene.data.sources import posed_images
 from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import mean_resamples
 from genscene.evaluation.contest import Draw, cells_of
@@ -33,7 +33,7 @@ def photographed(subjects: Sequence[Subject], data: str, draw: Draw, title: str 
             raise BadInput(
                 f"{subject.name} and {subjects[0].name} were not learnt alike: {apart(first, experiment)}"
             )
-    album = album_of(first, "val")
+    album = posed_images(first, "val")
     found = []
     for subject in subjects:
         assert subject.generator is not None

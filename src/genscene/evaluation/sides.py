@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from genscene.contract import MAX_BYTES, Generator, RenderOptions
-from genscene.data.pictures import ImageSet
+from genscene.data.images import ImageSet
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import Side
 from genscene.geometry.cameras import Size
@@ -62,7 +62,7 @@ class Stored:
         content = hashlib.sha256(str(self.pictures.pixels.shape).encode())
         for start in range(0, self.count, 256):
             content.update(self.pictures.pixels[start : min(start + 256, self.count)].tobytes())
-            self.pictures.forget()
+            self.pictures.release_memory()
         there = len(self.pictures)
         enlarged = sum(row < self.count for row in self.pictures.enlarged)
         counts = {"pictures": len(self), "of": max(there, self.of)} | (
@@ -77,7 +77,7 @@ class Stored:
         """The first pictures in order; where both are asked for, all again as in a mirror."""
         rows = np.array([place % self.count for place in places])
         images = torch.from_numpy(np.array(self.pictures.pixels[rows])).movedim(-1, 1)
-        self.pictures.forget()
+        self.pictures.release_memory()
         mirrored = torch.tensor([self.mirrored(place) for place in places])
         images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
         return filed(images, self.side)

@@ -16,7 +16,7 @@ from genscene.errors import BadInput
 from genscene.evaluation.protocol import agree
 from genscene.evaluation.sides import Notes
 from genscene.io.atomic import atomic, try_lock
-from genscene.metrics.frechet import Moments, Tally
+from genscene.metrics.frechet import Moments, RunningMoments
 
 KIND = "genscene statistics"
 
@@ -27,7 +27,7 @@ class Statistics:
 
     protocol: Mapping[str, str]  # all that must be equal for two numbers to be compared
     notes: Notes  # what the pictures are
-    tally: Tally
+    tally: RunningMoments
     features: Tensor  # [K, D] float32, of the first K pictures
 
     @property
@@ -71,7 +71,7 @@ class Statistics:
         )
         if wrong:
             raise BadInput(f"{path} holds damaged statistics: {wrong}")
-        tally = Tally(count, tensors["mean"], tensors["scatter"])
+        tally = RunningMoments(count, tensors["mean"], tensors["scatter"])
         return Statistics(about["protocol"], about["notes"], tally, tensors["features"])
 
 
@@ -112,7 +112,7 @@ class Growing:
     def __init__(self, folder: Path | None, count: int, width: int, keep: int):
         """For so many pictures of features so wide, of which the first `keep` are kept."""
         self.folder, self.count, self.width = folder, count, width
-        self.tally: Tally | None = None
+        self.tally: RunningMoments | None = None
         shape, self.done = (min(keep, count), width), 0
         self.lock = None if folder is None else try_lock(folder / "lock")
         if folder is None or self.lock is None:  # where another process is at it: without
@@ -131,7 +131,7 @@ class Growing:
             return
         room = self.features[self.done : self.done + len(new)]
         room[:] = new[: len(room)].numpy()
-        part = Tally.of(new)
+        part = RunningMoments.of(new)
         self.tally = part if self.tally is None else self.tally.merged(part)
         self.done += len(new)
 
@@ -155,7 +155,7 @@ class Growing:
         assert self.tally is not None
         return Statistics(protocol, notes, self.tally, torch.from_numpy(self.features))
 
-    def _known(self) -> Tally | None:
+    def _known(self) -> RunningMoments | None:
         """The tally an earlier process left; None where there is none, or none that fits."""
         assert self.folder is not None
         try:
@@ -169,4 +169,4 @@ class Growing:
             and count <= self.count
             and not misfit(max(2, count), tensors)
         )
-        return Tally(count, **tensors) if fits else None
+        return RunningMoments(count, **tensors) if fits else None

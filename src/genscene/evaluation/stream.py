@@ -21,7 +21,7 @@ from genscene.evaluation.statistics import Growing, Statistics
 from genscene.experiment.schema import ImageConfig
 from genscene.geometry.cameras import Size
 from genscene.io.atomic import cache_folder
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 
 LINES_EVERY = 30.0  # seconds between two lines where there is no terminal
 KEPT = 2  # of what is kept between calls; a change of how pictures become statistics raises it
@@ -143,7 +143,7 @@ def blank(extractor: Extractor) -> Tensor:
 
 def device_of(extractor: Extractor) -> torch.device:
     """Where an extractor looks."""
-    if isinstance(extractor.look, torch.nn.Module):
-        for tensor in (*extractor.look.parameters(), *extractor.look.buffers()):
+    if isinstance(extractor.compute, torch.nn.Module):
+        for tensor in (*extractor.compute.parameters(), *extractor.compute.buffers()):
             return tensor.device
     return torch.device("cpu")

@@ -14,8 +14,8 @@ from genscene.evaluation.sides import finite
 from genscene.geometry.camera_files import read_cameras
 from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.priors import CameraPrior
-from genscene.metrics.consistency import Agreement, Shot, reprojected
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
+from genscene.metrics.views import Agreement, RenderedView, reproject
 from genscene.randomness import RandomStreams, derive_seed
 from genscene.scenes import Scene
 
@@ -56,7 +56,7 @@ def consistency(
 ) -> Consistency:
     """Render `count` scenes from two cameras about `angle` degrees apart, and carry one picture into the other.
 
-    A scene learnt from photographs is seen from where these were taken; tolerance is that of `reprojected`.
+    A scene learnt from photographs is seen from where these were taken; tolerance is that of `reproject`.
     """
     if not 0 < angle < 90:
         raise BadInput(f"cameras {angle:g} degrees apart, wanted more than 0 and less than 90")
@@ -64,7 +64,7 @@ def consistency(
     for draws in lots(count, seed):
         scene = drawn(generator, draws, psi)
         first, second = pair(generator, draws, size, angle, cameras)
-        found.append(reprojected(shot(generator, scene, first), shot(generator, scene, second), tolerance))
+        found.append(reproject(shot(generator, scene, first), shot(generator, scene, second), tolerance))
         turns.append(between(first, second))
     every = Agreement(*(torch.cat(column) for column in zip(*(vars(x).values() for x in found), strict=True)))
     pairs = int(every.squared.isfinite().sum())
@@ -114,7 +114,7 @@ def drawn(generator: Generator, draws: RandomStreams, psi: float) -> Scene:
     return generator.scene(generator.latents(draws).to(device_of(generator)), psi)
 
 
-def shot(generator: Generator, scene: Scene, camera: Camera) -> Shot:
+def shot(generator: Generator, scene: Scene, camera: Camera) -> RenderedView:
     """B scenes from B cameras, with their depth; BadInput where the renderer knows none."""
     camera = camera.to(device_of(generator))
     seen = generator.render(scene, camera)
@@ -122,7 +122,7 @@ def shot(generator: Generator, scene: Scene, camera: Camera) -> Shot:
         raise BadInput(
             "this generator's renderer knows no depth: its views cannot be carried into one another"
         )
-    return Shot(finite(seen.image).clamp(0, 1), seen.depth, seen.alpha, seen.rays.unit(), camera.pose)
+    return RenderedView(finite(seen.image).clamp(0, 1), seen.depth, seen.alpha, seen.rays.unit(), camera.pose)
 
 
 def pair(

@@ -79,7 +79,9 @@ def curves(path: str | Path, series: Series, axes: Axes, marks: Mapping[str, int
 def drawn(
     series: Series, axes: Axes, marks: Mapping[str, int] | None = None, density: float = 2
 ) -> Image.Image:
-    """A chart of named curves, in `density` pixels for each that the layout counts (2: sharp on fine screens)."""
+    """A chart of named curves, in `density` pixels for each that the layout counts (2: sharp on fine
+    screens).
+    """
     finite = {name: [p for p in points if all(map(math.isfinite, p))] for name, points in series.items()}
     for name, index in (marks or {}).items():
         if name not in series or not -len(series[name]) <= index < len(series[name]):
@@ -111,7 +113,9 @@ def reach(numbers: Sequence[float]) -> Span:
 
 
 def ticks(span: Span, most: int = 6) -> list[float]:
-    """Round numbers within a span, at most so many and evenly apart by 1, 2, 2.5 or 5 times a power of ten."""
+    """Round numbers within a span, at most so many and evenly apart by 1, 2, 2.5 or 5 times a power
+    of ten.
+    """
     width = span[1] - span[0]
     ten = 10.0 ** math.floor(math.log10(width / most))
     step = next(s * ten for s in (1, 2, 2.5, 5, 10, 20) if width / (s * ten) <= most - 1 + 1e-9)
@@ -171,7 +175,9 @@ def _outline(draw: ImageDraw.ImageDraw, frame: Frame) -> None:
 def _curves(
     whole: Image.Image, frame: Frame, axes: Axes, series: Series, finite: Series, marks: Mapping[str, int]
 ) -> None:
-    """All curves, cut off at the edges of the plot; marked points above all of them, and nowhere cut in half."""
+    """All curves, cut off at the edges of the plot; marked points above all of them, and nowhere cut
+    in half.
+    """
     s, (width, height) = frame.scale, frame.size
     layer, draw = whole.copy(), ImageDraw.Draw(whole)
     pen, looks = ImageDraw.Draw(layer), _looks(list(series), axes)

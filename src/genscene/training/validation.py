@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from genscene.contract import Generator
-from genscene.data import load_images
+from genscene.data.images import load_images
 from genscene.data.sources import DataSource
 from genscene.errors import BadInput, suggest
 from genscene.evaluation.measures import METRICS, Number, extractor_for
@@ -19,7 +19,7 @@ from genscene.experiment.schedules import largest_size
 from genscene.io import generator_file
 from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import update_w_avg
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 from genscene.training.logger import EVALUATIONS
 from genscene.training.loop import TrainState
 
@@ -67,7 +67,7 @@ class Validator:
 
 
 def build_validator(config: ValidationConfig, state: TrainState, source: DataSource) -> Validator | None:
-    """The validator of a run, its real images measured; None where none was asked for."""
+    """The validator of a run, its real images measured; None where none is configured."""
     if not config.every:
         return None
     posed = state.experiment.system.batch == "rays"
@@ -81,8 +81,6 @@ def build_validator(config: ValidationConfig, state: TrainState, source: DataSou
         return Validator(metric, state, None, None, None)
     if metric not in METRICS:
         raise BadInput(f"--best-by: no metric {metric!r}; {suggest(metric, METRICS)}")
-    if config.count < 2:
-        raise BadInput(f"--evaluate-count {config.count}: wanted at least 2")
     return image_validator(metric, config, state)
 
 
@@ -107,7 +105,7 @@ def image_validator(metric: str, config: ValidationConfig, state: TrainState) ->
 def validate_run(
     validator: Validator, content: GeneratorFile, folder: Path, source: DataSource, done: int
 ) -> str:
-    """Measure the generator after so many steps, log the number, save the generator if it is the best -> a line.
+    """Measure the generator, log the number, save the generator if it is the best -> a line.
 
     In processes that are not the main one: an empty line.
     """

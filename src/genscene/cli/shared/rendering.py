@@ -1,7 +1,8 @@
-"""What the verbs that render share: options, loading, trajectories, videos with a progress bar."""
+"""What the verbs that render share: options, loading, views, sheets of pictures, frames of videos."""
 
+import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,17 +12,17 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from genscene.apps.interpolate import styles_of_seeds
 from genscene.cli.shared.options import parse_seeds, parse_size, require_range
-from genscene.contract import Generator, RenderOptions, Vector
+from genscene.contract import Generator, RenderOptions, Vector, style_count, take_styles
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
-from genscene.export.pictures import Show, to_bytes
+from genscene.export.pictures import Show, depth_range, tile, to_bytes, to_picture
 from genscene.export.video import save_video
 from genscene.geometry.cameras import Camera, Grid, Size
 from genscene.geometry.priors import CameraPrior
 from genscene.geometry.trajectories import ellipse, forward_spiral, interpolate_cameras, trajectory
 from genscene.io.generator_file import GeneratorFile, read
+from genscene.randomness import RandomStreams
 from genscene.training.devices import Device, pick_device
 
 T = TypeVar("T")
@@ -70,8 +71,9 @@ def open_generator(path: Path, options: RenderingOptions) -> tuple[GeneratorFile
 
 def styles_of(generator: Generator, seeds: str, psi: float) -> Any:
     """The styles of seeds; of a generator of a single scene, that of this scene."""
-    chosen = parse_seeds(seeds)
-    return styles_of_seeds(generator, chosen if generator.latent_dim else [0], psi)
+    chosen = parse_seeds(seeds) if generator.latent_dim else [0]
+    device = next(generator.parameters()).device
+    return generator.style(generator.latents(RandomStreams(chosen, device)), psi)
 
 
 def camera_prior(generator: Generator, path: Path | str) -> CameraPrior:
@@ -86,8 +88,8 @@ def views_along(
 ) -> Camera | Grid:
     """The views of a trajectory; without a name those that show the scene: of its prior or its photographs.
 
-    The default of a video is a circle around the scene, a spiral where photographs face one way. source: the file, for
-    error lines.
+    The default of a video is a circle around the scene, a spiral where photographs face one way. source: the
+    file, for error lines.
     """
     generator = content.generator
     if not path and not video and not isinstance(generator.prior, CameraPrior):
@@ -115,6 +117,54 @@ def through_cameras(cameras: Camera, count: int) -> Camera:
     if count <= len(cameras):
         return cameras[torch.linspace(0, len(cameras) - 1, count).round().long()]
     return interpolate_cameras(cameras, count)
+
+
+@torch.no_grad()
+def render_pictures(
+    generator: Generator, w: Any, views: Camera | Grid, show: Show, options: RenderOptions
+) -> Tensor:
+    """B styles from B views -> pictures [B, 3, H, W] in [0, 1], on the CPU."""
+    device = next(generator.parameters()).device
+    rendering = generator.render(generator.bind(w), views.to(device), options)
+    return to_picture(rendering, show, depth_range(generator)).clamp(0, 1).cpu()
+
+
+def render_rows(
+    generator: Generator, w: Any, views: Camera | Grid, show: Show, options: RenderOptions
+) -> Iterator[Tensor]:
+    """Each of S styles from all V views -> S rows of pictures [V, 3, H, W]."""
+    for s in range(style_count(w)):
+        one = take_styles(w, slice(s, s + 1))
+        columns = range(len(views))
+        yield torch.cat([render_pictures(generator, one, views[i : i + 1], show, options) for i in columns])
+
+
+def render_frames(
+    generator: Generator,
+    w: Any,
+    views: Camera | Grid,
+    show: Show,
+    options: RenderOptions,
+    interpolated: bool = False,
+) -> Iterator[Tensor]:
+    """One frame [3, H, W] a view: all styles side by side; interpolated: style i at view i alone."""
+    for i in range(len(views)):
+        view = views[i : i + 1]
+        if interpolated:
+            yield render_pictures(generator, take_styles(w, slice(i, i + 1)), view, show, options)[0]
+        else:
+            styles = [take_styles(w, slice(s, s + 1)) for s in range(style_count(w))]
+            yield tile(
+                arrange(torch.cat([render_pictures(generator, s, view, show, options) for s in styles]))
+            )
+
+
+def arrange(pictures: Tensor) -> Tensor:
+    """S pictures [S, 3, H, W] in about as many rows as columns -> [R, C, 3, H, W], padded with white."""
+    columns = math.ceil(math.sqrt(len(pictures)))
+    rows = -(-len(pictures) // columns)
+    missing = torch.ones(rows * columns - len(pictures), *pictures.shape[1:])
+    return torch.cat([pictures, missing]).unflatten(0, (rows, columns))
 
 
 def progress_bar(items: Iterable[T], count: int, what: str) -> Iterable[T]:
