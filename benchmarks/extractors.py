@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.side import Side, Work
-from genscene.evaluation.stream import Streaming
+from genscene.evaluation.extract_features import Streaming
 from genscene.metrics.inception import Inception
 from genscene.metrics.inception_features import Pool3
 from genscene.metrics.random_features import random_features

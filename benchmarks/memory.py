@@ -19,10 +19,9 @@ from genscene.data.pictures import ImageSet
 from genscene.data.posed.photographs import PosedImages
 from genscene.data.rays import ray_stream
 from genscene.distributed import ProcessGroup
-from genscene.evaluation.protocol import PROTOCOLS, Side
-from genscene.evaluation.sides import Stored
-from genscene.evaluation.stream import Task
-from genscene.evaluation.stream import measure as measured
+from genscene.evaluation.image_sources import StoredImages
+from genscene.evaluation.protocol import PROTOCOLS, Preparation
+from genscene.evaluation.session import EvaluationSession
 from genscene.experiment.schema import Pictures, Stage
 from genscene.geometry.transforms import WorldTransform
 from genscene.metrics.frechet import frechet
@@ -101,8 +100,9 @@ def pictures(count: int = 50_000, side: int = 64) -> float:
             rows[:] = np.random.default_rng(start).integers(0, 256, rows.shape, np.uint8)
             ImageSet(pixels).forget()
         os.environ["GENSCENE_CACHE"] = folder
-        task = Task(PROTOCOLS["genscene"], (side, side), Pictures(), (random_features(),))
-        (found,) = measured(Stored(ImageSet(pixels), Side(), "noise"), "pictures", task)
+        extractors = {"random": random_features()}
+        session = EvaluationSession(PROTOCOLS["genscene"], (side, side), Pictures(), extractors)
+        found = session.features(StoredImages(ImageSet(pixels), Preparation(), "noise"), "images")["random"]
         frechet(found.moments, found.moments)
         kid(found.features, found.features)
         return highest()

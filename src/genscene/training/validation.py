@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from genscene.contract import Generator
-from genscene.data import load_images
 from genscene.data.source import PictureSource, Source
 from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput, nearest
-from genscene.evaluation.measures import METRICS, Number, extractor_for
-from genscene.evaluation.photographs import compared
-from genscene.evaluation.protocol import Protocol, Side, untreated
-from genscene.evaluation.sides import Generated, Stored
-from genscene.evaluation.statistics import Statistics
-from genscene.evaluation.stream import Streaming, Task, measure
+from genscene.evaluation.extract_features import Streaming
+from genscene.evaluation.held_out_views import render_held_out
+from genscene.evaluation.image_sources import GeneratedImages
+from genscene.evaluation.protocol import Preparation, Protocol, without_augmentation
+from genscene.evaluation.registry import METRICS, load_extractor, statistics_metrics
+from genscene.evaluation.report import Score
+from genscene.evaluation.session import EvaluationSession
+from genscene.evaluation.statistics import FeatureStatistics
 from genscene.io.generator_file import save_generator
 from genscene.metrics.extractor import Extractor
 from genscene.training.logger import EVALUATIONS
@@ -40,28 +41,25 @@ class Judge:
 
     by: str
     extractor: Extractor | None  # None: of photographs
-    task: Task | None
-    real: Statistics | None  # in the first process
+    session: EvaluationSession | None
+    real: FeatureStatistics | None  # in the first process
 
-    def ask(self, generator: Generator, source: Source, group: ProcessGroup) -> Number | None:
+    def ask(self, generator: Generator, source: Source, group: ProcessGroup) -> Score | None:
         """The number of a generator as it stands; None in processes that are not the first."""
-        if self.task is None or self.extractor is None:
+        if self.session is None or self.extractor is None:
             assert source.held_out is not None
             if not group.first:
                 return None
-            found = [each.psnr for each in compared(generator, source.held_out)]
-            return Number(
-                PSNR, f"PSNR of {len(found)} photographs", sum(found) / len(found), "high", unit="dB"
-            )
-        lot = Generated(generator, self.task.protocol.fakes, self.task.size)
-        quiet = Streaming(cache=False, group=group, quiet=True)
-        fakes = measure(lot, "generated pictures", self.task, quiet)
+            found = [each.psnr for each in render_held_out(generator, source.held_out)]
+            return Score(PSNR, f"PSNR of {len(found)} photographs", sum(found) / len(found), "high", unit="dB")
+        images = GeneratedImages(generator, self.session.protocol.generated, self.session.size)
+        quiet = replace(self.session, streaming=Streaming(cache=False, group=group, quiet=True))
+        features = quiet.features(images, "generated images")
         if self.real is None:
             return None
-        number = METRICS[self.by].compute(fakes[0], self.real, self.extractor)[0]
-        return replace(
-            number, title=f"{number.title}, {fakes[0].tally.count} against {self.real.tally.count}"
-        )
+        (fake,) = features.values()
+        score = statistics_metrics([self.by])[self.by].compute(fake, self.real, self.extractor)[0]
+        return replace(score, title=f"{score.title}, {fake.count} against {self.real.count}")
 
 
 def appointed(judging: Judging, game: TrainState, source: Source) -> Judge | None:
@@ -73,14 +71,14 @@ def appointed(judging: Judging, game: TrainState, source: Source) -> Judge | Non
     posed = not isinstance(source, PictureSource)
     by = judging.by or (PSNR if posed else "frechet")
     if posed != (by == PSNR):
-        known = [PSNR] if posed else METRICS
+        known = [PSNR] if posed else statistics_metrics(METRICS)
         raise BadInput(f"--best-by {by}: not for what is trained here; {nearest(by, known)}")
     if by == PSNR:
         if source.held_out is None:
             raise BadInput("--evaluate-every: no photographs are held out to be judged by")
         return Judge(by, None, None, None)
-    if by not in METRICS:
-        raise BadInput(f"--best-by: no metric {by!r}; {nearest(by, METRICS)}")
+    if by not in statistics_metrics(METRICS):
+        raise BadInput(f"--best-by: no metric {by!r}; {nearest(by, statistics_metrics(METRICS))}")
     if judging.count < 2:
         raise BadInput(f"--evaluate-count {judging.count}: wanted at least 2")
     return of_pictures(by, judging, game)
@@ -89,20 +87,19 @@ def appointed(judging: Judging, game: TrainState, source: Source) -> Judge | Non
 def of_pictures(by: str, judging: Judging, game: TrainState) -> Judge:
     """A judge by pictures, at the largest size that is trained on."""
     experiment = game.experiment
-    size, wanted = experiment.largest(), METRICS[by].extractor or "random"
-    looks = extractor_for(wanted, size, judging.weights).on(next(game.system.parameters()).device)
-    pictures = untreated(experiment.pictures)
-    protocol = Protocol("genscene, while it trains", (by,), fakes=Side(judging.count))
-    task = Task(protocol, size, pictures, (looks,))
-    found = game.group.first_then_others(
-        lambda: load_images(experiment.data, pictures, size, quiet=not game.group.first)
+    size, metric = experiment.largest(), statistics_metrics([by])[by]
+    name = metric.extractor or "random"
+    extractor = load_extractor(name, size, judging.weights).on(next(game.system.parameters()).device)
+    images, data = without_augmentation(experiment.pictures), experiment.data
+    protocol = Protocol("genscene, while it trains", (by,), generated=Preparation(judging.count))
+    streaming = Streaming(group=game.group)
+    session = EvaluationSession(
+        protocol, size, images, {name: extractor}, data, streaming=streaming, training_data=data
     )
-    stored = Stored(found, protocol.reals, experiment.data)
-    real = measure(stored, "real pictures", task, Streaming(group=game.group))
-    for one in real:  # what cannot be measured is told now, not after hours
-        few = Statistics(one.protocol, one.notes, one.tally, one.features[: judging.count])
-        METRICS[by].compute(few, one, looks)
-    return Judge(by, looks, task, real[0] if real else None)
+    real = session.real_features(session.real())
+    for one in real.values():  # what cannot be measured is told now, not after hours
+        metric.compute(replace(one, features=one.features[: judging.count]), one, extractor)
+    return Judge(by, extractor, session, next(iter(real.values()), None))
 
 
 def judge(game: TrainState, folder: Path, source: Source, by: Judge, done: int) -> str:
@@ -116,7 +113,7 @@ def judge(game: TrainState, folder: Path, source: Source, by: Judge, done: int) 
         return ""
     path = folder / EVALUATIONS
     looks = by.extractor.weights if by.extractor is not None else ""
-    under = {"metric": number.name, "title": number.title, "weights": looks}  # title: of how many pictures
+    under = {"metric": number.key, "title": number.title, "weights": looks}  # title: of how many pictures
     before = [line["value"] for line in earlier(path) if under.items() <= line.items()]
     best = all(number.value < value if number.better == "low" else number.value > value for value in before)
     with path.open("a") as file:

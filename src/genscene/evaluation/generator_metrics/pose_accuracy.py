@@ -1,0 +1,188 @@
+"""Pose accuracy of a generator of a synthetic set, by a network that is trained to regress poses on that set."""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d, leaky_relu, mse_loss
+
+from genscene.contract import Generator
+from genscene.data import SYNTHETIC, load_images
+from genscene.data.synthetic import SETS
+from genscene.errors import BadInput
+from genscene.evaluation.generator_metrics import EvaluatedGenerator
+from genscene.evaluation.image_sources import fingerprint
+from genscene.evaluation.report import Score
+from genscene.experiment.schema import Pictures, build_seeded
+from genscene.geometry.priors import camera_angles
+from genscene.io.atomic import atomic, cache_folder
+from genscene.metrics.circular import resultant, wrapped
+from genscene.metrics.frechet import Moments, frechet
+from genscene.randomness import RandomStreams
+
+VERSION, SIZE, IMAGES, STEPS = 4, 32, 5000, 1500  # of the regressor; side in pixels; of its training
+BATCH, RATE, HELD_OUT = 64, 2e-3, 0.1  # of its training; the last: fraction of images that are held out
+LATENTS, YAWS = 32, 12  # of pose accuracy: latent codes, views all round
+FIRST_SEED, RENDERED = 1_000_000, 32  # of the Frechet distance: first latent code, images at once
+LEAST = 128  # images of the Frechet distance
+
+
+class PoseRegressor(nn.Module):
+    """Images [B, 3, H, W] in [0, 1] -> (sin yaw, cos yaw, pitch from the pole) [B, 3]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (3, 32, 64, 128)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)
+        )
+        self.inner, self.last = nn.Linear(128 * 4 * 4, 64), nn.Linear(64, 3)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images of any size -> features [B, 64]."""
+        x = 2 * adaptive_avg_pool2d(images.clamp(0, 1), SIZE) - 1
+        for convolution in self.convolutions:
+            x = leaky_relu(convolution(x), 0.1)
+        return leaky_relu(self.inner(x.flatten(1)), 0.1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images -> (sin yaw, cos yaw, pitch) [B, 3]."""
+        return self.last(self.features(images))
+
+    @torch.no_grad()
+    def yaw(self, images: Tensor) -> Tensor:
+        """Images -> yaw [B] in radians."""
+        sine, cosine, _ = self(images).unbind(-1)
+        return torch.atan2(sine, cosine)
+
+
+@dataclass(frozen=True)
+class PoseReference:
+    """A trained regressor, and its statistics on the set itself."""
+
+    regressor: PoseRegressor
+    moments: Moments  # of the features of the images it was trained on
+    error: float  # median yaw error on held-out images, radians
+    floor: float  # Frechet distance between held-out and other images
+
+
+def pose_reference(name: str, images: int = IMAGES, steps: int = STEPS) -> PoseReference:
+    """The regressor of a synthetic set: trained at the first call, then read from the cache."""
+    found = load_images(SYNTHETIC + name, Pictures(limit=images), (SIZE, SIZE))
+    if found.cameras is None:
+        raise BadInput(f"the set {name} has no cameras to train a pose regressor with")
+    pixels, split = found.take(slice(None)), int(HELD_OUT * images)
+    yaw, pitch = camera_angles(found.cameras, math.pi / 2)
+    key = hashlib.blake2b(f"{VERSION} {name} {SIZE} {images} {steps}".encode(), digest_size=8).hexdigest()
+    path, regressor = cache_folder() / "pose_regressors" / f"{key}.safetensors", PoseRegressor()
+    if path.exists():
+        regressor.load_state_dict(load_file(path))
+    else:
+        regressor = train_regressor(pixels[split:], yaw[split:], pitch[split:], steps)
+        with atomic(path) as partial:
+            save_file(regressor.state_dict(), partial)
+    with torch.no_grad():
+        features = torch.cat([regressor.features(part) for part in pixels.split(500)])
+        error = wrapped(regressor.yaw(pixels[:split]) - yaw[:split]).abs().median()
+    held_out, rest = Moments.of(features[:split]), Moments.of(features[split:])
+    return PoseReference(regressor.eval(), rest, float(error), frechet(held_out, rest))
+
+
+def train_regressor(images: Tensor, yaw: Tensor, pitch: Tensor, steps: int) -> PoseRegressor:
+    """Images [N, 3, H, W] with yaw and pitch [N] -> a regressor, the same at every call."""
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(0)
+        regressor = PoseRegressor()
+        target = torch.stack([yaw.sin(), yaw.cos(), pitch], dim=-1)
+        optimizer = torch.optim.Adam(regressor.parameters(), RATE)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps)
+        for _ in range(steps):
+            chosen = torch.randint(len(images), (BATCH,))
+            loss = mse_loss(regressor(images[chosen]), target[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return regressor.requires_grad_(False)
+
+
+@torch.no_grad()
+def yaw_resultant(
+    generator: Generator, reference: PoseReference, latents: int = LATENTS, yaws: int = YAWS, size: int = SIZE
+) -> float:
+    """Mean resultant length, over views all round, of (regressed yaw - yaw of the camera), averaged over latent codes.
+
+    1: each scene turns exactly as the camera does. Which way it faces may differ between latent codes.
+    """
+    assert generator.orbit is not None
+    _, pitch = generator.orbit.centre()
+    yaw, device = 2 * math.pi * torch.arange(yaws) / yaws, next(generator.parameters()).device
+    cameras = generator.orbit.at(yaw, torch.full((yaws,), pitch), (size, size)).to(device)
+    lengths = []
+    for seed in range(latents):
+        w = generator.style(generator.latents(RandomStreams([seed], device)))
+        rendering = generator.render(generator.bind(w.expand(yaws, *w.shape[1:])), cameras)
+        lengths.append(resultant(reference.regressor.yaw(rendering.image.cpu()) - yaw))
+    return float(torch.stack(lengths).mean())
+
+
+@torch.no_grad()
+def pose_frechet(
+    generator: Generator, reference: PoseReference, count: int = 2048, size: int = SIZE
+) -> float:
+    """Frechet distance of generated images, from cameras of the prior, to the set, in the regressor's features."""
+    assert generator.orbit is not None
+    features, device = [], next(generator.parameters()).device
+    for start in range(FIRST_SEED, FIRST_SEED + count, RENDERED):
+        streams = RandomStreams(range(start, min(start + RENDERED, FIRST_SEED + count)), device)
+        scene = generator.scene(generator.latents(streams))
+        rendering = generator.render(scene, generator.orbit.sample(streams, (size, size)))
+        features.append(reference.regressor.features(rendering.image.cpu()))
+    return frechet(Moments.of(torch.cat(features)), reference.moments)
+
+
+def is_posed_set(generator: Generator, data: str) -> bool:
+    """Whether the data is a synthetic set, whose poses are known, and the generator has cameras."""
+    return data.startswith(SYNTHETIC) and data.removeprefix(SYNTHETIC) in SETS and generator.orbit is not None
+
+
+def pose_accuracy(evaluated: EvaluatedGenerator) -> list[Score]:
+    """Pose accuracy at psi 1, and the error of the regressor itself."""
+    reference, settings = _reference(evaluated, latents=LATENTS, yaws=YAWS)
+    accuracy = yaw_resultant(evaluated.generator, reference)
+    error = torch.rad2deg(torch.tensor(reference.error)).item()
+    return [
+        Score("pose_accuracy", "pose accuracy (0 to 1)", accuracy, "high", settings=settings),
+        Score("pose_regressor_error", "pose regressor error on real images", error, "low", unit="degrees"),
+    ]
+
+
+def frechet_pose(evaluated: EvaluatedGenerator) -> list[Score]:
+    """Frechet distance in the regressor's features at psi 1, of the generator, untrained, and between real images."""
+    count, device = evaluated.count, evaluated.device
+    if count < LEAST:
+        raise BadInput(f"--count {count}: frechet_pose needs at least {LEAST} images")
+    reference, settings = _reference(evaluated, images=count)
+    untrained = build_seeded(evaluated.experiment).generator.eval().to(device)
+    before, after = (pose_frechet(g, reference, count) for g in (untrained, evaluated.generator))
+    name = "Frechet distance of pose features"
+    return [
+        Score("frechet_pose", name, after, "low", extractor="pose regressor", settings=settings),
+        Score("frechet_pose_untrained", f"{name}, untrained generator", before, "low"),
+        Score("frechet_pose_real", f"{name}, between real images", reference.floor, "low"),
+    ]
+
+
+def _reference(evaluated: EvaluatedGenerator, **more: int) -> tuple[PoseReference, dict[str, object]]:
+    """The reference of the evaluated generator's data, and the settings of its scores."""
+    data, _ = evaluated.data, evaluated.prior
+    name = data.removeprefix(SYNTHETIC)
+    if not data.startswith(SYNTHETIC) or name not in SETS:
+        known = ", ".join(SYNTHETIC + known for known in SETS)
+        raise BadInput(f"--data {data}: pose metrics need a set whose poses are known: {known}")
+    generator = {"generator": fingerprint(evaluated.generator), "data": data, "regressor": VERSION}
+    return pose_reference(name), {**generator, "size": (SIZE, SIZE), "psi": 1.0, **more}

@@ -1,0 +1,225 @@
+"""Scores of scenes fitted to photographs: PSNR, SSIM and LPIPS of views that were held out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from genscene import __version__
+from genscene.contract import MAX_BYTES, Generator
+from genscene.data import SYNTHETIC
+from genscene.data.posed.folder import Split, look, splits
+from genscene.data.posed.photographs import PosedImages
+from genscene.data.source import album_of
+from genscene.errors import BadInput
+from genscene.evaluation.bootstrap import Resampling, resample_means
+from genscene.evaluation.image_sources import require_finite
+from genscene.evaluation.report import Gallery, ImageStrip, Report, Row, Score
+from genscene.evaluation.session import Subject
+from genscene.experiment.schema import Experiment
+from genscene.metrics.lpips import LPIPS, lpips
+from genscene.metrics.similarity import ssim
+from genscene.metrics.weights import sha256
+from genscene.objectives.losses import psnr
+from genscene.randomness import RandomStreams
+
+SHOWN = 4  # views in a gallery
+SSIM_WINDOW = "Gaussian window 1.5, 11 pixels, biased covariance, mean over channels"
+INTERVALS = (
+    "Brackets hold 95 % bootstrap intervals of the mean over views like these, too narrow where there are few; "
+    "differences are paired by view. Training again from another seed is not covered."
+)
+LPIPSFiles = tuple[Path, Path]  # weights of a backbone, and of LPIPS's linear layers
+
+
+@dataclass(frozen=True)
+class HeldOutView:
+    """A photograph and its rendering."""
+
+    photo: Tensor  # [3, H, W] in [0, 1]
+    image: Tensor  # [3, H, W] in [0, 1], rounded to 8 bits
+    psnr: float  # decibels
+    ssim: float
+
+
+@torch.no_grad()
+def render_held_out(
+    generator: Generator, posed: PosedImages, max_bytes: int = MAX_BYTES
+) -> Iterator[HeldOutView]:
+    """Every photograph with its rendering; where a mask excludes pixels, both are white."""
+    device = next(generator.parameters()).device
+    scene = generator.bind(generator.latents(RandomStreams([0], device)))
+    for i in range(len(posed)):
+        rendering = generator.render(scene, posed.camera[i : i + 1].to(device), max_bytes)
+        image = (require_finite(rendering.image)[0].clamp(0, 1).cpu() * 255).round() / 255
+        photo = torch.from_numpy(posed.pixels[i].copy()).movedim(-1, 0).float() / 255
+        if posed.masks is not None:
+            valid = torch.from_numpy(posed.masks[i] > 0)
+            image, photo = (torch.where(valid, x, torch.ones_like(x)) for x in (image, photo))
+        yield HeldOutView(photo, image, float(psnr((image - photo).square().mean())), ssim(image, photo))
+
+
+def evaluate_views(
+    subjects: Sequence[Subject],
+    data: str,
+    split: Split = "val",
+    lpips_files: Sequence[LPIPSFiles] = (),
+    resampling: Resampling | None = None,
+) -> Report:
+    """The report on scenes that were fitted to the same photographs; data: where these are now, "" for the same place."""
+    experiment, networks = common_experiment(subjects, data), load_lpips(lpips_files)
+    posed, names = album_of(experiment, split), [subject.name for subject in subjects]
+    measured = [score_views(subject, posed, networks) for subject in subjects]
+    views = {name: scores for name, (scores, _) in zip(names, measured, strict=True)}
+    strips = [ImageStrip("photograph", torch.stack([view.photo for view in measured[0][1]]))]
+    strips += [
+        ImageStrip(n, torch.stack([v.image for v in shown]))
+        for n, (_, shown) in zip(names, measured, strict=True)
+    ]
+    means = zip(subjects, mean_scores(list(views.values()), resampling), strict=True)
+    notes = [INTERVALS] if resampling is not None else []
+    notes += [note for subject in subjects for note in warn_other_photographs(subject, experiment)]
+    notes += [f"{title(key)}: {each.backbone.name}, {each.backbone.remark}" for key, each in networks.items()]
+    (height, width), count = posed.camera.size, len(posed)
+    return Report(
+        " and ".join(names),
+        f"{count} held-out views ({split}) of {experiment.data}, {width}x{height} pixels.",
+        [Row(subject.name, scores, subject.description) for subject, scores in means],
+        protocol_table(experiment, split, posed) | lpips_table(networks, lpips_files),
+        notes,
+        [Gallery("Held-out views", strips)],
+        views=views,
+    )
+
+
+def common_experiment(subjects: Sequence[Subject], data: str) -> Experiment:
+    """The experiment of the first; BadInput where held-out views of another one are different."""
+    experiments = [
+        replace(each.experiment, data=data or each.experiment.data) for each in subjects if each.experiment
+    ]
+    first, *others = [(_views_fields(each), each) for each in experiments]
+    for fields, subject in zip((fields for fields, _ in others), subjects[1:], strict=True):
+        different = "; ".join(
+            f"{name}: {fields[name]} and {first[0][name]}"
+            for name in fields
+            if fields[name] != first[0][name]
+        )
+        if different:
+            raise BadInput(
+                f"{subject.name} and {subjects[0].name} have different held-out views: {different}"
+            )
+    return first[1]
+
+
+def _views_fields(experiment: Experiment) -> dict[str, object]:
+    """What the held-out views of an experiment depend on."""
+    posed = asdict(replace(experiment.photographs, batching="all", precrop_steps=0))
+    return {"data": experiment.data, "photographs": posed, "background": experiment.pictures.background}
+
+
+def score_views(
+    subject: Subject, posed: PosedImages, networks: Mapping[str, LPIPS]
+) -> tuple[list[dict[str, float]], list[HeldOutView]]:
+    """The scores of every view, and a few views to show."""
+    assert subject.generator is not None
+    views = render_held_out(subject.generator, posed)
+    scores, shown = [], []
+    for i, view in enumerate(
+        track(views, subject.name, len(posed), console=Console(stderr=True), transient=True)
+    ):
+        pair = view.image[None], view.photo[None]
+        distances = {key: float(network(*pair)) for key, network in networks.items()}
+        scores.append({"psnr": view.psnr, "ssim": view.ssim, **distances})
+        if i % -(-len(posed) // SHOWN) == 0:
+            shown.append(view)
+    return scores, shown
+
+
+def mean_scores(
+    views: Sequence[list[dict[str, float]]], resampling: Resampling | None
+) -> list[dict[str, Score]]:
+    """Scores of the views of every scene -> their means; with resampling, intervals that are paired by view."""
+    rows: list[dict[str, Score]] = [{} for _ in views]
+    for key in views[0][0]:
+        values = [[view[key] for view in each] for each in views]
+        better: Literal["low", "high"] = "low" if key.startswith("lpips") else "high"
+        unit, digits = ("dB", 2) if key == "psnr" else ("", 4)
+        scores = [
+            Score(key, title(key), sum(each) / len(each), better, unit, digits=digits) for each in values
+        ]
+        if resampling is not None:
+            tensors = [torch.tensor(each, dtype=torch.float64) for each in values]
+            scores = resample_means(tensors, 20 * resampling.count, resampling.seed).attach(scores)
+        for row, score in zip(rows, scores, strict=True):
+            row[key] = score
+    return rows
+
+
+def title(key: str) -> str:
+    """The title of a score: PSNR, SSIM, LPIPS-vgg."""
+    name, *network = key.split("_")
+    return "-".join([name.upper(), *network])
+
+
+def load_lpips(files: Sequence[LPIPSFiles]) -> dict[str, LPIPS]:
+    """LPIPS by every network, by the keys of their scores; BadInput for the same network twice."""
+    networks: dict[str, LPIPS] = {}
+    for pair in files:
+        network = lpips(*pair)
+        key = f"lpips_{network.backbone.short}"
+        if key in networks:
+            raise BadInput(
+                f"--lpips {pair[0]}: {network.backbone.name} a second time, wanted each network once"
+            )
+        networks[key] = network
+    return networks
+
+
+def warn_other_photographs(subject: Subject, experiment: Experiment) -> list[str]:
+    """A note where the cameras of the experiment's data are not those that a scene was fitted to.
+
+    None where these are unknown: of a converted checkpoint, or of data without a split for training.
+    """
+    assert subject.generator is not None
+    assert subject.experiment is not None
+    fitted = subject.generator.photographed
+    if fitted is None or not len(fitted.pose):
+        return []
+    if experiment.data.startswith(SYNTHETIC):
+        same = experiment.data == subject.experiment.data
+    elif "train" not in splits(experiment.data):
+        return []
+    else:
+        how = experiment.photographs
+        pose = look(experiment.data, "train", how.holdout, how.world).pose.float()
+        same = fitted.pose.shape == pose.shape and torch.allclose(fitted.pose, pose, atol=1e-4)
+    return [] if same else [f"{subject.name} was fitted to other photographs than those of {experiment.data}"]
+
+
+def protocol_table(experiment: Experiment, split: Split, posed: PosedImages) -> dict[str, object]:
+    """Everything that must be the same for other scores to be comparable with these."""
+    return {
+        "genscene": __version__,
+        "data": experiment.data,
+        "split": split,
+        "size": f"{posed.camera.size[0]}x{posed.camera.size[1]}",
+        "background": experiment.pictures.background,
+        "rounding": "8 bits per channel, sRGB",
+        "SSIM": SSIM_WINDOW,
+        **{f"photographs: {name}": value for name, value in asdict(experiment.photographs).items()},
+    }
+
+
+def lpips_table(networks: Mapping[str, LPIPS], files: Sequence[LPIPSFiles]) -> dict[str, object]:
+    """The networks of LPIPS, and SHA-256 of their files."""
+    table: dict[str, object] = {}
+    for (key, network), (weights, linear) in zip(networks.items(), files, strict=True):
+        table |= {f"{key}: backbone": network.backbone.name, f"{key}: remark": network.backbone.remark}
+        for part, file in (("weights", weights), ("linear", linear)):
+            table[f"{key}: {part}"] = f"{file.name}, SHA-256 {sha256(file)}"
+    return table

@@ -1,0 +1,161 @@
+"""Real and generated images as bytes, prepared as a protocol specifies."""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genscene.contract import MAX_BYTES, Generator
+from genscene.data.pictures import ImageSet
+from genscene.errors import BadInput
+from genscene.evaluation.protocol import Preparation
+from genscene.geometry.cameras import Grid, Size, View
+from genscene.randomness import RandomStreams, mix
+
+FLIP_SEED, LATENT_SEED = 11, 12  # uses of the seed
+Provenance = Mapping[str, str | int | float]
+
+
+class ImageSource(Protocol):
+    """Images that can be read by their indices."""
+
+    @property
+    def preparation(self) -> Preparation:
+        """How they are prepared."""
+        ...
+
+    @property
+    def provenance(self) -> Provenance:
+        """What identifies them beyond the protocol: a hash of their content, never a name alone."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: range) -> Tensor:
+        """Images, the same at every call -> uint8 [B, 3, H, W]."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredImages:
+    """Images of a folder, a zip or a synthetic set."""
+
+    images: ImageSet
+    preparation: Preparation
+    source: str
+    available: int = 0  # images that these were chosen from, where only some were loaded
+
+    @property
+    def count(self) -> int:
+        """Number of images, before mirroring."""
+        return min(self.preparation.count or len(self.images), len(self.images))
+
+    @property
+    def provenance(self) -> Provenance:
+        """Path, numbers of images used, available and enlarged, and SHA-256 of the pixels."""
+        content = hashlib.sha256(str(self.images.pixels.shape).encode())
+        for start in range(0, self.count, 256):
+            content.update(self.images.pixels[start : min(start + 256, self.count)].tobytes())
+            self.images.forget()
+        available, enlarged = (
+            max(len(self.images), self.available),
+            sum(i < self.count for i in self.images.enlarged),
+        )
+        counts = {"images": len(self), "available": available, **({"enlarged": enlarged} if enlarged else {})}
+        return {"source": self.source, "content": content.hexdigest(), **counts}
+
+    def __len__(self) -> int:
+        return self.count * self.preparation.copies
+
+    def read(self, indices: range) -> Tensor:
+        """The first images in order; with flip "both" followed by their mirror images."""
+        rows = np.array([i % self.count for i in indices])
+        images = torch.from_numpy(np.array(self.images.pixels[rows])).movedim(-1, 1)
+        self.images.forget()
+        mirrored = torch.tensor([self.is_mirrored(i) for i in indices])
+        images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+        return pass_through_format(images, self.preparation)
+
+    def is_mirrored(self, index: int) -> bool:
+        """Whether the image at an index is mirrored."""
+        return bool(mix(FLIP_SEED, index) & 1) if self.preparation.flip == "random" else index >= self.count
+
+
+@dataclass(frozen=True)
+class GeneratedImages:
+    """Images of latent codes 0, 1, ... of a seed, each from its own camera of the generator's prior."""
+
+    generator: Generator
+    preparation: Preparation
+    size: Size
+    truncate: bool = False  # to bytes, instead of rounding
+    psi: float = 1.0
+    seed: int = 0
+    max_bytes: int = MAX_BYTES
+
+    @property
+    def provenance(self) -> Provenance:
+        """SHA-256 of the generator, its mode, the truncation psi and the seed."""
+        mode = "training" if self.generator.training else "evaluation"
+        content = fingerprint(self.generator)
+        return {"images": len(self), "content": content, "mode": mode, "psi": self.psi, "seed": self.seed}
+
+    def __len__(self) -> int:
+        return self.preparation.count
+
+    def read(self, indices: range) -> Tensor:
+        """Images of the latent codes with these numbers; BadInput where one is not finite."""
+        images = require_finite(self.render(indices)).clamp(0, 1) * 255
+        return pass_through_format((images if self.truncate else images.round()).byte(), self.preparation)
+
+    @torch.no_grad()
+    def render(self, indices: range) -> Tensor:
+        """The same images before quantization -> [B, 3, H, W], not clamped."""
+        generator = self.generator
+        device = next(generator.parameters()).device
+        streams = RandomStreams([mix(LATENT_SEED, self.seed, i) for i in indices], device)
+        scene = generator.scene(generator.latents(streams), self.psi)
+        return generator.render(scene, sample_view(generator, streams, self.size), self.max_bytes).image
+
+
+def require_finite(images: Tensor) -> Tensor:
+    """The same images; BadInput where they hold nan or inf, which quantization would hide."""
+    if not bool(images.isfinite().all()):
+        raise BadInput(
+            "the generator rendered values that are not finite (nan or inf): there is nothing to evaluate"
+        )
+    return images
+
+
+def sample_view(generator: Generator, streams: RandomStreams, size: Size) -> View:
+    """A camera of the generator's prior for each random stream; the whole plane where it has none."""
+    if generator.orbit is None:
+        return Grid.whole(len(streams), size)
+    return generator.orbit.sample(streams, size)
+
+
+def pass_through_format(images: Tensor, preparation: Preparation) -> Tensor:
+    """Bytes [B, 3, H, W] -> the same after writing and reading them in the file format of the preparation."""
+    if preparation.format != "jpeg":
+        return images  # PNG is lossless
+    decoded = []
+    for image in images.movedim(1, -1).cpu():
+        content = io.BytesIO()
+        Image.fromarray(image.numpy()).save(content, "JPEG", quality=preparation.quality)
+        decoded.append(np.asarray(Image.open(content)))
+    return torch.from_numpy(np.stack(decoded)).movedim(-1, 1).to(images.device)
+
+
+def fingerprint(generator: Generator) -> str:
+    """SHA-256 of a generator's class, configuration and weights."""
+    content = hashlib.sha256(f"{type(generator).__name__} {getattr(generator, 'config', '')}".encode())
+    for name, tensor in generator.state_dict().items():
+        content.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        content.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return content.hexdigest()
