@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.side import Side, Work
-from genscene.evaluation.extract_features import Streaming
+from genscene.evaluation.session import EvaluationSession
 from genscene.metrics.inception import Inception
 from genscene.metrics.inception_features import Pool3
 from genscene.metrics.random_features import random_features
@@ -33,7 +33,7 @@ def convolutions(side: Side) -> Work:
     looks = random_features().on(side.device)
     draw = torch.Generator().manual_seed(0)
     images = torch.randint(256, (MANY, 3, SIZE, SIZE), dtype=torch.uint8, generator=draw).to(side.device)
-    batch = 1 if side.plain else Streaming().batch
+    batch = 1 if side.plain else EvaluationSession.batch
     return lambda: torch.cat([looks(part) for part in images.split(batch)])
 
 

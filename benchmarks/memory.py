@@ -19,6 +19,7 @@ from genscene.data.pictures import ImageSet
 from genscene.data.posed.photographs import PosedImages
 from genscene.data.rays import ray_stream
 from genscene.distributed import ProcessGroup
+from genscene.evaluation.extract_features import extract_features
 from genscene.evaluation.image_sources import StoredImages
 from genscene.evaluation.protocol import PROTOCOLS, Preparation
 from genscene.evaluation.session import EvaluationSession
@@ -102,7 +103,8 @@ def pictures(count: int = 50_000, side: int = 64) -> float:
         os.environ["GENSCENE_CACHE"] = folder
         extractors = {"random": random_features()}
         session = EvaluationSession(PROTOCOLS["genscene"], (side, side), Pictures(), extractors)
-        found = session.features(StoredImages(ImageSet(pixels), Preparation(), "noise"), "images")["random"]
+        images = StoredImages(ImageSet(pixels), Preparation(), "noise")
+        found = extract_features(session, images, "images")["random"]
         frechet(found.moments, found.moments)
         kid(found.features, found.features)
         return highest()

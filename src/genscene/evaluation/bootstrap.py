@@ -1,6 +1,6 @@
-"""Confidence intervals by the bootstrap (Efron 1979): the rows of a sample are resampled with replacement."""
+"""Confidence intervals by the bootstrap (Efron 1979): the rows of a set of features are resampled."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
@@ -9,17 +9,21 @@ from torch import Tensor
 
 from genscene.errors import BadInput
 from genscene.evaluation.report import Interval, Score
+from genscene.metrics.feature_sets import matched
 from genscene.metrics.frechet import Moments, frechet
 from genscene.metrics.kid import kernel
 from genscene.metrics.manifold import distances, radii
+from genscene.metrics.power_features import decibels_of
+from genscene.metrics.spectrum import spectral_gap
 from genscene.randomness import mix
 
-BLOCK_ROWS = 2048  # of features in float64 at once
+BLOCK = 2048  # rows of features in float64 at once
 LEVEL = 0.95
 QUANTILES_FROM = (
-    200  # resamples; fewer give steadier ends by their standard deviation than by their quantiles
+    200  # resamples; ends of fewer are steadier by their standard deviation than by their quantiles
 )
-REAL_STREAM = 0  # random stream of the real features; sets of N fakes use stream N
+KERNEL_SCALE = 100  # of kernel distances, as tables have them
+REAL_STREAM = 0  # random stream of the real features; that of sets of N fakes is N
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Resampling:
 
 @dataclass(frozen=True)
 class Resampled:
-    """A score of G generators and its values on R resamples, all generators against the same resampled reals."""
+    """A score of G generators, and its values on R resamples, of the same reals for all generators."""
 
     estimate: Tensor  # [G]
     resamples: Tensor  # [G, R]
@@ -42,40 +46,45 @@ class Resampled:
         return centered_interval(float(self.estimate[i]), self.resamples[i], level)
 
     def difference(self, i: int, j: int, level: float = LEVEL) -> Interval:
-        """The interval of the score of i minus that of j: paired, so the effect of the reals on both cancels."""
+        """The interval of the score of i minus that of j: paired, so that the effect of the reals cancels."""
         estimate = float(self.estimate[i] - self.estimate[j])
         return centered_interval(estimate, self.resamples[i] - self.resamples[j], level)
 
     def attach(self, scores: Sequence[Score]) -> list[Score]:
-        """Scores of G generators -> the same with intervals, and whether each is level with the best.
+        """The scores of G generators -> the same with intervals, and whether each is level with the best.
 
-        The interval is shifted by the difference where a score is another estimate of the resampled quantity.
+        Intervals are shifted where the scores are other estimates of what was resampled.
         """
-        values = [score.value for score in scores]
+        values, found = [score.value for score in scores], []
         best = values.index(min(values) if scores[0].better == "low" else max(values))
-        found = []
         for i, score in enumerate(scores):
             shift, interval = score.value - float(self.estimate[i]), self.interval(i)
-            level = i != best and not excludes_zero(self.difference(i, best))
-            found.append(
-                replace(score, interval=Interval(interval.low + shift, interval.high + shift), level=level)
-            )
+            interval = Interval(interval.low + shift, interval.high + shift)
+            level = i != best and self.difference(i, best).contains(0)
+            found.append(replace(score, interval=interval, level=level))
         return found
 
 
 def centered_interval(estimate: float, resamples: Tensor, level: float = LEVEL) -> Interval:
-    """The basic interval (Davison & Hinkley 1997, eq. 5.6) of resamples [R], after their mean is moved to the estimate.
+    """The basic interval (Davison & Hinkley 1997, eq. 5.6) of resamples [R], their mean moved to the estimate.
 
-    It is an interval of the expected score of sets of the same sizes, including the bias of finite sets. Of means it
-    contains that expectation about as often as its level says, and the score of one other set 0.84 times at 0.95.
+    It is an interval of the expected score of sets of the same sizes, including the bias of finite sets.
     """
-    low, high = _quantiles(resamples - resamples.mean(), level)
+    resamples = resamples - resamples.mean()
+    tail, count = (1 - level) / 2, len(resamples)
+    if not 0 < level < 1 or (count + 1) * tail < 1 - 1e-9:
+        least = f" and at least {round(1 / tail) - 1} resamples for it" if 0 < level < 1 else ""
+        raise BadInput(
+            f"an interval of level {level:g} from {count} resamples, wanted a level in (0, 1){least}"
+        )
+    if count < QUANTILES_FROM:
+        mean, half = float(resamples.double().mean()), student_quantile(level, count - 1)
+        half *= float(resamples.double().std())
+        return Interval(estimate - (mean + half), estimate - (mean - half))
+    place = max(0.0, ((count + 1) * tail - 1) / (count - 1))  # the (R + 1) a-th smallest, and largest
+    ends = resamples.new_tensor([place, 1 - place], dtype=torch.float64)
+    low, high = resamples.double().quantile(ends).tolist()
     return Interval(estimate - high, estimate - low)
-
-
-def excludes_zero(difference: Interval) -> bool:
-    """Whether two scores differ significantly, by the interval of their paired difference."""
-    return difference.low > 0 or difference.high < 0
 
 
 def student_quantile(level: float, freedom: int) -> float:
@@ -85,41 +94,22 @@ def student_quantile(level: float, freedom: int) -> float:
     return z + first / freedom + second / freedom**2
 
 
-def resample_counts(rows: int, resamples: int, seed: int) -> Iterator[Tensor]:
-    """For each resample, how often each of N rows is sampled -> int64 [N], whose sum is N."""
-    stream = torch.Generator().manual_seed(mix(seed))
-    for _ in range(resamples):
-        yield torch.bincount(torch.randint(rows, (rows,), generator=stream), minlength=rows)
-
-
-def bootstrap(statistic: Callable[[Tensor], float], rows: int, resamples: int, seed: int) -> Tensor:
-    """A function of counts int64 [N] -> its values on resamples [R]."""
-    values = [statistic(counts) for counts in resample_counts(rows, resamples, seed)]
-    return torch.tensor(values, dtype=torch.float64)
-
-
-def resample_frechet(fakes: Sequence[Tensor], real: Tensor, resamples: int, seed: int) -> Resampled:
-    """Features [N, D] of every generator and [M, D] of the reals -> Frechet distances, in float64.
-
-    Sets of equal size are resampled by the same rows, so that fakes of the same latent codes stay pairs.
-    """
+def resample_frechet(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
+    """Features [N, D] of every generator and [M, D] of the reals -> Frechet distances, in float64."""
     _check(fakes, real)
-    moments, values = Moments.of(real), []
-    estimate = [frechet(moments, Moments.of(fake)) for fake in fakes]
-    for real_counts, counts in _paired_counts([len(fake) for fake in fakes], len(real), resamples, seed):
-        reals = weighted_moments(real, real_counts)
-        values.append([frechet(reals, weighted_moments(fake, counts[len(fake)])) for fake in fakes])
-    return Resampled(_float64(estimate), _float64(values).mT)
+    estimate, values = [frechet(Moments.of(real), Moments.of(fake)) for fake in fakes], []
+    for real_counts, counts in _paired_counts(fakes, len(real), how.count, how.seed):
+        moments = weighted_moments(real, real_counts)
+        values.append([frechet(moments, weighted_moments(fake, counts[len(fake)])) for fake in fakes])
+    return [Resampled(_float64(estimate), _float64(values).mT)]
 
 
 def weighted_moments(features: Tensor, counts: Tensor) -> Moments:
     """Features [N, D], each repeated counts (int64 [N]) times -> the moments of all."""
     chosen, total = counts.nonzero()[:, 0], int(counts.sum())
-    origin = (
-        features[: min(BLOCK_ROWS, len(features))].double().mean(dim=0)
-    )  # near the mean: squares stay small
+    origin = features[: min(BLOCK, len(features))].double().mean(dim=0)  # near the mean: squares stay small
     sums, scatter = torch.zeros_like(origin), torch.zeros(len(origin), len(origin), dtype=torch.float64)
-    for rows in chosen.split(BLOCK_ROWS):
+    for rows in chosen.split(BLOCK):
         deviations, weight = features[rows].double() - origin, counts[rows].double()[:, None]
         sums += (deviations * weight).sum(dim=0)
         deviations *= weight.sqrt()
@@ -128,39 +118,34 @@ def weighted_moments(features: Tensor, counts: Tensor) -> Moments:
     return Moments(origin + shift, (scatter - total * torch.outer(shift, shift)) / (total - 1))
 
 
-def resample_kernel(fakes: Sequence[Tensor], real: Tensor, resamples: int, seed: int) -> Resampled:
-    """Features [N, D] of every generator and [M, D] of the reals -> squared MMD of whole sets.
+def resample_kernel(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
+    """Features [N, D] of every generator and [M, D] of the reals -> squared MMD of whole sets, times 100.
 
-    Pairs of a row with its own copy are left out, as the unbiased estimate leaves out the diagonal (Gretton et al.
-    2012, eq. 3): they would bias the distance upwards. Each product of features is computed once for all resamples.
+    Pairs of a row with its own copy are left out, as the unbiased estimate leaves out the diagonal (Gretton et
+    al. 2012, eq. 3): they would bias the distance upwards.
     """
     _check(fakes, real)
-    counts = list(_paired_counts([len(fake) for fake in fakes], len(real), resamples, seed))
-    real_weights = _weights([each for each, _ in counts], len(real))
-    within_real, values = _mean_within(real, real_weights), []
+    counts, values = list(_paired_counts(fakes, len(real), 4 * how.count, how.seed)), []
+    real_weights = _weights([each for each, _ in counts])
+    within_real = _mean_within(real, real_weights)
     for fake in fakes:
-        weights = _weights([others[len(fake)] for _, others in counts], len(fake))
+        weights = _weights([each[len(fake)] for _, each in counts])
         across = _kernel_sums(fake, real, weights, real_weights) / (len(fake) * len(real))
         values.append(_mean_within(fake, weights) + within_real - 2 * across)
-    every = torch.stack(values)
-    return Resampled(every[:, 0], every[:, 1:])
+    every = torch.stack(values)  # [G, 1 + R], the original sets first
+    return [Resampled(KERNEL_SCALE * every[:, 0], KERNEL_SCALE * every[:, 1:])]
 
 
-def resample_means(values: Sequence[Tensor], resamples: int, seed: int) -> Resampled:
-    """Values [N] of every generator, one per image -> their means; sets of equal size by the same rows."""
-    lengths = [len(each) for each in values]
-    if not lengths or min(lengths) < 1:
-        raise BadInput(f"means of {lengths} values, wanted at least one generator and one value of each")
-    rows = [each.double() for each in values]
-    paired = (counts for _, counts in _paired_counts(lengths, 1, resamples, seed))
-    means = [[float(counts[len(x)].double() @ x) / len(x) for x in rows] for counts in paired]
-    return Resampled(_float64([float(x.mean()) for x in rows]), _float64(means).mT)
+def resample_precision_recall(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
+    """Features [N, D] of every generator and [M, D] of the reals -> precision and recall; the balls are fixed."""
+    both = zip(*(precision_recall_indicators(fake, real) for fake in fakes), strict=True)
+    return [resample_means(each, how) for each in both]
 
 
 def precision_recall_indicators(fake: Tensor, real: Tensor, neighbors: int = 3) -> tuple[Tensor, Tensor]:
-    """Features [N, D], [M, D] -> whether each fake is inside a real's ball [N], each real inside a fake's ball [M].
+    """Features [N, D], [M, D] -> whether each fake is in a ball of a real [N], each real in one of a fake [M].
 
-    Their means are precision and recall (Kynkaanniemi et al. 2019, eq. 2). Resampling them leaves the balls fixed.
+    Their means are precision and recall (Kynkaanniemi et al. 2019, eq. 2).
     """
     real_radii, fake_radii = radii(real, neighbors), radii(fake, neighbors)
     precise, recalled = [], torch.zeros(len(real), dtype=torch.bool, device=real.device)
@@ -170,40 +155,52 @@ def precision_recall_indicators(fake: Tensor, real: Tensor, neighbors: int = 3) 
     return torch.cat(precise), recalled
 
 
-def _quantiles(resamples: Tensor, level: float) -> tuple[float, float]:
-    """The (R + 1) a-th smallest and largest of resamples [R], or Student's t interval where they are few."""
-    tail, count = (1 - level) / 2, len(resamples)
-    if not 0 < level < 1 or (count + 1) * tail < 1 - 1e-9:
-        least = "" if not 0 < level < 1 else f" and at least {round(1 / tail) - 1} resamples for it"
-        raise BadInput(
-            f"an interval of level {level:g} from {count} resamples, wanted a level in (0, 1){least}"
-        )
-    if count < QUANTILES_FROM:
-        mean, half = float(resamples.double().mean()), float(resamples.double().std())
-        half *= student_quantile(level, count - 1)
-        return mean - half, mean + half
-    place = max(0.0, ((count + 1) * tail - 1) / (count - 1))
-    ends = resamples.new_tensor([place, 1 - place], dtype=torch.float64)
-    low, high = resamples.double().quantile(ends).tolist()
-    return low, high
+def resample_means(values: Sequence[Tensor], how: Resampling) -> Resampled:
+    """Values [N] of every generator, one per image -> their means; sets of equal size by the same rows."""
+    if not values or min(map(len, values)) < 1:
+        raise BadInput(f"means of {len(values)} sets of values, wanted at least one of at least one value")
+    rows = [each.double() for each in values]
+    paired = (counts for _, counts in _paired_counts(values, 1, 20 * how.count, how.seed))
+    means = [[float(counts[len(x)].double() @ x) / len(x) for x in rows] for counts in paired]
+    return Resampled(torch.stack([x.mean() for x in rows]), _float64(means).mT)
+
+
+def resample_spectrum(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
+    """Power spectra [N, D] of every generator and [M, D] of the reals -> spectral gaps; the latter are fixed."""
+    target, gaps = decibels_of(real.double().mean(dim=0)), []
+    for fake in fakes:
+        counts = [torch.ones(len(fake)), *resample_counts(len(fake), 4 * how.count, how.seed)]
+        means = (each.double() @ fake.double() / each.sum() for each in counts)
+        gaps.append([spectral_gap(decibels_of(mean), target) for mean in means])
+    return [Resampled(_float64(gaps)[:, 0], _float64(gaps)[:, 1:])]
+
+
+def resample_counts(rows: int, resamples: int, seed: int) -> Iterator[Tensor]:
+    """For each resample, how often each of N rows is sampled -> int64 [N], whose sum is N."""
+    stream = torch.Generator().manual_seed(mix(seed))
+    for _ in range(resamples):
+        yield torch.bincount(torch.randint(rows, (rows,), generator=stream), minlength=rows)
 
 
 def _paired_counts(
-    lengths: list[int], reals: int, resamples: int, seed: int
+    fakes: Sequence[Tensor], reals: int, resamples: int, seed: int
 ) -> Iterator[tuple[Tensor, dict[int, Tensor]]]:
-    """For each resample: counts of the reals [M], and counts [N] by every size N of a set of fakes."""
-    streams = {n: resample_counts(n, resamples, mix(seed, n)) for n in set(lengths)}
+    """For each resample: counts of the reals [M], and counts [N] by every size N of a set of fakes.
+
+    Fakes of the same latent codes stay pairs, since sets of equal size are resampled by the same rows.
+    """
+    streams = {n: resample_counts(n, resamples, mix(seed, n)) for n in {len(fake) for fake in fakes}}
     for counts in resample_counts(reals, resamples, mix(seed, REAL_STREAM)):
         yield counts, {n: next(stream) for n, stream in streams.items()}
 
 
-def _weights(counts: list[Tensor], rows: int) -> Tensor:
+def _weights(counts: Sequence[Tensor]) -> Tensor:
     """Counts [N] of R resamples -> float64 [N, 1 + R], the original set first."""
-    return torch.stack([torch.ones(rows, dtype=torch.int64), *counts], dim=1).double()
+    return torch.stack([torch.ones_like(counts[0]), *counts], dim=1).double()
 
 
 def _mean_within(x: Tensor, weights: Tensor) -> Tensor:
-    """Mean kernel of features [N, D] among themselves without the diagonal, for each of weights [N, R] -> [R]."""
+    """Mean kernel of features [N, D] among themselves without the diagonal, by weights [N, R] -> [R]."""
     pairs = weights.sum(dim=0).square() - weights.square().sum(dim=0)
     return _kernel_sums(x, x, weights, weights, diagonal=False) / pairs
 
@@ -211,19 +208,18 @@ def _mean_within(x: Tensor, weights: Tensor) -> Tensor:
 def _kernel_sums(x: Tensor, y: Tensor, left: Tensor, right: Tensor, diagonal: bool = True) -> Tensor:
     """Sums of the kernel of features [N, D], [M, D], weighted by [N, R], [M, R] -> [R]."""
     total, columns = torch.zeros(left.shape[1], dtype=torch.float64), y.double()
-    for start in range(0, len(x), BLOCK_ROWS):
-        products = kernel(x[start : start + BLOCK_ROWS].double(), columns)
+    for start in range(0, len(x), BLOCK):
+        products = kernel(x[start : start + BLOCK].double(), columns)
         if not diagonal:
             products.diagonal(offset=start).zero_()
-        total += (left[start : start + BLOCK_ROWS] * (products @ right)).sum(dim=0)
+        total += (left[start : start + BLOCK] * (products @ right)).sum(dim=0)
     return total
 
 
-def _float64(numbers: list[float] | list[list[float]]) -> Tensor:
-    return torch.tensor(numbers, dtype=torch.float64)
-
-
 def _check(fakes: Sequence[Tensor], real: Tensor) -> None:
-    shapes = [tuple(x.shape) for x in (*fakes, real)]
-    if not fakes or any(len(s) != 2 or s[0] < 2 or s[1] != shapes[-1][-1] for s in shapes):
-        raise BadInput(f"sets of features of shapes {shapes}, wanted [N, D] with one D and N at least 2")
+    for fake in fakes:
+        matched("a resampled distance", fake, real, 2)
+
+
+def _float64(numbers: Sequence[object]) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.float64)

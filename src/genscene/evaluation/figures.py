@@ -10,7 +10,7 @@ from torch import Tensor
 from genscene.evaluation.image_sources import ImageSource, StoredImages
 from genscene.evaluation.neighbours import nearest
 from genscene.evaluation.registry import SPECTRUM
-from genscene.evaluation.report import Chart, Gallery, ImageStrip
+from genscene.evaluation.report import Gallery, ImageStrip
 from genscene.evaluation.session import Features
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.export.charts import Axes, Point, line_chart
@@ -61,19 +61,19 @@ def galleries(
     ]
 
 
-def charts(names: Sequence[str], fakes: Sequence[Features], real: Features) -> list[Chart]:
-    """Precision against recall, where there are enough images, and power spectra."""
-    found, key = [], image_extractor(real)
+def charts(names: Sequence[str], fakes: Sequence[Features], real: Features) -> dict[str, str]:
+    """Precision against recall, where there are enough images, and power spectra -> SVG by name."""
+    found, key = {}, image_extractor(real)
     if key is not None and min(len(side[key].features) for side in (*fakes, real)) > max(NEIGHBORS):
         curves = {
             name: precision_curve(fake[key], real[key]) for name, fake in zip(names, fakes, strict=True)
         }
-        found.append(Chart("precision", PRECISION_AXES.title, line_chart(curves, PRECISION_AXES)))
+        found["precision"] = line_chart(curves, PRECISION_AXES)
     if SPECTRUM in real:
         spectra = {"real": spectrum(real[SPECTRUM])}
         for name, fake in zip(names, fakes, strict=True):
             spectra[name if name != "real" else "real (generated)"] = spectrum(fake[SPECTRUM])
-        found.append(Chart("spectrum", SPECTRUM_AXES.title, line_chart(spectra, SPECTRUM_AXES)))
+        found["spectrum"] = line_chart(spectra, SPECTRUM_AXES)
     return found
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 from rich.console import Console
@@ -19,7 +18,7 @@ from genscene.data.source import album_of
 from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import Resampling, resample_means
 from genscene.evaluation.image_sources import require_finite
-from genscene.evaluation.report import Gallery, ImageStrip, Report, Row, Score
+from genscene.evaluation.report import Better, Gallery, ImageStrip, Report, Row, Score
 from genscene.evaluation.session import Subject
 from genscene.experiment.schema import Experiment
 from genscene.metrics.lpips import LPIPS, lpips
@@ -29,12 +28,14 @@ from genscene.objectives.losses import psnr
 from genscene.randomness import RandomStreams
 
 SHOWN = 4  # views in a gallery
+TRAINING_ONLY = ("batching", "precrop_steps", "precrop_share")  # of the photographs' configuration
 SSIM_WINDOW = "Gaussian window 1.5, 11 pixels, biased covariance, mean over channels"
 INTERVALS = (
     "Brackets hold 95 % bootstrap intervals of the mean over views like these, too narrow where there are few; "
     "differences are paired by view. Training again from another seed is not covered."
 )
-LPIPSFiles = tuple[Path, Path]  # weights of a backbone, and of LPIPS's linear layers
+LPIPSFiles = tuple[Path, Path]
+PARTS = ("weights", "linear")  # of these: the backbone, and LPIPS's linear layers
 
 
 @dataclass(frozen=True)
@@ -71,26 +72,37 @@ def evaluate_views(
     lpips_files: Sequence[LPIPSFiles] = (),
     resampling: Resampling | None = None,
 ) -> Report:
-    """The report on scenes that were fitted to the same photographs; data: where these are now, "" for the same place."""
+    """The report on scenes that were fitted to the same photographs; data: where these are now, if moved."""
     experiment, networks = common_experiment(subjects, data), load_lpips(lpips_files)
     posed, names = album_of(experiment, split), [subject.name for subject in subjects]
     measured = [score_views(subject, posed, networks) for subject in subjects]
     views = {name: scores for name, (scores, _) in zip(names, measured, strict=True)}
     strips = [ImageStrip("photograph", torch.stack([view.photo for view in measured[0][1]]))]
-    strips += [
-        ImageStrip(n, torch.stack([v.image for v in shown]))
-        for n, (_, shown) in zip(names, measured, strict=True)
-    ]
+    for name, (_, shown) in zip(names, measured, strict=True):
+        strips.append(ImageStrip(name, torch.stack([view.image for view in shown])))
     means = zip(subjects, mean_scores(list(views.values()), resampling), strict=True)
     notes = [INTERVALS] if resampling is not None else []
     notes += [note for subject in subjects for note in warn_other_photographs(subject, experiment)]
-    notes += [f"{title(key)}: {each.backbone.name}, {each.backbone.remark}" for key, each in networks.items()]
-    (height, width), count = posed.camera.size, len(posed)
+    notes += [f"{key}: {each.backbone.name}, {each.backbone.remark}" for key, each in networks.items()]
+    height, width = posed.camera.size
+    table: dict[str, object] = {
+        "genscene": __version__,
+        "split": split,
+        "size": f"{height}x{width}",
+        "SSIM": SSIM_WINDOW,
+    }
+    table |= {"rounding": "8 bits per channel, sRGB", **view_fields(experiment)}
+    for (key, each), files in zip(networks.items(), lpips_files, strict=True):
+        hashes = {
+            part: f"{file.name}, SHA-256 {sha256(file)}" for part, file in zip(PARTS, files, strict=True)
+        }
+        about = {"backbone": each.backbone.name, "remark": each.backbone.remark, **hashes}
+        table |= {f"{key}: {name}": value for name, value in about.items()}
     return Report(
         " and ".join(names),
-        f"{count} held-out views ({split}) of {experiment.data}, {width}x{height} pixels.",
+        f"{len(posed)} held-out views ({split}) of {experiment.data}, {width}x{height} pixels.",
         [Row(subject.name, scores, subject.description) for subject, scores in means],
-        protocol_table(experiment, split, posed) | lpips_table(networks, lpips_files),
+        table,
         notes,
         [Gallery("Held-out views", strips)],
         views=views,
@@ -98,28 +110,28 @@ def evaluate_views(
 
 
 def common_experiment(subjects: Sequence[Subject], data: str) -> Experiment:
-    """The experiment of the first; BadInput where held-out views of another one are different."""
+    """The experiment of the first; BadInput where the held-out views of another one are different."""
     experiments = [
         replace(each.experiment, data=data or each.experiment.data) for each in subjects if each.experiment
     ]
-    first, *others = [(_views_fields(each), each) for each in experiments]
-    for fields, subject in zip((fields for fields, _ in others), subjects[1:], strict=True):
-        different = "; ".join(
-            f"{name}: {fields[name]} and {first[0][name]}"
-            for name in fields
-            if fields[name] != first[0][name]
-        )
+    wanted = view_fields(experiments[0])
+    for subject, experiment in zip(subjects, experiments, strict=True):
+        fields = view_fields(experiment)
+        different = [
+            f"{name}: {fields[name]} and {wanted[name]}" for name in wanted if fields[name] != wanted[name]
+        ]
         if different:
-            raise BadInput(
-                f"{subject.name} and {subjects[0].name} have different held-out views: {different}"
-            )
-    return first[1]
+            names = f"{subject.name} and {subjects[0].name}"
+            raise BadInput(f"{names} have different held-out views: {'; '.join(different)}")
+    return experiments[0]
 
 
-def _views_fields(experiment: Experiment) -> dict[str, object]:
+def view_fields(experiment: Experiment) -> dict[str, object]:
     """What the held-out views of an experiment depend on."""
-    posed = asdict(replace(experiment.photographs, batching="all", precrop_steps=0))
-    return {"data": experiment.data, "photographs": posed, "background": experiment.pictures.background}
+    posed = {
+        name: value for name, value in asdict(experiment.photographs).items() if name not in TRAINING_ONLY
+    }
+    return {"data": experiment.data, "background": experiment.pictures.background, **posed}
 
 
 def score_views(
@@ -146,24 +158,16 @@ def mean_scores(
     """Scores of the views of every scene -> their means; with resampling, intervals that are paired by view."""
     rows: list[dict[str, Score]] = [{} for _ in views]
     for key in views[0][0]:
-        values = [[view[key] for view in each] for each in views]
-        better: Literal["low", "high"] = "low" if key.startswith("lpips") else "high"
+        values = [torch.tensor([view[key] for view in each], dtype=torch.float64) for each in views]
+        better: Better = "low" if key.startswith("lpips") else "high"
         unit, digits = ("dB", 2) if key == "psnr" else ("", 4)
-        scores = [
-            Score(key, title(key), sum(each) / len(each), better, unit, digits=digits) for each in values
-        ]
+        means = [sum(each.tolist()) / len(each) for each in values]
+        scores = [Score(key, key.upper(), mean, better, unit, digits=digits) for mean in means]
         if resampling is not None:
-            tensors = [torch.tensor(each, dtype=torch.float64) for each in values]
-            scores = resample_means(tensors, 20 * resampling.count, resampling.seed).attach(scores)
+            scores = resample_means(values, resampling).attach(scores)
         for row, score in zip(rows, scores, strict=True):
             row[key] = score
     return rows
-
-
-def title(key: str) -> str:
-    """The title of a score: PSNR, SSIM, LPIPS-vgg."""
-    name, *network = key.split("_")
-    return "-".join([name.upper(), *network])
 
 
 def load_lpips(files: Sequence[LPIPSFiles]) -> dict[str, LPIPS]:
@@ -187,39 +191,16 @@ def warn_other_photographs(subject: Subject, experiment: Experiment) -> list[str
     """
     assert subject.generator is not None
     assert subject.experiment is not None
-    fitted = subject.generator.photographed
+    fitted, data = subject.generator.photographed, experiment.data
     if fitted is None or not len(fitted.pose):
         return []
-    if experiment.data.startswith(SYNTHETIC):
-        same = experiment.data == subject.experiment.data
-    elif "train" not in splits(experiment.data):
-        return []
-    else:
+    same = data == subject.experiment.data
+    if not data.startswith(SYNTHETIC):
         how = experiment.photographs
-        pose = look(experiment.data, "train", how.holdout, how.world).pose.float()
+        pose = (
+            look(data, "train", how.holdout, how.world).pose.float()
+            if "train" in splits(data)
+            else fitted.pose
+        )
         same = fitted.pose.shape == pose.shape and torch.allclose(fitted.pose, pose, atol=1e-4)
-    return [] if same else [f"{subject.name} was fitted to other photographs than those of {experiment.data}"]
-
-
-def protocol_table(experiment: Experiment, split: Split, posed: PosedImages) -> dict[str, object]:
-    """Everything that must be the same for other scores to be comparable with these."""
-    return {
-        "genscene": __version__,
-        "data": experiment.data,
-        "split": split,
-        "size": f"{posed.camera.size[0]}x{posed.camera.size[1]}",
-        "background": experiment.pictures.background,
-        "rounding": "8 bits per channel, sRGB",
-        "SSIM": SSIM_WINDOW,
-        **{f"photographs: {name}": value for name, value in asdict(experiment.photographs).items()},
-    }
-
-
-def lpips_table(networks: Mapping[str, LPIPS], files: Sequence[LPIPSFiles]) -> dict[str, object]:
-    """The networks of LPIPS, and SHA-256 of their files."""
-    table: dict[str, object] = {}
-    for (key, network), (weights, linear) in zip(networks.items(), files, strict=True):
-        table |= {f"{key}: backbone": network.backbone.name, f"{key}: remark": network.backbone.remark}
-        for part, file in (("weights", weights), ("linear", linear)):
-            table[f"{key}: {part}"] = f"{file.name}, SHA-256 {sha256(file)}"
-    return table
+    return [] if same else [f"{subject.name} was fitted to other photographs than those of {data}"]

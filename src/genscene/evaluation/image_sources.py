@@ -4,7 +4,6 @@ import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,26 +19,6 @@ from genscene.randomness import RandomStreams, mix
 
 FLIP_SEED, LATENT_SEED = 11, 12  # uses of the seed
 Provenance = Mapping[str, str | int | float]
-
-
-class ImageSource(Protocol):
-    """Images that can be read by their indices."""
-
-    @property
-    def preparation(self) -> Preparation:
-        """How they are prepared."""
-        ...
-
-    @property
-    def provenance(self) -> Provenance:
-        """What identifies them beyond the protocol: a hash of their content, never a name alone."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def read(self, indices: range) -> Tensor:
-        """Images, the same at every call -> uint8 [B, 3, H, W]."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -58,17 +37,19 @@ class StoredImages:
 
     @property
     def provenance(self) -> Provenance:
-        """Path, numbers of images used, available and enlarged, and SHA-256 of the pixels."""
+        """What identifies the images: path, numbers used, available and enlarged, SHA-256 of the pixels."""
         content = hashlib.sha256(str(self.images.pixels.shape).encode())
         for start in range(0, self.count, 256):
             content.update(self.images.pixels[start : min(start + 256, self.count)].tobytes())
             self.images.forget()
-        available, enlarged = (
-            max(len(self.images), self.available),
-            sum(i < self.count for i in self.images.enlarged),
-        )
-        counts = {"images": len(self), "available": available, **({"enlarged": enlarged} if enlarged else {})}
-        return {"source": self.source, "content": content.hexdigest(), **counts}
+        found: dict[str, str | int | float] = {
+            "source": self.source,
+            "content": content.hexdigest(),
+            "images": len(self),
+        }
+        enlarged = sum(i < self.count for i in self.images.enlarged)
+        available = {"available": max(len(self.images), self.available)}
+        return found | available | ({"enlarged": enlarged} if enlarged else {})
 
     def __len__(self) -> int:
         return self.count * self.preparation.copies
@@ -78,13 +59,10 @@ class StoredImages:
         rows = np.array([i % self.count for i in indices])
         images = torch.from_numpy(np.array(self.images.pixels[rows])).movedim(-1, 1)
         self.images.forget()
-        mirrored = torch.tensor([self.is_mirrored(i) for i in indices])
+        random = self.preparation.flip == "random"
+        mirrored = torch.tensor([bool(mix(FLIP_SEED, i) & 1) if random else i >= self.count for i in indices])
         images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
         return pass_through_format(images, self.preparation)
-
-    def is_mirrored(self, index: int) -> bool:
-        """Whether the image at an index is mirrored."""
-        return bool(mix(FLIP_SEED, index) & 1) if self.preparation.flip == "random" else index >= self.count
 
 
 @dataclass(frozen=True)
@@ -101,10 +79,10 @@ class GeneratedImages:
 
     @property
     def provenance(self) -> Provenance:
-        """SHA-256 of the generator, its mode, the truncation psi and the seed."""
+        """What identifies the images: SHA-256 of the generator, its mode, truncation and seed."""
         mode = "training" if self.generator.training else "evaluation"
-        content = fingerprint(self.generator)
-        return {"images": len(self), "content": content, "mode": mode, "psi": self.psi, "seed": self.seed}
+        how = {"mode": mode, "psi": self.psi, "seed": self.seed}
+        return {"images": len(self), "content": fingerprint(self.generator), **how}
 
     def __len__(self) -> int:
         return self.preparation.count
@@ -122,6 +100,9 @@ class GeneratedImages:
         streams = RandomStreams([mix(LATENT_SEED, self.seed, i) for i in indices], device)
         scene = generator.scene(generator.latents(streams), self.psi)
         return generator.render(scene, sample_view(generator, streams, self.size), self.max_bytes).image
+
+
+ImageSource = StoredImages | GeneratedImages
 
 
 def require_finite(images: Tensor) -> Tensor:

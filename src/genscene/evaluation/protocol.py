@@ -27,10 +27,10 @@ class Preparation:
         """How often each image is used."""
         return 2 if self.flip == "both" else 1
 
-    @property
-    def format_name(self) -> str:
-        """The format, with the quality of JPEG."""
-        return f"jpeg {self.quality}" if self.format == "jpeg" else self.format
+    def fields(self, kind: str) -> dict[str, str]:
+        """What must be equal for two scores to be comparable; kind: of the images."""
+        name = f"jpeg {self.quality}" if self.format == "jpeg" else self.format
+        return {f"{kind}_format": name, f"{kind}_flip": self.flip}
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,8 @@ class Protocol:
             "fit": f"{images.fit}, center crop {images.keep:g}",
             "background": images.background,
             "rounding": self.rounding,
-            "real_format": self.real.format_name,
-            "generated_format": self.generated.format_name,
-            "real_flip": self.real.flip,
-            "generated_flip": self.generated.flip,
+            **self.real.fields("real"),
+            **self.generated.fields("generated"),
             **extractor.protocol(),
         }
 

@@ -1,6 +1,6 @@
 """All metrics by name: what each is computed from, its scores, and how they are resampled for intervals."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,20 +9,20 @@ from torch import Tensor
 from genscene.contract import Generator
 from genscene.errors import BadInput, nearest
 from genscene.evaluation.bootstrap import (
+    KERNEL_SCALE,
     Resampled,
     Resampling,
-    bootstrap,
-    precision_recall_indicators,
     resample_frechet,
     resample_kernel,
-    resample_means,
+    resample_precision_recall,
+    resample_spectrum,
 )
-from genscene.evaluation.generator_metrics import EvaluatedGenerator
 from genscene.evaluation.generator_metrics.identity import identity
 from genscene.evaluation.generator_metrics.pose_accuracy import frechet_pose, is_posed_set, pose_accuracy
 from genscene.evaluation.generator_metrics.view_consistency import view_consistency
 from genscene.evaluation.neighbours import memorised
-from genscene.evaluation.report import Score
+from genscene.evaluation.report import Better, Score
+from genscene.evaluation.session import EvaluationSession, Subject
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.geometry.cameras import Size
 from genscene.metrics.cmmd import cmmd
@@ -36,92 +36,7 @@ from genscene.metrics.power_features import decibels_of, power_features
 from genscene.metrics.spectrum import spectral_gap
 
 CHOSEN, SPECTRUM = "", "spectrum"  # in place of an extractor's name: that of --extractor; power spectra
-SHARES = ("precision", "recall", "density", "coverage")
-Compute = Callable[[FeatureStatistics, FeatureStatistics, Extractor], list[Score]]
-Resample = Callable[[Sequence[Tensor], Tensor, Resampling], dict[str, Resampled]]
-
-
-def frechet_score(key: str, title: str) -> tuple[Compute, Resample]:
-    """The Frechet distance of generated and real features, and its resamples."""
-
-    def compute(fake: FeatureStatistics, real: FeatureStatistics, by: Extractor) -> list[Score]:
-        network = by.name if key == "frechet" else ""
-        return [Score(key, title, frechet(fake.moments, real.moments), "low", extractor=network)]
-
-    def resample(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> dict[str, Resampled]:
-        return {key: resample_frechet(fakes, real, how.count, how.seed)}
-
-    return compute, resample
-
-
-def kernel_score(key: str, title: str) -> tuple[Compute, Resample]:
-    """The kernel distance times 100, and its resamples."""
-
-    def compute(fake: FeatureStatistics, real: FeatureStatistics, by: Extractor) -> list[Score]:
-        found, network = kid(fake.features, real.features), by.name if key == "kernel" else ""
-        deviation = None if found.deviation is None else 100 * found.deviation
-        score = Score(f"{key}_x100", f"{title} x 100", 100 * found.mean, "low", "", network, deviation)
-        return [score]
-
-    def resample(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> dict[str, Resampled]:
-        found = resample_kernel(fakes, real, 4 * how.count, how.seed)
-        return {f"{key}_x100": Resampled(100 * found.estimate, 100 * found.resamples)}
-
-    return compute, resample
-
-
-def precision_recall_scores(prefix: str) -> tuple[Compute, Resample]:
-    """Precision, recall, density and coverage, and the resamples of the first two."""
-
-    def compute(fake: FeatureStatistics, real: FeatureStatistics, by: Extractor) -> list[Score]:
-        found = vars(manifold(fake.features, real.features))
-        return [Score(prefix + name, name, found[name], "high", extractor=by.name) for name in SHARES]
-
-    def resample(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> dict[str, Resampled]:
-        indicators = zip(*(precision_recall_indicators(fake, real) for fake in fakes), strict=True)
-        named = zip(SHARES, indicators, strict=False)
-        return {prefix + name: resample_means(each, 20 * how.count, how.seed) for name, each in named}
-
-    return compute, resample
-
-
-def inception_scores(fake: FeatureStatistics, real: FeatureStatistics, by: Extractor) -> list[Score]:
-    """The inception score of the generated images."""
-    if by.head is None:
-        raise BadInput(f"{by.name} has no class logits: the inception score needs Inception")
-    logits = torch.cat([part.to(by.head) @ by.head.mT for part in fake.features.split(4096)])
-    found = inception_score(logits)
-    return [Score("is", "inception score", found.mean, "high", deviation=found.deviation)]
-
-
-def cmmd_score(fake: FeatureStatistics, real: FeatureStatistics, by: Extractor) -> list[Score]:
-    """CMMD."""
-    return [Score("cmmd", "CMMD", cmmd(fake.features, real.features), "low")]
-
-
-def memorization_score(fake: FeatureStatistics, real: FeatureStatistics, by: Extractor) -> list[Score]:
-    """Fraction of generated images as close to a real one as only one in a hundred real images is to another."""
-    value = memorised(fake.features, real.features)
-    return [Score("memorization", "memorization (0.01: chance)", value, "low", extractor=by.name)]
-
-
-def spectrum_score(fake: FeatureStatistics, real: FeatureStatistics, by: Extractor) -> list[Score]:
-    """Mean absolute difference of the mean power spectra, without the constant."""
-    gap = spectral_gap(*(decibels_of(side.running.mean) for side in (fake, real)))
-    return [Score("spectrum", "spectral gap", gap, "low", unit="dB")]
-
-
-def resample_spectrum(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> dict[str, Resampled]:
-    """Resampled spectral gaps; the real spectrum is fixed."""
-    target = decibels_of(real.double().mean(dim=0))
-
-    def gap(fake: Tensor) -> Callable[[Tensor], float]:
-        rows = fake.double()
-        return lambda counts: spectral_gap(decibels_of(counts.double() @ rows / counts.sum()), target)
-
-    estimate = [gap(fake)(torch.ones(len(fake))) for fake in fakes]
-    resamples = [bootstrap(gap(fake), len(fake), 4 * how.count, how.seed) for fake in fakes]
-    return {"spectrum": Resampled(torch.tensor(estimate, dtype=torch.float64), torch.stack(resamples))}
+Estimate = float | tuple[float, float | None]  # a value, or a value and its deviation over subsets
 
 
 @dataclass(frozen=True)
@@ -129,62 +44,129 @@ class StatisticsMetric:
     """A metric of the feature statistics of generated and real images."""
 
     extractor: str
-    compute: Compute
-    resample: Resample | None = None  # None: its scores have no intervals
-    least_real: int = 2  # images
-    least_generated: int = 2
+    titles: Mapping[str, str]  # of its scores, by their keys
+    better: Better
+    compute: Callable[[FeatureStatistics, FeatureStatistics, Extractor], Sequence[Estimate]]
+    resample: Callable[[Sequence[Tensor], Tensor, Resampling], list[Resampled]] | None = (
+        None  # the first scores
+    )
+    least: tuple[int, int] = (2, 2)  # generated and real images
+    unit: str = ""
+
+    def scores(self, fake: FeatureStatistics, real: FeatureStatistics, extractor: Extractor) -> list[Score]:
+        """The scores of generated images against real ones."""
+        found, name = [], extractor.name if self.extractor in (CHOSEN, "vgg16") else ""
+        for (key, title), value in zip(self.titles.items(), self.compute(fake, real, extractor), strict=True):
+            mean, deviation = value if isinstance(value, tuple) else (value, None)
+            found.append(Score(key, title, mean, self.better, self.unit, name, deviation))
+        return found
 
 
 @dataclass(frozen=True)
 class GeneratorMetric:
     """A metric of the generator itself."""
 
-    compute: Callable[[EvaluatedGenerator], list[Score]]
+    compute: Callable[[EvaluationSession, Subject], list[Score]]
     by_default: Callable[
         [Generator, str], bool
-    ]  # of generator and data: whether it is computed without being named
+    ]  # of generator and data: whether computed without being named
 
 
-METRICS: dict[str, StatisticsMetric | GeneratorMetric] = {
-    "fid": StatisticsMetric("inception", *frechet_score("fid", "FID")),
-    "kid": StatisticsMetric("inception", *kernel_score("kid", "KID")),
-    "fid_clean": StatisticsMetric("inception-clean", *frechet_score("fid_clean", "FID-clean")),
-    "is": StatisticsMetric("inception", inception_scores, least_generated=10),
-    "pr": StatisticsMetric("vgg16", *precision_recall_scores("pr_"), 4, 4),
-    "fd_dinov2": StatisticsMetric("dinov2", *frechet_score("fd_dinov2", "FD-DINOv2")),
-    "cmmd": StatisticsMetric("clip", cmmd_score),
-    "frechet": StatisticsMetric(CHOSEN, *frechet_score("frechet", "Frechet distance")),
-    "kernel": StatisticsMetric(CHOSEN, *kernel_score("kernel", "kernel distance")),
-    "precision_recall": StatisticsMetric(CHOSEN, *precision_recall_scores(""), 4, 4),
-    "memorization": StatisticsMetric(CHOSEN, memorization_score, least_real=100),
-    "spectrum": StatisticsMetric(SPECTRUM, spectrum_score, resample_spectrum),
+def compute_frechet(fake: FeatureStatistics, real: FeatureStatistics, _: Extractor) -> list[Estimate]:
+    """The Frechet distance."""
+    return [frechet(fake.moments, real.moments)]
+
+
+def compute_kernel(fake: FeatureStatistics, real: FeatureStatistics, _: Extractor) -> list[Estimate]:
+    """The kernel distance, scaled."""
+    found = kid(fake.features, real.features)
+    return [(KERNEL_SCALE * found.mean, None if found.deviation is None else KERNEL_SCALE * found.deviation)]
+
+
+def compute_precision_recall(
+    fake: FeatureStatistics, real: FeatureStatistics, _: Extractor
+) -> list[Estimate]:
+    """Precision, recall, density and coverage."""
+    return list(vars(manifold(fake.features, real.features)).values())
+
+
+def compute_inception_score(fake: FeatureStatistics, _: FeatureStatistics, by: Extractor) -> list[Estimate]:
+    """The inception score of the generated images."""
+    if by.head is None:
+        raise BadInput(f"{by.name} has no class logits: the inception score needs Inception")
+    found = inception_score(torch.cat([part.to(by.head) @ by.head.mT for part in fake.features.split(4096)]))
+    return [(found.mean, found.deviation)]
+
+
+def compute_cmmd(fake: FeatureStatistics, real: FeatureStatistics, _: Extractor) -> list[Estimate]:
+    """CMMD."""
+    return [cmmd(fake.features, real.features)]
+
+
+def compute_memorization(fake: FeatureStatistics, real: FeatureStatistics, _: Extractor) -> list[Estimate]:
+    """Fraction of generated images as close to a real one as the closest 1 % of real images are to another."""
+    return [memorised(fake.features, real.features)]
+
+
+def compute_spectral_gap(fake: FeatureStatistics, real: FeatureStatistics, _: Extractor) -> list[Estimate]:
+    """Mean absolute difference of the mean power spectra, without the constant."""
+    return [spectral_gap(*(decibels_of(side.running.mean) for side in (fake, real)))]
+
+
+def frechet_metric(extractor: str, key: str, title: str) -> StatisticsMetric:
+    """A Frechet distance."""
+    return StatisticsMetric(extractor, {key: title}, "low", compute_frechet, resample_frechet)
+
+
+def kernel_metric(extractor: str, key: str, title: str) -> StatisticsMetric:
+    """A kernel distance."""
+    return StatisticsMetric(extractor, {key: title}, "low", compute_kernel, resample_kernel)
+
+
+def precision_recall_metric(extractor: str, prefix: str) -> StatisticsMetric:
+    """Precision, recall, density and coverage."""
+    titles = {prefix + name: name for name in ("precision", "recall", "density", "coverage")}
+    how = (compute_precision_recall, resample_precision_recall, (4, 4))
+    return StatisticsMetric(extractor, titles, "high", *how)
+
+
+MEMORIZATION = {"memorization": "memorization (0.01: chance)"}
+STATISTICS_METRICS = {
+    "fid": frechet_metric("inception", "fid", "FID"),
+    "kid": kernel_metric("inception", "kid_x100", "KID x 100"),
+    "fid_clean": frechet_metric("inception-clean", "fid_clean", "FID-clean"),
+    "is": StatisticsMetric(
+        "inception", {"is": "inception score"}, "high", compute_inception_score, None, (10, 2)
+    ),
+    "pr": precision_recall_metric("vgg16", "pr_"),
+    "fd_dinov2": frechet_metric("dinov2", "fd_dinov2", "FD-DINOv2"),
+    "cmmd": StatisticsMetric("clip", {"cmmd": "CMMD"}, "low", compute_cmmd),
+    "frechet": frechet_metric(CHOSEN, "frechet", "Frechet distance"),
+    "kernel": kernel_metric(CHOSEN, "kernel_x100", "kernel distance x 100"),
+    "precision_recall": precision_recall_metric(CHOSEN, ""),
+    "memorization": StatisticsMetric(CHOSEN, MEMORIZATION, "low", compute_memorization, None, (2, 100)),
+    "spectrum": StatisticsMetric(
+        SPECTRUM, {"spectrum": "spectral gap"}, "low", compute_spectral_gap, resample_spectrum, unit="dB"
+    ),
+}
+GENERATOR_METRICS = {
     "pose_accuracy": GeneratorMetric(pose_accuracy, is_posed_set),
     "frechet_pose": GeneratorMetric(frechet_pose, is_posed_set),
-    "view_consistency": GeneratorMetric(
-        view_consistency, lambda generator, data: generator.march is not None
-    ),
-    "identity": GeneratorMetric(identity, lambda generator, data: False),
+    "view_consistency": GeneratorMetric(view_consistency, lambda generator, _: generator.march is not None),
+    "identity": GeneratorMetric(identity, lambda *_: False),
 }
-FRECHET = {"fid", "fid_clean", "fd_dinov2", "frechet"}  # biased for few images
-
-
-def statistics_metrics(names: Iterable[str]) -> dict[str, StatisticsMetric]:
-    """Those of the named metrics that are computed from statistics; BadInput for an unknown name."""
-    for name in names:
-        if name not in METRICS:
-            raise BadInput(f"no metric {name!r}; {nearest(name, METRICS)}")
-    return {name: metric for name in names if isinstance(metric := METRICS[name], StatisticsMetric)}
-
-
-def generator_metrics(names: Iterable[str]) -> dict[str, GeneratorMetric]:
-    """Those of the named metrics that are computed from the generator."""
-    return {name: metric for name in names if isinstance(metric := METRICS[name], GeneratorMetric)}
+METRICS = STATISTICS_METRICS | GENERATOR_METRICS
 
 
 def extractor_names(metrics: Iterable[str], chosen: str) -> list[str]:
     """The extractors that metrics need, each once; BadInput for an unknown metric."""
-    found = (metric.extractor or chosen for metric in statistics_metrics(list(metrics)).values())
-    return list(dict.fromkeys(found))
+    found: dict[str, None] = {}
+    for name in metrics:
+        if name not in METRICS:
+            raise BadInput(f"no metric {name!r}; {nearest(name, METRICS)}")
+        if name in STATISTICS_METRICS:
+            found[STATISTICS_METRICS[name].extractor or chosen] = None
+    return list(found)
 
 
 def load_extractor(name: str, size: Size, weights: str) -> Extractor:
@@ -199,8 +181,8 @@ def load_extractor(name: str, size: Size, weights: str) -> Extractor:
 def too_few_images(metrics: Iterable[str], generated: int, real: int) -> dict[str, str]:
     """The metrics that need more images than there are, each with a line that says so."""
     found = {}
-    for name, metric in statistics_metrics(list(metrics)).items():
-        if generated < metric.least_generated or real < metric.least_real:
-            least = f"wanted at least {metric.least_generated} against {metric.least_real}"
+    for name, metric in STATISTICS_METRICS.items():
+        if name in metrics and (generated < metric.least[0] or real < metric.least[1]):
+            least = f"wanted at least {metric.least[0]} against {metric.least[1]}"
             found[name] = f"{name} of {generated} images against {real} real ones: {least}"
     return found

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genscene.errors import BadInput
 
+Better = Literal["low", "high"]
 Mark = Literal["", "best", "level"]
 
 
@@ -19,6 +20,10 @@ class Interval:
     low: float
     high: float
 
+    def contains(self, value: float) -> bool:
+        """Whether a value is in the closed interval."""
+        return self.low <= value <= self.high
+
 
 @dataclass(frozen=True)
 class Score:
@@ -27,20 +32,19 @@ class Score:
     key: str  # in JSON, e.g. kernel_x100
     title: str  # in tables, e.g. kernel distance x 100
     value: float
-    better: Literal["low", "high"]
+    better: Better
     unit: str = ""
     extractor: str = ""  # network that computed the features, where the title does not imply it
     deviation: float | None = None  # standard deviation over subsets of the images
+    detail: bool = False  # explains another score: in tables of a single generator only
+    digits: int = 0  # after the point; 0: two, or three where the value is below 1 and has no unit
+    settings: Mapping[str, object] = field(default_factory=dict)  # what it depends on beyond the protocol
     interval: Interval | None = None  # 95 %
     level: bool = False  # the interval of the paired difference from the best score contains 0
-    digits: int = 0  # after the point; 0: two, or three where the value is below 1 and has no unit
-    settings: Mapping[str, object] = field(
-        default_factory=dict
-    )  # what the value depends on beyond the protocol
 
     def __post_init__(self) -> None:
-        ends = () if self.interval is None else (self.interval.low, self.interval.high)
-        numbers = (self.value, *ends, *(() if self.deviation is None else (self.deviation,)))
+        ends = [] if self.interval is None else [self.interval.low, self.interval.high]
+        numbers = [self.value, *ends] + ([] if self.deviation is None else [self.deviation])
         if not all(map(math.isfinite, numbers)):
             got = ", ".join(f"{number:g}" for number in numbers)
             raise BadInput(f"{self.title} is {got}: wanted finite numbers")
@@ -53,7 +57,7 @@ class Row:
     name: str
     scores: Mapping[str, Score]
     note: str = ""  # e.g. the system and its number of parameters
-    reference: bool = False  # shown for comparison, e.g. real images against real images; never marked
+    reference: bool = False  # for comparison, e.g. real images against real images; never marked
 
 
 @dataclass(frozen=True)
@@ -78,36 +82,28 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Chart:
-    """A line chart as SVG."""
-
-    name: str  # of its file, e.g. spectrum
-    title: str
-    svg: str
-
-
-@dataclass(frozen=True)
 class Report:
-    """Everything that is printed, written as JSON, or shown on the page."""
+    """Everything that is printed, written as JSON, or put on the page."""
 
     title: str
-    summary: str  # one or two sentences: which images are compared, and how many
+    summary: str  # which images are compared, and how many
     rows: Sequence[Row]
     protocol: Mapping[str, object] = field(default_factory=dict)
     notes: Sequence[str] = ()  # e.g. what the intervals mean, and warnings
     galleries: Sequence[Gallery] = ()
-    charts: Sequence[Chart] = ()
+    charts: Mapping[str, str] = field(default_factory=dict)  # SVG by name
     views: Mapping[str, Sequence[Mapping[str, float]]] = field(
         default_factory=dict
-    )  # scores of each held-out view
+    )  # of scenes: of each view
 
     @property
     def columns(self) -> dict[str, Score]:
-        """The first score of every key."""
+        """The first score of every key that is in the table."""
         found: dict[str, Score] = {}
         for row in sorted(self.rows, key=lambda row: row.reference):
             for key, score in row.scores.items():
-                found.setdefault(key, score)
+                if len(self.rows) == 1 or not score.detail:
+                    found.setdefault(key, score)
         return found
 
     def marks(self, key: str) -> list[Mark]:
@@ -116,22 +112,23 @@ class Report:
         No row is marked where there are fewer than two different scores.
         """
         scores = [None if row.reference else row.scores.get(key) for row in self.rows]
-        values = {score.value for score in scores if score is not None}
-        if len(values) < 2:
+        values = [score.value for score in scores if score is not None]
+        if len(set(values)) < 2:
             return ["" for _ in self.rows]
-        best = min(values) if self.columns[key].better == "low" else max(values)
+        best = min(values) if next(filter(None, scores)).better == "low" else max(values)
+        levels: list[Mark] = ["level" if score is not None and score.level else "" for score in scores]
         return [
-            "" if score is None else "best" if score.value == best else "level" if score.level else ""
-            for score in scores
+            "best" if score is not None and score.value == best else level
+            for score, level in zip(scores, levels, strict=True)
         ]
 
     def text(self, key: str, value: float) -> str:
-        """A value of a column with the digits of that column."""
+        """A value with the digits of its column."""
         first = self.columns[key]
         return f"{value:.{first.digits or (2 if abs(first.value) >= 1 or first.unit else 3)}f}"
 
     def interval_text(self, key: str, score: Score) -> str:
-        """The interval of a score, e.g. [11.9, 12.8], or its deviation over subsets; "" where it has neither."""
+        """The interval of a score, e.g. [11.9, 12.8], or its deviation over subsets, or ""."""
         if score.interval is not None:
             return f"[{self.text(key, score.interval.low)}, {self.text(key, score.interval.high)}]"
         return "" if score.deviation is None else f"+- {score.deviation:.2g}"

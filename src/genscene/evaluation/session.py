@@ -1,29 +1,25 @@
-"""An evaluation session: subjects and real images under one protocol, at one size, by the same extractors."""
+"""An evaluation session: what is computed, of which images, prepared in the same way, by the same extractors."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from genscene.contract import Generator
+from genscene.contract import Generator, PosedConfig
 from genscene.data import EMBEDDED, SYNTHETIC, load_images
 from genscene.data.pictures import ImageSet
 from genscene.data.sizes import one_size
+from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput
-from genscene.evaluation.extract_features import Streaming, extract_features
-from genscene.evaluation.generator_metrics import EvaluatedGenerator
 from genscene.evaluation.image_sources import GeneratedImages, ImageSource, StoredImages
 from genscene.evaluation.protocol import Protocol, require_same_protocol
-from genscene.evaluation.registry import generator_metrics
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.experiment.schema import Experiment, Pictures
 from genscene.geometry.cameras import Size
 from genscene.metrics.extractor import Extractor
 
-Features = Mapping[
-    str, FeatureStatistics
-]  # by the names of the extractors; empty in processes that are not the main
+Features = dict[str, FeatureStatistics]  # by the names of the extractors; empty in all but the main process
 
 
 @dataclass(frozen=True)
@@ -49,40 +45,22 @@ class Subject:
         parameters = sum(parameter.numel() for parameter in self.generator.parameters())
         return f"{type(self.experiment.system).__name__.removesuffix('Config')}, {parameters:,} parameters"
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it is a scene fitted to photographs."""
+        return self.experiment is not None and isinstance(self.experiment.system, PosedConfig)
+
     def data(self, given: str) -> str:
-        """The given path of the real images, or that of the training data; BadInput where there is neither."""
+        """The given data, else the training data; BadInput where there is neither."""
         known = given or (self.experiment.data if self.experiment else "")
         if not known:
             what = "images" if self.generator is None else "a generator whose training data is unknown"
             raise BadInput(f"{self.path}: {what}; --data PATH names the real images to compare with")
         return known
 
-    def size(self, data: str = "") -> Size:
-        """Height and width of its images; BadInput where it or the data holds images of other sizes."""
-        if self.experiment is not None and data == self.experiment.data:
-            return self.experiment.largest()
-        other = one_size(data) if data and is_images(Path(data)) else None
-        own = one_size(str(self.path)) if self.experiment is None else self.experiment.largest()
-        if other and self.experiment is None and own != other:
-            raise BadInput(
-                f"{self.path} holds images of {_text(own)}, {data} of {_text(other)}: --size N makes them one size"
-            )
-        return own
-
-
-@dataclass(frozen=True)
-class RealImages:
-    """What is compared with: images, or statistics that were written before."""
-
-    images: StoredImages | None = None
-    statistics: Features = field(default_factory=dict)
-
-    @property
-    def count(self) -> int:
-        """Number of images."""
-        if self.images is not None:
-            return len(self.images)
-        return min((each.count for each in self.statistics.values()), default=0)
+    def size(self) -> Size:
+        """Height and width of its images; BadInput where a folder holds images of several sizes."""
+        return self.experiment.largest() if self.experiment is not None else one_size(str(self.path))
 
 
 @dataclass(frozen=True)
@@ -94,57 +72,51 @@ class EvaluationSession:
     images: Pictures  # how files become images of that size
     extractors: Mapping[str, Extractor]  # by the names that metrics use
     data: str = ""  # of the real images
+    training_data: str = ""  # that the limit of `images` is meant for
     metrics: Sequence[str] = ()
-    explicit: bool = False  # the metrics were named: what cannot be computed is refused, not skipped
+    explicit: bool = False  # metrics were named by the user: what cannot be computed is refused, not skipped
     extractor: str = "random"  # name of the one for metrics that leave it open
     load_embedding: Callable[[], Extractor] | None = None  # of faces, for identity
-    streaming: Streaming = Streaming()
-    device: torch.device = torch.device("cpu")
     seed: int = 0  # of latent codes and cameras
-    training_data: str = ""  # that the limit of `images` is meant for
+    device: torch.device = torch.device("cpu")
+    # none of the following changes a score
+    batch: int = 32  # images at once
+    max_features: int = 50_000  # images whose features are stored for kernel and nearest-neighbor metrics
+    cache: bool = True  # save statistics by content, and resume what an earlier process left
+    group: ProcessGroup = ProcessGroup()
+    quiet: bool = False
 
-    def features(self, source: ImageSource, label: str) -> Features:
-        """The statistics of a source; label: of the progress bar."""
-        protocols = {
-            name: self.protocol.fields(each, self.size, self.images) for name, each in self.extractors.items()
-        }
-        return extract_features(source, label, self.extractors, protocols, self.streaming)
+    def fields(self, extractor: Extractor) -> dict[str, str]:
+        """The protocol of the statistics of an extractor."""
+        return self.protocol.fields(extractor, self.size, self.images)
 
-    def generated(self, subject: Subject) -> GeneratedImages | StoredImages:
+    def generator(self, subject: Subject) -> Generator:
+        """The generator of a subject, on the device; BadInput where the subject is images."""
+        if subject.generator is None:
+            raise BadInput(f"{', '.join(self.metrics)}: wanted generators, {subject.path} are images")
+        return subject.generator.to(self.device)
+
+    def generated(self, subject: Subject) -> ImageSource:
         """The images of a subject."""
         protocol = self.protocol
         if subject.generator is None:
             every = replace(self.images, limit=0, keep=1.0)  # both are of the training data
             return StoredImages(self._load(str(subject.path), every), protocol.generated, str(subject.path))
-        generator, truncate = subject.generator.to(self.device), protocol.rounding == "truncated"
-        return GeneratedImages(generator, protocol.generated, self.size, truncate, protocol.psi, self.seed)
+        how = (protocol.generated, self.size, protocol.rounding == "truncated", protocol.psi, self.seed)
+        return GeneratedImages(self.generator(subject), *how)
 
-    def real(self) -> RealImages:
-        """The real images of the data, or their statistics."""
-        data, path = self.data, Path(self.data)
+    def real(self) -> StoredImages | Features:
+        """The real images, or their statistics that were written before."""
+        path, preparation, images, available = Path(self.data), self.protocol.real, self.images, 0
         if (path / "experiment.json").is_file():
-            raise BadInput(f"--data {data} is a run: wanted real images, or statistics of some")
-        if is_statistics(path):
-            return RealImages(statistics=self.load_statistics(path))
-        preparation, images, available = self.protocol.real, self.images, 0
-        if data != self.training_data:
+            raise BadInput(f"--data {path} is a run: wanted real images, or statistics of some")
+        if path.suffix == ".safetensors" or has_statistics(path):
+            return self.load_statistics(path)
+        if self.data != self.training_data:
             images = replace(images, limit=0)
-        if data.startswith(SYNTHETIC) and preparation.count:
+        if self.data.startswith(SYNTHETIC) and preparation.count:
             images, available = replace(images, limit=preparation.count), images.limit or EMBEDDED
-        return RealImages(StoredImages(self._load(data, images), preparation, data, available))
-
-    def real_features(self, real: RealImages) -> Features:
-        """The statistics of real images."""
-        return real.statistics if real.images is None else self.features(real.images, "real images")
-
-    def evaluated(self, subject: Subject) -> EvaluatedGenerator:
-        """A generator for the metrics of its own; BadInput where the subject is images."""
-        if subject.generator is None or subject.experiment is None:
-            named = ", ".join(generator_metrics(self.metrics))
-            raise BadInput(f"{named}: wanted generators, {subject.path} are images")
-        generator, experiment, protocol = subject.generator.to(self.device), subject.experiment, self.protocol
-        how = (self.data, self.size, protocol.psi, self.seed, protocol.generated.count, self.load_embedding)
-        return EvaluatedGenerator(generator, experiment, *how)
+        return StoredImages(self._load(self.data, images), preparation, self.data, available)
 
     def load_statistics(self, path: Path) -> Features:
         """Statistics that were written before; BadInput where their protocol is not that of this session."""
@@ -153,54 +125,48 @@ class EvaluationSession:
             file = path / f"{name}.safetensors" if path.is_dir() else path
             if not file.is_file():
                 raise BadInput(f"{path} holds no statistics of {extractor.name} (no {file.name})")
-            found[name] = FeatureStatistics.load(file)
-            fields = self.protocol.fields(extractor, self.size, self.images)
-            require_same_protocol(found[name].protocol, fields, (str(file), "here"))
-            width = len(found[name].running.mean)
+            found[name] = statistics = FeatureStatistics.load(file)
+            require_same_protocol(statistics.protocol, self.fields(extractor), (str(file), "here"))
+            width = len(statistics.running.mean)
             if width != extractor.width:
                 raise BadInput(f"{file} holds features of width {width}, wanted {extractor.width}")
-            self._require_count(found[name], file)
+            used, wanted = statistics.count // self.protocol.real.copies, self.protocol.real.count
+            available = max(used, int(statistics.provenance.get("available", used)))
+            if used != min(wanted or available, available):
+                here = f"here: {f'the first {wanted}' if wanted else 'all'}"
+                fix = f"--reals {used if used < available else 0} uses them"
+                counts = f"real images ({file}: {used} of {available}, {here}; {fix})"
+                raise BadInput(f"statistics of different protocols cannot be compared: {counts}")
         return found
-
-    def _require_count(self, statistics: FeatureStatistics, file: Path) -> None:
-        """Raise BadInput where statistics are of other numbers of images than this session would use."""
-        used = statistics.count // self.protocol.real.copies
-        available = max(used, int(statistics.provenance.get("available", used)))
-        wanted = self.protocol.real.count
-        if used != min(wanted or available, available):
-            fix = f"--reals {used if used < available else 0}"
-            raise BadInput(
-                f"statistics of different protocols cannot be compared: real images ({file}: {used} of {available},"
-                f" here: {f'the first {wanted}' if wanted else 'all'}; {fix} uses them)"
-            )
 
     def _load(self, data: str, images: Pictures) -> ImageSet:
         """Load images in the main process first: the others read its cache."""
-        group = self.streaming.group
-        return group.first_then_others(lambda: load_images(data, images, self.size, not group.first))
+        load, quiet = load_images, not self.group.first
+        return self.group.first_then_others(lambda: load(data, images, self.size, quiet))
 
 
-def common_size(subjects: Sequence[Subject], protocol: Protocol, data: str) -> Size:
-    """Height and width of all images; BadInput where they differ and the protocol specifies none."""
-    if protocol.size:
-        return protocol.size, protocol.size
-    size = subjects[0].size(data)
-    for each in subjects[1:]:
-        if each.size() != size:
-            sizes = f"{subjects[0].name} is {_text(size)}, {each.name} {_text(each.size())}"
-            raise BadInput(f"images of different sizes: {sizes}: --size N makes them one size")
-    return size
+def common_size(subjects: Sequence[Subject], data: str) -> Size:
+    """Height and width of all images; BadInput where they differ."""
+    first, *others = subjects
+    sizes = {each.name: each.size() for each in others}
+    if is_images(Path(data)) and not (first.experiment and data == first.experiment.data):
+        size = one_size(data)
+        if first.experiment is None:  # real images are resized to a generator's size
+            sizes[data] = size
+    for name, other in sizes.items():
+        if other != first.size():
+            one, two = (f"{height}x{width}" for height, width in (first.size(), other))
+            raise BadInput(
+                f"{first.name} holds images of {one}, {name} of {two}: --size N makes them one size"
+            )
+    return first.size()
 
 
 def is_images(path: Path) -> bool:
     """Whether a path is a zip, or a folder that holds neither a run nor statistics."""
-    return path.suffix == ".zip" or (path.is_dir() and not any(path.glob("*.safetensors")))
+    return path.suffix == ".zip" or (path.is_dir() and not has_statistics(path))
 
 
-def is_statistics(path: Path) -> bool:
-    """Whether a path is a file of statistics, or a folder of such files."""
-    return path.suffix == ".safetensors" or (path.is_dir() and any(path.glob("*.safetensors")))
-
-
-def _text(size: Size) -> str:
-    return f"{size[0]}x{size[1]}"
+def has_statistics(path: Path) -> bool:
+    """Whether a path is a folder with files of statistics, or of generators."""
+    return path.is_dir() and any(path.glob("*.safetensors"))

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from genscene.errors import BadInput
 from genscene.evaluation.image_sources import Provenance
-from genscene.evaluation.protocol import require_same_protocol
 from genscene.io.atomic import atomic, locked
 from genscene.metrics.frechet import Moments, Tally
 
@@ -40,10 +39,6 @@ class FeatureStatistics:
     def moments(self) -> Moments:
         """Mean and covariance of the features of all images."""
         return self.running.moments()
-
-    def require_same_protocol(self, other: "FeatureStatistics", names: tuple[str, str]) -> None:
-        """Raise BadInput with the fields in which the two protocols differ; names: what the two are called."""
-        require_same_protocol(self.protocol, other.protocol, names)
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file with protocol, provenance, count and format in its header."""
@@ -100,17 +95,17 @@ def find_damage(count: int, tensors: Mapping[str, Tensor]) -> str:
 class Accumulator:
     """Accumulates features; with a folder, the state survives the process and another one resumes from it."""
 
-    def __init__(self, folder: Path | None, count: int, width: int, max_features: int):
-        """For `count` images of features [width], of which the first max_features are stored."""
-        self.count, self.width, self.done = count, width, 0
+    def __init__(self, folder: Path | None, shape: tuple[int, int], max_features: int):
+        """For features of shape [N, D], of which the first max_features rows are stored."""
+        (self.count, self.width), self.done = shape, 0
         self.running: Tally | None = None
         self.lock = None if folder is None else locked(folder / "lock")
         self.folder = folder if self.lock is not None else None  # none where another process works there
-        shape = (min(max_features, count), width)
+        shape = (min(max_features, self.count), self.width)
         if self.folder is None:
             self.features = np.zeros(shape, np.float32)
             return
-        rows, size = self.folder / "features.f32", 4 * shape[0] * width
+        rows, size = self.folder / "features.f32", 4 * shape[0] * self.width
         saved = self._load(self.folder) if rows.is_file() and rows.stat().st_size == size else None
         self.features = np.memmap(rows, np.float32, "w+" if saved is None else "r+", shape=shape)
         if saved is not None:

@@ -9,11 +9,11 @@ from genscene.contract import Generator
 from genscene.data.source import PictureSource, Source
 from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput, nearest
-from genscene.evaluation.extract_features import Streaming
+from genscene.evaluation.extract_features import extract_features
 from genscene.evaluation.held_out_views import render_held_out
 from genscene.evaluation.image_sources import GeneratedImages
 from genscene.evaluation.protocol import Preparation, Protocol, without_augmentation
-from genscene.evaluation.registry import METRICS, load_extractor, statistics_metrics
+from genscene.evaluation.registry import STATISTICS_METRICS, load_extractor
 from genscene.evaluation.report import Score
 from genscene.evaluation.session import EvaluationSession
 from genscene.evaluation.statistics import FeatureStatistics
@@ -51,14 +51,16 @@ class Judge:
             if not group.first:
                 return None
             found = [each.psnr for each in render_held_out(generator, source.held_out)]
-            return Score(PSNR, f"PSNR of {len(found)} photographs", sum(found) / len(found), "high", unit="dB")
+            return Score(
+                PSNR, f"PSNR of {len(found)} photographs", sum(found) / len(found), "high", unit="dB"
+            )
         images = GeneratedImages(generator, self.session.protocol.generated, self.session.size)
-        quiet = replace(self.session, streaming=Streaming(cache=False, group=group, quiet=True))
-        features = quiet.features(images, "generated images")
+        quiet = replace(self.session, cache=False, quiet=True)
+        features = extract_features(quiet, images, "generated images")
         if self.real is None:
             return None
         (fake,) = features.values()
-        score = statistics_metrics([self.by])[self.by].compute(fake, self.real, self.extractor)[0]
+        score = STATISTICS_METRICS[self.by].scores(fake, self.real, self.extractor)[0]
         return replace(score, title=f"{score.title}, {fake.count} against {self.real.count}")
 
 
@@ -71,14 +73,14 @@ def appointed(judging: Judging, game: TrainState, source: Source) -> Judge | Non
     posed = not isinstance(source, PictureSource)
     by = judging.by or (PSNR if posed else "frechet")
     if posed != (by == PSNR):
-        known = [PSNR] if posed else statistics_metrics(METRICS)
+        known = [PSNR] if posed else STATISTICS_METRICS
         raise BadInput(f"--best-by {by}: not for what is trained here; {nearest(by, known)}")
     if by == PSNR:
         if source.held_out is None:
             raise BadInput("--evaluate-every: no photographs are held out to be judged by")
         return Judge(by, None, None, None)
-    if by not in statistics_metrics(METRICS):
-        raise BadInput(f"--best-by: no metric {by!r}; {nearest(by, statistics_metrics(METRICS))}")
+    if by not in STATISTICS_METRICS:
+        raise BadInput(f"--best-by: no metric {by!r}; {nearest(by, STATISTICS_METRICS)}")
     if judging.count < 2:
         raise BadInput(f"--evaluate-count {judging.count}: wanted at least 2")
     return of_pictures(by, judging, game)
@@ -87,18 +89,16 @@ def appointed(judging: Judging, game: TrainState, source: Source) -> Judge | Non
 def of_pictures(by: str, judging: Judging, game: TrainState) -> Judge:
     """A judge by pictures, at the largest size that is trained on."""
     experiment = game.experiment
-    size, metric = experiment.largest(), statistics_metrics([by])[by]
+    size, metric = experiment.largest(), STATISTICS_METRICS[by]
     name = metric.extractor or "random"
     extractor = load_extractor(name, size, judging.weights).on(next(game.system.parameters()).device)
     images, data = without_augmentation(experiment.pictures), experiment.data
     protocol = Protocol("genscene, while it trains", (by,), generated=Preparation(judging.count))
-    streaming = Streaming(group=game.group)
-    session = EvaluationSession(
-        protocol, size, images, {name: extractor}, data, streaming=streaming, training_data=data
-    )
-    real = session.real_features(session.real())
+    session = EvaluationSession(protocol, size, images, {name: extractor}, data, data, group=game.group)
+    found = session.real()
+    real = found if isinstance(found, dict) else extract_features(session, found, "real images")
     for one in real.values():  # what cannot be measured is told now, not after hours
-        metric.compute(replace(one, features=one.features[: judging.count]), one, extractor)
+        metric.scores(replace(one, features=one.features[: judging.count]), one, extractor)
     return Judge(by, extractor, session, next(iter(real.values()), None))
 
 

@@ -8,15 +8,13 @@ from typing import Annotated, Literal
 from tyro.conf import UseAppendAction, arg
 
 from genscene.cli.options import bounded, size_of
-from genscene.contract import PosedConfig
 from genscene.distributed import ProcessGroup, join
 from genscene.errors import BadInput, nearest
 from genscene.evaluation.bootstrap import Resampling
 from genscene.evaluation.comparison import compare, measure
-from genscene.evaluation.extract_features import Streaming
 from genscene.evaluation.held_out_views import evaluate_views
 from genscene.evaluation.protocol import PROTOCOLS, Protocol, select_protocol, without_augmentation
-from genscene.evaluation.registry import METRICS, GeneratorMetric, extractor_names, load_extractor
+from genscene.evaluation.registry import GENERATOR_METRICS, extractor_names, load_extractor
 from genscene.evaluation.report import Report
 from genscene.evaluation.session import EvaluationSession, Subject, common_size, is_images
 from genscene.experiment.schema import Pictures
@@ -25,6 +23,7 @@ from genscene.metrics.extractors import EXTRACTORS, extractor
 from genscene.training.devices import Device, pick_device
 
 MOST = 10**9  # images
+OF_VIEWS = ("data", "split", "lpips", "cache", "device")  # options that scenes fitted to photographs have
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,12 @@ class EvaluationOptions:
     """What is compared with what, and how."""
 
     data: str = (
-        ""  # a folder, a zip, synthetic:NAME, or statistics; default: training data of the (first) generator
+        ""  # a folder, a zip, synthetic:NAME, or statistics; default: the (first) generator's training data
     )
     protocol: str = "tracking"  # one of the names below
     metrics: str = ""  # names, separated by commas; default: the protocol's and those of the generator
-    extractor: str = (
-        "random"  # of frechet, kernel, precision_recall, memorization: random, squeezenet, inception, ...
-    )
+    # of frechet, kernel, precision_recall and memorization: random, squeezenet, inception, ...
+    extractor: str = "random"
     count: int | None = None  # generated images, instead of the protocol's number
     reals: int | None = None  # real images, instead of the protocol's number; 0: all
     size: str = ""  # side, or height x width, of all images in pixels, instead of the generator's
@@ -60,11 +58,9 @@ class EvaluationOptions:
     cache: bool = True  # save statistics by content, and resume what an earlier call left
     batch: int = 32  # images at once
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
-    split: Literal["train", "val", "test"] = (
-        "val"  # of a scene fitted to photographs: views that are evaluated
-    )
-    # of a scene fitted to photographs: also LPIPS, by files of AlexNet, VGG16 or SqueezeNet and of linear layers; once
-    # for each network
+    split: Literal["train", "val", "test"] = "val"  # of the views of a scene fitted to photographs
+    # of a scene fitted to photographs: also LPIPS, by files of AlexNet, VGG16 or SqueezeNet and of linear layers;
+    # once for each network
     lpips: UseAppendAction[tuple[tuple[Path, Path], ...]] = ()
 
     def __post_init__(self) -> None:
@@ -74,9 +70,8 @@ class EvaluationOptions:
         bounded("--psi", 1 if self.psi is None else self.psi, 0, 1)
         bounded("--seed", self.seed, -(2**63), 2**63 - 1)
         if self.extractor not in EXTRACTORS:
-            raise BadInput(
-                f"--extractor: no extractor {self.extractor!r}; {nearest(self.extractor, EXTRACTORS)}"
-            )
+            known = nearest(self.extractor, EXTRACTORS)
+            raise BadInput(f"--extractor: no extractor {self.extractor!r}; {known}")
 
     @property
     def metric_names(self) -> list[str]:
@@ -87,10 +82,10 @@ class EvaluationOptions:
             raise BadInput("identity needs a face embedding: --mobilefacenet FILE")
         return names
 
-    def changed(self, *except_: str) -> list[str]:
-        """The names of options that were given, but for some."""
-        now, default = ({**vars(each), **vars(each.weights)} for each in (self, EvaluationOptions()))
-        return [name for name in now if name not in (*except_, "weights") and now[name] != default[name]]
+    def changed(self) -> list[str]:
+        """The names of the options that were given."""
+        given, default = ({**vars(each), **vars(each.weights)} for each in (self, EvaluationOptions()))
+        return [name for name in given if name != "weights" and given[name] != default[name]]
 
 
 def run(
@@ -103,26 +98,32 @@ def run(
 
     statistics: a folder to which the statistics of the real images are written.
     """
-    protocol, names = (
-        select_protocol(options.protocol, options.reals, options.count, options.psi),
-        options.metric_names,
-    )
+    protocol = select_protocol(options.protocol, options.reals, options.count, options.psi)
+    names, device = options.metric_names, pick_device(options.device)
     subjects = with_unique_names([load_subject(path) for path in paths])
-    if are_fitted_scenes(subjects):
-        require_no_options(options, resampling is not None, statistics)
+    fitted = [subject.is_fitted for subject in subjects]
+    if any(fitted):
+        if not all(fitted):
+            raise BadInput("scenes fitted to photographs and generators of many scenes cannot be compared")
+        allowed = (*OF_VIEWS, *(("seed",) if resampling is not None else ()))
+        given = [name for name in options.changed() if name not in allowed]
+        if given or statistics is not None:
+            given += ["statistics"] if statistics is not None else []
+            views = "a scene fitted to photographs is compared with held-out views (--split, --lpips)"
+            raise BadInput(f"--{', --'.join(given)}: of generators of many scenes; {views}")
         for subject in subjects:
             assert subject.generator is not None
-            subject.generator.to(pick_device(options.device))
+            subject.generator.to(device)
         return evaluate_views(subjects, options.data, options.split, options.lpips, resampling)
     if options.lpips:
         raise BadInput("--lpips compares with photographs: wanted a scene that was fitted to some")
-    data, group = subjects[0].data(options.data), join(pick_device(options.device))
+    data, group = subjects[0].data(options.data), join(device)
     try:
         session = make_session(subjects, data, options, protocol, names, group)
         measured = measure(session, subjects)
         if not group.first:
             return None
-        report = compare(session, subjects, measured, resampling)
+        report = compare(measured, resampling)
         if statistics is not None:
             for name, each in measured.real.items():
                 each.save(statistics / f"{name}.safetensors")
@@ -141,9 +142,14 @@ def make_session(
 ) -> EvaluationSession:
     """The session: size, background and training data are those of the first subject."""
     device, experiment = pick_device(options.device), subjects[0].experiment
-    size = size_of(options.size) if options.size else common_size(subjects, protocol, data)
-    metrics = names or [*protocol.metrics, *default_generator_metrics(subjects, data)]
-    extractors = {}
+    size = size_of(options.size) if options.size else (protocol.size, protocol.size)
+    size = size if min(size) else common_size(subjects, data)
+    default = [
+        name
+        for name, metric in GENERATOR_METRICS.items()
+        if all(each.generator and metric.by_default(each.generator, data) for each in subjects)
+    ]
+    metrics, extractors = names or [*protocol.metrics, *default], {}
     for name in extractor_names(metrics, options.extractor):
         option = name.removesuffix("-clean")
         weights = getattr(options.weights, option, "")
@@ -157,25 +163,17 @@ def make_session(
         without_augmentation(experiment.pictures if experiment else Pictures()),
         extractors,
         data,
+        experiment.data if experiment else "",
         metrics,
         bool(names),
         options.extractor,
         (lambda: extractor("mobilefacenet", faces)) if faces else None,
-        Streaming(options.batch, cache=options.cache, group=group),
-        device,
         options.seed,
-        experiment.data if experiment else "",
+        device,
+        options.batch,
+        cache=options.cache,
+        group=group,
     )
-
-
-def default_generator_metrics(subjects: Sequence[Subject], data: str) -> list[str]:
-    """The metrics of the generator that are computed for all subjects without being named."""
-    return [
-        name
-        for name, metric in METRICS.items()
-        if isinstance(metric, GeneratorMetric)
-        and all(s.generator is not None and metric.by_default(s.generator, data) for s in subjects)
-    ]
 
 
 def load_subject(path: Path) -> Subject:
@@ -200,31 +198,11 @@ def with_unique_names(subjects: Sequence[Subject]) -> list[Subject]:
     return list(found.values())
 
 
-def are_fitted_scenes(subjects: Sequence[Subject]) -> bool:
-    """Whether all are scenes fitted to photographs; BadInput where only some are."""
-    fitted = [s.experiment is not None and isinstance(s.experiment.system, PosedConfig) for s in subjects]
-    if any(fitted) and not all(fitted):
-        raise BadInput("scenes fitted to photographs and generators of many scenes cannot be compared")
-    return all(fitted)
-
-
-def require_no_options(options: EvaluationOptions, resampled: bool, statistics: Path | None) -> None:
-    """Raise BadInput for options that have no meaning for scenes fitted to photographs."""
-    allowed = ("data", "split", "lpips", "cache", "device", *(("seed",) if resampled else ()))
-    given = options.changed(*allowed) + (["statistics"] if statistics is not None else [])
-    if given:
-        raise BadInput(
-            f"--{', --'.join(given)}: of generators of many scenes; a scene fitted to photographs is compared with its"
-            " held-out views (--split, --lpips)"
-        )
-
-
 def list_protocols() -> str:
     """A line for each protocol."""
     lines, width = [], max(map(len, PROTOCOLS))
     for name, each in PROTOCOLS.items():
         generated, real = (count or "all" for count in each.wanted)
-        lines.append(
-            f"  {name:{width}}  {each.source}: {', '.join(each.metrics)}; {generated} against {real}"
-        )
+        metrics = ", ".join(each.metrics)
+        lines.append(f"  {name:{width}}  {each.source}: {metrics}; {generated} against {real}")
     return "\n".join(lines)

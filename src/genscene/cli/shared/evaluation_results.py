@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from genscene.evaluation.report import Mark, Report, Row
 from genscene.io.atomic import atomic, made_for
 
 SIGNS: dict[Mark, str] = {"": "", "best": "*", "level": "~"}
+IN_JSON = ("title", "value", "better", "unit", "extractor", "deviation", "interval", "settings")
 
 
 def check_output(out: Path | None, suffix: str) -> None:
@@ -47,33 +49,32 @@ def output(report: Report, out: Path | None) -> None:
 
 
 def print_report(report: Report) -> None:
-    """Print the table of scores, a metric a line, and the notes."""
+    """Print the scores, a metric a line, and the notes; of a single scene also the scores of every view."""
     tell(report.summary)
-    console = Console(markup=False, emoji=False)  # names of folders are not markup
-    if len(report.rows) == 1:
-        for scores in report.views.values():
-            table = Table("view", *(report.columns[key].title for key in scores[0]), box=None, pad_edge=False)
-            for i, view in enumerate(scores):
-                table.add_row(str(i), *(report.text(key, value) for key, value in view.items()))
-            console.print(table)
+    console, single = (
+        Console(markup=False, emoji=False),
+        len(report.rows) == 1,
+    )  # names of folders are not markup
+    for scores in report.views.values() if single else ():
+        table = Table("view", *(report.columns[key].title for key in scores[0]), box=None, pad_edge=False)
+        for i, view in enumerate(scores):
+            table.add_row(str(i), *(report.text(key, value) for key, value in view.items()))
+        console.print(table)
     table = Table("", *(row.name for row in report.rows), box=None, pad_edge=False)
+    networks: dict[str, list[str]] = {}
     for key, first in report.columns.items():
-        sense = ", ".join(filter(None, (first.unit, f"{first.better} is better")))
-        cells = (
-            _cell(report, row, key, mark) for row, mark in zip(report.rows, report.marks(key), strict=True)
+        marked = zip(report.rows, report.marks(key), strict=True)
+        unit = f"{first.unit}, " if first.unit else ""
+        table.add_row(
+            f"{first.title} ({unit}{first.better})", *(_cell(report, row, key, mark) for row, mark in marked)
         )
-        table.add_row(f"{first.title} ({sense})", *cells)
+        networks.setdefault(first.extractor, []).append(first.title)
     console.print(table)
-    if len(report.rows) > 1:
-        tell("*: best; ~: not distinguishable from the best")
-    for row in report.rows:
-        if row.reference:
-            tell(f"{row.name}: {row.note}")
-    for network in dict.fromkeys(score.extractor for score in report.columns.values() if score.extractor):
-        titles = [score.title for score in report.columns.values() if score.extractor == network]
-        tell(f"by {network}: {', '.join(titles)}")
-    for note in report.notes:
-        tell(f"note: {note}")
+    tell("low, high: which is better" + ("" if single else "; *: best; ~: not distinguishable from the best"))
+    lines = [f"{row.name}: {row.note}" for row in report.rows if row.reference]
+    lines += [f"by {network}: {', '.join(titles)}" for network, titles in networks.items() if network]
+    for line in [*lines, *(f"note: {note}" for note in report.notes)]:
+        tell(line)
 
 
 def _cell(report: Report, row: Row, key: str, mark: Mark) -> str:
@@ -84,28 +85,23 @@ def _cell(report: Report, row: Row, key: str, mark: Mark) -> str:
 
 
 def write_report(report: Report, out: Path) -> Iterator[Path]:
-    """Write JSON and a page (.html), both or none, or JSON and images beside it -> the names of the files."""
-    document = json.dumps(to_json(report), indent=2, allow_nan=False) + "\n"
-    numbers = out.with_suffix(".json")
-    with atomic(numbers) as partial:
+    """Write JSON with a page (.html), both or none, or with images and charts -> the names of the files."""
+    with atomic(out) as page, atomic(out.with_suffix(".json")) as numbers:
         if out.suffix == ".html":
-            with atomic(out) as page:
-                page.write_text(render_page(report), encoding="utf-8")
-                partial.write_text(document)
-            yield out
-        else:
-            partial.write_text(document)
-    yield numbers
+            page.write_text(render_page(report), encoding="utf-8")
+        numbers.write_text(json.dumps(to_json(report), indent=2, allow_nan=False) + "\n")
+    yield out
     if out.suffix == ".html":
+        yield out.with_suffix(".json")
         return
     for gallery in report.galleries:
         with atomic(out.with_suffix(".png")) as partial:
             contact_sheet(gallery.strips).save(partial, format="PNG", optimize=True)
         yield out.with_suffix(".png")
-    for chart in report.charts:
-        path = out.with_name(f"{out.stem}-{chart.name}.svg")
+    for name, svg in report.charts.items():
+        path = out.with_name(f"{out.stem}-{name}.svg")
         with atomic(path) as partial:
-            partial.write_text(chart.svg, encoding="utf-8")
+            partial.write_text(svg, encoding="utf-8")
         yield path
 
 
@@ -126,22 +122,15 @@ def to_json(report: Report) -> dict[str, object]:
 
 
 def _scores(report: Report, index: int) -> dict[str, object]:
-    """The scores of a row by their keys, without fields that are empty."""
+    """The scores of a row by their keys, without empty fields."""
     found: dict[str, object] = {}
     for key, score in report.rows[index].scores.items():
-        mark, interval = report.marks(key)[index], score.interval
-        marks = {"best": mark == "best", "not_distinguishable_from_best": mark == "level"}
         fields = {
-            "value": score.value,
-            "deviation": score.deviation,
-            "better": score.better,
-            "unit": score.unit,
+            name: value
+            for name, value in asdict(score).items()
+            if name in IN_JSON and value not in (None, "", {})
         }
-        fields |= {
-            "interval": None if interval is None else [interval.low, interval.high],
-            "title": score.title,
-        }
-        fields |= {"extractor": score.extractor, "settings": dict(score.settings)}
-        present = {name: value for name, value in fields.items() if value not in (None, "", {})}
-        found[key] = present | (marks if len(report.rows) > 1 else {})
+        mark = report.marks(key)[index]
+        marks = {"best": mark == "best", "not_distinguishable_from_best": mark == "level"}
+        found[key] = fields if len(report.rows) == 1 else {**fields, **marks}
     return found

@@ -1,4 +1,4 @@
-"""Pose accuracy of a generator of a synthetic set, by a network that is trained to regress poses on that set."""
+"""Pose accuracy of generators of synthetic sets, by a network trained to regress the poses of the set."""
 
 import hashlib
 import math
@@ -14,9 +14,10 @@ from genscene.contract import Generator
 from genscene.data import SYNTHETIC, load_images
 from genscene.data.synthetic import SETS
 from genscene.errors import BadInput
-from genscene.evaluation.generator_metrics import EvaluatedGenerator
+from genscene.evaluation.generator_metrics import camera_prior
 from genscene.evaluation.image_sources import fingerprint
 from genscene.evaluation.report import Score
+from genscene.evaluation.session import EvaluationSession, Subject
 from genscene.experiment.schema import Pictures, build_seeded
 from genscene.geometry.priors import camera_angles
 from genscene.io.atomic import atomic, cache_folder
@@ -112,16 +113,16 @@ def train_regressor(images: Tensor, yaw: Tensor, pitch: Tensor, steps: int) -> P
 
 @torch.no_grad()
 def yaw_resultant(
-    generator: Generator, reference: PoseReference, latents: int = LATENTS, yaws: int = YAWS, size: int = SIZE
+    generator: Generator, reference: PoseReference, latents: int = LATENTS, yaws: int = YAWS
 ) -> float:
-    """Mean resultant length, over views all round, of (regressed yaw - yaw of the camera), averaged over latent codes.
+    """Mean resultant length, over views all round, of (regressed yaw - camera yaw), averaged over latent codes.
 
     1: each scene turns exactly as the camera does. Which way it faces may differ between latent codes.
     """
     assert generator.orbit is not None
     _, pitch = generator.orbit.centre()
     yaw, device = 2 * math.pi * torch.arange(yaws) / yaws, next(generator.parameters()).device
-    cameras = generator.orbit.at(yaw, torch.full((yaws,), pitch), (size, size)).to(device)
+    cameras = generator.orbit.at(yaw, torch.full((yaws,), pitch), (SIZE, SIZE)).to(device)
     lengths = []
     for seed in range(latents):
         w = generator.style(generator.latents(RandomStreams([seed], device)))
@@ -131,16 +132,14 @@ def yaw_resultant(
 
 
 @torch.no_grad()
-def pose_frechet(
-    generator: Generator, reference: PoseReference, count: int = 2048, size: int = SIZE
-) -> float:
-    """Frechet distance of generated images, from cameras of the prior, to the set, in the regressor's features."""
+def pose_frechet(generator: Generator, reference: PoseReference, count: int = 2048) -> float:
+    """Frechet distance of generated images, from cameras of the prior, to the set, in regressor features."""
     assert generator.orbit is not None
     features, device = [], next(generator.parameters()).device
     for start in range(FIRST_SEED, FIRST_SEED + count, RENDERED):
         streams = RandomStreams(range(start, min(start + RENDERED, FIRST_SEED + count)), device)
         scene = generator.scene(generator.latents(streams))
-        rendering = generator.render(scene, generator.orbit.sample(streams, (size, size)))
+        rendering = generator.render(scene, generator.orbit.sample(streams, (SIZE, SIZE)))
         features.append(reference.regressor.features(rendering.image.cpu()))
     return frechet(Moments.of(torch.cat(features)), reference.moments)
 
@@ -150,39 +149,45 @@ def is_posed_set(generator: Generator, data: str) -> bool:
     return data.startswith(SYNTHETIC) and data.removeprefix(SYNTHETIC) in SETS and generator.orbit is not None
 
 
-def pose_accuracy(evaluated: EvaluatedGenerator) -> list[Score]:
+def pose_accuracy(session: EvaluationSession, subject: Subject) -> list[Score]:
     """Pose accuracy at psi 1, and the error of the regressor itself."""
-    reference, settings = _reference(evaluated, latents=LATENTS, yaws=YAWS)
-    accuracy = yaw_resultant(evaluated.generator, reference)
-    error = torch.rad2deg(torch.tensor(reference.error)).item()
+    generator, reference, how = _reference(session, subject, latents=LATENTS, yaws=YAWS)
+    accuracy, error = yaw_resultant(generator, reference), float(torch.tensor(reference.error).rad2deg())
+    title = "pose regressor error on real images"
     return [
-        Score("pose_accuracy", "pose accuracy (0 to 1)", accuracy, "high", settings=settings),
-        Score("pose_regressor_error", "pose regressor error on real images", error, "low", unit="degrees"),
+        Score("pose_accuracy", "pose accuracy (0 to 1)", accuracy, "high", settings=how),
+        Score("pose_regressor_error", title, error, "low", unit="degrees", detail=True),
     ]
 
 
-def frechet_pose(evaluated: EvaluatedGenerator) -> list[Score]:
-    """Frechet distance in the regressor's features at psi 1, of the generator, untrained, and between real images."""
-    count, device = evaluated.count, evaluated.device
+def frechet_pose(session: EvaluationSession, subject: Subject) -> list[Score]:
+    """Frechet distance of pose features at psi 1, of the generator, untrained, and between real images."""
+    count, title = session.protocol.generated.count, "Frechet distance of pose features"
     if count < LEAST:
         raise BadInput(f"--count {count}: frechet_pose needs at least {LEAST} images")
-    reference, settings = _reference(evaluated, images=count)
-    untrained = build_seeded(evaluated.experiment).generator.eval().to(device)
-    before, after = (pose_frechet(g, reference, count) for g in (untrained, evaluated.generator))
-    name = "Frechet distance of pose features"
+    generator, reference, how = _reference(session, subject, images=count)
+    assert subject.experiment is not None
+    untrained = build_seeded(subject.experiment).generator.eval().to(session.device)
+    before, after = (pose_frechet(each, reference, count) for each in (untrained, generator))
     return [
-        Score("frechet_pose", name, after, "low", extractor="pose regressor", settings=settings),
-        Score("frechet_pose_untrained", f"{name}, untrained generator", before, "low"),
-        Score("frechet_pose_real", f"{name}, between real images", reference.floor, "low"),
+        Score("frechet_pose", title, after, "low", extractor="pose regressor", settings=how),
+        Score("frechet_pose_untrained", f"{title}, untrained", before, "low", detail=True),
+        Score("frechet_pose_real", f"{title}, between real images", reference.floor, "low", detail=True),
     ]
 
 
-def _reference(evaluated: EvaluatedGenerator, **more: int) -> tuple[PoseReference, dict[str, object]]:
-    """The reference of the evaluated generator's data, and the settings of its scores."""
-    data, _ = evaluated.data, evaluated.prior
-    name = data.removeprefix(SYNTHETIC)
-    if not data.startswith(SYNTHETIC) or name not in SETS:
+def _reference(
+    session: EvaluationSession, subject: Subject, **more: int
+) -> tuple[Generator, PoseReference, dict[str, object]]:
+    """The generator, the reference of the session's data, and the settings of the scores."""
+    generator, data = session.generator(subject), session.data
+    camera_prior(generator)
+    if not is_posed_set(generator, data):
         known = ", ".join(SYNTHETIC + known for known in SETS)
         raise BadInput(f"--data {data}: pose metrics need a set whose poses are known: {known}")
-    generator = {"generator": fingerprint(evaluated.generator), "data": data, "regressor": VERSION}
-    return pose_reference(name), {**generator, "size": (SIZE, SIZE), "psi": 1.0, **more}
+    how = {"data": data, "regressor": VERSION, "size": (SIZE, SIZE), "psi": 1.0, **more}
+    return (
+        generator,
+        pose_reference(data.removeprefix(SYNTHETIC)),
+        {"generator": fingerprint(generator), **how},
+    )

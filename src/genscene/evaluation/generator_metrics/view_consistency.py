@@ -1,16 +1,18 @@
-"""View consistency: the image of one view is reprojected into a neighboring view of the same scene by its depth."""
+"""View consistency: one view of a scene is reprojected into a neighboring one by its depth."""
 
 import math
 
 import torch
 from torch import Tensor
 
+from genscene.contract import Generator
 from genscene.errors import BadInput
-from genscene.evaluation.generator_metrics import EvaluatedGenerator
+from genscene.evaluation.generator_metrics import camera_prior, sample_scenes, settings
 from genscene.evaluation.image_sources import require_finite
 from genscene.evaluation.report import Score
+from genscene.evaluation.session import EvaluationSession, Subject
 from genscene.geometry.camera_files import read_cameras
-from genscene.geometry.cameras import Camera
+from genscene.geometry.cameras import Camera, Size
 from genscene.metrics.consistency import Agreement, Shot, reprojected
 from genscene.randomness import RandomStreams
 from genscene.scenes import Scene
@@ -20,7 +22,11 @@ PAIRS, ANGLE, TOLERANCE = 64, 15.0, 0.05  # scenes; degrees between two views; r
 
 @torch.no_grad()
 def view_consistency(
-    evaluated: EvaluatedGenerator, pairs: int = PAIRS, angle: float = ANGLE, tolerance: float = TOLERANCE
+    session: EvaluationSession,
+    subject: Subject,
+    pairs: int = PAIRS,
+    angle: float = ANGLE,
+    tolerance: float = TOLERANCE,
 ) -> list[Score]:
     """Render scenes from two cameras about `angle` degrees apart, and reproject one image into the other.
 
@@ -28,12 +34,10 @@ def view_consistency(
     """
     if not 0 < angle < 90:
         raise BadInput(f"cameras {angle:g} degrees apart, wanted more than 0 and less than 90")
-    found, turns, generator = [], [], evaluated.generator
-    for streams in evaluated.streams(pairs):
-        # the random numbers are those of the CPU, wherever the generator is
-        scene = generator.scene(generator.latents(streams).to(evaluated.device), evaluated.psi)
-        first, second = camera_pair(evaluated, streams, angle)
-        one, other = (_render(evaluated, scene, camera) for camera in (first, second))
+    found, turns, generator = [], [], session.generator(subject)
+    for scene, streams in sample_scenes(session, generator, pairs):
+        first, second = camera_pair(generator, streams, session.size, angle)
+        one, other = (_render(generator, scene, camera.to(session.device)) for camera in (first, second))
         found.append(reprojected(one, other, tolerance))
         turns.append(degrees_between(first.pose[:, :3, 2], second.pose[:, :3, 2]))
     every = Agreement(*(torch.cat(column) for column in zip(*(vars(x).values() for x in found), strict=True)))
@@ -43,46 +47,47 @@ def view_consistency(
     psnr, absolute, depth = (float(x.nanmean()) for x in (every.psnr, every.absolute, every.depth))
     visible, title = float(every.visible.nan_to_num().mean()), f"view consistency ({degrees:.0f} degrees)"
     counts = {"pairs": pairs, "pairs_compared": compared, "angle": angle, "degrees": degrees}
-    settings = evaluated.settings(tolerance=tolerance, **counts)
+    how = settings(session, generator, tolerance=tolerance, **counts)
     return [
-        Score("view_consistency_psnr", title, psnr, "high", unit="dB", settings=settings),
-        Score("view_consistency_absolute", f"{title}, mean absolute error of colors", absolute, "low"),
-        Score("view_consistency_depth", f"{title}, median relative error of depths", depth, "low"),
-        Score("view_consistency_visible", f"{title}, fraction of opaque pixels compared", visible, "high"),
+        Score("view_consistency_psnr", title, psnr, "high", unit="dB", settings=how),
+        Score("view_consistency_absolute", f"{title}, mean error of colors", absolute, "low", detail=True),
+        Score("view_consistency_depth", f"{title}, median error of depths", depth, "low", detail=True),
+        Score("view_consistency_visible", f"{title}, pixels compared", visible, "high", detail=True),
     ]
 
 
-def _render(evaluated: EvaluatedGenerator, scene: Scene, camera: Camera) -> Shot:
+def _render(generator: Generator, scene: Scene, camera: Camera) -> Shot:
     """B scenes from B cameras, with depth; BadInput where the renderer has none."""
-    camera = camera.to(evaluated.device)
-    rendering = evaluated.generator.render(scene, camera)
+    rendering = generator.render(scene, camera)
     if rendering.depth is None or rendering.alpha is None:
         raise BadInput("this generator renders no depth, by which views could be reprojected")
-    image, rays = require_finite(rendering.image).clamp(0, 1), evaluated.generator.measured(camera)
+    image, rays = require_finite(rendering.image).clamp(0, 1), generator.measured(camera)
     return Shot(image, rendering.depth, rendering.alpha, rays, camera.pose)
 
 
-def camera_pair(evaluated: EvaluatedGenerator, streams: RandomStreams, angle: float) -> tuple[Camera, Camera]:
+def camera_pair(
+    generator: Generator, streams: RandomStreams, size: Size, angle: float
+) -> tuple[Camera, Camera]:
     """Two cameras for each stream, about `angle` degrees apart: of two photographs, or of the prior.
 
     Of the prior the second is turned in yaw towards the mean by two to four thirds of the angle, or by the prior's
     spread where that is less, so that it is likely under the prior, too.
     """
-    prior, photographed = evaluated.prior, evaluated.generator.photographed
+    prior, photographed = camera_prior(generator), generator.photographed
     if photographed is not None and len(photographed.pose) > 1:
-        return neighboring_cameras(photographed.camera().to("cpu").resized(evaluated.size), streams, angle)
+        return neighboring_cameras(photographed.camera().to("cpu").resized(size), streams, angle)
     if prior.law == "file":
-        return neighboring_cameras(read_cameras(prior.file, evaluated.size), streams, angle)
+        return neighboring_cameras(read_cameras(prior.file, size), streams, angle)
     if prior.law == "fixed" or prior.yaw[1] <= 0:
         raise BadInput(f"the camera prior ({prior.law}) has no spread in yaw: there is no second view")
     yaw, pitch = prior.angles(streams)
     step = (math.radians(angle) * (2 + 2 * streams.uniform()) / 3).clamp_max(prior.yaw[1])
     other = torch.where(yaw > prior.yaw[0], yaw - step, yaw + step)
-    return prior.at(yaw, pitch, evaluated.size), prior.at(other, pitch, evaluated.size)
+    return prior.at(yaw, pitch, size), prior.at(other, pitch, size)
 
 
 def neighboring_cameras(cameras: Camera, streams: RandomStreams, angle: float) -> tuple[Camera, Camera]:
-    """For each stream one of the cameras, and the one whose axis differs by the angle nearest to `angle` degrees."""
+    """For each stream one of the cameras, and the one whose axis differs by about `angle` degrees."""
     if len(cameras) < 2:
         raise BadInput("there is only one camera, wanted another view to compare with")
     chosen = (streams.uniform() * len(cameras)).long()
