@@ -10,9 +10,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from genscene.cli import prepare
+from genscene.cli import configure_process
 
-prepare()
+configure_process()
 
 import torch  # noqa: E402
 from rich.console import Console  # noqa: E402
@@ -21,12 +21,12 @@ from rich.table import Table  # noqa: E402
 from genscene.contract import StepContext  # noqa: E402
 from genscene.data.posed.photographs import PosedImages  # noqa: E402
 from genscene.data.rays import ray_stream  # noqa: E402
-from genscene.data.source import source_of  # noqa: E402
+from genscene.data.sources import source_of  # noqa: E402
 from genscene.distributed import ProcessGroup  # noqa: E402
 from genscene.experiment.schema import Experiment, Stage  # noqa: E402
 from genscene.systems import PRESETS  # noqa: E402
-from genscene.training.loop import TrainState, play  # noqa: E402
-from genscene.training.run import begin  # noqa: E402
+from genscene.training.loop import TrainState, train_step  # noqa: E402
+from genscene.training.run import init_state  # noqa: E402
 
 RUNS = {
     "nerf": "nerf-blender",
@@ -45,11 +45,11 @@ def curve(experiment: Experiment, seconds: float) -> list[tuple[float, float]]:
     source = source_of(experiment, quiet=True)
     assert source.held_out is not None
     pace = (
-        timed(begin(source.experiment, device, ProcessGroup(), "fp32"), source.batches(0, 0, 1), PROBE)
+        timed(init_state(source.experiment, device, ProcessGroup(), "fp32"), source.batches(0, 0, 1), PROBE)
         / PROBE
     )
     steps = max(SHOTS, round(seconds / pace))
-    game = begin(replace(source.experiment, steps=steps), device, ProcessGroup(), "fp32")
+    game = init_state(replace(source.experiment, steps=steps), device, ProcessGroup(), "fp32")
     batches, found, spent = source.batches(0, 0, 1), [], 0.0
     for shot in range(SHOTS):
         first, last = shot * steps // SHOTS, (shot + 1) * steps // SHOTS
@@ -63,7 +63,7 @@ def timed(game: TrainState, batches: object, count: int, first: int = 0) -> floa
     start = time.perf_counter()
     device = next(game.system.parameters()).device
     for step in range(first, first + count):
-        play(game, next(batches).to(device), step)  # type: ignore[call-overload]
+        train_step(game, next(batches).to(device), step)  # type: ignore[call-overload]
     return time.perf_counter() - start
 
 
@@ -91,7 +91,7 @@ def main() -> None:
     for name, preset in RUNS.items():
         for side in SIDES:
             made = replace(PRESETS[preset], data=chosen.scene, stages=(stage_of(PRESETS[preset]),))
-            points = curve(replace(made, photographs=replace(made.photographs, side=side)), chosen.seconds)
+            points = curve(replace(made, posed=replace(made.posed, side=side)), chosen.seconds)
             table.add_row(name, str(side), *(f"{s:.0f}: {db:.1f}" for s, db in points))
             written.append({"system": name, "side": side, "seconds_decibels": points})
     Console(width=120).print(table)
@@ -101,7 +101,7 @@ def main() -> None:
 def stage_of(preset: Experiment) -> Stage:
     """The preset's stage; of the networks with as many rays as a CPU takes in a few seconds."""
     stage = preset.stages[0]
-    return stage if stage.slices == 1 else replace(stage, batch=1024, slices=4)
+    return stage if stage.accumulation == 1 else replace(stage, batch=1024, accumulation=4)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, conv1d, pad
 
 from genscene.data import load_images
-from genscene.experiment.schema import Pictures
+from genscene.experiment.schema import ImageConfig
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.frechet import Moments, frechet
 from genscene.metrics.kid import kid
@@ -176,7 +176,7 @@ def main() -> None:
     chosen = options.parse_args()
     extractors = [random_features()] + ([squeezenet_features(chosen.squeezenet)] if chosen.squeezenet else [])
     found = load_images(
-        chosen.data, Pictures(background="white", limit=chosen.limit), (chosen.size, chosen.size)
+        chosen.data, ImageConfig(background="white", limit=chosen.limit), (chosen.size, chosen.size)
     )
     pictures = torch.from_numpy(np.array(found.pixels)).movedim(-1, 1).contiguous()
     title = f"{len(pictures)} pictures of {Path(chosen.data).name}, {chosen.size} x {chosen.size}"

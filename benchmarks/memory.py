@@ -23,7 +23,7 @@ from genscene.evaluation.extract_features import extract_features
 from genscene.evaluation.image_sources import StoredImages
 from genscene.evaluation.protocol import PROTOCOLS, Preparation
 from genscene.evaluation.session import EvaluationSession
-from genscene.experiment.schema import Pictures, Stage
+from genscene.experiment.schema import ImageConfig, Stage
 from genscene.geometry.transforms import WorldTransform
 from genscene.metrics.frechet import frechet
 from genscene.metrics.kid import kid
@@ -102,7 +102,7 @@ def pictures(count: int = 50_000, side: int = 64) -> float:
             ImageSet(pixels).forget()
         os.environ["GENSCENE_CACHE"] = folder
         extractors = {"random": random_features()}
-        session = EvaluationSession(PROTOCOLS["genscene"], (side, side), Pictures(), extractors)
+        session = EvaluationSession(PROTOCOLS["genscene"], (side, side), ImageConfig(), extractors)
         images = StoredImages(ImageSet(pixels), Preparation(), "noise")
         found = extract_features(session, images, "images")["random"]
         frechet(found.moments, found.moments)

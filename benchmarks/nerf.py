@@ -12,21 +12,21 @@ from genscene.experiment.schema import Stage
 from genscene.geometry.cameras import Rays
 from genscene.systems import PRESETS
 from genscene.systems.nerf.system import NeRFConfig
-from genscene.training.loop import play
-from genscene.training.run import begin
+from genscene.training.loop import train_step
+from genscene.training.run import init_state
 
 
 def step(side: Side) -> Work:
     """One step of the paper-size networks, 64 + 128 samples -> the loss."""
     count = 4096 if side.large else 1024
     preset = PRESETS["nerf-blender"]
-    stage = Stage(0, (800, 800), count, slices=1 if side.plain else count // 256)
-    game = begin(replace(preset, stages=(stage,)), side.device, ProcessGroup(), side.precision)
+    stage = Stage(0, (800, 800), count, accumulation=1 if side.plain else count // 256)
+    game = init_state(replace(preset, stages=(stage,)), side.device, ProcessGroup(), side.precision)
     batch = looking_in(count).to(side.device)
 
     def work() -> Tensor:
         with side.kernels():
-            return play(game, batch, 1)["loss"].double()[None]
+            return train_step(game, batch, 1)["loss"].double()[None]
 
     return work
 
@@ -38,7 +38,7 @@ def render(side: Side) -> Work:
     assert isinstance(config, NeRFConfig)
     generator = config.build().generator.to(side.device)
     assert generator.orbit is not None
-    camera = generator.orbit.at(torch.ones(1), torch.ones(1), (size, size)).to(side.device)
+    camera = generator.orbit.camera_at(torch.ones(1), torch.ones(1), (size, size)).to(side.device)
 
     @torch.no_grad()
     def work() -> Tensor:

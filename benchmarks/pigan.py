@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import torch
+from genscene.systems.pigan.field import StyledField
 from torch import Tensor
 
 from benchmarks.side import Side, Work
@@ -11,11 +12,10 @@ from genscene.distributed import ProcessGroup
 from genscene.experiment.schema import Stage
 from genscene.randomness import RandomStreams
 from genscene.systems import PRESETS
-from genscene.systems.pigan.field import StyledField
 from genscene.systems.pigan.generator import PiGANGenerator
 from genscene.systems.pigan.system import PiGANConfig
-from genscene.training.loop import play
-from genscene.training.run import begin
+from genscene.training.loop import train_step
+from genscene.training.run import init_state
 
 WHOLE = 1 << 50  # a budget that nothing exceeds: pictures at once, as the official code renders in training
 
@@ -71,14 +71,14 @@ def step(side: Side, shared: bool = False) -> Work:
     assert isinstance(preset.system, PiGANConfig)
     system = replace(preset.system, share_fakes=shared and not side.plain)
     experiment = replace(preset, system=system, stages=(Stage(0, (size, size), batch),))
-    game = begin(experiment, side.device, ProcessGroup(), side.precision)
+    game = init_state(experiment, side.device, ProcessGroup(), side.precision)
     photos = ImageBatch(
         torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(side.device)
     )
 
     def work() -> Tensor:
         with side.kernels():
-            stats = play(game, photos, 1)
+            stats = train_step(game, photos, 1)
         return torch.stack([stats[name].double() for name in sorted(stats)])
 
     return work

@@ -9,12 +9,12 @@ import time
 
 import numpy as np
 
-from genscene.cli import prepare
+from genscene.cli import configure_process
 
 if __name__ == "__main__":
     name, who, result = sys.argv[1:]
     if who == "ours":
-        prepare()
+        configure_process()
     import torch
 
     from benchmarks.cases import CASES

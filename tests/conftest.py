@@ -29,11 +29,11 @@ def tiny(name: str, steps: int = 3) -> Experiment:
     preset = PRESETS[name]
     count = min(len(preset.stages), steps)
     stages = tuple(
-        replace(s, start=i, size=(16, 16), batch=4, slices=min(2, s.slices))
+        replace(s, start=i, size=(16, 16), batch=4, accumulation=min(2, s.accumulation))
         for i, s in enumerate(preset.stages[:count])
     )
     small = replace(preset, system=preset.system.shrunk(), stages=stages, steps=steps, data="synthetic:cars")
-    return replace(small, pictures=replace(preset.pictures, limit=8, labels=False))
+    return replace(small, images=replace(preset.images, limit=8))
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from genscene.evaluation import reader
-from genscene.experiment.schema import Pictures, build_seeded
+from genscene.experiment.schema import ImageConfig
+from genscene.experiment.serialise import build_seeded
 from genscene.metrics.circular import resultant, wrapped
 from genscene.metrics.frechet import Moments, frechet
 from genscene.systems import PRESETS
@@ -33,7 +34,7 @@ def test_the_reader_is_kept(stick, monkeypatch):
 
 
 def test_the_demo_learns_cars_from_unposed_pictures(stick, tmp_path):
-    experiment = replace(PRESETS["pigan-demo"], steps=400, pictures=Pictures(limit=1500))
+    experiment = replace(PRESETS["pigan-demo"], steps=400, images=ImageConfig(limit=1500))
     before = build_seeded(experiment).generator.eval()
     after = train(experiment, Run(tmp_path, precision="bf16", grid_every=0))
     first, last = (reader.distance(generator, stick, count=512) for generator in (before, after))

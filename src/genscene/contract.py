@@ -1,57 +1,96 @@
-"""The contract: a Generator paints scenes, a System trains it in turns."""
+"""The contract: a Generator binds latent codes to scenes and renders them, a System trains it in turns."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, final
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, ClassVar, Literal, Protocol, final
 
 import torch
 from torch import Tensor, nn
 
-from genscene.errors import BadInput
-from genscene.geometry.cameras import Camera, Rays, Size
-from genscene.geometry.priors import CameraPrior
-from genscene.randomness import CounterStreams, RandomStreams, mix
-from genscene.render.volume import March
+from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size
+from genscene.geometry.priors import CameraPrior, PlanePrior
+from genscene.randomness import CounterStreams, Randomness, RandomStreams, derive_seed
 from genscene.scenes import Scene
 
 Stats = dict[str, Tensor]
-MAX_BYTES = 1 << 28  # bytes
-Background = Literal["black", "white"]
+Vector = tuple[float, float, float]
+Background = Literal["black", "white", "last"]  # last: the color of the farthest sample on the ray
+MAX_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """How a scene is rendered; the last three fields never change the picture."""
+
+    randomness: Randomness | None = None  # jitter, importance sampling and density noise; None: deterministic
+    density_noise: float = 0.0  # standard deviation of the noise on raw density; wants randomness
+    samples: int = 0  # along each ray; 0: the generator's own number
+    background: Background | None = None  # behind the scene; None: the generator's own
+    fixed_direction: Vector | None = None  # viewing direction of all colors; None: each ray's own
+    distortion: bool = False  # also return Rendering.distortion
+    max_bytes: int = MAX_BYTES  # that intermediate results may take where no graph is kept
+    recompute: bool = False  # trade time for memory: compute parts again for the backward pass
+    cancelled: Callable[[], bool] | None = None  # called between parts; True raises Cancelled
+
+
+DEFAULT_OPTIONS = RenderOptions()
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """B pictures, and what else the renderer knows of them."""
+    """B pictures, and what else the renderer computes; None: not available for this kind of scene."""
 
     image: Tensor  # [B, 3, H, W], sRGB, 0 to 1, not clamped
-    depth: Tensor | None = None  # [B, 1, H, W], distance along the ray, 0 where nothing is hit
-    alpha: Tensor | None = None  # [B, 1, H, W], 0 to 1
+    # [B, 1, H, W], distance from the eye along the ray, in world units; 0: nothing hit
+    depth: Tensor | None = None
+    alpha: Tensor | None = None  # [B, 1, H, W], opacity, 0 to 1
+    features: Tensor | None = None  # [B, C, h, w], what a network turned into the image
+    object_alpha: Tensor | None = None  # [B, O, 1, H, W], opacity of each object of a composition
+    rays: Rays | None = None  # [B, H * W], the rays that depth is measured along
+    coarse: Tensor | None = None  # [B, 3, H, W], the picture of the coarse network (NeRF, eq. 6)
+    # [B, 1, H, W], spread of the weights along the ray (Barron et al. 2022, eq. 15)
+    distortion: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """What a GAN is shown."""
+    """Real images for a discriminator."""
 
     images: Tensor  # [B, 3, H, W], sRGB, 0 to 1
-    cameras: Camera | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, part: slice) -> "ImageBatch":
-        """Some of the pictures."""
-        return ImageBatch(self.images[part], None if self.cameras is None else self.cameras[part])
+        """Some of the images."""
+        return ImageBatch(self.images[part])
 
     def to(self, device: torch.device) -> "ImageBatch":
-        """The same pictures on another device."""
-        return ImageBatch(self.images.to(device), None if self.cameras is None else self.cameras.to(device))
+        """The same images on another device."""
+        return ImageBatch(self.images.to(device))
+
+
+@dataclass(frozen=True)
+class PosedImageBatch(ImageBatch):
+    """Real images with their cameras."""
+
+    cameras: Camera  # B
+
+    def __getitem__(self, part: slice) -> "PosedImageBatch":
+        """Some of the images."""
+        return PosedImageBatch(self.images[part], self.cameras[part])
+
+    def to(self, device: torch.device) -> "PosedImageBatch":
+        """The same images on another device."""
+        return PosedImageBatch(self.images.to(device), self.cameras.to(device))
 
 
 @dataclass(frozen=True)
 class RayBatch:
-    """What a NeRF is shown."""
+    """Rays through pixels of photographs, and the colors of these."""
 
-    rays: Rays  # [1, R], of depth 1
+    rays: Rays  # [1, R], z = 1 in the camera
     colors: Tensor  # [1, R, 3], 0 to 1
 
     def __len__(self) -> int:
@@ -70,96 +109,56 @@ class RayBatch:
 
 @dataclass(frozen=True)
 class StepContext:
-    """When, and for which part of the joint batch, a loss is asked for."""
+    """The step, and the part of the joint batch, that a loss is computed for."""
 
     step: int  # optimiser steps since the run began
-    stage_start: int = 0  # the step at which this stage began
+    stage_start: int = 0  # first step of this stage
     seed: int = 0  # of the run
-    first: int = 0  # place in the joint batch of this part's first picture
-    slices: int = 1  # parts the batch of one process is cut into
-
+    first: int = 0  # place in the joint batch of this part's first element
+    accumulation: int = 1  # parts that the batch of one process is cut into
     steps: int = 1  # of the whole run
+    shared: dict[Hashable, Any] = field(default_factory=dict)  # results of earlier turns of this step
 
-    def draws(self, count: int, turn: int, device: torch.device | str) -> RandomStreams:
-        """The random numbers of `count` pictures in the turn with this number."""
-        return RandomStreams([mix(self.seed, self.step, turn, self.first + i) for i in range(count)], device)
+    def random_streams(self, count: int, turn: int, device: torch.device | str) -> RandomStreams:
+        """The random numbers of `count` images in the turn with this number."""
+        return RandomStreams(
+            [derive_seed(self.seed, self.step, turn, self.first + i) for i in range(count)], device
+        )
 
-    def ray_draws(self, count: int, turn: int, device: torch.device | str) -> CounterStreams:
+    def ray_streams(self, count: int, turn: int, device: torch.device | str) -> CounterStreams:
         """The random numbers of `count` rays in the turn with this number."""
-        return CounterStreams(mix(self.seed, self.step, turn), self.first, count, device)
-
-
-class Photographed(nn.Module):
-    """What a scene remembers of the photographs it was learnt from."""
-
-    pose: Tensor
-    intrinsics: Tensor
-    size: Tensor
-    to_files: Tensor
-
-    def __init__(self, count: int):
-        super().__init__()
-        self.register_buffer("pose", torch.eye(4).repeat(count, 1, 1))  # [N, 4, 4]
-        self.register_buffer("intrinsics", torch.eye(3).repeat(count, 1, 1))  # [N, 3, 3]
-        self.register_buffer("size", torch.tensor([1, 1]))  # height, width
-        self.register_buffer("to_files", torch.eye(4))  # [4, 4], from the scene's world to that of its files
-
-    def remember(self, camera: Camera, to_files: Tensor) -> None:
-        """Note the cameras, and the way back to the files' coordinates [4, 4]."""
-        self.pose.copy_(camera.pose)
-        self.intrinsics.copy_(camera.intrinsics)
-        self.size.copy_(torch.tensor(camera.size))
-        self.to_files.copy_(to_files)
-
-    def camera(self) -> Camera:
-        """The cameras."""
-        height, width = self.size.tolist()
-        return Camera(self.pose, self.intrinsics, (height, width))
+        return CounterStreams(derive_seed(self.seed, self.step, turn), self.first, count, device)
 
 
 class Generator(nn.Module, ABC):
-    """What is kept after training: latent code -> scene -> picture."""
+    """Latent code -> style -> scene -> picture."""
 
-    latent_dim: int  # 0: there is one scene, and it is the weights
-    orbit: CameraPrior | None  # where its cameras stand; None: its views are windows on the plane
-    march: March | None  # how rays walk through its fields; None: its scenes are no fields
-    reach: tuple[float, float, float]  # half sides of the box around the origin that holds every scene
-    photographed: Photographed | None  # the photographs a single scene was learnt from
-
-    @abstractmethod
-    def latents(self, draws: RandomStreams) -> Tensor:
-        """One latent code for each stream of draws -> z [B, latent_dim]."""
+    latent_dim: int  # 0: there is one scene, which is the weights
+    prior: CameraPrior | PlanePrior  # of the views it is trained with
+    bounds: (
+        Vector | None
+    )  # half sides of the box around the origin that holds every scene; None: on the plane
 
     @abstractmethod
-    def style(self, z: Tensor, psi: float = 1.0) -> Tensor:
-        """z [B, latent_dim] -> w, what interpolation and inversion work on; psi < 1 pulls it to the average."""
+    def latents(self, randomness: Randomness) -> Tensor:
+        """One latent code for each stream of random numbers -> z [B, latent_dim]."""
 
     @abstractmethod
-    def bind(self, w: Tensor) -> Scene:
-        """w [B, ...] -> B scenes."""
+    def style(self, z: Tensor, psi: float = 1.0, camera: Camera | None = None) -> Any:
+        """z [B, latent_dim] -> w, a tensor [B, ...] or a frozen dataclass of such: what people edit and
+        invert.
 
-    @abstractmethod
-    def render(self, scene: Any, view: Any, budget: int = MAX_BYTES) -> Rendering:
-        """B scenes, B views -> B pictures; the same scene and view give the same picture.
-
-        budget: bytes that intermediate results may take where no gradient flows.
+        psi: truncation, 1: none, towards 0: closer to the mean style. camera: for generators conditioned on
+        one.
         """
 
     @abstractmethod
-    def lock_view(self, scene: Any) -> Any:
-        """The same scenes with colours that do not depend on where one looks from, as seen from the front."""
+    def bind(self, w: Any) -> Scene:
+        """w, as `style` returns it -> B scenes."""
 
     @abstractmethod
-    def measured(self, view: Camera) -> Rays:
-        """The rays of B cameras, in whose lengths depth is measured."""
-
-    @abstractmethod
-    def resampled(self, samples: int) -> "Generator":
-        """The same generator with another number of samples along each ray; shares the weights."""
-
-    @abstractmethod
-    def settle(self) -> None:
-        """Compute what is stored beside the weights (the average of w); called once they stand, before saving."""
+    def render(self, scene: Any, view: Any, options: RenderOptions = DEFAULT_OPTIONS) -> Rendering:
+        """B scenes, B views -> B pictures; the same pictures every time where options.randomness is None."""
 
     @final
     def scene(self, z: Tensor, psi: float = 1.0) -> Scene:
@@ -167,17 +166,31 @@ class Generator(nn.Module, ABC):
         return self.bind(self.style(z, psi))
 
 
+class SingleSceneGenerator(Generator):
+    """A generator without a latent code: its weights are the scene."""
+
+    latent_dim = 0
+
+    def latents(self, randomness: Randomness) -> Tensor:
+        """Codes without numbers -> [B, 0]."""
+        return next(self.parameters()).new_zeros(len(randomness), 0)
+
+    def style(self, z: Tensor, psi: float = 1.0, camera: Camera | None = None) -> Tensor:
+        """z [B, 0], unchanged."""
+        return z
+
+
 class Loss(Protocol):
     """What a player minimises in its turn."""
 
-    def __call__(self, batch: Any, moment: StepContext) -> tuple[Tensor, Stats]:
-        """A batch at a moment -> the loss [], and numbers worth logging."""
+    def __call__(self, batch: Any, context: StepContext) -> tuple[Tensor, Stats]:
+        """A part of the batch -> the loss [], and numbers to log."""
         ...
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One player learns from one loss; all the others stand still."""
+    """One optimiser step of one player; the parameters of all others are frozen."""
 
     player: str
     loss: Loss
@@ -191,46 +204,82 @@ class System(nn.Module, ABC):
 
     @abstractmethod
     def turns(self) -> tuple[Turn, ...]:
-        """The turns of one step, in order; asked for anew at every step."""
+        """The turns of one step, in order; called at every step."""
+
+
+class PosedDataset(Protocol):
+    """What a system may adapt to before it is built: photographs of one scene with cameras."""
+
+    @property
+    def camera(self) -> Camera:
+        """The N cameras of the photographs."""
+        ...
+
+    @property
+    def bounds(self) -> Tensor | None:
+        """Nearest and farthest depth of each [N, 2], where known."""
+        ...
+
+    @property
+    def background(self) -> Background | None:
+        """The one color around what the photographs show, where there is one."""
+        ...
 
 
 @dataclass(frozen=True)
 class SystemConfig(ABC):
     """All the numbers of one paper's system."""
 
+    # what a batch holds: images; images with cameras; rays of photographs of one scene with known cameras
+    batch: ClassVar[Literal["images", "posed_images", "rays"]] = "images"
+
+    @property
+    def pixels(self) -> PixelConvention:
+        """Where the rays of a batch cross their pixels."""
+        return "center"
+
+    @property
+    def mbstd_group(self) -> int:
+        """Images whose statistics the discriminator shares; a batch is only cut between such groups."""
+        return 1
+
+    def adapt(self, dataset: PosedDataset) -> "SystemConfig":
+        """The same system with the numbers that only the data tell."""
+        return self
+
+    @abstractmethod
+    def build_generator(self) -> Generator:
+        """A generator with new weights."""
+
     @abstractmethod
     def build(self) -> System:
-        """A system with build_seeded weights."""
+        """A system with new weights."""
 
     @abstractmethod
     def check(self, size: Size) -> None:
-        """Raise BadInput where pictures of this size cannot be trained on."""
+        """Raise BadInput where images of this size cannot be trained on."""
 
     @abstractmethod
     def shrunk(self) -> "SystemConfig":
         """The same system with as few layers, channels and samples as it can have, for tests."""
 
 
-def at_least(config: object, least: float, *names: str) -> None:
-    """Raise BadInput for the first of these fields that is less."""
-    for name in names:
-        value = getattr(config, name)
-        if not value >= least:
-            raise BadInput(f"{name.replace('_', '-')} {value}: wanted {least} or more")
+def map_tensors(function: Callable[..., Tensor], first: Any, *others: Any) -> Any:
+    """Apply a function to the tensors of styles: themselves tensors, or (nested) dataclasses of tensors."""
+    if first is None or isinstance(first, Tensor):
+        return None if first is None else function(first, *others)
+    assert is_dataclass(first), f"a style is a tensor or a dataclass of tensors, not {type(first).__name__}"
+    columns = {each.name: [getattr(w, each.name) for w in (first, *others)] for each in fields(first)}
+    return replace(first, **{name: map_tensors(function, *column) for name, column in columns.items()})  # type: ignore[type-var]
 
 
-@dataclass(frozen=True)
-class PosedConfig(SystemConfig):
-    """The numbers of a system that learns the rays of photographs whose cameras are known."""
+def style_count(w: Any) -> int:
+    """The number of styles in w: its first dimension, or that of its first tensor."""
+    if isinstance(w, Tensor):
+        return len(w)
+    return style_count(next(value for each in fields(w) if (value := getattr(w, each.name)) is not None))
 
-    @abstractmethod
-    def fitted(self, photographed: Camera, bounds: Tensor, behind: Background | None = None) -> "PosedConfig":
-        """The same system for the photographs it is to learn: N cameras, nearest and farthest depths [N, 2].
 
-        behind: the colour that surrounds what they show; None: no single one, the system keeps its own.
-        """
-
-    @property
-    @abstractmethod
-    def corners(self) -> bool:
-        """Whether rays go through the pixels' upper left corners (released NeRF), not through their centres."""
+def take_styles(w: Any, part: slice) -> Any:
+    """Some of the styles in w."""
+    return map_tensors(lambda x: x[part], w)

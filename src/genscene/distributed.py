@@ -1,4 +1,4 @@
-"""Several processes at one task: who we are, gradients averaged by hand, rows gathered."""
+"""Several processes started by torchrun: ranks, gradients averaged by one all-reduce, rows gathered."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -17,20 +17,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among those that `torchrun` started; alone without it."""
+    """This process among those of torchrun; a group of one without torchrun."""
 
     rank: int = 0
     world: int = 1
 
     @property
-    def first(self) -> bool:
-        """Whether this is the one that writes files and talks."""
+    def is_main(self) -> bool:
+        """Whether this process writes files and prints: rank 0."""
         return self.rank == 0
 
-    def average(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Average the gradients over all processes: one flat all-reduce."""
-        if self.world == 1:
-            return
+    def all_reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Average the gradients over all processes with one flat all-reduce."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([g.flatten() for g in gradients])
         dist.all_reduce(flat)
@@ -38,62 +36,63 @@ class ProcessGroup:
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
 
-    def first_then_others(self, load: Callable[[], T]) -> T:
-        """Let the first process load something, and the others after it, who find what it left in the cache."""
+    def main_first(self, load: Callable[[], T]) -> T:
+        """Call `load` in rank 0, then in the other ranks, which find in the cache what rank 0 left there."""
         if self.world == 1:
             return load()
-        if self.first:
+        if self.is_main:
             loaded = load()
             dist.barrier()
             return loaded
         dist.barrier()
         return load()
 
-    def agree(self, module: nn.Module) -> None:
-        """Give every process the weights of the first."""
+    def broadcast(self, module: nn.Module) -> None:
+        """Copy the weights and buffers of rank 0 to every process."""
         if self.world > 1:
             for tensor in [*module.parameters(), *module.buffers()]:
                 dist.broadcast(tensor.detach(), src=0)
 
     def any(self, flag: bool) -> bool:
-        """Whether any process raises a flag."""
+        """Whether the flag is set in any process."""
         if self.world == 1:
             return flag
         raised = torch.tensor(float(flag), device=_device())
         dist.all_reduce(raised, op=dist.ReduceOp.MAX)
         return bool(raised)
 
-    def told(self, number: int) -> int:
-        """A whole number, as the first process knows it."""
+    def broadcast_int(self, number: int) -> int:
+        """The value that rank 0 has of a whole number."""
         if self.world == 1:
             return number
-        word = torch.tensor(number, device=_device())
-        dist.broadcast(word, src=0)
-        return int(word)
+        value = torch.tensor(number, device=_device())
+        dist.broadcast(value, src=0)
+        return int(value)
 
-    def gathered(self, rows: Tensor, counts: Sequence[int]) -> list[Tensor]:
-        """The rows [counts[rank], D] of all processes, by rank; the first of the counts is the largest."""
+    def all_gather_rows(self, rows: Tensor, counts: Sequence[int]) -> list[Tensor]:
+        """Rows [counts[rank], D] of every process, by rank; the first of the counts is the largest."""
         if self.world == 1:
             return [rows]
-        room = rows.new_zeros(counts[0], rows.shape[1])
-        room[: len(rows)] = rows
-        room = room.to(_device())
-        found = [torch.empty_like(room) for _ in range(self.world)]
-        dist.all_gather(found, room)
-        return [part[:count] for part, count in zip(found, counts, strict=True)]
+        padded = rows.new_zeros(counts[0], rows.shape[1])
+        padded[: len(rows)] = rows
+        padded = padded.to(_device())
+        gathered = [torch.empty_like(padded) for _ in range(self.world)]
+        dist.all_gather(gathered, padded)
+        return [part[:count] for part, count in zip(gathered, counts, strict=True)]
 
-    def leave(self) -> None:
-        """End the group, where there is one."""
+    def close(self) -> None:
+        """Destroy the process group, where there is one."""
         if self.world > 1:
             dist.destroy_process_group()
 
 
-def join(device: torch.device) -> ProcessGroup:
-    """Join the group that torchrun's environment speaks of; on CUDA each process takes a card of its own.
+def init_group(device: torch.device) -> ProcessGroup:
+    """Join the group of torchrun's environment variables; on CUDA each process takes the card of its local
+    rank.
 
-    torch.distributed.nn.functional has the group as it finds it for the default of its functions, and torch imports it
-    unasked with the first optimiser: imported after the group, it keeps it for ever, and the group's threads die with
-    the interpreter, sometimes by an abort.
+    torch imports torch.distributed.nn.functional with the first optimiser, and the default arguments of its
+    functions then hold the group for ever: its threads would outlive it and abort the interpreter. So it is
+    imported before.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
@@ -111,5 +110,5 @@ def join(device: torch.device) -> ProcessGroup:
 
 
 def _device() -> str:
-    """Where the processes' messages lie."""
+    """Where tensors must lie to be communicated."""
     return "cuda" if dist.get_backend() == "nccl" else "cpu"

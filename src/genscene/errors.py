@@ -1,20 +1,36 @@
-"""What a person did wrong, in one line they can act on."""
+"""Errors that a person can act on, each in one line."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class BadInput(ValueError):
-    """A file, option or argument is not what was asked for: what was got, what was wanted, where."""
+    """A file, option or argument cannot be used: the message says what was got, what was wanted, and
+    where.
+    """
 
 
 class Diverged(RuntimeError):
-    """A loss or gradient stopped being a number; the message names the step, the player and where to go on from."""
+    """A loss or gradient is not finite; the message names the step, the player and the last good
+    checkpoint.
+    """
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """The end of an error line about an unknown word: a guess at what was meant, and what there is."""
+class Cancelled(RuntimeError):
+    """Rendering was stopped because `RenderOptions.cancelled` returned True."""
+
+
+def suggest(word: str, choices: Iterable[str]) -> str:
+    """The end of an error line about an unknown word: the closest known word, then all of them."""
     known = sorted(choices)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
     guess = f"did you mean {close[0]!r}? " if close else ""
     return f"{guess}known: {', '.join(known)}"
+
+
+def require_at_least(config: object, least: float, *names: str) -> None:
+    """Raise BadInput for the first of these attributes whose value is below `least` or not a number."""
+    for name in names:
+        value = getattr(config, name)
+        if not value >= least:
+            raise BadInput(f"{name.replace('_', '-')} {value}: wanted {least} or more")

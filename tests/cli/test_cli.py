@@ -12,7 +12,7 @@ from PIL import Image
 
 import genscene
 from genscene.cli import USAGE, main
-from genscene.cli.options import seeds_of, size_of
+from genscene.cli.shared.options import parse_seeds, parse_size
 from genscene.errors import BadInput
 from genscene.training.run import train
 
@@ -88,7 +88,7 @@ BAD = {
         ["render", "nowhere.safetensors", "--out", "a.png"],
         "no generator at nowhere.safetensors",
     ),
-    "no ending": (["render", "x", "--out", "a.tiff"], "ending with .png"),
+    "no ending": (["render", "x", "--out", "a.tiff"], "require_suffix with .png"),
     "out is needed": (["render", "x"], "--out"),
     "no mesh ending": (["export", "mesh", "x", "--out", "a.stl"], ".glb, .obj, .ply"),
     "export what": (["export", "mash", "x"], "did you mean 'mesh'"),
@@ -240,7 +240,7 @@ def test_training_resuming_and_refusing_from_the_command_line(tmp_path, capsys):
         "16",
         "--batch",
         "2",
-        "--pictures.limit",
+        "--images.limit",
         "6",
         "--data",
         "synthetic:objects",
@@ -268,15 +268,15 @@ def test_data_as_files_and_back(tmp_path, capsys):
 
 
 def test_seeds_and_sizes():
-    assert seeds_of("0-3,7, 9 - 10") == [0, 1, 2, 3, 7, 9, 10]
-    assert size_of("96x128") == (96, 128)
-    assert size_of("64") == (64, 64)
+    assert parse_seeds("0-3,7, 9 - 10") == [0, 1, 2, 3, 7, 9, 10]
+    assert parse_size("96x128") == (96, 128)
+    assert parse_size("64") == (64, 64)
     for text in ("", "a", "3-1", "1--2", "1,", "-1", "0-9999999"):
         with pytest.raises(BadInput):
-            seeds_of(text)
+            parse_seeds(text)
     for text in ("", "0", "8x", "x8", "8x8x8", "99999", "-4"):
         with pytest.raises(BadInput):
-            size_of(text)
+            parse_size(text)
 
 
 def test_help_does_not_wait_for_torch_and_ctrl_c_is_130():

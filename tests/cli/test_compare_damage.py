@@ -11,7 +11,8 @@ from PIL import Image
 from conftest import tiny
 from genscene.cli import comparing, main
 from genscene.evaluation.report import Cell, Column, Report, Row
-from genscene.experiment.schema import Stage, build_seeded
+from genscene.experiment.schema import Stage
+from genscene.experiment.serialise import build_seeded
 from genscene.io.generator_file import save_generator
 from genscene.systems import PRESETS
 from genscene.training.run import Run, train

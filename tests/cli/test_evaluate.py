@@ -13,7 +13,8 @@ from conftest import tiny
 from genscene.cli import main
 from genscene.data.sizes import one_size
 from genscene.evaluation.statistics import Statistics
-from genscene.experiment.schema import Stage, build_seeded
+from genscene.experiment.schema import Stage
+from genscene.experiment.serialise import build_seeded
 from genscene.io.atomic import cache_folder
 from genscene.io.generator_file import save_generator
 from genscene.metrics.extractor import Extractor

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from genscene.systems.nerf.fitting import orbit_of
 from PIL import Image
 
 from genscene.cli import main
-from genscene.cli.shots import path_of
-from genscene.experiment.schema import build_seeded
+from genscene.cli.shared.rendering import path_of
+from genscene.experiment.serialise import build_seeded
 from genscene.geometry.cameras import Camera, look_at, pinhole
 from genscene.geometry.rotations import rotation
 from genscene.io.generator_file import load, opened, save_generator
 from genscene.systems import PRESETS
-from genscene.systems.nerf.fitting import orbit_of
 
 SIZE = (6, 10)
 

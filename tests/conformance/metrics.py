@@ -8,13 +8,13 @@ import torch
 from conformance.case import Case
 from genscene.io.rename import rename
 from genscene.metrics.frechet import Moments, frechet
+from genscene.metrics.image import psnr
 from genscene.metrics.inception import RULES, Inception
 from genscene.metrics.inception_score import inception_score
 from genscene.metrics.kid import discrepancy, draw, kid
 from genscene.metrics.manifold import manifold, radii
 from genscene.metrics.similarity import Window, ssim, ssim_map
 from genscene.metrics.spectrum import counts, decibels, magnitude_log, power, profile
-from genscene.objectives.losses import psnr
 
 Results = dict[str, Any]
 

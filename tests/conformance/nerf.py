@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from genscene.objectives.losses import photometric
+from genscene.systems.nerf.field import FieldConfig, NeRFField
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import mse_loss, normalize
@@ -16,13 +18,13 @@ from conformance.case import Case
 from genscene.data.posed import Posed, llff
 from genscene.geometry.cameras import Camera, Rays
 from genscene.geometry.priors import CameraPrior
-from genscene.geometry.trajectories import average, circle, focal_depth, winding
+from genscene.geometry.trajectories import average_pose, circle, forward_spiral, llff_focus_depth
 from genscene.geometry.transforms import WorldTransform, crossing
 from genscene.layers.encoding import raw_positional
-from genscene.objectives.losses import photometric, psnr
-from genscene.render.volume import March, RayNoise, composite, resample, weigh
+from genscene.metrics.image import psnr
+from genscene.render.march import March, RayNoise
+from genscene.render.volume import composite, compute_weights, sample_pdf
 from genscene.systems.nerf.convert import legacy, network
-from genscene.systems.nerf.field import FieldConfig, NeRFField
 from genscene.systems.nerf.generator import NeRFGenerator, NeRFGeneratorConfig, Seen
 
 Results = dict[str, Any]
@@ -126,7 +128,7 @@ def llff_poses(case: Case, scratch: Path) -> Results:
         "recentred": columns(
             llff.recentred(replace(full, bounds=torch.full((7, 2), 1 / 0.75, dtype=torch.float64)))
         ),
-        "average": columns(replace(full, pose=average(full.pose)[None].expand(7, 4, 4)))[0],
+        "average": columns(replace(full, pose=average_pose(full.pose)[None].expand(7, 4, 4)))[0],
     }
     for name, posed, path in (
         ("spiral", recentred, spiral(recentred)),
@@ -146,8 +148,8 @@ def spiral(posed: Posed) -> Tensor:
     """Their film of a scene that faces one way: as wide as cameras stand from the world's middle, along its axes."""
     cameras = Camera(posed.pose, posed.intrinsics, posed.sizes[0])
     radii = cameras.pose[:, :3, 3].abs().quantile(0.9, dim=0)
-    return winding(
-        cameras, 120, focal_depth(float(posed.bounds.min()), float(posed.bounds.max())), radii
+    return forward_spiral(
+        cameras, 120, llff_focus_depth(float(posed.bounds.min()), float(posed.bounds.max())), radii
     ).pose
 
 
@@ -191,7 +193,7 @@ def raw2outputs(case: Case) -> Results:
     colors = raw[..., :3].sigmoid()
     found = {}
     for name, noise in (("", None), ("_noise", 0.7 * case["noise"][None])):
-        weights = weigh(raw[..., 3], t, rays, march, noise)
+        weights = compute_weights(raw[..., 3], t, rays, march, noise)
         acc, depth = weights.sum(-1), composite(weights, t[..., None])[..., 0]
         found |= {f"acc{name}": acc[0], f"depth{name}": depth[0]}
         color = composite(weights, colors)
@@ -206,8 +208,8 @@ def sample_pdf(case: Case) -> Results:
     t = distances_between(bins)
     padded = torch.nn.functional.pad(weights, (1, 1))
     return {
-        "det": resample(t, padded, 128, None)[0],
-        "random": resample(t, padded, 128, case["u"][None])[0],
+        "det": sample_pdf(t, padded, 128, None)[0],
+        "random": sample_pdf(t, padded, 128, case["u"][None])[0],
     }
 
 
@@ -242,7 +244,7 @@ def render_rays(case: Case) -> Results:
     scene = generator.bind(torch.zeros(1, 0))
     coarse, fine = generator.walk(scene, rays, perturb)
     t = generator.places(rays, perturb)
-    finer = resample(t, coarse.weights, generator.config.fine, perturb.importance)
+    finer = sample_pdf(t, coarse.weights, generator.config.fine, perturb.importance)
     found: Results = {"z_std": finer.std(dim=-1, unbiased=False)[0]}
     for end, seen in (("", fine), ("0", coarse)):
         found |= {
@@ -265,7 +267,7 @@ def render_ndc_image(case: Case) -> Results:
     scene = generator.bind(torch.zeros(1, 0))
     coarse, fine = generator.walk(scene, rays, RayNoise())
     t = generator.places(bent, RayNoise())
-    finer = resample(t, coarse.weights, generator.config.fine, None)
+    finer = sample_pdf(t, coarse.weights, generator.config.fine, None)
     t = torch.cat([t, finer], dim=-1).sort(dim=-1).values
     depth = composite(fine.weights, t[..., None])
     picture = {"rgb": fine.color, "rgb0": coarse.color, "acc": fine.alpha, "disp": fine.alpha / depth}

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from genscene.systems.pigan.field import StyledField
 from torch import Tensor
 
 from conformance.case import Case
@@ -12,10 +13,10 @@ from genscene.contract import ImageBatch, StepContext
 from genscene.geometry.cameras import Camera
 from genscene.geometry.priors import CameraPrior, camera_angles
 from genscene.io.rename import rename
-from genscene.render.volume import March, RayNoise, stratified
+from genscene.render.march import March, RayNoise
+from genscene.render.volume import sample_t
 from genscene.systems.pigan.convert import CLASSES, DISCRIMINATOR, GENERATOR, fill
 from genscene.systems.pigan.discriminator import STRIDED_CHANNELS, Discriminator, DiscriminatorConfig
-from genscene.systems.pigan.field import StyledField
 from genscene.systems.pigan.generator import PiGANGenerator, PiGANGeneratorConfig
 from genscene.systems.pigan.presets import PRESETS
 from genscene.systems.pigan.system import Fakes, PiGAN, PiGANConfig
@@ -124,16 +125,16 @@ def camera(case: Case) -> Results:
     size, results = (options["resolution"],) * 2, {}
     for law, numbers in recorded.items():
         orbit = orbit_of(options["spherical_uniform" if law == "spherical_uniform" else "dist"], law)
-        yaw, pitch = orbit.angles(Recorded(*numbers))
+        yaw, pitch = orbit.sample_angles(Recorded(*numbers))
         results[f"pose_{law}"] = torch.stack([yaw, pitch], dim=-1)
-        results[f"pos_{law}"] = orbit.at(yaw, pitch, size).pose[:, :3, 3]
+        results[f"pos_{law}"] = orbit.camera_at(yaw, pitch, size).pose[:, :3, 3]
     orbit = replace(orbit_of(options["dist"], "gaussian"), fov=options["fov"])
     opengl = torch.tensor([1.0, -1.0, -1.0, 1.0]).to(case.dtype)
-    fixed = orbit.at(*case["yaw_pitch"].unbind(-1), size)
+    fixed = orbit.camera_at(*case["yaw_pitch"].unbind(-1), size)
     still = replace(fixed[:1], pose=torch.eye(4).to(case.dtype)[None])
     march = March(options["ray_start"], options["ray_end"], options["num_steps"])
     rays = orbit.sample(Recorded(g), size).corner_aligned().rays().unit()
-    t_regular, t = stratified(rays, march, None), stratified(rays, march, case["jitter"][..., 0])
+    t_regular, t = sample_t(rays, march, None), sample_t(rays, march, case["jitter"][..., 0])
     return results | {
         "cam2world": fixed.pose * opengl,
         "cam_dirs": still.corner_aligned().rays().unit().directions[0] * opengl[:3],

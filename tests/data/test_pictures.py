@@ -17,7 +17,7 @@ from genscene.data.inspect import inspect
 from genscene.data.pictures import ImageSet
 from genscene.data.stream import order, stream
 from genscene.errors import BadInput
-from genscene.experiment.schema import Pictures, Stage
+from genscene.experiment.schema import ImageConfig, Stage
 from genscene.geometry.priors import CameraPrior
 from genscene.io.atomic import cache_folder
 from genscene.randomness import RandomStreams
@@ -30,7 +30,7 @@ def encoded(image, kind="PNG", **options):
 
 
 def treat(size=(8, 8), **options):
-    return Treatment(size, Pictures(**options))
+    return Treatment(size, ImageConfig(**options))
 
 
 RED = Image.new("RGB", (8, 8), (255, 0, 0))
@@ -110,7 +110,7 @@ def test_fitting_cuts_pads_or_stretches(fit, middle, left):
 def test_keeping_the_middle():
     image = Image.new("RGB", (100, 120), (0, 0, 0))
     image.paste((200, 200, 200), (10, 20, 90, 100))
-    assert (decode(encoded(image), treat((16, 16), keep=0.8)) > 160).all()
+    assert (decode(encoded(image), treat((16, 16), center_crop=0.8)) > 160).all()
 
 
 def test_random_backgrounds_keep_alpha():
@@ -154,7 +154,7 @@ def test_folder_and_zip_give_the_same_and_name_what_is_broken(tmp_path, capsys):
     folder = folder_of_pictures(tmp_path / "pictures")
     sets = []
     for source in (folder, zipped(folder, tmp_path / "p.zip")):
-        sets.append(load_images(str(source), Pictures(), (4, 4)))
+        sets.append(load_images(str(source), ImageConfig(), (4, 4)))
         said = capsys.readouterr().err
         assert "1 of 6 pictures" in said
         assert "broken.jpg" in said
@@ -164,9 +164,9 @@ def test_folder_and_zip_give_the_same_and_name_what_is_broken(tmp_path, capsys):
 
 def test_pictures_are_decoded_once(tmp_path, monkeypatch):
     folder = folder_of_pictures(tmp_path / "pictures")
-    first = load_images(str(folder), Pictures(), (4, 4), quiet=True)
+    first = load_images(str(folder), ImageConfig(), (4, 4), quiet=True)
     monkeypatch.setattr("genscene.data.decoded", lambda *_: pytest.fail("decoded again"))
-    again = load_images(str(folder), Pictures(), (4, 4), quiet=True)
+    again = load_images(str(folder), ImageConfig(), (4, 4), quiet=True)
     assert np.array_equal(first.pixels, again.pixels)
     assert isinstance(again.pixels, np.memmap)
     assert cache_folder().is_dir()
@@ -174,15 +174,15 @@ def test_pictures_are_decoded_once(tmp_path, monkeypatch):
 
 def test_a_changed_file_is_decoded_again(tmp_path):
     folder = folder_of_pictures(tmp_path / "pictures")
-    load_images(str(folder), Pictures(), (4, 4), quiet=True)
+    load_images(str(folder), ImageConfig(), (4, 4), quiet=True)
     Image.new("RGB", (10, 8), (0, 255, 0)).save(folder / "inner" / "0.png")
-    assert load_images(str(folder), Pictures(), (4, 4), quiet=True).pixels[0, 0, 0, 1] == 255
+    assert load_images(str(folder), ImageConfig(), (4, 4), quiet=True).pixels[0, 0, 0, 1] == 255
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("GENSCENE_CACHE", str(tmp_path / "file"))
-    assert len(load_images(str(folder_of_pictures(tmp_path / "p")), Pictures(), (4, 4), quiet=True)) == 5
+    assert len(load_images(str(folder_of_pictures(tmp_path / "p")), ImageConfig(), (4, 4), quiet=True)) == 5
 
 
 def test_what_is_no_set_of_pictures_is_one_clear_line(tmp_path):
@@ -198,27 +198,27 @@ def test_what_is_no_set_of_pictures_is_one_clear_line(tmp_path):
     }
     for name, words in cases.items():
         with pytest.raises(BadInput, match=words):
-            load_images(str(tmp_path / name), Pictures(), (4, 4), quiet=True)
+            load_images(str(tmp_path / name), ImageConfig(), (4, 4), quiet=True)
     with pytest.raises(BadInput, match="did you mean 'cars'"):
-        load_images("synthetic:car", Pictures(), (4, 4), quiet=True)
+        load_images("synthetic:car", ImageConfig(), (4, 4), quiet=True)
     with pytest.raises(BadInput, match="wanted white"):
-        load_images(str(tmp_path), Pictures(background="pink"), (4, 4), quiet=True)
+        load_images(str(tmp_path), ImageConfig(background="pink"), (4, 4), quiet=True)
 
 
 def test_labels_are_read_and_must_be_whole(tmp_path):
     folder = folder_of_pictures(tmp_path / "pictures")
     for source in (folder, zipped(folder, tmp_path / "p.zip")):
         with pytest.raises(BadInput, match=r"no dataset\.json"):
-            load_images(str(source), Pictures(labels=True), (4, 4), quiet=True)
+            load_images(str(source), ImageConfig(labels=True), (4, 4), quiet=True)
     label = CameraPrior().sample(RandomStreams(range(5)), (4, 4)).label().tolist()
     import json
 
     rows = [[f"inner/{i}.png", row] for i, row in enumerate(label)]
     (folder / "dataset.json").write_text(json.dumps({"labels": rows[:4]}))
     with pytest.raises(BadInput, match=r"no camera for 1 pictures, first inner/4\.png"):
-        load_images(str(folder), Pictures(labels=True), (4, 4), quiet=True)
+        load_images(str(folder), ImageConfig(labels=True), (4, 4), quiet=True)
     (folder / "dataset.json").write_text(json.dumps({"labels": rows}))
-    found = load_images(str(folder), Pictures(labels=True), (4, 4), quiet=True)
+    found = load_images(str(folder), ImageConfig(labels=True), (4, 4), quiet=True)
     assert_close(found.cameras.label(), torch.tensor(label))
 
 
@@ -239,7 +239,7 @@ def test_an_epoch_shows_every_picture_once_in_an_order_of_its_own():
 
 def test_processes_see_the_parts_of_one_batch(experiment):
     pictures = ImageSet(np.arange(40 * 48, dtype=np.uint32).astype(np.uint8).reshape(40, 4, 4, 3))
-    run = replace(experiment, stages=(Stage(0, (4, 4), 8),), pictures=Pictures(flip=True), steps=3)
+    run = replace(experiment, stages=(Stage(0, (4, 4), 8),), images=ImageConfig(flip=True), steps=3)
     whole = [batch.images for batch in stream(run, pictures, 0)]
     parts = [[b.images for b in stream(run, pictures, 0, rank, 2)] for rank in range(2)]
     for step in range(3):
@@ -250,7 +250,7 @@ def test_processes_see_the_parts_of_one_batch(experiment):
 def test_flipping_mirrors_cameras_too(experiment):
     cameras = CameraPrior().sample(RandomStreams(range(40)), (4, 4))
     pictures = ImageSet(np.random.default_rng(0).integers(0, 255, (40, 4, 4, 3), dtype=np.uint8), cameras)
-    run = replace(experiment, stages=(Stage(0, (4, 4), 40),), pictures=Pictures(flip=True), steps=1)
+    run = replace(experiment, stages=(Stage(0, (4, 4), 40),), images=ImageConfig(flip=True), steps=1)
     batch = next(stream(run, pictures, 0))
     indices = order(np.arange(40), 40, run.seed)
     flipped = ~torch.isclose(batch.images, pictures.take(indices)).flatten(1).all(1)

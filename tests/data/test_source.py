@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from genscene.data.posed.photographs import surroundings
-from genscene.data.source import album_of, source_of
+from genscene.data.sources import album_of, source_of
 from genscene.errors import BadInput
-from genscene.experiment.schema import Photographs, Pictures
+from genscene.experiment.schema import ImageConfig, PosedConfig
 from genscene.geometry.cameras import look_at
 from genscene.systems import PRESETS
 
@@ -35,8 +35,8 @@ def found(data, background="white", preset="nerf-grid-demo"):
     experiment = replace(
         PRESETS[preset],
         data=data,
-        pictures=Pictures(background=background),
-        photographs=Photographs(holdout=0),
+        images=ImageConfig(background=background),
+        posed=PosedConfig(holdout=0),
     )
     return source_of(experiment).experiment
 
@@ -59,7 +59,7 @@ def test_opaque_photographs_say_by_their_borders_what_is_behind(tmp_path, behind
     kept = PRESETS[preset].system.generator.background
     experiment = found(scene(tmp_path, opaque(behind)), preset=preset)
     assert experiment.system.generator.background == (wanted or kept)
-    assert experiment.pictures.background == (wanted or "white")
+    assert experiment.images.background == (wanted or "white")
     assert (f"stands before {wanted}" in capsys.readouterr().err) == (wanted not in (None, kept))
 
 
@@ -67,7 +67,7 @@ def test_opaque_photographs_say_by_their_borders_what_is_behind(tmp_path, behind
 def test_behind_transparency_is_what_it_was_put_on(tmp_path, name):
     data = scene(tmp_path, clear())
     experiment = found(data, name)
-    assert experiment.system.generator.background == experiment.pictures.background == name
+    assert experiment.system.generator.background == experiment.images.background == name
     assert album_of(experiment, "train").pixels[0, 0, 0].tolist() == [255 * (name == "white")] * 3
     assert source_of(experiment).experiment == experiment  # so that a run goes on
 

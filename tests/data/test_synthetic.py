@@ -15,7 +15,7 @@ from genscene.data.synthetic.raytrace import trace
 from genscene.data.synthetic.solids import Builder, filled_up, hsv
 from genscene.data.write import write_set
 from genscene.errors import BadInput
-from genscene.experiment.schema import Pictures
+from genscene.experiment.schema import ImageConfig
 from genscene.geometry.priors import CameraPrior
 
 FRONT = CameraPrior("fixed", (math.pi / 2, 0.0), (math.pi / 2, 0.0), radius=3.0, fov=40.0)
@@ -122,7 +122,7 @@ def test_a_set_as_files(tmp_path):
         assert image.mode == "RGBA"
         alpha = torch.from_numpy(np.asarray(image)[..., 3].copy()).float() / 255
     assert_close(alpha, truth.traced.alpha[1, 0], atol=0.003, rtol=0)
-    loaded = load_images(str(tmp_path / "cars"), Pictures(labels=True), (16, 20), quiet=True)
+    loaded = load_images(str(tmp_path / "cars"), ImageConfig(labels=True), (16, 20), quiet=True)
     assert_close(loaded.cameras.pose, truth.camera.pose)
     assert np.abs(loaded.pixels[2] - truth.on_white()[2].movedim(0, -1).numpy() * 255).max() < 2.5
 

@@ -25,7 +25,7 @@ from genscene.evaluation.protocol import Protocol
 from genscene.evaluation.report import Report, Row
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task
-from genscene.experiment.schema import Pictures
+from genscene.experiment.schema import ImageConfig
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.frechet import Tally
 from genscene.metrics.power_features import power_features
@@ -33,7 +33,7 @@ from genscene.metrics.power_features import power_features
 WIDTH = 4
 LOOKS = Extractor("a network", "none", "last", WIDTH, "not resized", lambda images: images)
 EXTRACTORS = {"random": LOOKS, "spectrum": power_features(16)}
-TASK = Task(Protocol("a test", ()), (16, 16), Pictures(), tuple(EXTRACTORS.values()))
+TASK = Task(Protocol("a test", ()), (16, 16), ImageConfig(), tuple(EXTRACTORS.values()))
 DESK = Desk(TASK, EXTRACTORS, Streaming(), torch.device("cpu"))
 NAMES = ["frechet", "kernel", "manifold", "spectrum"]
 DRAW = Draw(40)

@@ -27,7 +27,8 @@ from genscene.evaluation.sides import Generated, Stored
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task, measure
 from genscene.evaluation.views import consistency
-from genscene.experiment.schema import Pictures, build_seeded
+from genscene.experiment.schema import ImageConfig
+from genscene.experiment.serialise import build_seeded
 from genscene.metrics.cmmd import cmmd
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.frechet import Moments, frechet
@@ -142,7 +143,7 @@ def test_a_file_of_another_content_is_another_picture_whatever_its_time_says(tmp
                 for file in sorted(folder.iterdir()):
                     archive.writestr(zipfile.ZipInfo(file.name), file.read_bytes())
             os.utime(place, ns=(1, 1))
-        pictures = load_images(str(place), Pictures(), SIZE, quiet=True)
+        pictures = load_images(str(place), ImageConfig(), SIZE, quiet=True)
         return np.array(pictures.pixels), Stored(pictures, Side(), "").notes["content"]
 
     file = folder / "0001.bmp"
@@ -298,7 +299,7 @@ def test_what_a_generator_was_asked_stands_in_the_json():
     made = build_seeded(experiment).generator.eval()
     question = Question(made, experiment, "synthetic:cars", SIZE, psi=0.5, seed=3)
     numbers = ASKED["consistency"](question)
-    desk = Desk(Task(PROTOCOLS["tracking"], SIZE, Pictures(), ()), {}, Streaming(), torch.device("cpu"))
+    desk = Desk(Task(PROTOCOLS["tracking"], SIZE, ImageConfig(), ()), {}, Streaming(), torch.device("cpu"))
     found = document(Result("it", desk, numbers, [], {}, {}))
     (asked,) = found["protocol"]["asked"]
     told = {
@@ -322,13 +323,13 @@ def test_pictures_that_were_made_larger_are_counted(tmp_path, fit):
     for i, side in ((4, 32), (5, 8)):
         Image.new("RGB", (side, side)).save(folder / f"{i:04d}.png")
     Image.new("RGB", (8, 32)).save(folder / "0006.png")
-    pictures = load_images(str(folder), Pictures(fit=fit), SIZE, quiet=True)
+    pictures = load_images(str(folder), ImageConfig(fit=fit), SIZE, quiet=True)
     assert pictures.enlarged == ((3,) if fit == "contain" else (3, 4))
-    again = load_images(str(folder), Pictures(fit=fit), SIZE, quiet=True)
+    again = load_images(str(folder), ImageConfig(fit=fit), SIZE, quiet=True)
     assert again.enlarged == pictures.enlarged
     assert Stored(again, Side(), "").notes["enlarged"] == len(pictures.enlarged)
     assert "enlarged" not in Stored(again, Side(3), "").notes
-    assert load_images(str(folder), Pictures(fit=fit, keep=0.5), (4, 4), quiet=True).enlarged == ()
+    assert load_images(str(folder), ImageConfig(fit=fit, center_crop=0.5), (4, 4), quiet=True).enlarged == ()
 
 
 def test_what_was_enlarged_is_told(there, capsys):
@@ -358,7 +359,7 @@ def test_a_protocol_without_counts_of_its_own_measures_what_there_is():
     looks = Extractor(
         "means", "none", "colours", 3, "not resized", lambda images: images.double().mean((2, 3))
     )
-    task = Task(PROTOCOLS["genscene"], SIZE, Pictures(), (looks,))
+    task = Task(PROTOCOLS["genscene"], SIZE, ImageConfig(), (looks,))
     (found,) = measure(
         Generated(build_seeded(tiny("pigan-carla")).generator, Side(3), SIZE), "pictures", task
     )

@@ -8,12 +8,12 @@ import torch
 from genscene.errors import BadInput
 from genscene.evaluation.measures import METRICS, wanted
 from genscene.evaluation.protocol import PROTOCOLS, Protocol, Side, agree, protocol_of
-from genscene.experiment.schema import Pictures
+from genscene.experiment.schema import ImageConfig
 from genscene.metrics.extractor import Extractor
 
 LOOKS = Extractor("means", "none", "colours", 3, "not resized", lambda images: images.double().mean((2, 3)))
 PROTOCOL = Protocol("a test", ("frechet",), Side(10), Side(20))
-PICTURES = Pictures()
+PICTURES = ImageConfig()
 
 
 def told(protocol=PROTOCOL, extractor=LOOKS, size=(16, 16), pictures=PICTURES):
@@ -41,7 +41,7 @@ CHANGES = {
     "turned": ({"size": (17, 16)}, {"size"}),
     "background": ({"pictures": replace(PICTURES, background="black")}, {"background"}),
     "fit": ({"pictures": replace(PICTURES, fit="contain")}, {"fit"}),
-    "cut": ({"pictures": replace(PICTURES, keep=0.5)}, {"fit"}),
+    "cut": ({"pictures": replace(PICTURES, center_crop=0.5)}, {"fit"}),
     "extractor": ({"extractor": replace(LOOKS, name="others")}, {"extractor"}),
     "weights": ({"extractor": replace(LOOKS, weights="some")}, {"weights"}),
     "layer": ({"extractor": replace(LOOKS, layer="another")}, {"layer"}),
@@ -76,7 +76,14 @@ def test_fields_do_not_change_with_what_is_told_elsewhere_or_does_not_matter():
 def test_every_option_of_a_side_or_of_pictures_is_known_here():
     """A new one must be put into the fields, or into one of the lists above."""
     assert {f.name for f in fields(Side)} == {"count", "format", "quality", "flip"}
-    assert {f.name for f in fields(Pictures)} == {"fit", "keep", "background", "flip", "labels", "limit"}
+    assert {f.name for f in fields(ImageConfig)} == {
+        "fit",
+        "center_crop",
+        "background",
+        "flip",
+        "labels",
+        "limit",
+    }
     own = {"source", "metrics", "reals", "fakes", "rounding", "size", "psi", "whole"}
     assert {f.name for f in fields(Protocol)} == own
 

@@ -14,7 +14,8 @@ from genscene.data import load_images
 from genscene.data.pictures import ImageSet
 from genscene.evaluation.protocol import Side
 from genscene.evaluation.sides import Generated, Stored, filed, fingerprint
-from genscene.experiment.schema import Pictures, build_seeded
+from genscene.experiment.schema import ImageConfig
+from genscene.experiment.serialise import build_seeded
 from genscene.io.generator_file import load, save_generator
 
 SIZE = (16, 16)
@@ -89,7 +90,7 @@ def test_content_is_of_the_bytes_and_not_of_the_place(tmp_path):
         (tmp_path / folder).mkdir(parents=True)
         for i, pixels in enumerate(there.pixels):
             Image.fromarray(pixels).save(tmp_path / folder / names.format(i))
-        found = load_images(str(tmp_path / folder), Pictures(), SIZE, quiet=True)
+        found = load_images(str(tmp_path / folder), ImageConfig(), SIZE, quiet=True)
         contents.append(Stored(found, Side(), folder).notes["content"])
     assert contents[0] == contents[1] == Stored(there, Side(), "memory").notes["content"]
     there.pixels[9, 15, 15, 2] ^= 1
@@ -144,7 +145,7 @@ def test_bytes_are_rounded_or_truncated_after_what_is_out_of_range_is_cut(value,
 def test_truncation_takes_variety_away():
     made = generator()
     made.settle()
-    z, view = torch.randn(16, made.latent_dim), made.orbit.at(torch.zeros(16), torch.zeros(16), SIZE)
+    z, view = torch.randn(16, made.latent_dim), made.orbit.camera_at(torch.zeros(16), torch.zeros(16), SIZE)
     spread = [made.render(made.scene(z, psi), view).image.detach().std(dim=0).max() for psi in (1.0, 0.0)]
     assert spread[1] < 1e-5 < spread[0]
     lots = [Generated(made, Side(4), SIZE, psi=psi) for psi in (1.0, 0.0)]

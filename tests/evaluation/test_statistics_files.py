@@ -14,14 +14,15 @@ from genscene.evaluation.desk import Desk, Subject, is_pictures, is_statistics
 from genscene.evaluation.protocol import Protocol, Side
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task
-from genscene.experiment.schema import Pictures, build_seeded
+from genscene.experiment.schema import ImageConfig
+from genscene.experiment.serialise import build_seeded
 from genscene.io.generator_file import save_generator
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.frechet import Tally
 
 NOTES = {"source": "a folder", "pictures": 20, "of": 30, "content": "ab12", "psi": 0.7}
 LOOKS = Extractor("means", "none", "colours", 5, "not resized", lambda images: images.double().mean((2, 3)))
-TASK = Task(Protocol("a test", ("frechet",), Side(20), Side(20)), (16, 16), Pictures(), (LOOKS,))
+TASK = Task(Protocol("a test", ("frechet",), Side(20), Side(20)), (16, 16), ImageConfig(), (LOOKS,))
 
 
 def statistics(task=TASK, count=20):
@@ -101,7 +102,7 @@ def test_files_without_all_numbers_are_refused(tmp_path):
 
 
 def test_statistics_of_another_protocol_are_not_compared():
-    other = statistics(replace(TASK, size=(32, 32), pictures=Pictures(background="black")))
+    other = statistics(replace(TASK, size=(32, 32), pictures=ImageConfig(background="black")))
     statistics().beside(statistics(), ("fakes", "reals"))
     with pytest.raises(
         BadInput, match=r"background \(fakes: white, reals: black\); size \(fakes: 16x16, reals: 32x32\)"

@@ -18,7 +18,7 @@ from genscene.evaluation import stream as streaming
 from genscene.evaluation.protocol import Protocol, Side
 from genscene.evaluation.sides import Stored
 from genscene.evaluation.stream import Streaming, Task, measure, shares
-from genscene.experiment.schema import Pictures
+from genscene.experiment.schema import ImageConfig
 from genscene.io.atomic import cache_folder
 from genscene.metrics.extractor import Extractor
 from genscene.metrics.frechet import Moments
@@ -69,7 +69,7 @@ class Dying:
 
 def task(looks, *more, **changed):
     eye = Extractor("means", "none", "quarters", WIDTH, "not resized", looks)
-    return Task(replace(PROTOCOL, **changed), SIZE, Pictures(), (eye, *more))
+    return Task(replace(PROTOCOL, **changed), SIZE, ImageConfig(), (eye, *more))
 
 
 def lot(count=50, seed=0):
@@ -97,7 +97,7 @@ def test_streamed_statistics_are_those_of_all_at_once(batch):
     assert torch.equal(found.features, features(stored))
     assert found.tally.count == sum(looks.shown) == 50
     assert found.notes == stored.notes
-    assert found.protocol == PROTOCOL.fields(task(looks).extractors[0], SIZE, Pictures())
+    assert found.protocol == PROTOCOL.fields(task(looks).extractors[0], SIZE, ImageConfig())
 
 
 def test_what_died_half_way_goes_on_from_there_and_ends_with_the_same_bits(monkeypatch):
@@ -208,20 +208,20 @@ spec = importlib.util.spec_from_file_location("test_stream", sys.argv[1])
 ours = importlib.util.module_from_spec(spec)
 sys.modules["test_stream"] = ours
 spec.loader.exec_module(ours)
-from genscene.distributed import join
-group = join(torch.device("cpu"))
-assert group.told(group.rank + 5) == 5
+from genscene.distributed import init_group
+group = init_group(torch.device("cpu"))
+assert group.broadcast_int(group.rank + 5) == 5
 looks = ours.Looks()
 streaming = ours.Streaming(8, group=group, quiet=True)
 found = ours.measure(ours.lot(), "pictures", ours.task(looks), streaming)
-assert sum(looks.shown) == (26 if group.first else 24), looks.shown
+assert sum(looks.shown) == (26 if group.is_main else 24), looks.shown
 again = ours.Looks()
 ours.measure(ours.lot(), "pictures", ours.task(again), streaming)
 assert not again.shown
-assert bool(found) == group.first
-if group.first:
+assert bool(found) == group.is_main
+if group.is_main:
     found[0].save(sys.argv[2])
-group.leave()
+group.close()
 """
 
 
@@ -251,7 +251,7 @@ def test_two_processes_give_what_one_gives(tmp_path):
 
 
 def test_pictures_nobody_looks_at_are_not_made():
-    nobody = Task(PROTOCOL, SIZE, Pictures(), ())
+    nobody = Task(PROTOCOL, SIZE, ImageConfig(), ())
     assert measure(Dying(lot(), 0), "pictures", nobody, Streaming(8)) == []
 
 
@@ -261,7 +261,7 @@ from pathlib import Path
 import torch
 from genscene.evaluation.protocol import Protocol, Side
 from genscene.evaluation.stream import Streaming, Task, measure
-from genscene.experiment.schema import Pictures
+from genscene.experiment.schema import ImageConfig
 from genscene.metrics.extractor import Extractor
 
 class Drawn:
@@ -276,7 +276,7 @@ def peak():  # in kB, of this process alone
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 looks = Extractor("means", "none", "colours", 3, "not resized", lambda images: images.float().mean((2, 3)))
-task = Task(Protocol("a test", ()), (64, 64), Pictures(), (looks,))
+task = Task(Protocol("a test", ()), (64, 64), ImageConfig(), (looks,))
 measure(Drawn(64), "pictures", task, Streaming(32))
 before = peak()
 (found,) = measure(Drawn(12000), "pictures", task, Streaming(32))

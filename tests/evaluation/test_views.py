@@ -12,7 +12,7 @@ from genscene.data.synthetic import SETS
 from genscene.data.synthetic.raytrace import trace
 from genscene.errors import BadInput
 from genscene.evaluation.views import between, consistency, identity, neighbours, turned
-from genscene.experiment.schema import build_seeded
+from genscene.experiment.serialise import build_seeded
 from genscene.geometry.priors import CameraPrior
 from genscene.metrics.extractor import Extractor
 from genscene.randomness import RandomStreams
@@ -124,7 +124,7 @@ def test_a_scene_learnt_from_photographs_is_seen_from_where_they_were_taken():
     generator = Toys(replace(TOYS.orbit, law="fixed"))
     generator.latent_dim, generator.photographed = 0, Photographed(12)
     yaw = 0.5 * torch.arange(12)  # 29 degrees apart
-    taken = generator.orbit.at(yaw, torch.full((12,), math.pi / 2), (40, 60))
+    taken = generator.orbit.camera_at(yaw, torch.full((12,), math.pi / 2), (40, 60))
     generator.photographed.remember(taken, torch.eye(4))
     found = consistency(generator, count=6, size=(32, 48))
     assert found.degrees == pytest.approx(math.degrees(0.5), abs=0.01)

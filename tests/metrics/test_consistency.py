@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from genscene.data.synthetic import SETS
 from genscene.data.synthetic.raytrace import trace
 from genscene.errors import BadInput
-from genscene.geometry.cameras import wide
+from genscene.geometry.cameras import as_float64
 from genscene.geometry.priors import CameraPrior
 from genscene.metrics.consistency import Shot, reprojected
 from genscene.randomness import RandomStreams
@@ -33,7 +33,7 @@ def bands(points):
 def ball(camera, texture=bands, rays=None, centre=(0.0, 0.0, 0.0), radius=RADIUS):
     """A textured ball on white, its distance exact."""
     rays = rays or camera.rays().unit()
-    origins, directions = wide(rays.origins) - torch.tensor(centre).double(), wide(rays.directions)
+    origins, directions = as_float64(rays.origins) - torch.tensor(centre).double(), as_float64(rays.directions)
     a, b = directions.square().sum(-1), (origins * directions).sum(-1)
     inside = b.square() - a * (origins.square().sum(-1) - radius**2)
     hit = inside > 0
@@ -47,14 +47,14 @@ def worn(camera):
     """A texture that turns with the camera."""
 
     def texture(points):
-        return bands((points - wide(camera.pose)[:, None, :3, 3]) @ wide(camera.pose)[:, :3, :3])
+        return bands((points - as_float64(camera.pose)[:, None, :3, 3]) @ as_float64(camera.pose)[:, :3, :3])
 
     return texture
 
 
 def flattened(shot):
     """The same picture on a billboard through the origin, facing its camera."""
-    along = wide(shot.rays.directions) @ wide(shot.pose)[:, :3, 2:3]
+    along = as_float64(shot.rays.directions) @ as_float64(shot.pose)[:, :3, 2:3]
     return replace(shot, depth=(2.6 / along).mT.view_as(shot.depth).float() * shot.alpha)
 
 
@@ -130,12 +130,12 @@ def test_no_more_is_visible_than_there_is():
     for side in (32, 64, 128):
         first, second = pair(side, 60.0)
         shot = ball(first)
-        above = (shot.lifted() @ wide(second.pose)[:, :3, 3:])[..., 0] > RADIUS**2
+        above = (shot.lifted() @ as_float64(second.pose)[:, :3, 3:])[..., 0] > RADIUS**2
         truth = (above & shot.opaque).sum(1) / shot.opaque.sum(1)
         missed.append((truth - reprojected(shot, ball(second)).visible).mean().item())
     assert (
         0 < missed[2] < 0.8 * missed[1] < 0.8**2 * missed[0]
-    )  # the outline in the second picture, a pixel wide
+    )  # the outline in the second picture, a pixel as_float64
 
 
 def test_the_unit_of_depth_and_the_lens_are_those_of_the_rays():

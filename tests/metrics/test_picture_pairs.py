@@ -7,9 +7,9 @@ import torch
 from torch.testing import assert_close
 
 from genscene.errors import BadInput
+from genscene.metrics.image import psnr
 from genscene.metrics.similarity import Window, ssim, ssim_map
 from genscene.metrics.spectrum import counts, decibels, magnitude_log, power, profile
-from genscene.objectives.losses import psnr
 
 WINDOWS = [Window(), Window(sample=True), Window(gaussian=False), Window(gaussian=False, sample=True)]
 

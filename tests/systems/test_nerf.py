@@ -7,19 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from genscene.systems.nerf.field import FieldConfig, NeRFField
 from torch.testing import assert_close
 
 from genscene import kernels
 from genscene.cli import main
-from genscene.data.source import album_of, source_of
+from genscene.data.sources import album_of, source_of
 from genscene.errors import BadInput
-from genscene.experiment.schema import Stage, build_seeded
+from genscene.experiment.schema import Stage
+from genscene.experiment.serialise import build_seeded
 from genscene.geometry.cameras import Rays
 from genscene.randomness import CounterStreams
-from genscene.render.volume import March, RayNoise, weigh
+from genscene.render.march import March, RayNoise
+from genscene.render.volume import compute_weights
 from genscene.systems import PRESETS
 from genscene.systems.nerf.convert import convert, legacy
-from genscene.systems.nerf.field import FieldConfig, NeRFField
 from genscene.systems.nerf.generator import NeRFGenerator, NeRFGeneratorConfig, unbent
 from genscene.systems.voxels.generator import (
     Samples,
@@ -84,7 +86,7 @@ def test_packed_samples_weigh_what_dense_ones_do():
     raw, keep = torch.randn(4, 6).double(), torch.rand(4, 6) > 0.4
     t = (torch.arange(6) * 0.1).double().expand(4, 6)
     rays = Rays(torch.zeros(1, 4, 3).double(), torch.tensor([0.0, 0, 1]).double().expand(1, 4, 3))
-    dense = weigh(torch.where(keep, raw, -1e4)[None], t[None], rays, march)[0]
+    dense = compute_weights(torch.where(keep, raw, -1e4)[None], t[None], rays, march)[0]
     owner, place = keep.nonzero().unbind(-1)
     samples = Samples(owner, t[keep], torch.full_like(t[keep], 0.1), torch.zeros(len(owner), 3), 4)
     assert_close(weigh_packed(raw[keep], samples, march), dense[keep])
@@ -166,7 +168,7 @@ def test_a_view_network_begins_with_colours_that_do_not_depend_on_the_view():
 def test_skipping_what_is_empty_changes_no_picture():
     generator = grown()
     generator.voxels.density[0].data.fill_(-10.0)[2, 1, 1:3] = 2.0
-    camera = PRESETS["nerf-grid-demo"].system.generator.orbit.at(torch.ones(2), torch.ones(2), (7, 9))
+    camera = PRESETS["nerf-grid-demo"].system.generator.orbit.camera_at(torch.ones(2), torch.ones(2), (7, 9))
     whole = generator.render(generator.bind(torch.zeros(1, 0)), camera)
     generator.look_for_empty(1e-6)
     assert generator.voxels.occupied[: 9**3].float().mean() < 0.5

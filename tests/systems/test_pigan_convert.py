@@ -112,7 +112,7 @@ def test_cameras_of_another_preset(on_disk):
     path, _ = on_disk("SPATIALSIRENBASELINE")
     experiment, ours = convert(path, "pigan-cats-release")
     assert experiment.system.generator.field.warp == 2 / 0.24
-    assert ours.orbit.law == "uniform"
+    assert ours.prior.distribution == "uniform"
     with pytest.raises(BadInput, match="no preset"):
         convert(path, "nothing")
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from genscene.systems.pigan.field import EMPTY, FieldConfig
 from torch.testing import assert_close
 
 from genscene import kernels
 from genscene.randomness import RandomStreams
 from genscene.systems import PRESETS
-from genscene.systems.pigan.field import EMPTY, FieldConfig
 from genscene.systems.pigan.generator import PiGANGenerator, PiGANGeneratorConfig
 
 

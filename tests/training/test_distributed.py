@@ -13,7 +13,8 @@ from torch.testing import assert_close
 import genscene.training.run as running
 from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput
-from genscene.experiment.schema import Stage, dumps
+from genscene.experiment.schema import Stage
+from genscene.experiment.serialise import dumps
 from genscene.training.run import Run, check, train
 
 RUNNER = """

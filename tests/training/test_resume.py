@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from genscene.errors import BadInput, Diverged
-from genscene.experiment.schema import dumps
+from genscene.experiment.serialise import dumps
 from genscene.training import run as running
 from genscene.training.checkpoint import Keep, point, prune
 from genscene.training.interrupts import Interrupted, stop_flag
@@ -25,7 +25,7 @@ STEPS = 60
 RUNNER = """
 import signal, sys
 from pathlib import Path
-from genscene.experiment.schema import loads
+from genscene.experiment.serialise import loads
 from genscene.systems import KINDS
 from genscene.training.logger import Journal
 from genscene.training.run import Run, train

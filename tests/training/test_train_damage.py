@@ -12,7 +12,9 @@ from safetensors.torch import load_file, save_file
 from genscene.cli import main
 from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput
-from genscene.experiment.schema import dumps, inside, validate
+from genscene.experiment.schema import inside
+from genscene.experiment.serialise import dumps
+from genscene.experiment.validation import validate
 from genscene.geometry.cameras import look_at
 from genscene.io.generator_file import load, opened
 from genscene.systems import PRESETS
@@ -55,10 +57,10 @@ BAD = {
     "a flat box": ([f"{VOXELS}.box", "0", "0", "0"], "box (0.0, 0.0, 0.0)"),
     "a box turned over": ([f"{VOXELS}.box", "-1", "1", "1"], "box (-1.0, 1.0, 1.0)"),
     "a box of nothing": ([f"{VOXELS}.box", "nan", "1", "1"], f"{VOXELS}.box nan"),
-    "limit": (["--photographs.limit", "-1"], "--photographs.limit -1: wanted 0 or more"),
+    "limit": (["--posed.limit", "-1"], "--posed.limit -1: wanted 0 or more"),
     "uphill": (["--optim.generator.lr", "-1"], "--optim.generator.lr -1.0: wanted 0 or more"),
     "nowhere": (["--optim.generator.lr", "nan"], "--optim.generator.lr nan: wanted a finite number"),
-    "infinite": (["--photographs.downscale", "inf"], "--photographs.downscale inf"),
+    "infinite": (["--posed.downscale", "inf"], "--posed.downscale inf"),
     "stage": (["--stages.0.lr", "nan"], "--stages.0.lr nan"),
     "seed": (["--seed", "9" * 400], "--seed 9999"),
     "mean": (["--ema", "2"], "--ema 2.0: wanted a share"),
@@ -151,7 +153,7 @@ def test_save_every_0_is_only_the_end(there, tmp_path):
 
 def test_size_is_the_photographs_side(there):
     experiment, tensors = opened(there / "run")
-    assert experiment.photographs.side == 20
+    assert experiment.posed.side == 20
     assert tensors["photographed.size"].tolist() == [20, 20]
 
 

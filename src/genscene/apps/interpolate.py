@@ -1,24 +1,31 @@
-"""Between scenes: walks through the space of styles."""
+"""Styles of seeds, and interpolation between them."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from genscene.contract import Generator
+from genscene.contract import Generator, map_tensors
 from genscene.randomness import RandomStreams
 
 
-def styles(generator: Generator, seeds: list[int], psi: float = 1.0) -> Tensor:
-    """The styles w [S, ...] of seeds; the same seed gives the same scene whatever stands beside it."""
+def styles_of_seeds(generator: Generator, seeds: Sequence[int], psi: float = 1.0) -> Any:
+    """The styles w of S seeds, [S, ...] or dataclasses of such; a seed gives the same scene whatever the others."""
     device = next(generator.parameters()).device
     return generator.style(generator.latents(RandomStreams(seeds, device)), psi)
 
 
-def walk(keys: Tensor, frames: int) -> Tensor:
-    """Through K styles [K, ...] in a straight line from each to the next and back to the first -> [frames, ...].
+def interpolate_styles(w: Any, frames: int) -> Any:
+    """Linear interpolation through K styles in order and back to the first -> styles of so many frames.
 
-    pi-GAN interpolates frequencies and phases linearly (its supplement); the last frame meets the first.
+    As pi-GAN interpolates frequencies and phases (supplement); the last frame precedes the first.
     """
-    place = torch.arange(frames, device=keys.device) * len(keys) / frames
-    start = place.long()
-    share = (place - start).view(-1, *[1] * (keys.ndim - 1))
-    return torch.lerp(keys[start], keys[(start + 1) % len(keys)], share)
+
+    def interpolate(keys: Tensor) -> Tensor:
+        place = torch.arange(frames, device=keys.device) * len(keys) / frames
+        start = place.long()
+        share = (place - start).view(-1, *[1] * (keys.ndim - 1))
+        return torch.lerp(keys[start], keys[(start + 1) % len(keys)], share)
+
+    return map_tensors(interpolate, w)

@@ -1,27 +1,28 @@
-"""Points on the surfaces that photographs' cameras see."""
+"""Points on the surfaces that cameras see."""
 
 import torch
 from torch import Tensor
 
-from genscene.contract import MAX_BYTES, Generator
+from genscene.contract import DEFAULT_OPTIONS, Generator, RenderOptions
+from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera
 from genscene.randomness import RandomStreams
 
 
 @torch.no_grad()
-def seen_points(
-    generator: Generator, camera: Camera, opaque: float = 0.9, budget: int = MAX_BYTES
+def surface_points(
+    generator: Generator, camera: Camera, opaque: float = 0.9, options: RenderOptions = DEFAULT_OPTIONS
 ) -> tuple[Tensor, Tensor]:
-    """Where the rays of one camera end, and in what colour -> points [N, 3], colours [N, 3] in [0, 1].
+    """Where the rays of cameras end in the first scene -> points [N, 3] in world units, colors [N, 3] in [0, 1].
 
-    Rays that are stopped less than a share of their light are left out. In the scene's own world.
+    Rays whose opacity is not above `opaque` are left out. Raises BadInput for scenes without depth.
     """
     device = next(generator.parameters()).device
-    view = camera.to(device)
-    rendering = generator.render(generator.bind(generator.latents(RandomStreams([0], device))), view, budget)
-    assert rendering.depth is not None
-    assert rendering.alpha is not None
-    rays = generator.measured(view)
-    points = rays.at(rendering.depth.flatten(2).mT)[:, :, 0]
-    keep = rendering.alpha.flatten() > opaque
-    return points[0, keep].cpu(), rendering.image.flatten(2)[0].mT[keep].clamp(0, 1).cpu()
+    scene = generator.scene(generator.latents(RandomStreams([0], device)))
+    rendering = generator.render(scene, camera.to(device), options)
+    if rendering.depth is None or rendering.alpha is None or rendering.rays is None:
+        raise BadInput("the scenes of this generator have no depth: there are no points to compute")
+    points = rendering.rays.unit().at(rendering.depth.flatten(2).mT)[:, :, 0]
+    visible = rendering.alpha.flatten() > opaque
+    colors = rendering.image.flatten(2)[0].mT.clamp(0, 1)
+    return points[0, visible].cpu(), colors[visible].cpu()

@@ -5,26 +5,26 @@ import os
 import sys
 from collections.abc import Callable
 
-from genscene.errors import BadInput, Diverged, nearest
+from genscene.errors import BadInput, Diverged, suggest
 
-USAGE = """usage: genscene VERB ... (genscene VERB --help tells more)
+USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
 
-  train        train a preset on pictures
-  presets      list what can be trained
-  render       pictures and films of a trained generator
-  interpolate  a film from one scene to the next
-  export       a mesh, a camera path, or a plot of the prior, as a file
-  evaluate     how good a generator is, in numbers
-  compare      several generators, in one table and on one page
-  convert      official checkpoints into ours, safely
-  data         look into pictures, or make some
-  doctor       what this machine can do
+  train        train a preset on images or photographs
+  presets      list the experiments that can be trained
+  render       pictures and videos of a trained generator
+  interpolate  a video from one scene to the next
+  export       a mesh, points, a camera trajectory, or a plot of the prior, as a file
+  evaluate     metrics of a generator
+  compare      metrics of several generators, in one table and on one page
+  convert      official checkpoints to generator files, without executing them
+  data         inspect images, synthesize some, find camera poses
+  doctor       report versions, devices and optional packages
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a verb -> exit code: 0 done, 1 diverged, 2 bad input, 130 interrupted."""
-    prepare()
+    configure_process()
     words = sys.argv[1:] if arguments is None else arguments
     if not words or words[0] in ("-h", "--help"):
         print(USAGE, end="")
@@ -37,20 +37,20 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             verb(words[0])(words[1:])
     except BadInput as error:
-        return fail(error, 2)
+        return print_error(error, 2)
     except Diverged as error:
-        return fail(error, 1)
+        return print_error(error, 1)
     except KeyboardInterrupt as error:
-        return fail(str(error) or "interrupted", 130)
+        return print_error(str(error) or "interrupted", 130)
     except OSError as error:
-        return fail(error, 2)
+        return print_error(error, 2)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 2
     return 0
 
 
 def verb(name: str) -> Callable[[list[str]], None]:
-    """The function behind a verb; imported only now, so that help is quick."""
+    """The function of a verb; imported only when it is called, so that help is quick."""
     match name:
         case "train":
             from genscene.cli.train import main
@@ -74,22 +74,22 @@ def verb(name: str) -> Callable[[list[str]], None]:
             from genscene.cli.doctor import main
         case _:
             known = [line.split()[0] for line in USAGE.splitlines() if line.startswith("  ")]
-            raise BadInput(f"unknown verb {name!r}; {nearest(name, known)}")
+            raise BadInput(f"unknown verb {name!r}; {suggest(name, known)}")
     return main
 
 
-def fail(error: object, code: int) -> int:
-    """One line on stderr; where torchrun started several processes that fail alike, the first one's."""
+def print_error(error: object, code: int) -> int:
+    """Print one line on stderr; of the processes of torchrun only the first prints bad input."""
     if code == 1 or os.environ.get("RANK", "0") == "0":
         print(f"genscene: {' '.join(str(error).split())}", file=sys.stderr)
     return code
 
 
-def prepare() -> None:
-    """Before torch is loaded: threads that sleep while they wait, and memory that is not handed back at once.
+def configure_process() -> None:
+    """Before torch is imported: passive waiting of OpenMP threads, and no return of freed memory to the system.
 
-    glibc returns big blocks to the system as soon as they are freed and gets them back page by page: training a
-    field on a CPU takes up to twice as long that way.
+    glibc returns large blocks as soon as they are freed and gets them back page by page: training a field on a CPU
+    takes up to twice as long that way.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:

@@ -1,4 +1,4 @@
-"""genscene convert CHECKPOINT: official checkpoints into ours, without running what is in them."""
+"""genscene convert CHECKPOINT: official checkpoints to generator files, without executing what is in them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from genscene.cli.options import parse, tell
+from genscene.cli.shared.options import parse, print_line, require_suffix
 from genscene.contract import Generator
-from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
-from genscene.io.generator_file import save_generator
+from genscene.io import generator_file
+from genscene.io.generator_file import GeneratorFile
 from genscene.systems.nerf import convert as nerf
 from genscene.systems.pigan import convert as pigan
 
@@ -29,17 +29,19 @@ class Convert:
         Path
     ]  # pi-GAN: generator.pth, or an ema.pth beside one; NeRF: NNNNNN.tar, model_NNNNNN.npy
     out: Path  # FILE.safetensors
-    system: Literal["pigan", "nerf"] = "pigan"  # whose checkpoint it is
+    system: Literal["pigan", "nerf"] = "pigan"  # of the checkpoint
     preset: str = ""  # whose cameras and background it gets; default: its class's, or nerf-blender-release
+    licence: str = ""  # of the weights, to be stored in the file
 
 
 def main(words: list[str]) -> None:
     """Run the verb."""
-    about = "Official checkpoints into ours. Nothing in the file is executed."
+    about = "Official checkpoints to generator files. Nothing in the checkpoint is executed."
     options = parse(Convert, words, "genscene convert", description=about)
-    if options.out.suffix != ".safetensors":
-        raise BadInput(f"--out {options.out}: wanted a file ending with .safetensors")
+    require_suffix("--out", options.out, (".safetensors",))
     experiment, generator = CONVERTERS[options.system](options.checkpoint, options.preset)
-    save_generator(options.out, generator, experiment)
+    generator_file.write(options.out, GeneratorFile(generator, experiment, licence=options.licence))
     count = sum(parameter.numel() for parameter in generator.parameters())
-    tell(f"{options.out}: {count} parameters; see it with: genscene render {options.out} --out pictures.png")
+    print_line(
+        f"{options.out}: {count} parameters; render it with: genscene render {options.out} --out pictures.png"
+    )

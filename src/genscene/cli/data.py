@@ -6,12 +6,12 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from genscene.cli.options import parse, size_of, tell
+from genscene.cli.shared.options import parse, parse_size, print_line
 from genscene.data import say
 from genscene.data.inspect import inspect
 from genscene.data.posed.sfm import ADVICE, Matching, place
 from genscene.data.write import write_set
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 
 USAGE = """usage: genscene data inspect PATH
        genscene data synthesize NAME --out FOLDER [--count N] [--size N] [--seed N]
@@ -54,28 +54,28 @@ def main(words: list[str]) -> None:
     """Run the verb."""
     verbs = ("inspect", "synthesize", "poses")
     if not words or words[0] in ("-h", "--help"):
-        tell(USAGE)
+        print_line(USAGE)
         if not words:
             raise BadInput(f"what about data? {', '.join(verbs[:-1])} or {verbs[-1]}")
     elif words[0] == "inspect":
         options = parse(Inspect, words[1:], "genscene data inspect", description="What pictures are there.")
-        tell("\n".join(inspect(options.path)))
+        print_line("\n".join(inspect(options.path)))
     elif words[0] == "synthesize":
         about = "Pictures of an embedded set with their cameras, masks and depths."
         made = parse(Synthesize, words[1:], "genscene data synthesize", description=about)
-        write_set(made.name, made.out, made.count, size_of(made.size), made.seed)
-        tell(f"{made.out}: {made.count} pictures")
+        write_set(made.name, made.out, made.count, parse_size(made.size), made.seed)
+        print_line(f"{made.out}: {made.count} pictures")
     elif words[0] == "poses":
         about = (
             "Photographs without cameras to photographs with cameras, by structure from motion (COLMAP's)."
         )
         poses(parse(Poses, words[1:], "genscene data poses", description=about))
     else:
-        raise BadInput(f"cannot {words[0]!r} data; {nearest(words[0], verbs)}")
+        raise BadInput(f"cannot {words[0]!r} data; {suggest(words[0], verbs)}")
 
 
 def poses(options: Poses) -> None:
-    """Find cameras, and tell of which photographs."""
+    """Find cameras, and print_line of which photographs."""
     folder = options.folder.expanduser().resolve()
     out = options.out or folder.with_name(f"{folder.name}-posed")
     placed = place(options.folder, out, options.matching, options.shared_lens, options.side)
@@ -87,7 +87,7 @@ def poses(options: Poses) -> None:
             "fewer than half were placed: the scene may be a part of what was photographed, or wrong; "
             + ADVICE
         )
-    tell(
+    print_line(
         f"{out}: {found} of {placed.count} photographs placed, {placed.points} points, {placed.error:.2f} pixels off"
     )
-    tell(f"train on them: genscene train nerf-grid-photos --data {shlex.quote(str(out))}")
+    print_line(f"train on them: genscene train nerf-grid-photos --data {shlex.quote(str(out))}")

@@ -1,4 +1,4 @@
-"""genscene doctor: what this machine can do."""
+"""genscene doctor: versions, devices, optional packages, video, cache."""
 
 import importlib.metadata
 import os
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from genscene import __version__
-from genscene.cli.options import parse, tell
+from genscene.cli.shared.options import parse, print_line
 from genscene.io.atomic import cache_folder
 
 NEEDED = ("numpy", "pillow", "safetensors", "tyro", "cattrs", "rich", "av", "scikit-image", "trimesh")
@@ -30,13 +30,13 @@ class Doctor:
 
 def main(words: list[str]) -> None:
     """Run the verb."""
-    parse(Doctor, words, "genscene doctor", description="What this machine can do.")
+    parse(Doctor, words, "genscene doctor", description="Report versions, devices and optional packages.")
     for line in findings():
-        tell(line)
+        print_line(line)
 
 
 def findings() -> Iterator[str]:
-    """One line for each thing looked at."""
+    """One line for each finding."""
     yield f"genscene {__version__}, Python {platform.python_version()}, {platform.platform()}"
     yield f"torch {torch.__version__}, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
     yield f"memory: {memory()}"
@@ -51,7 +51,7 @@ def findings() -> Iterator[str]:
 
 
 def devices() -> Iterator[str]:
-    """What torch can compute on."""
+    """The devices that torch can use."""
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):
             about = torch.cuda.get_device_properties(i)
@@ -72,16 +72,16 @@ def version(name: str) -> str:
 
 
 def video() -> str:
-    """Whether mp4 can be written."""
+    """Whether videos can be written."""
     try:
         import av
     except ImportError as error:
-        return f"cannot write films ({error})"
+        return f"cannot write videos ({error})"
     return "mp4 (H.264) and gif" if "libx264" in av.codecs_available else "gif only: this av has no H.264"
 
 
 def memory() -> str:
-    """Of the machine."""
+    """The memory of this machine."""
     try:
         return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
     except (ValueError, OSError, AttributeError):
@@ -89,10 +89,8 @@ def memory() -> str:
 
 
 def writable() -> str:
-    """Whether decoded pictures can be kept."""
+    """Whether the cache can be written."""
     folder = cache_folder()
     while not folder.exists():
         folder = folder.parent
-    return (
-        "writable" if os.access(folder, os.W_OK) else "not writable: pictures are decoded anew for every run"
-    )
+    return "writable" if os.access(folder, os.W_OK) else "not writable: images are decoded again in every run"

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from genscene.cli.options import parse
 from genscene.cli.shared.evaluation_options import EvaluationOptions, list_protocols, run
 from genscene.cli.shared.evaluation_results import check_output, output
+from genscene.cli.shared.options import parse
 
 ABOUT = "Scores of a generator, or of a folder or zip of generated images, under a protocol.\n\nprotocols:\n"
 

@@ -1,4 +1,4 @@
-"""genscene interpolate GENERATOR: a film from one scene to the next."""
+"""genscene interpolate GENERATOR: a video from one scene to the next."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,13 +6,19 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from genscene.apps.film import film
-from genscene.apps.interpolate import styles, walk
-from genscene.cli.options import bounded, ending, parse, seeds_of, tell
-from genscene.cli.shots import FRAMES, Shot, find, save_film
+from genscene.apps.interpolate import interpolate_styles, styles_of_seeds
+from genscene.cli.shared.options import parse, parse_seeds, print_line, require_range, require_suffix
+from genscene.cli.shared.rendering import (
+    FRAMES,
+    RenderingOptions,
+    camera_prior,
+    open_generator,
+    render_frames,
+    save_frames,
+)
 from genscene.errors import BadInput
 from genscene.export.video import ENDINGS
-from genscene.geometry.trajectories import along
+from genscene.geometry.trajectories import trajectory
 
 
 @dataclass(frozen=True)
@@ -20,29 +26,27 @@ class Interpolate:
     """All options of the verb."""
 
     generator: Positional[Path]  # a .safetensors file, or the folder of a run
-    seeds: str  # scenes to go through, and back to the first: 0,5,9
+    seeds: str  # scenes to interpolate, and back to the first: 0,5,9
     out: Path  # FILE.mp4 or FILE.gif
-    path: str = "front"  # the camera moves meanwhile: orbit, front, steep, zoom, dolly, spiral, or a .json
-    frames: int = 0  # of the whole film; 0: 45 for each scene
-    shot: Annotated[Shot, arg(name="")] = Shot()
+    path: str = "front"  # trajectory of the camera: orbit, front, steep, zoom, dolly, spiral, or a .json
+    frames: int = 0  # of the whole video; 0: 45 for each scene
+    rendering: Annotated[RenderingOptions, arg(name="")] = RenderingOptions()
 
 
 def main(words: list[str]) -> None:
     """Run the verb."""
-    options = parse(
-        Interpolate, words, "genscene interpolate", description="A film from one scene to the next."
-    )
-    ending("--out", options.out, ENDINGS)
-    bounded("--frames", options.frames, 0, FRAMES)
-    chosen = seeds_of(options.seeds)
-    count = options.frames or 45 * len(chosen)
-    generator, orbit, size = find(options.generator, options.shot)
+    about = "A video from one scene to the next."
+    options = parse(Interpolate, words, "genscene interpolate", description=about)
+    require_suffix("--out", options.out, ENDINGS)
+    require_range("--frames", options.frames, 0, FRAMES)
+    seeds, how = parse_seeds(options.seeds), options.rendering
+    count = options.frames or 45 * len(seeds)
+    content, size = open_generator(options.generator, how)
+    generator = content.generator
     if not generator.latent_dim:
-        raise BadInput(
-            f"{options.generator} holds one scene: there is none to go to (genscene render films it)"
-        )
-    cameras = along(options.path, orbit, count, size)
-    w = walk(styles(generator, chosen, options.shot.psi), count)
-    frames = film(generator, w, cameras, options.shot.look(), moving=True)
-    save_film(options.out, frames, count, options.shot.fps)
-    tell(str(options.out))
+        raise BadInput(f"{options.generator} holds a single scene, there is none to go to: genscene render")
+    cameras = trajectory(options.path, camera_prior(generator, options.generator), count, size)
+    w = interpolate_styles(styles_of_seeds(generator, seeds, how.psi), count)
+    frames = render_frames(generator, w, cameras, how.show, how.render_options(), interpolated=True)
+    save_frames(options.out, frames, count, how.fps)
+    print_line(str(options.out))

@@ -1,12 +1,11 @@
-"""genscene presets: what can be trained."""
+"""genscene presets: the experiments that can be trained."""
 
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
-from genscene.cli.options import parse
-from genscene.contract import PosedConfig
+from genscene.cli.shared.options import parse
 from genscene.systems import PRESETS
 
 
@@ -17,12 +16,10 @@ class Presets:
 
 def main(words: list[str]) -> None:
     """Run the verb."""
-    parse(Presets, words, "genscene presets", description="List what can be trained.")
-    table = Table("preset", "pictures", "stages (side x batch from step)", "steps", box=None, pad_edge=False)
+    parse(Presets, words, "genscene presets", description="List the experiments that can be trained.")
+    table = Table("preset", "data", "stages (side x batch from step)", "steps", box=None, pad_edge=False)
     for name, experiment in PRESETS.items():
-        side = (
-            experiment.photographs.side or "as it is " if isinstance(experiment.system, PosedConfig) else None
-        )
+        side = experiment.posed.side or "as it is " if experiment.system.batch == "rays" else None
         stages = ", ".join(f"{side or s.size[0]}x{s.batch} from {s.start}" for s in experiment.stages)
         table.add_row(name, experiment.data or "--data PATH", stages, str(experiment.steps))
     Console(width=140).print(table)

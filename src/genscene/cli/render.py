@@ -1,4 +1,4 @@
-"""genscene render GENERATOR: pictures and films of a trained generator."""
+"""genscene render GENERATOR: pictures and videos of a trained generator."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +7,19 @@ from typing import Annotated
 import torch
 from tyro.conf import Positional, arg
 
-from genscene.apps.film import film, sheet
-from genscene.cli.options import bounded, ending, parse, tell
-from genscene.cli.shots import FRAMES, Shot, bar, find, path_of, save_film, scenes_of
+from genscene.cli.shared.options import parse, print_line, require_range, require_suffix
+from genscene.cli.shared.rendering import (
+    FRAMES,
+    RenderingOptions,
+    open_generator,
+    progress_bar,
+    render_frames,
+    render_rows,
+    save_frames,
+    styles_of,
+    views_along,
+)
+from genscene.contract import style_count
 from genscene.export.pictures import save_png, tile
 from genscene.export.video import ENDINGS
 
@@ -19,30 +29,31 @@ class Render:
     """All options of the verb."""
 
     generator: Positional[Path]  # a .safetensors file, or the folder of a run
-    out: Path  # FILE.png for a sheet of pictures, FILE.mp4 or FILE.gif for a film
-    seeds: str = "0-7"  # which scenes: 0-7, or 0,5,9; one a row in a sheet, side by side in a film
-    path: str = (
-        ""  # orbit, front, steep, zoom, dolly, spiral, photographs, ellipse, or a .json; default: it depends
-    )
-    frames: int = 0  # pictures in a row, or frames of the film; 0: 5, or 90
-    shot: Annotated[Shot, arg(name="")] = Shot()
+    out: Path  # FILE.png for a sheet of pictures, FILE.mp4 or FILE.gif for a video
+    seeds: str = "0-7"  # scenes: 0-7, or 0,5,9; one a row in a sheet, side by side in a video
+    # orbit, front, steep, zoom, dolly, spiral, photographs, ellipse, or a .json of cameras; default: see the docs
+    path: str = ""
+    frames: int = 0  # pictures in a row, or frames of the video; 0: 5, or 90
+    rendering: Annotated[RenderingOptions, arg(name="")] = RenderingOptions()
 
 
 def main(words: list[str]) -> None:
     """Run the verb."""
     options = parse(
-        Render, words, "genscene render", description="Pictures and films of a trained generator."
+        Render, words, "genscene render", description="Pictures and videos of a trained generator."
     )
-    moving = options.out.suffix in ENDINGS
-    ending("--out", options.out, (".png", *ENDINGS))
-    bounded("--frames", options.frames, 0, FRAMES)
-    generator, _, size = find(options.generator, options.shot)
-    count = options.frames or (90 if moving else 5)
-    cameras = path_of(generator, options.path, count, size, moving)
-    w = scenes_of(generator, options.seeds, options.shot.psi)
-    if moving:
-        save_film(options.out, film(generator, w, cameras, options.shot.look()), count, options.shot.fps)
+    video = options.out.suffix in ENDINGS
+    require_suffix("--out", options.out, (".png", *ENDINGS))
+    require_range("--frames", options.frames, 0, FRAMES)
+    how = options.rendering
+    content, size = open_generator(options.generator, how)
+    count = options.frames or (90 if video else 5)
+    views = views_along(content, options.generator, options.path, count, size, video)
+    w = styles_of(content.generator, options.seeds, how.psi)
+    arguments = (content.generator, w, views, how.show, how.render_options())
+    if video:
+        save_frames(options.out, render_frames(*arguments), count, how.fps)
     else:
-        rows = bar(sheet(generator, w, cameras, options.shot.look()), len(w), "rendering")
+        rows = progress_bar(render_rows(*arguments), style_count(w), "rendering")
         save_png(options.out, tile(torch.stack(list(rows))))
-    tell(str(options.out))
+    print_line(str(options.out))

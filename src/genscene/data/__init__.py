@@ -16,8 +16,8 @@ from genscene.data.decode import Broken, Treatment, background
 from genscene.data.images import Files, decoded, listed, spread
 from genscene.data.pictures import ImageSet
 from genscene.data.synthetic import SETS, synthesize
-from genscene.errors import BadInput, nearest
-from genscene.experiment.schema import Pictures
+from genscene.errors import BadInput, suggest
+from genscene.experiment.schema import ImageConfig
 from genscene.geometry.camera_files import read_labels
 from genscene.geometry.cameras import Camera, Size
 
@@ -26,7 +26,9 @@ EMBEDDED = 5000  # pictures of an embedded set where no number is asked for
 LOT = 20  # pictures a thread traces at once
 
 
-def load_images(source: str, pictures: Pictures, size: Size, quiet: bool = False) -> ImageSet:
+def load_images(
+    source: str, pictures: ImageConfig, size: Size, quiet: bool = False, cameras: bool = False
+) -> ImageSet:
     """All pictures of a folder, zip or embedded set at a size; decoded once, kept on disk.
 
     Broken files are named and left out. Raises BadInput where there is nothing to load, or a label is missing.
@@ -38,7 +40,7 @@ def load_images(source: str, pictures: Pictures, size: Size, quiet: bool = False
     files = listed(source)
     chosen = spread(len(files.names), pictures.limit)
     treatment = Treatment(size, pictures)
-    untreated = dataclasses.replace(pictures, flip=False, labels=False)  # both are for later
+    untreated = dataclasses.replace(pictures, flip=False)  # both are for later
     key = [str(files.root.resolve()), files.names, files.stamps, size, dataclasses.asdict(untreated)]
 
     def make(blank: Blank) -> Made:
@@ -50,14 +52,14 @@ def load_images(source: str, pictures: Pictures, size: Size, quiet: bool = False
     pixels, notes = cached(key, make)
     if notes["broken"] and not quiet:
         report(notes["broken"], len(chosen))
-    cameras = labelled(files, notes["whole"], size) if pictures.labels else None
-    return ImageSet(pixels, cameras, tuple(notes["enlarged"]))
+    found = labelled(files, notes["whole"], size) if cameras else None
+    return ImageSet(pixels, found, tuple(notes["enlarged"]))
 
 
 def embedded(name: str, count: int, size: Size, quiet: bool) -> ImageSet:
     """Pictures of an embedded set on white, with their true cameras."""
     if name not in SETS:
-        raise BadInput(f"no embedded set {name!r}; {nearest(name, SETS)}")
+        raise BadInput(f"no embedded set {name!r}; {suggest(name, SETS)}")
 
     def make(blank: Blank) -> Made:
         if not quiet and not sys.stderr.isatty():

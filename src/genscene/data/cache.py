@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from genscene.errors import BadInput
-from genscene.io.atomic import atomic, cache_folder, made_for
+from genscene.io.atomic import atomic, cache_folder, make_parent
 
 VERSION = 3  # of what the cache holds; a change of the decoding or of the embedded sets raises it
 Shape = tuple[int, ...]
@@ -57,7 +57,7 @@ def found(array: Path, notes: Path) -> Made:
 def room(path: Path, shape: Shape) -> np.ndarray:
     """Bytes of a shape in a file; in memory where the file cannot be, or would not fit (a mapped file must)."""
     try:
-        made_for(path)
+        make_parent(path)
         if shutil.disk_usage(path.parent).free > 2 * int(np.prod(shape, dtype=np.int64)):
             return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     except (OSError, BadInput):

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from genscene.errors import BadInput
-from genscene.experiment.schema import Pictures
+from genscene.experiment.schema import ImageConfig
 from genscene.geometry.cameras import Size
 
 ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
@@ -23,7 +23,7 @@ class Treatment:
     """What is done to every picture."""
 
     size: Size
-    pictures: Pictures
+    pictures: ImageConfig
 
     @property
     def keeps_alpha(self) -> bool:
@@ -75,7 +75,7 @@ def narrowed(values: np.ndarray, mode: str) -> np.ndarray:
 def fit(image: Image.Image, treatment: Treatment) -> Image.Image:
     """Resize with antialiasing, cut or padded to the size."""
     height, width = treatment.size
-    box = kept(image.size, treatment.pictures.keep)
+    box = kept(image.size, treatment.pictures.center_crop)
     across, down = box[2] - box[0], box[3] - box[1]
     bicubic = Image.Resampling.BICUBIC
     if treatment.pictures.fit == "stretch":

@@ -150,7 +150,7 @@ def enlarges(content: bytes, treatment: Treatment) -> bool:
             treatment.size[0] == treatment.size[1]
         )  # then it is the same lying or upright: EXIF costs a decoding
         height, width = (image.height, image.width) if square else upright(image)
-    left, top, right, bottom = kept((width, height), treatment.pictures.keep)
+    left, top, right, bottom = kept((width, height), treatment.pictures.center_crop)
     wider, higher = right - left < treatment.size[1], bottom - top < treatment.size[0]
     return wider and higher if treatment.pictures.fit == "contain" else wider or higher
 

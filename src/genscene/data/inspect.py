@@ -50,7 +50,7 @@ def inspect(path: Path) -> list[str]:
     lines += [f"  kinds: {common(found.modes.elements())}"]
     if found.see_through:
         lines.append(
-            f"  transparency in {found.see_through}: shown on --pictures.background (white, black, random, R,G,B)"
+            f"  transparency in {found.see_through}: shown on --images.background (white, black, random, R,G,B)"
         )
     lines += [f"  broken: {name}: {reason}" for name, reason in found.broken.items()]
     lines += labels(files)
@@ -154,7 +154,7 @@ def advice(files: Files, found: Found, whole: int) -> Iterator[str]:
     """What to type next."""
     width, height = found.sizes.most_common(1)[0][0]
     if len({w / h for w, h in found.sizes}) > 1 or width != height:
-        yield "  shapes differ from a square: --pictures.fit cover (cut, the default), contain (pad) or stretch"
+        yield "  shapes differ from a square: --images.fit cover (cut, the default), contain (pad) or stretch"
     if whole < 500:
         yield f"  {whole} pictures are few for a GAN: expect it to learn them by heart"
     yield f"  train on them: genscene train pigan-pictures --data {files.root}"

@@ -7,9 +7,10 @@ import torch
 
 from genscene.contract import RayBatch
 from genscene.data.posed.photographs import PosedImages
-from genscene.experiment.schema import Experiment, Photographs
-from genscene.geometry.cameras import Camera, Rays, wide
-from genscene.randomness import mix
+from genscene.experiment.schedules import stage_at
+from genscene.experiment.schema import Experiment, PosedConfig
+from genscene.geometry.cameras import Camera, Rays, as_float64
+from genscene.randomness import derive_seed
 
 PIXELS = 3  # use of the seed here
 Drawn = tuple[np.ndarray, np.ndarray, np.ndarray]  # photographs, rows, columns
@@ -27,12 +28,12 @@ def ray_stream(
 
     corners: rays go through the pixels' upper left corners (released NeRF), not through their centres.
     """
-    chosen = kept(len(album), experiment.photographs.limit)
+    chosen = kept(len(album), experiment.posed.limit)
     learnt = None if album.masks is None else np.flatnonzero(album.masks[chosen])
     for step in range(start, experiment.steps):
-        share = experiment.stage(step).batch // world
-        random = np.random.default_rng(mix(experiment.seed, PIXELS, step))
-        drawn = draw(random, album.pixels.shape, chosen, learnt, experiment.photographs, step, share * world)
+        share = stage_at(experiment, step).batch // world
+        random = np.random.default_rng(derive_seed(experiment.seed, PIXELS, step))
+        drawn = draw(random, album.pixels.shape, chosen, learnt, experiment.posed, step, share * world)
         which, rows, columns = (part[rank * share : (rank + 1) * share] for part in drawn)
         colors = torch.from_numpy(album.pixels[which, rows, columns]).float() / 255
         yield RayBatch(
@@ -54,7 +55,7 @@ def draw(
     shape: tuple[int, ...],
     chosen: np.ndarray,
     learnt: np.ndarray | None,
-    how: Photographs,
+    how: PosedConfig,
     step: int,
     count: int,
 ) -> Drawn:
@@ -82,7 +83,7 @@ def rays_through(
     height, width = cameras.size
     index = torch.from_numpy(np.array(which))
     places = np.stack([(columns + centre) / width, (rows + centre) / height, np.ones(len(rows))], axis=-1)
-    pose, inverse = wide(cameras.pose)[:, :3], torch.linalg.inv(wide(cameras.intrinsics))
+    pose, inverse = as_float64(cameras.pose)[:, :3], torch.linalg.inv(as_float64(cameras.intrinsics))
     turned = pose[:, :, :3] @ inverse
     directions = (turned[index] @ torch.from_numpy(places)[..., None])[..., 0]
     origins = pose[index, :, 3]

@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genscene.contract import ImageBatch
+from genscene.contract import ImageBatch, PosedImageBatch
 from genscene.data.pictures import ImageSet
+from genscene.experiment.schedules import images_before, stage_at
 from genscene.experiment.schema import Experiment
 from genscene.geometry.cameras import Camera
-from genscene.randomness import RandomStreams, mix
-from genscene.render.patches import shrink
+from genscene.randomness import RandomStreams, derive_seed
+from genscene.render.patches import resize_antialiased
 
 ORDER, TREATMENT = 1, 2  # uses of the seed here
 
@@ -21,11 +22,11 @@ def stream(
 ) -> Iterator[ImageBatch]:
     """This process's part of the batches of steps start, start + 1, ... to the end of the run."""
     for step in range(start, experiment.steps):
-        stage = experiment.stage(step)
+        stage = stage_at(experiment, step)
         share = stage.batch // world
-        places = experiment.pictures_before(step) + rank * share + np.arange(share)
+        places = images_before(experiment, step) + rank * share + np.arange(share)
         indices = order(places, len(pictures), experiment.seed)
-        draws = RandomStreams([mix(experiment.seed, TREATMENT, int(place)) for place in places])
+        draws = RandomStreams([derive_seed(experiment.seed, TREATMENT, int(place)) for place in places])
         yield treated(experiment, pictures, indices, draws, stage.size)
 
 
@@ -33,7 +34,8 @@ def order(places: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Places in the endless sequence of pictures -> numbers of pictures: each epoch a new shuffle of all."""
     epochs = places // count
     shuffles = {
-        e: np.random.default_rng(mix(seed, ORDER, int(e))).permutation(count) for e in np.unique(epochs)
+        e: np.random.default_rng(derive_seed(seed, ORDER, int(e))).permutation(count)
+        for e in np.unique(epochs)
     }
     return np.array([shuffles[e][p % count] for e, p in zip(epochs, places, strict=True)])
 
@@ -48,9 +50,10 @@ def treated(
     """Pictures composited, mirrored and made smaller as the run wants them."""
     images = on_background(pictures.take(indices), draws.uniform(3))
     cameras = None if pictures.cameras is None else pictures.cameras[torch.from_numpy(indices)].resized(size)
-    if experiment.pictures.flip:
+    if experiment.images.flip:
         images, cameras = flipped(images, cameras, draws.uniform() < 0.5)
-    return ImageBatch(images if images.shape[-2:] == size else shrink(images, size), cameras)
+    images = images if images.shape[-2:] == size else resize_antialiased(images, size)
+    return ImageBatch(images) if cameras is None else PosedImageBatch(images, cameras)
 
 
 def on_background(images: Tensor, color: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import track
 
 from genscene.data.synthetic import SETS, Truth, synthesize
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 from genscene.geometry.cameras import Size
 from genscene.io.atomic import atomic
 
@@ -24,7 +24,7 @@ def write_set(name: str, folder: Path, count: int, size: Size, seed: int) -> Non
     The folder must be new or empty; picture i depends on i and the seed alone. Raises BadInput.
     """
     if name not in SETS:
-        raise BadInput(f"no embedded set {name!r}; {nearest(name, SETS)}")
+        raise BadInput(f"no embedded set {name!r}; {suggest(name, SETS)}")
     if not 1 <= count <= 10_000_000 or max(size) > 2048:
         raise BadInput(
             f"{count} pictures of {size[0]}x{size[1]}: wanted 1 or more, of at most 2048 pixels a side"

@@ -15,7 +15,7 @@ from genscene.metrics.kid import kernel
 from genscene.metrics.manifold import distances, radii
 from genscene.metrics.power_features import decibels_of
 from genscene.metrics.spectrum import spectral_gap
-from genscene.randomness import mix
+from genscene.randomness import derive_seed
 
 BLOCK = 2048  # rows of features in float64 at once
 LEVEL = 0.95
@@ -177,7 +177,7 @@ def resample_spectrum(fakes: Sequence[Tensor], real: Tensor, how: Resampling) ->
 
 def resample_counts(rows: int, resamples: int, seed: int) -> Iterator[Tensor]:
     """For each resample, how often each of N rows is sampled -> int64 [N], whose sum is N."""
-    stream = torch.Generator().manual_seed(mix(seed))
+    stream = torch.Generator().manual_seed(derive_seed(seed))
     for _ in range(resamples):
         yield torch.bincount(torch.randint(rows, (rows,), generator=stream), minlength=rows)
 
@@ -189,8 +189,8 @@ def _paired_counts(
 
     Fakes of the same latent codes stay pairs, since sets of equal size are resampled by the same rows.
     """
-    streams = {n: resample_counts(n, resamples, mix(seed, n)) for n in {len(fake) for fake in fakes}}
-    for counts in resample_counts(reals, resamples, mix(seed, REAL_STREAM)):
+    streams = {n: resample_counts(n, resamples, derive_seed(seed, n)) for n in {len(fake) for fake in fakes}}
+    for counts in resample_counts(reals, resamples, derive_seed(seed, REAL_STREAM)):
         yield counts, {n: next(stream) for n, stream in streams.items()}
 
 

@@ -34,7 +34,7 @@ def extract_features(session: EvaluationSession, source: ImageSource, label: str
         raise BadInput(f"{path}{len(source)} {label}: wanted at least 2 for a covariance")
     provenance, accumulators = source.provenance, dict[str, Accumulator]()
     content = {name: value for name, value in provenance.items() if name not in ("source", "available")}
-    for name, extractor in session.extractors.items() if session.group.first else ():
+    for name, extractor in session.extractors.items() if session.group.is_main else ():
         fields = [session.fields(extractor), content, asdict(source.preparation), session.max_features]
         key = json.dumps([CACHE_FORMAT, *fields], sort_keys=True).encode()
         folder = cache_folder() / "statistics" / hashlib.blake2b(key, digest_size=16).hexdigest()
@@ -54,16 +54,16 @@ def _stream(
 ) -> None:
     """Extract the features that are missing, each process of its part, and accumulate them in order."""
     group, saved = session.group, time.monotonic()
-    start = group.told(min((each.done for each in accumulators.values()), default=0))
+    start = group.broadcast_int(min((each.done for each in accumulators.values()), default=0))
     steps = range(start, len(source), session.batch * group.world)
-    for begin in _progress(steps, f"extracting features of {label}", session.quiet or not group.first):
+    for begin in _progress(steps, f"extracting features of {label}", session.quiet or not group.is_main):
         parts = split_batch(begin, len(source), session.batch, group.world)
         images = source.read(parts[group.rank]) if len(parts[group.rank]) else None
         for name, extractor in session.extractors.items():
             device = _device(extractor)
             empty = torch.zeros(0, extractor.width, device=device)
             features = empty if images is None else extractor(images.to(device))
-            gathered = group.gathered(features, [len(part) for part in parts])
+            gathered = group.all_gather_rows(features, [len(part) for part in parts])
             for part, rows in zip(parts, gathered, strict=True) if name in accumulators else ():
                 accumulators[name].add(part, rows)
         if time.monotonic() - saved > SAVE_EVERY or begin + steps.step >= len(source):

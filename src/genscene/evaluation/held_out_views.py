@@ -10,21 +10,21 @@ from rich.progress import track
 from torch import Tensor
 
 from genscene import __version__
-from genscene.contract import MAX_BYTES, Generator
+from genscene.contract import MAX_BYTES, Generator, RenderOptions
 from genscene.data import SYNTHETIC
 from genscene.data.posed.folder import Split, look, splits
 from genscene.data.posed.photographs import PosedImages
-from genscene.data.source import album_of
+from genscene.data.sources import album_of
 from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import Resampling, resample_means
 from genscene.evaluation.image_sources import require_finite
 from genscene.evaluation.report import Better, Gallery, ImageStrip, Report, Row, Score
 from genscene.evaluation.session import Subject
 from genscene.experiment.schema import Experiment
+from genscene.metrics.image import psnr
 from genscene.metrics.lpips import LPIPS, lpips
 from genscene.metrics.similarity import ssim
 from genscene.metrics.weights import sha256
-from genscene.objectives.losses import psnr
 from genscene.randomness import RandomStreams
 
 SHOWN = 4  # views in a gallery
@@ -54,9 +54,12 @@ def render_held_out(
 ) -> Iterator[HeldOutView]:
     """Every photograph with its rendering; where a mask excludes pixels, both are white."""
     device = next(generator.parameters()).device
-    scene = generator.bind(generator.latents(RandomStreams([0], device)))
+    scene, options = (
+        generator.scene(generator.latents(RandomStreams([0], device))),
+        RenderOptions(max_bytes=max_bytes),
+    )
     for i in range(len(posed)):
-        rendering = generator.render(scene, posed.camera[i : i + 1].to(device), max_bytes)
+        rendering = generator.render(scene, posed.camera[i : i + 1].to(device), options)
         image = (require_finite(rendering.image)[0].clamp(0, 1).cpu() * 255).round() / 255
         photo = torch.from_numpy(posed.pixels[i].copy()).movedim(-1, 0).float() / 255
         if posed.masks is not None:
@@ -128,10 +131,8 @@ def common_experiment(subjects: Sequence[Subject], data: str) -> Experiment:
 
 def view_fields(experiment: Experiment) -> dict[str, object]:
     """What the held-out views of an experiment depend on."""
-    posed = {
-        name: value for name, value in asdict(experiment.photographs).items() if name not in TRAINING_ONLY
-    }
-    return {"data": experiment.data, "background": experiment.pictures.background, **posed}
+    posed = {name: value for name, value in asdict(experiment.posed).items() if name not in TRAINING_ONLY}
+    return {"data": experiment.data, "background": experiment.images.background, **posed}
 
 
 def score_views(
@@ -189,14 +190,12 @@ def warn_other_photographs(subject: Subject, experiment: Experiment) -> list[str
 
     None where these are unknown: of a converted checkpoint, or of data without a split for training.
     """
-    assert subject.generator is not None
-    assert subject.experiment is not None
-    fitted, data = subject.generator.photographed, experiment.data
-    if fitted is None or not len(fitted.pose):
+    fitted, data = subject.cameras, experiment.data
+    if fitted is None or subject.experiment is None:
         return []
     same = data == subject.experiment.data
     if not data.startswith(SYNTHETIC):
-        how = experiment.photographs
+        how = experiment.posed
         pose = (
             look(data, "train", how.holdout, how.world).pose.float()
             if "train" in splits(data)

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genscene.contract import MAX_BYTES, Generator
+from genscene.contract import MAX_BYTES, Generator, RenderOptions
 from genscene.data.pictures import ImageSet
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import Preparation
-from genscene.geometry.cameras import Grid, Size, View
-from genscene.randomness import RandomStreams, mix
+from genscene.geometry.cameras import Size
+from genscene.randomness import RandomStreams, derive_seed
 
 FLIP_SEED, LATENT_SEED = 11, 12  # uses of the seed
 Provenance = Mapping[str, str | int | float]
@@ -60,7 +60,9 @@ class StoredImages:
         images = torch.from_numpy(np.array(self.images.pixels[rows])).movedim(-1, 1)
         self.images.forget()
         random = self.preparation.flip == "random"
-        mirrored = torch.tensor([bool(mix(FLIP_SEED, i) & 1) if random else i >= self.count for i in indices])
+        mirrored = torch.tensor(
+            [bool(derive_seed(FLIP_SEED, i) & 1) if random else i >= self.count for i in indices]
+        )
         images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
         return pass_through_format(images, self.preparation)
 
@@ -81,8 +83,8 @@ class GeneratedImages:
     def provenance(self) -> Provenance:
         """What identifies the images: SHA-256 of the generator, its mode, truncation and seed."""
         mode = "training" if self.generator.training else "evaluation"
-        how = {"mode": mode, "psi": self.psi, "seed": self.seed}
-        return {"images": len(self), "content": fingerprint(self.generator), **how}
+        content: dict[str, str | int | float] = {"images": len(self), "content": fingerprint(self.generator)}
+        return content | {"mode": mode, "psi": self.psi, "seed": self.seed}
 
     def __len__(self) -> int:
         return self.preparation.count
@@ -97,9 +99,10 @@ class GeneratedImages:
         """The same images before quantization -> [B, 3, H, W], not clamped."""
         generator = self.generator
         device = next(generator.parameters()).device
-        streams = RandomStreams([mix(LATENT_SEED, self.seed, i) for i in indices], device)
+        streams = RandomStreams([derive_seed(LATENT_SEED, self.seed, i) for i in indices], device)
         scene = generator.scene(generator.latents(streams), self.psi)
-        return generator.render(scene, sample_view(generator, streams, self.size), self.max_bytes).image
+        view, options = generator.prior.sample(streams, self.size), RenderOptions(max_bytes=self.max_bytes)
+        return generator.render(scene, view, options).image
 
 
 ImageSource = StoredImages | GeneratedImages
@@ -112,13 +115,6 @@ def require_finite(images: Tensor) -> Tensor:
             "the generator rendered values that are not finite (nan or inf): there is nothing to evaluate"
         )
     return images
-
-
-def sample_view(generator: Generator, streams: RandomStreams, size: Size) -> View:
-    """A camera of the generator's prior for each random stream; the whole plane where it has none."""
-    if generator.orbit is None:
-        return Grid.whole(len(streams), size)
-    return generator.orbit.sample(streams, size)
 
 
 def pass_through_format(images: Tensor, preparation: Preparation) -> Tensor:

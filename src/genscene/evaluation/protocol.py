@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from genscene.errors import BadInput, nearest
-from genscene.experiment.schema import Pictures
+from genscene.errors import BadInput, suggest
+from genscene.experiment.schema import ImageConfig
 from genscene.geometry.cameras import Size
 from genscene.metrics.extractor import Extractor
 
@@ -66,13 +66,13 @@ class Protocol:
         advice = "comparable only with scores of the same numbers of images"
         return [f"the protocol specifies {'; '.join(different)}: {advice}"] if different else []
 
-    def fields(self, extractor: Extractor, size: Size, images: Pictures) -> dict[str, str]:
+    def fields(self, extractor: Extractor, size: Size, images: ImageConfig) -> dict[str, str]:
         """Everything that must be equal for two scores to be comparable."""
         return {
             "version": str(VERSION),
             "size": f"{size[0]}x{size[1]}",
             "downsampling": DOWNSAMPLING,
-            "fit": f"{images.fit}, center crop {images.keep:g}",
+            "fit": f"{images.fit}, center crop {images.center_crop:g}",
             "background": images.background,
             "rounding": self.rounding,
             **self.real.fields("real"),
@@ -81,10 +81,10 @@ class Protocol:
         }
 
 
-def without_augmentation(images: Pictures) -> Pictures:
+def without_augmentation(images: ImageConfig) -> ImageConfig:
     """How files are read for evaluation: as in training, but never mirrored, and all on one background."""
     background = "white" if images.background == "random" else images.background
-    return replace(images, background=background, flip=False, labels=False)
+    return replace(images, background=background, flip=False)
 
 
 WEIGHTS_FREE = ("frechet", "kernel", "precision_recall", "memorization", "spectrum")
@@ -116,7 +116,7 @@ def select_protocol(
 ) -> Protocol:
     """The protocol of a name, with other counts or truncation where they are given; BadInput for an unknown name."""
     if name not in PROTOCOLS:
-        raise BadInput(f"no protocol {name!r}; {nearest(name, PROTOCOLS)}")
+        raise BadInput(f"no protocol {name!r}; {suggest(name, PROTOCOLS)}")
     chosen = PROTOCOLS[name]
     if real is not None or generated is not None:
         chosen = replace(chosen, published=chosen.wanted)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from genscene.contract import Generator
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 from genscene.evaluation.bootstrap import (
     KERNEL_SCALE,
     Resampled,
@@ -152,7 +152,7 @@ STATISTICS_METRICS = {
 GENERATOR_METRICS = {
     "pose_accuracy": GeneratorMetric(pose_accuracy, is_posed_set),
     "frechet_pose": GeneratorMetric(frechet_pose, is_posed_set),
-    "view_consistency": GeneratorMetric(view_consistency, lambda generator, _: generator.march is not None),
+    "view_consistency": GeneratorMetric(view_consistency, lambda generator, _: generator.bounds is not None),
     "identity": GeneratorMetric(identity, lambda *_: False),
 }
 METRICS = STATISTICS_METRICS | GENERATOR_METRICS
@@ -163,7 +163,7 @@ def extractor_names(metrics: Iterable[str], chosen: str) -> list[str]:
     found: dict[str, None] = {}
     for name in metrics:
         if name not in METRICS:
-            raise BadInput(f"no metric {name!r}; {nearest(name, METRICS)}")
+            raise BadInput(f"no metric {name!r}; {suggest(name, METRICS)}")
         if name in STATISTICS_METRICS:
             found[STATISTICS_METRICS[name].extractor or chosen] = None
     return list(found)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from genscene.contract import Generator, PosedConfig
+from genscene.contract import Generator
 from genscene.data import EMBEDDED, SYNTHETIC, load_images
 from genscene.data.pictures import ImageSet
 from genscene.data.sizes import one_size
@@ -15,8 +15,9 @@ from genscene.errors import BadInput
 from genscene.evaluation.image_sources import GeneratedImages, ImageSource, StoredImages
 from genscene.evaluation.protocol import Protocol, require_same_protocol
 from genscene.evaluation.statistics import FeatureStatistics
-from genscene.experiment.schema import Experiment, Pictures
-from genscene.geometry.cameras import Size
+from genscene.experiment.schedules import largest_size
+from genscene.experiment.schema import Experiment, ImageConfig
+from genscene.geometry.cameras import Camera, Size
 from genscene.metrics.extractor import Extractor
 
 Features = dict[str, FeatureStatistics]  # by the names of the extractors; empty in all but the main process
@@ -29,6 +30,7 @@ class Subject:
     path: Path
     generator: Generator | None = None
     experiment: Experiment | None = None
+    cameras: Camera | None = None  # of the photographs that a scene was fitted to
     alias: str = ""
 
     @property
@@ -48,7 +50,7 @@ class Subject:
     @property
     def is_fitted(self) -> bool:
         """Whether it is a scene fitted to photographs."""
-        return self.experiment is not None and isinstance(self.experiment.system, PosedConfig)
+        return self.experiment is not None and self.experiment.system.batch == "rays"
 
     def data(self, given: str) -> str:
         """The given data, else the training data; BadInput where there is neither."""
@@ -60,7 +62,7 @@ class Subject:
 
     def size(self) -> Size:
         """Height and width of its images; BadInput where a folder holds images of several sizes."""
-        return self.experiment.largest() if self.experiment is not None else one_size(str(self.path))
+        return largest_size(self.experiment) if self.experiment is not None else one_size(str(self.path))
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class EvaluationSession:
 
     protocol: Protocol
     size: Size
-    images: Pictures  # how files become images of that size
+    images: ImageConfig  # how files become images of that size
     extractors: Mapping[str, Extractor]  # by the names that metrics use
     data: str = ""  # of the real images
     training_data: str = ""  # that the limit of `images` is meant for
@@ -100,7 +102,7 @@ class EvaluationSession:
         """The images of a subject."""
         protocol = self.protocol
         if subject.generator is None:
-            every = replace(self.images, limit=0, keep=1.0)  # both are of the training data
+            every = replace(self.images, limit=0, center_crop=1.0)  # both are of the training data
             return StoredImages(self._load(str(subject.path), every), protocol.generated, str(subject.path))
         how = (protocol.generated, self.size, protocol.rounding == "truncated", protocol.psi, self.seed)
         return GeneratedImages(self.generator(subject), *how)
@@ -139,10 +141,10 @@ class EvaluationSession:
                 raise BadInput(f"statistics of different protocols cannot be compared: {counts}")
         return found
 
-    def _load(self, data: str, images: Pictures) -> ImageSet:
+    def _load(self, data: str, images: ImageConfig) -> ImageSet:
         """Load images in the main process first: the others read its cache."""
-        load, quiet = load_images, not self.group.first
-        return self.group.first_then_others(lambda: load(data, images, self.size, quiet))
+        load, quiet = load_images, not self.group.is_main
+        return self.group.main_first(lambda: load(data, images, self.size, quiet))
 
 
 def common_size(subjects: Sequence[Subject], data: str) -> Size:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genscene.errors import BadInput
 from genscene.evaluation.image_sources import Provenance
-from genscene.io.atomic import atomic, locked
+from genscene.io.atomic import atomic, try_lock
 from genscene.metrics.frechet import Moments, Tally
 
 KIND, FORMAT = "genscene statistics", 1
@@ -99,7 +99,7 @@ class Accumulator:
         """For features of shape [N, D], of which the first max_features rows are stored."""
         (self.count, self.width), self.done = shape, 0
         self.running: Tally | None = None
-        self.lock = None if folder is None else locked(folder / "lock")
+        self.lock = None if folder is None else try_lock(folder / "lock")
         self.folder = folder if self.lock is not None else None  # none where another process works there
         shape = (min(max_features, self.count), self.width)
         if self.folder is None:

@@ -1,4 +1,4 @@
-"""A surface out of a density field: marching cubes, coloured, cleaned, in the field's own coordinates."""
+"""A mesh from a density field: marching cubes, vertex colors, small parts removed, in the field's coordinates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from genscene.io.atomic import atomic
 from genscene.scenes import Field
 
 ENDINGS = (".glb", ".obj", ".ply")
-CHUNK = 1 << 15  # points asked for at once
+CHUNK = 1 << 15  # points evaluated at once
 Progress = Callable[[int, int], None]  # points done, of how many
 Box = tuple[float, float, float]
 
@@ -37,63 +37,63 @@ class Lattice:
 @torch.no_grad()
 def sample_density(
     field: Field,
-    positive: Callable[[Tensor], Tensor],
+    activate: Callable[[Tensor], Tensor],
     box: Box,
     resolution: int,
     progress: Progress | None = None,
 ) -> Lattice:
-    """Ask one field for its density at the corners of `resolution` cubes along the longest side of a box.
+    """Evaluate the density of one field at the corners of `resolution` cubes along the longest side of a box.
 
-    positive: raw density -> density. Cubes have equal sides as nearly as the box allows.
+    activate: raw density -> density. The sides of a cube are as equal as the box allows.
     """
     counts = [max(2, round(resolution * half / max(box))) + 1 for half in box]
     axes = [torch.linspace(-half, half, count) for half, count in zip(box, counts, strict=True)]
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).view(1, -1, 3)
     parts: list[Tensor] = []
     for part in points.split(CHUNK, dim=1):
-        parts.append(positive(field(part, front(part))[1][0]))
+        parts.append(activate(field(part, front_direction(part))[1][0]))
         if progress:
             progress(min(len(parts) * CHUNK, points.shape[1]), points.shape[1])
     return Lattice(torch.cat(parts).view(*counts).numpy(), box)
 
 
-def front(points: Tensor) -> Tensor:
-    """The direction of a look from the front, for points [B, N, 3]."""
+def front_direction(points: Tensor) -> Tensor:
+    """The viewing direction from the front, for points [B, N, 3]."""
     return torch.tensor([0.0, 0.0, -1.0]).expand_as(points)
 
 
-def level_of(lattice: Lattice) -> float:
-    """The density at which the surface is cut: half of what stands where half of the light is stopped.
+def surface_level(lattice: Lattice) -> float:
+    """The density of the surface: half the median density where transmittance falls below a half.
 
-    Light is sent through the lattice along each axis, both ways; the middle value over all that is stopped counts. So
-    the surface is the one that is seen, whatever the scale of the field. Raises BadInput where nothing stops light.
+    Transmittance is computed along each axis in both directions, over the columns where it falls so far: the surface is
+    the visible one, whatever the scale of the field. Raises BadInput where no column is that dense.
     """
     found = [
-        _stopping(lattice.density, axis, lattice.spacing[axis], way) for axis in range(3) for way in (1, -1)
+        _half_transmittance(lattice.density, axis, lattice.spacing[axis], way)
+        for axis in range(3)
+        for way in (1, -1)
     ]
     values = np.concatenate(found)
     if not len(values):
         highest = float(lattice.density.max())
-        raise BadInput(
-            f"nothing here is dense enough to stop light (highest density {highest:.3g}): give a level"
-        )
+        raise BadInput(f"no part of the scene is opaque (highest density {highest:.3g}): wanted --level")
     return float(np.median(values)) / 2
 
 
-def _stopping(density: np.ndarray, axis: int, step: float, way: int) -> np.ndarray:
-    """Density where light along an axis, one way, is halved -> [K], of the columns where it is."""
+def _half_transmittance(density: np.ndarray, axis: int, step: float, way: int) -> np.ndarray:
+    """Density where transmittance along an axis, in one direction, falls below a half -> [K], of K columns."""
     columns = np.moveaxis(density, axis, -1).reshape(-1, density.shape[axis])[:, ::way]
-    stopped = np.cumsum(columns * step, axis=-1) > np.log(2)
-    reached = stopped.any(axis=-1)
-    return columns[reached, stopped[reached].argmax(axis=-1)]
+    opaque = np.cumsum(columns * step, axis=-1) > np.log(2)
+    reached = opaque.any(axis=-1)
+    return columns[reached, opaque[reached].argmax(axis=-1)]
 
 
-def surface(lattice: Lattice, level: float) -> trimesh.Trimesh:
+def extract_surface(lattice: Lattice, level: float) -> trimesh.Trimesh:
     """Marching cubes (Lewiner 2003), closed at the box, normals outwards, in world units."""
-    padded = np.pad(lattice.density, 1)  # empty outside: what reaches the box's sides is closed there
+    padded = np.pad(lattice.density, 1)  # empty outside: the surface is closed at the sides of the box
     if not padded.min() < level < padded.max():
         highest = float(lattice.density.max())
-        raise BadInput(f"level {level:.4g} cuts nothing: densities here go from 0 to {highest:.4g}")
+        raise BadInput(f"level {level:.4g} is outside the densities of this scene, 0 to {highest:.4g}")
     vertices, faces, _, _ = marching_cubes(
         padded, level, spacing=tuple(lattice.spacing), gradient_direction="ascent"
     )
@@ -101,8 +101,8 @@ def surface(lattice: Lattice, level: float) -> trimesh.Trimesh:
     return trimesh.Trimesh(vertices, faces, process=False)
 
 
-def cleaned(mesh: trimesh.Trimesh, keep: float) -> trimesh.Trimesh:
-    """Without connected parts that have less than a share of the largest one's faces; 0 keeps all."""
+def remove_small_parts(mesh: trimesh.Trimesh, keep: float) -> trimesh.Trimesh:
+    """Remove connected parts with less than a share of the largest one's faces; 0: none."""
     parts = trimesh.graph.connected_component_labels(mesh.face_adjacency, node_count=len(mesh.faces))
     sizes = np.bincount(parts)
     mesh.update_faces((sizes >= keep * sizes.max())[parts])
@@ -111,8 +111,8 @@ def cleaned(mesh: trimesh.Trimesh, keep: float) -> trimesh.Trimesh:
 
 
 @torch.no_grad()
-def colored(mesh: trimesh.Trimesh, field: Field) -> trimesh.Trimesh:
-    """With the field's colours at the vertices, seen straight on."""
+def color_vertices(mesh: trimesh.Trimesh, field: Field) -> trimesh.Trimesh:
+    """Set vertex colors to the field's, seen along the inverted normals."""
     points = torch.tensor(np.asarray(mesh.vertices), dtype=torch.float32)[None]
     directions = -torch.tensor(np.array(mesh.vertex_normals), dtype=torch.float32)[None]
     pairs = zip(points.split(CHUNK, dim=1), directions.split(CHUNK, dim=1), strict=True)
@@ -122,7 +122,7 @@ def colored(mesh: trimesh.Trimesh, field: Field) -> trimesh.Trimesh:
 
 
 def save_mesh(path: str | Path, mesh: trimesh.Trimesh) -> None:
-    """Write as the file's ending says: .glb, .obj or .ply, with vertex colours. Raises BadInput for another ending."""
+    """Write as .glb, .obj or .ply, with vertex colors. Raises BadInput for another suffix."""
     path = Path(path)
     if path.suffix not in ENDINGS:
         raise BadInput(f"{path}: wanted a file ending with {', '.join(ENDINGS)}")
@@ -134,19 +134,21 @@ def save_mesh(path: str | Path, mesh: trimesh.Trimesh) -> None:
 
 
 def _glb(mesh: trimesh.Trimesh) -> bytes:
-    """glTF: colours are linear there, and without a material viewers take metal."""
+    """glTF: its colors are linear, and without a material viewers assume metal."""
     linear = mesh.copy()
     srgb = np.asarray(mesh.visual.vertex_colors)[:, :3] / 255  # type: ignore[union-attr]
-    light = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    linear.visual = trimesh.visual.ColorVisuals(linear, vertex_colors=(255 * light).round().astype(np.uint8))
+    linear_rgb = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    linear.visual = trimesh.visual.ColorVisuals(
+        linear, vertex_colors=(255 * linear_rgb).round().astype(np.uint8)
+    )
 
-    def matte(tree: dict[str, Any]) -> None:
+    def add_matte_material(tree: dict[str, Any]) -> None:
         tree["materials"] = [{"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}}]
         for part in tree["meshes"]:
             for primitive in part["primitives"]:
                 primitive["material"] = 0
 
     content = trimesh.exchange.gltf.export_glb(
-        trimesh.Scene(linear), include_normals=True, tree_postprocessor=matte
+        trimesh.Scene(linear), include_normals=True, tree_postprocessor=add_matte_material
     )
     return bytes(content)

@@ -1,4 +1,4 @@
-"""Pictures as files: tensors to 8 bits, tiles, depth as brightness."""
+"""Pictures as files: tensors to 8 bits, tiles, depth, opacity and normals as colors."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,7 +9,12 @@ from torch import Tensor
 
 from genscene.contract import Generator, Rendering
 from genscene.errors import BadInput
+from genscene.geometry.priors import CameraPrior
 from genscene.io.atomic import atomic
+
+Show = Literal[
+    "image", "depth", "alpha", "opacity", "normal", "normals"
+]  # opacity is alpha, normals is normal
 
 
 def to_bytes(image: Tensor) -> Tensor:
@@ -31,45 +36,43 @@ def save_png(path: str | Path, image: Tensor) -> None:
         Image.fromarray(to_bytes(image).numpy()).save(partial, format="PNG", optimize=True)
 
 
-Show = Literal[
-    "image", "depth", "alpha", "opacity", "normal", "normals"
-]  # opacity is alpha, normals is normal
+def to_picture(rendering: Rendering, show: Show, depth_range: tuple[float, float]) -> Tensor:
+    """A quantity of a rendering as pictures [B, 3, H, W] in [0, 1]; depth_range: of the brightness of depth.
 
-
-def shown(rendering: Rendering, what: Show, span: tuple[float, float]) -> Tensor:
-    """One side of a rendering as pictures [B, 3, H, W] in [0, 1]; span: the nearest and farthest depth there can be."""
-    if what == "image":
+    Raises BadInput where the renderer does not compute the quantity.
+    """
+    if show == "image":
         return rendering.image
-    if rendering.depth is None or rendering.alpha is None:
-        raise BadInput(f"this generator's renderer knows no {what}, only the image")
-    if what in ("alpha", "opacity"):
+    if rendering.alpha is None or (rendering.depth is None and show not in ("alpha", "opacity")):
+        raise BadInput(f"--show {show}: the scenes of this generator have no {show}, only an image")
+    if show in ("alpha", "opacity"):
         return rendering.alpha.expand(-1, 3, -1, -1)
-    if what in ("normal", "normals"):
-        return normals(rendering.depth, rendering.alpha)
-    return depth_picture(rendering.depth, rendering.alpha, span)
+    assert rendering.depth is not None
+    if show in ("normal", "normals"):
+        return normal_picture(rendering.depth, rendering.alpha)
+    return depth_picture(rendering.depth, rendering.alpha, depth_range)
 
 
-def span_of(generator: Generator) -> tuple[float, float]:
-    """The nearest and farthest depth a camera of a generator's orbit can see."""
-    if generator.orbit is None:
+def depth_range(generator: Generator) -> tuple[float, float]:
+    """The nearest and farthest depth that a camera of a generator's prior can see."""
+    prior, bounds = generator.prior, generator.bounds
+    if bounds is None or not isinstance(prior, CameraPrior):
         return 0.0, 1.0
-    return max(0.0, generator.orbit.radius - max(generator.reach)), generator.orbit.radius + max(
-        generator.reach
-    )
+    return max(0.0, prior.radius - max(bounds)), prior.radius + max(bounds)
 
 
-def depth_picture(depth: Tensor, alpha: Tensor, span: tuple[float, float]) -> Tensor:
-    """Near is bright, far dark, nothing black: depth, alpha [B, 1, H, W] -> [B, 3, H, W]."""
-    near, far = span
+def depth_picture(depth: Tensor, alpha: Tensor, depth_range: tuple[float, float]) -> Tensor:
+    """Near is bright, far is dark, empty is black: depth, alpha [B, 1, H, W] -> [B, 3, H, W]."""
+    near, far = depth_range
     brightness = 1 - 0.85 * ((depth - near) / (far - near)).clamp(0, 1)
     return (brightness * alpha).expand(-1, 3, -1, -1)
 
 
-def normals(depth: Tensor, alpha: Tensor) -> Tensor:
-    """Slopes of the depth as colours: red to the right, green up, blue towards the eye; white where nothing is."""
+def normal_picture(depth: Tensor, alpha: Tensor) -> Tensor:
+    """Normals of the depth map [B, 1, H, W]: red is right, green up, blue towards the eye; empty is white."""
     height, width = depth.shape[-2:]
     padded = torch.nn.functional.pad(depth, (1, 1, 1, 1), mode="replicate")
     right = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) * width / 2
     down = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) * height / 2
-    steep = torch.cat([right, -down, torch.ones_like(right)], dim=1)
-    return 1 + alpha * (torch.nn.functional.normalize(steep, dim=1) / 2 - 0.5)
+    slopes = torch.cat([right, -down, torch.ones_like(right)], dim=1)
+    return 1 + alpha * (torch.nn.functional.normalize(slopes, dim=1) / 2 - 0.5)

@@ -1,4 +1,4 @@
-"""Plots as pictures: where the cameras of a prior stand."""
+"""Plots as pictures: the cameras of a prior."""
 
 import math
 from pathlib import Path
@@ -15,26 +15,26 @@ SIDE, EDGE = 420, 56  # pixels of a panel, and of the room around it
 INK, POINT, PALE = (30, 34, 40), (36, 99, 178), (205, 210, 218)
 
 
-def plot_prior(path: str | Path, orbit: CameraPrior, count: int = 2000) -> None:
-    """Draw so many cameras of a prior as PNG: yaw against pitch, and the sphere from above and from the front."""
-    cameras = orbit.sample(RandomStreams(range(count)), (1, 1))
+def plot_prior(path: str | Path, prior: CameraPrior, count: int = 2000) -> None:
+    """Plot cameras sampled from a prior as PNG: yaw and pitch, and their positions from above and from the front."""
+    cameras = prior.sample(RandomStreams(range(count)), (1, 1))
     canvas = Image.new("RGB", (3 * SIDE + 4 * EDGE, SIDE + 2 * EDGE), "white")
     draw = ImageDraw.Draw(canvas)
-    _angles(draw, cameras, orbit)
+    _angles(draw, cameras, prior)
     position = cameras.pose[:, :3, 3] / cameras.pose[:, :3, 3].norm(dim=-1).max()
     x, y, z = (column.tolist() for column in position.unbind(-1))
     _disc(draw, 1, list(zip(x, z, strict=True)), "from above: x to the right, z (front) downwards")
     _disc(draw, 2, [(a, -b) for a, b in zip(x, y, strict=True)], "from the front: x to the right, y upwards")
-    title = f"{count} cameras, law {orbit.law}, radius {orbit.radius:g}, field of view {orbit.fov:g} degrees"
+    title = f"{count} cameras, distribution {prior.distribution}, radius {prior.radius:g}, field of view {prior.fov:g} degrees"
     draw.text((EDGE, 12), title, fill=INK, font=_font(15))
     with atomic(path) as partial:
         canvas.save(partial, format="PNG")
 
 
-def _angles(draw: ImageDraw.ImageDraw, cameras: Camera, orbit: CameraPrior) -> None:
+def _angles(draw: ImageDraw.ImageDraw, cameras: Camera, prior: CameraPrior) -> None:
     """Yaw to the right over a full turn, pitch downwards from pole to pole, in degrees."""
-    yaw, pitch = camera_angles(cameras, orbit.yaw[0])
-    left = math.degrees(orbit.yaw[0]) - 180
+    yaw, pitch = camera_angles(cameras, prior.yaw[0])
+    left = math.degrees(prior.yaw[0]) - 180
     for i in range(5):
         across, down = EDGE + SIDE * i / 4, EDGE + SIDE * i / 4
         draw.line([(across, EDGE), (across, EDGE + SIDE)], fill=PALE)

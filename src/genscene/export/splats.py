@@ -1,4 +1,4 @@
-"""Gaussians as files: the .ply of 3D Gaussian splatting, and the 32-byte .splat."""
+"""Gaussians as files: the .ply of 3D Gaussian splatting, and the .splat of 32 bytes each."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,12 +37,12 @@ class Splats:
         return quats / np.linalg.norm(quats, axis=-1, keepdims=True)
 
     def colors(self) -> np.ndarray:
-        """Colours without the higher harmonics [N, 3], not below 0."""
+        """Colors of the constant harmonic [N, 3], not below 0."""
         return np.maximum(0, C0 * self.f_dc.astype(np.float64) + 0.5)
 
 
 @dataclass(frozen=True)
-class Quantised:
+class QuantizedSplats:
     """N Gaussians as a .splat stores them."""
 
     means: np.ndarray  # [N, 3]
@@ -52,7 +52,7 @@ class Quantised:
 
 
 def read_ply(path: Path) -> Splats:
-    """A .ply of 3D Gaussian splatting, with any degree of harmonics. Raises BadInput for any other file."""
+    """Read a .ply of 3D Gaussian splatting, of any degree of harmonics. Raises BadInput for any other file."""
     table = _vertices(path)
     names = set(table.dtype.names or ())
     rest = sorted((n for n in names if n.startswith("f_rest_")), key=lambda n: int(n.removeprefix("f_rest_")))
@@ -72,7 +72,7 @@ def read_ply(path: Path) -> Splats:
 
 
 def write_ply(path: Path, splats: Splats) -> None:
-    """Write Gaussians for the viewers and editors of 3D Gaussian splatting."""
+    """Write the .ply of 3D Gaussian splatting."""
     rest = splats.sh_rest.swapaxes(1, 2).reshape(len(splats.means), -1)
     names = ["x", "y", "z", "nx", "ny", "nz", *(f"f_dc_{i}" for i in range(3))]
     names += [f"f_rest_{i}" for i in range(rest.shape[1])]
@@ -88,8 +88,8 @@ def write_ply(path: Path, splats: Splats) -> None:
         partial.write_bytes("\n".join(header).encode() + rows.astype("<f4").tobytes())
 
 
-def read_splat(path: Path) -> Quantised:
-    """A .splat of 32 bytes a Gaussian."""
+def read_splat(path: Path) -> QuantizedSplats:
+    """Read a .splat of 32 bytes a Gaussian; BadInput for any other size."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -97,13 +97,13 @@ def read_splat(path: Path) -> Quantised:
     if not content or len(content) % SPLAT.itemsize:
         raise BadInput(f"{path} has {len(content)} bytes, wanted a multiple of {SPLAT.itemsize}")
     table = np.frombuffer(content, SPLAT)
-    return Quantised(
+    return QuantizedSplats(
         table["means"], table["scales"], table["rgba"], (table["quats"].astype(np.float64) - 128) / 128
     )
 
 
 def write_splat(path: Path, splats: Splats) -> None:
-    """Write Gaussians as a .splat, losing harmonics and precision."""
+    """Write a .splat, without higher harmonics and quantized."""
     table = np.zeros(len(splats.means), SPLAT)
     table["means"], table["scales"] = splats.means, splats.scales()
     rgba = np.concatenate([splats.colors(), splats.opacities()[:, None]], axis=1)

@@ -1,4 +1,4 @@
-"""Moving pictures as files: mp4 and gif."""
+"""Videos as files: mp4 and gif."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -15,7 +15,7 @@ ENDINGS = (".mp4", ".gif")
 
 
 def save_video(path: str | Path, frames: Iterable[np.ndarray], fps: float = 30.0) -> None:
-    """Write frames, each uint8 [H, W, 3], as the file's ending says. Raises BadInput for any other ending."""
+    """Write frames, each uint8 [H, W, 3], as .mp4 or .gif. Raises BadInput for another suffix."""
     path = Path(path)
     if path.suffix not in ENDINGS:
         raise BadInput(f"{path}: wanted a file ending with {' or '.join(ENDINGS)}")
@@ -27,7 +27,7 @@ def save_video(path: str | Path, frames: Iterable[np.ndarray], fps: float = 30.0
 
 
 def _mp4(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
-    """H.264 in the pixel format every player knows; odd sides get one more row or column."""
+    """H.264 in yuv420p, which every player decodes; odd sides get one more row or column."""
     stream = None
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
         for pixels in frames:
@@ -44,7 +44,7 @@ def _mp4(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
 
 
 def _gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
-    """256 colours for all frames, looping for ever."""
+    """One palette of 256 colors for all frames, looping."""
     pictures = [Image.fromarray(pixels) for pixels in frames]
     few = Image.fromarray(np.concatenate([np.asarray(p) for p in pictures[:: max(1, len(pictures) // 16)]]))
     palette = few.quantize(255)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genscene.errors import BadInput
-from genscene.geometry.cameras import Camera, Size, moved, pinhole
+from genscene.geometry.cameras import Camera, Size, pinhole, transform_cameras
 from genscene.io.atomic import atomic
 
 ROUNDED = 0.01  # how far the rotation of a file may be from one: it may be typed by hand
@@ -24,26 +24,28 @@ OPENGL = (
 
 
 def read_cameras(path: str | Path, size: Size) -> Camera:
-    """All cameras of a JSON file as `write_cameras`, nerfstudio or EG3D write it, for pictures of this size.
+    """All cameras of a JSON file of `write_cameras`, nerfstudio or EG3D, for pictures of this size.
 
-    Their shorter side sees as much as the file says. Raises BadInput where the file holds no such cameras.
+    Their shorter side has the field of view of the file. Raises BadInput where the file holds no such
+    cameras.
     """
+    return load_cameras(path).reframed(size)
+
+
+def load_cameras(path: str | Path) -> Camera:
+    """All cameras of such a file, for square pictures; a file is read and checked once, until it changes."""
     found = Path(path)
     try:
         stamp = found.stat().st_mtime_ns
     except OSError as error:
         raise BadInput(f"no camera file at {found} ({error.strerror})") from None
-    try:
-        poses, lens = _parsed(str(found), stamp)
-    except (OverflowError, RecursionError) as error:
-        raise BadInput(
-            f"{path}: wanted a list of cameras, got numbers too large or lists too deep ({error})"
-        ) from None
-    return _sound(Camera(poses, lens, (1, 1)), path).reframed(size)
+    return _loaded(str(found), stamp)
 
 
 def read_labels(content: bytes, path: str, size: Size) -> dict[str, Camera]:
-    """Name of the picture -> its camera, as EG3D's dataset.json holds them, in float64; empty without labels."""
+    """Name of the picture -> its camera, as EG3D's dataset.json holds them, in float64; empty without
+    labels.
+    """
     document = _document(content, path)
     labels = document.get("labels") if isinstance(document, dict) else None
     if labels is None:
@@ -63,11 +65,12 @@ def read_labels(content: bytes, path: str, size: Size) -> dict[str, Camera]:
 def write_cameras(
     path: str | Path, cameras: Camera, seconds: float = 0.0, to_files: Tensor | None = None
 ) -> None:
-    """Cameras as JSON that `read_cameras` reads: poses in OpenCV axes and lenses, evenly over so many seconds.
+    """Cameras as JSON that `read_cameras` reads: poses in OpenCV axes and lenses, evenly over so many
+    seconds.
 
-    fov: degrees across the shorter side, at the horizontal focal length; pixel_aspect: the vertical focal length over
-    the horizontal one; shift: where the optical axis meets the picture, right of and below its middle, in shorter
-    sides. to_files [4, 4]: from their world to that of the file; None: they are the same.
+    fov: degrees across the shorter side, at the horizontal focal length; pixel_aspect: the vertical focal
+    length over the horizontal one; shift: where the optical axis meets the picture, right of and below its
+    middle, in shorter sides. to_files [4, 4]: from their world to that of the file; None: they are the same.
     """
     cameras = replace(
         cameras.to("cpu"), pose=cameras.pose.double().cpu()
@@ -75,7 +78,9 @@ def write_cameras(
     square = cameras.reframed((1, 1)).intrinsics.double()
     across, down = square[:, 0, 0], square[:, 1, 1]
     columns = {
-        "camera_to_world": (cameras if to_files is None else moved(cameras, to_files)).pose.tolist(),
+        "camera_to_world": (
+            cameras if to_files is None else transform_cameras(cameras, to_files)
+        ).pose.tolist(),
         "fov": torch.rad2deg(2 * torch.atan(0.5 / across)).tolist(),
         "pixel_aspect": (down / across).tolist(),
         "shift": (square[:, :2, 2] - 0.5).tolist(),
@@ -87,8 +92,19 @@ def write_cameras(
 
 
 @lru_cache(maxsize=4)
-def _parsed(path: str, stamp: int) -> tuple[Tensor, Tensor]:
-    """Poses [B, 4, 4], intrinsics [B, 3, 3] of a square picture; stamp renews the cache."""
+def _loaded(path: str, stamp: int) -> Camera:
+    """The cameras of a file at a modification time."""
+    try:
+        poses, intrinsics = _parsed(path)
+    except (OverflowError, RecursionError) as error:
+        raise BadInput(
+            f"{path}: wanted a list of cameras, got numbers too large or lists too deep ({error})"
+        ) from None
+    return _sound(Camera(poses, intrinsics, (1, 1)), path)
+
+
+def _parsed(path: str) -> tuple[Tensor, Tensor]:
+    """Poses [B, 4, 4], intrinsics [B, 3, 3] of a square picture."""
     content = Path(path).read_bytes()
     document = _document(content, path)
     if isinstance(document, dict) and "labels" in document:

@@ -1,7 +1,8 @@
-"""Where a picture is taken from: a camera in space, or a window on the plane."""
+"""Views: pinhole cameras, windows on the image plane, and rays."""
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +11,10 @@ from torch.nn.functional import normalize
 from genscene.errors import BadInput
 
 Size = tuple[int, int]  # (height, width) in pixels
+# Where the ray of a pixel crosses it: in its center (+0.5), in its upper left corner (official NeRF), or so
+# that the
+# outermost rays go through the border of the image (pi-GAN, GRAF, GIRAFFE)
+PixelConvention = Literal["center", "corner", "border"]
 
 
 @dataclass(frozen=True)
@@ -20,27 +25,39 @@ class Rays:
     directions: Tensor  # [B, R, 3], not normalised: distances are in units of their length
 
     def at(self, t: Tensor) -> Tensor:
-        """Distances t [B, R, S] -> points [B, R, S, 3], rounded only once: near the world's origin the sum cancels."""
-        origins, directions, distances = wide(self.origins), wide(self.directions), wide(t)
+        """t [B, R, S] -> points [B, R, S, 3], computed in float64: near the world's origin the sum
+        cancels.
+        """
+        origins, directions, distances = as_float64(self.origins), as_float64(self.directions), as_float64(t)
         return torch.addcmul(origins[..., None, :], distances[..., None], directions[..., None, :]).to(t)
 
     def unit(self) -> "Rays":
-        """The same rays with directions of length 1, so that distances are those of the world."""
-        return replace(self, directions=normalize(wide(self.directions), dim=-1).to(self.directions))
+        """The same rays with directions of length 1, so that t is in world units."""
+        return replace(self, directions=normalize(as_float64(self.directions), dim=-1).to(self.directions))
 
     def ndc(self, focal: tuple[float, float], near: float = 1.0) -> "Rays":
-        """Rays of a forward-facing scene bent so that t from 0 to 1 runs from depth `near` to infinity (NeRF, app. C).
+        """Rays in normalised device coordinates: t from 0 to 1 is depth `near` to infinity (NeRF, appendix
+        C).
 
-        The world's cameras look along -z, y upwards; focal: twice the focal lengths (x, y), in image sides.
+        For forward-facing scenes whose cameras look along -z, y upwards. focal: 2 f / side for x and y.
         """
-        origins, directions = wide(self.origins), wide(self.directions)
+        origins, directions = as_float64(self.origins), as_float64(self.directions)
         origins = origins - (near + origins[..., 2:]) / directions[..., 2:] * directions
         depth, slope = origins[..., 2:], directions[..., 2:]
         lens = torch.tensor(focal, dtype=origins.dtype, device=origins.device)
         across = -lens * origins[..., :2] / depth
         turned = -lens * (directions[..., :2] / slope - origins[..., :2] / depth)
-        bent = torch.cat([across, 1 + 2 * near / depth], -1), torch.cat([turned, -2 * near / depth], -1)
-        return Rays(*(x.to(self.origins) for x in bent))
+        ndc = torch.cat([across, 1 + 2 * near / depth], -1), torch.cat([turned, -2 * near / depth], -1)
+        return Rays(*(x.to(self.origins) for x in ndc))
+
+    def t_from_ndc(self, t: Tensor, near: float = 1.0, far: float = 1e3) -> Tensor:
+        """t [B, R, S] along these rays' `ndc` -> along the rays themselves, at most `far` (NeRF,
+        appendix C).
+        """
+        origin, slope = self.origins[..., 2:], self.directions[..., 2:]
+        start = -(near + origin) / slope  # where the ray meets the near plane
+        depth = origin + start * slope
+        return start + (t * depth / slope / (1 - t).clamp_min(1e-6)).clamp(max=far)
 
     def __len__(self) -> int:
         """R, the number of rays of each picture."""
@@ -59,36 +76,43 @@ class Camera:
     intrinsics: Tensor  # [B, 3, 3], in units of the image sides, so they survive a resize
     size: Size  # (height, width) in pixels
 
-    def rays(self) -> Rays:
-        """One ray through every pixel centre (+0.5, +0.5), R = height * width, depth 1 long."""
+    def rays(self, pixels: PixelConvention = "center") -> Rays:
+        """One ray through every pixel, R = height * width; directions have z = 1 in the camera, so t is
+        depth.
+        """
         height, width = self.size
-        pose, intrinsics = wide(self.pose), wide(self.intrinsics)
-        v, u = torch.meshgrid(pixel_centres(height, pose), pixel_centres(width, pose), indexing="ij")
-        pixels = torch.stack([u, v, torch.ones_like(u)], dim=-1).reshape(1, -1, 3)
-        with exact(pose):
-            directions = (pixels @ torch.linalg.inv(intrinsics).mT @ pose[:, :3, :3].mT).to(self.pose)
+        if pixels == "border":
+            return self.border_aligned().rays()
+        if pixels == "corner":
+            half_pixel = self.pose.new_tensor([1.0, -0.5 / width, -0.5 / height])
+            return self.crop(half_pixel.expand(len(self), 3), self.size).rays()
+        pose, intrinsics = as_float64(self.pose), as_float64(self.intrinsics)
+        v, u = torch.meshgrid(pixel_centers(height, pose), pixel_centers(width, pose), indexing="ij")
+        places = torch.stack([u, v, torch.ones_like(u)], dim=-1).reshape(1, -1, 3)
+        with no_autocast(pose):
+            directions = (places @ torch.linalg.inv(intrinsics).mT @ pose[:, :3, :3].mT).to(self.pose)
         return Rays(self.pose[:, None, :3, 3].expand_as(directions), directions)
 
     def crop(self, window: Tensor, size: Size) -> "Camera":
-        """Look through sub-windows [B, 3] = (scale, x, y), in image sides: only the intrinsics change."""
+        """Cameras of sub-windows [B, 3] = (scale, x, y), in image sides: only the intrinsics change."""
         scale, x, y = window.to(self.intrinsics).unbind(-1)
         inside = torch.eye(3).to(window).repeat(len(window), 1, 1)
         inside[:, 0, 0] = inside[:, 1, 1] = 1 / scale
         inside[:, 0, 2], inside[:, 1, 2] = -x / scale, -y / scale
-        with exact(inside):
+        with no_autocast(inside):
             return replace(self, intrinsics=inside @ self.intrinsics, size=size)
 
-    def corner_aligned(self) -> "Camera":
-        """The camera whose outermost pixel centres lie on the image's border (pi-GAN, GIRAFFE, GRAF)."""
+    def border_aligned(self) -> "Camera":
+        """The camera whose outermost pixel centers lie on the border of the image (pi-GAN, GIRAFFE, GRAF)."""
         stretch = torch.eye(3).to(self.intrinsics)
         for axis, pixels in enumerate(reversed(self.size)):
             stretch[axis, axis] = 1 - 1 / pixels
             stretch[axis, 2] = 0.5 / pixels
-        with exact(stretch):
+        with no_autocast(stretch):
             return replace(self, intrinsics=stretch @ self.intrinsics)
 
     def mirrored(self) -> "Camera":
-        """The cameras of the left-right mirrored pictures: world and camera x negated."""
+        """The cameras of the left-right mirrored pictures: world x and camera x negated."""
         flip = torch.tensor([-1.0, 1.0, 1.0, 1.0]).to(self.pose)
         intrinsics = self.intrinsics.clone()
         intrinsics[:, 0, 2] = 1 - intrinsics[:, 0, 2]
@@ -99,7 +123,9 @@ class Camera:
         return replace(self, size=size)
 
     def reframed(self, size: Size) -> "Camera":
-        """The same lenses for pictures of another shape: their shorter sides see as much, pixels stay as square."""
+        """The same cameras for pictures of another shape: same field of view of the shorter side and pixel
+        aspect.
+        """
         stretch = torch.tensor([self.size[1] / size[1], self.size[0] / size[0]]) * (
             min(size) / min(self.size)
         )
@@ -110,12 +136,12 @@ class Camera:
         return replace(self, intrinsics=intrinsics, size=size)
 
     def label(self) -> Tensor:
-        """The 25 numbers that condition a discriminator: pose, then intrinsics, row by row -> [B, 25]."""
+        """The camera label of EG3D, pose then intrinsics, row by row -> [B, 25]."""
         return torch.cat([self.pose.flatten(1), self.intrinsics.flatten(1)], dim=1)
 
     @staticmethod
     def from_label(label: Tensor, size: Size) -> "Camera":
-        """[B, 25] as `label` gives them (EG3D's dataset.json) -> B cameras."""
+        """Camera labels [B, 25] (EG3D's dataset.json) -> B cameras."""
         if label.ndim != 2 or label.shape[1] != 25:
             raise BadInput(
                 f"a camera label has 25 numbers (4x4 pose, 3x3 intrinsics), got shape {tuple(label.shape)}"
@@ -147,30 +173,38 @@ class Grid:
         return Grid(torch.tensor([[1.0, 0.0, 0.0]]).repeat(batch, 1), size)
 
     def coords(self) -> Tensor:
-        """Pixel centres, -1 to 1 over the whole plane, (x, y) -> [B, 2, H, W]."""
+        """Pixel centers (x, y), -1 to 1 over the whole plane -> [B, 2, H, W]."""
         scale, x, y = (w[:, None, None] for w in self.window.unbind(-1))
-        v, u = torch.meshgrid(*(pixel_centres(n, self.window) for n in self.size), indexing="ij")
+        v, u = torch.meshgrid(*(pixel_centers(n, self.window) for n in self.size), indexing="ij")
         return 2 * torch.stack([x + scale * u, y + scale * v], dim=1) - 1
+
+    def to(self, device: torch.device | str) -> "Grid":
+        """The same windows on another device."""
+        return replace(self, window=self.window.to(device))
 
     def __len__(self) -> int:
         return len(self.window)
 
+    def __getitem__(self, part: slice | Tensor) -> "Grid":
+        """Some of the windows."""
+        return replace(self, window=self.window[part])
 
-View = Camera | Grid
+
+View = Camera | Grid | Rays
 
 
-def wide(x: Tensor) -> Tensor:
-    """The same numbers with room for rounding: in float64, where the device has it."""
+def as_float64(x: Tensor) -> Tensor:
+    """The same numbers in float64, where the device has it."""
     return x if x.device.type == "mps" else x.double()
 
 
-def exact(like: Tensor) -> torch.autocast:
-    """While inside, mixed precision leaves products alone: geometry does not fit 8 bits."""
+def no_autocast(like: Tensor) -> torch.autocast:
+    """Autocast off: the products of geometry need more than the 8 bits of bfloat16."""
     return torch.autocast(like.device.type, enabled=False)
 
 
-def pixel_centres(count: int, like: Tensor) -> Tensor:
-    """Centres of a row of pixels, in image sides -> [count]."""
+def pixel_centers(count: int, like: Tensor) -> Tensor:
+    """Centers of a row of pixels, in image sides -> [count]."""
     return (torch.arange(count, device=like.device, dtype=like.dtype) + 0.5) / count
 
 
@@ -186,12 +220,12 @@ def pinhole(fov: Tensor, size: Size) -> Tensor:
 
 
 def look_at(eye: Tensor, up: tuple[float, float, float] = (0.0, 1.0, 0.0)) -> Tensor:
-    """Camera-to-world poses [B, 4, 4] of cameras at eye [B, 3] that look at the origin, `up` upwards."""
+    """Camera-to-world poses [B, 4, 4] of cameras at eye [B, 3] that face the origin, `up` upwards."""
     return look_along(eye, -eye, torch.tensor(up).to(eye))
 
 
 def look_along(eye: Tensor, forward: Tensor, up: Tensor) -> Tensor:
-    """Camera-to-world poses [B, 4, 4] of cameras at eye [B, 3] that look along forward [B, 3], up [3] upwards."""
+    """Camera-to-world poses [B, 4, 4] of cameras at eye [B, 3] that face forward [B, 3], up [3] upwards."""
     forward = normalize(forward, dim=-1)
     right = normalize(torch.linalg.cross(forward, up.expand_as(forward)), dim=-1)
     down = torch.linalg.cross(forward, right)
@@ -200,9 +234,9 @@ def look_along(eye: Tensor, forward: Tensor, up: Tensor) -> Tensor:
     return pose
 
 
-def moved(cameras: Camera, similarity: Tensor) -> Camera:
-    """The same cameras in another world [4, 4]: turned and shifted, and scaled without becoming larger themselves."""
-    world = similarity.cpu().double()  # far from a file's origin, 32 bits are few
+def transform_cameras(cameras: Camera, similarity: Tensor) -> Camera:
+    """The same cameras after a similarity [4, 4] of the world; rotations stay orthonormal."""
+    world = similarity.cpu().double()  # float32 is too coarse far from a file's origin
     pose = world @ cameras.pose.cpu().double()
     pose[:, :3, :3] /= torch.linalg.det(world[:3, :3]).abs() ** (1 / 3)
     return replace(cameras, pose=pose.to(cameras.pose))

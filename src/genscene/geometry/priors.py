@@ -1,4 +1,4 @@
-"""Where cameras stand: a prior over yaw and pitch on a sphere around the origin, or the poses of a file."""
+"""Priors over views: cameras on a sphere around the origin, the cameras of a file, or the image plane."""
 
 import math
 from dataclasses import dataclass, replace
@@ -8,42 +8,64 @@ import torch
 from torch import Tensor
 
 from genscene.errors import BadInput
-from genscene.geometry.camera_files import read_cameras
-from genscene.geometry.cameras import Camera, Size, look_at, pinhole
-from genscene.randomness import Source
+from genscene.geometry.camera_files import load_cameras
+from genscene.geometry.cameras import Camera, Grid, Size, look_at, pinhole
+from genscene.randomness import Randomness
 
 Distribution = Literal["gaussian", "truncated", "uniform", "sphere", "hybrid", "fixed", "file"]
+Range = tuple[float, float]
 
 Y_TO_Z = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+ALL_AROUND = 0.05  # length of the mean viewing direction, across z, below which cameras stand on all sides
 
 
 @dataclass(frozen=True)
 class CameraPrior:
-    """Cameras on a sphere that look at its centre, +y up (pi-GAN, sec. 3.4).
+    """Cameras on a sphere that face its center, +y up (pi-GAN, sec. 3.4).
 
-    Angles in radians. The eye stands at (sin pitch cos yaw, cos pitch, sin pitch sin yaw): yaw = pitch = pi/2 is the
-    front, on +z; pitch counts from the pole, so a smaller one looks down from higher up.
+    Angles in radians. The eye is at radius * (sin pitch cos yaw, cos pitch, sin pitch sin yaw): yaw = pitch =
+    pi/2 is the front, on +z; pitch counts from the pole, so a smaller pitch is a camera higher up.
     """
 
-    law: Distribution = "gaussian"  # of both angles; sphere: even in area; hybrid: half gaussian, half uniform over twice the range
-    yaw: tuple[float, float] = (math.pi / 2, 0.3)  # mean, and deviation or half range, in radians
-    pitch: tuple[float, float] = (math.pi / 2, 0.155)  # mean, and deviation or half range, in radians from +y
+    # of yaw and pitch; sphere: uniform in area; hybrid: half gaussian, half uniform over twice the range
+    distribution: Distribution = "gaussian"
+    yaw: Range = (math.pi / 2, 0.3)  # mean, and standard deviation or half range, in radians
+    pitch: Range = (math.pi / 2, 0.155)  # mean, and standard deviation or half range, in radians from +y
     radius: float = 1.0  # distance from the origin, in world units
     fov: float = 12.0  # field of view across the shorter image side, in degrees
-    file: str = ""  # law file: a dataset.json or camera path whose cameras are drawn instead
-    up: Literal["y", "z"] = "y"  # of the world; z: all of the above turned by a quarter about x (Blender)
+    file: str = ""  # distribution file: a dataset.json or camera path whose cameras are sampled
+    # axis of the world that points up; z: all of the above rotated about x (Blender)
+    up: Literal["y", "z"] = "y"
 
-    def angles(self, draws: Source) -> tuple[Tensor, Tensor]:
-        """Yaw [B] and pitch [B] by the law; the yaws of all laws are drawn before the pitches."""
-        offsets = self._offsets(draws)
+    def check(self) -> None:
+        """Raise BadInput for a radius, field of view or spread that no camera can have."""
+        if not self.radius > 0:
+            raise BadInput(f"radius {self.radius}: wanted a number above 0")
+        if not 0 < self.fov < 180:
+            raise BadInput(f"fov {self.fov}: wanted degrees between 0 and 180")
+        if min(self.yaw[1], self.pitch[1]) < 0:
+            raise BadInput(f"yaw {self.yaw}, pitch {self.pitch}: wanted spreads of 0 or more")
+        if (self.distribution == "file") != bool(self.file):
+            raise BadInput(f"file {self.file!r}: wanted with the distribution 'file', and only with it")
+
+    def sample(self, randomness: Randomness, size: Size) -> Camera:
+        """One camera for each stream of random numbers."""
+        if self.distribution == "file":
+            cameras, chances = load_cameras(self.file), randomness.uniform()
+            return cameras[(chances * len(cameras)).long().cpu()].reframed(size).to(chances.device)
+        return self.camera_at(*self.sample_angles(randomness), size)
+
+    def sample_angles(self, randomness: Randomness) -> tuple[Tensor, Tensor]:
+        """Yaw [B] and pitch [B]; the random numbers of all yaws are taken before those of the pitches."""
+        offsets = self._offsets(randomness)
         yaw = self.yaw[0] + self.yaw[1] * offsets[:, 0]
-        if self.law != "sphere":
+        if self.distribution != "sphere":
             return yaw, self.pitch[0] + self.pitch[1] * offsets[:, 1]
         share = (self.pitch[0] + self.pitch[1] * offsets[:, 1]) / math.pi
-        return yaw, torch.acos(1 - 2 * share.clamp(1e-5, 1 - 1e-5))  # even in the cosine: Archimedes
+        return yaw, torch.acos(1 - 2 * share.clamp(1e-5, 1 - 1e-5))  # uniform in the cosine: Archimedes
 
-    def at(self, yaw: Tensor, pitch: Tensor, size: Size) -> Camera:
-        """Cameras at yaw [B] and pitch [B]."""
+    def camera_at(self, yaw: Tensor, pitch: Tensor, size: Size) -> Camera:
+        """Cameras at yaw [B] and pitch [B] that face the origin."""
         least = 1e-5 if self.up == "y" else torch.finfo(pitch.dtype).eps ** 0.7  # the former is pi-GAN's
         pitch = pitch.clamp(least, math.pi - least)  # at the pole itself no direction is up
         eye = torch.stack([pitch.sin() * yaw.cos(), pitch.cos(), pitch.sin() * yaw.sin()], dim=-1)
@@ -52,37 +74,77 @@ class CameraPrior:
             pose = torch.tensor(Y_TO_Z).to(pose) @ pose
         return Camera(pose, pinhole(torch.full_like(yaw, self.fov), size), size)
 
-    def sample(self, draws: Source, size: Size) -> Camera:
-        """One camera for each stream of draws."""
-        if self.law == "file":
-            cameras, chances = read_cameras(self.file, size), draws.uniform()
-            return cameras[(chances * len(cameras)).long().cpu()].to(chances.device)
-        return self.at(*self.angles(draws), size)
-
-    def centre(self) -> tuple[float, float]:
-        """Yaw and pitch of the camera in the middle of the prior."""
-        if self.law == "sphere":
+    def mean_angles(self) -> Range:
+        """Yaw and pitch of the mean camera."""
+        if self.distribution == "sphere":
             return self.yaw[0], math.acos(1 - 2 * self.pitch[0] / math.pi)
         return self.yaw[0], self.pitch[0]
 
-    def _offsets(self, draws: Source) -> Tensor:
+    def sweep(self, count: int, size: Size) -> Camera:
+        """Cameras in a row over yaw: evenly around where the prior covers all yaws, else across its range."""
+        yaw, pitch = self.mean_angles()
+        half = min(5 / 3 * self.yaw[1], (1 - 1 / count) * math.pi)
+        return self.camera_at(yaw + half * torch.linspace(-1, 1, count), torch.full((count,), pitch), size)
+
+    @staticmethod
+    def fit(cameras: Camera) -> "CameraPrior":
+        """The prior of given cameras, z up: uniform over their yaws and pitches, mean distance and field of
+        view.
+
+        The mean yaw is the angle of their mean viewing direction, its range the largest deviation from that.
+        """
+        eye = cameras.pose[:, :3, 3].double()
+        radius = eye.norm(dim=-1).clamp_min(1e-6)
+        pitch = torch.acos((eye[:, 2] / radius).clamp(-1, 1))
+        spread = ((pitch.max() - pitch.min()) / 2).clamp_min(0.05)
+        back = -cameras.pose[:, :3, 2].double()  # from the origin to an eye that faces it
+        x, y = back[:, :2].mean(dim=0).tolist()
+        mean = math.atan2(-y, x) if math.hypot(x, y) > ALL_AROUND else math.pi / 2
+        deviation = (
+            torch.remainder(torch.atan2(-back[:, 1], back[:, 0]) - mean + math.pi, 2 * math.pi) - math.pi
+        )
+        shorter = float(cameras.intrinsics[:, [0, 1], [0, 1]].max(dim=1).values.mean())
+        fov = math.degrees(2 * math.atan(0.5 / shorter))
+        return CameraPrior(
+            "uniform",
+            (round(mean, 4), round(float(deviation.abs().max().clamp_min(0.05)), 4)),
+            (round(float(pitch.mean()), 4), round(float(spread), 4)),
+            round(float(radius.mean()), 4),
+            round(fov, 3),
+            up="z",
+        )
+
+    def _offsets(self, randomness: Randomness) -> Tensor:
         """Deviations from the means in units of the spreads -> [B, 2], yaw and pitch."""
-        if self.law in ("uniform", "sphere"):
-            return 2 * draws.uniform(2) - 1
-        if self.law == "gaussian":
-            return draws.normal(2)
-        if self.law == "truncated":
-            return within(draws.normal(2, 8), 2.0)
-        if self.law == "hybrid":
-            coin = draws.uniform()[:, None] < 0.5
-            return torch.where(coin, 2 * (2 * draws.uniform(2) - 1), draws.normal(2))
-        if self.law == "fixed":
-            return 0 * draws.uniform(2)
-        raise BadInput("the law 'file' has no angles; sample() draws its cameras")
+        if self.distribution in ("uniform", "sphere"):
+            return 2 * randomness.uniform(2) - 1
+        if self.distribution == "gaussian":
+            return randomness.normal(2)
+        if self.distribution == "truncated":
+            return truncated_normal(randomness.normal(2, 8), 2.0)
+        if self.distribution == "hybrid":
+            coin = randomness.uniform()[:, None] < 0.5
+            return torch.where(coin, 2 * (2 * randomness.uniform(2) - 1), randomness.normal(2))
+        if self.distribution == "fixed":
+            return 0 * randomness.uniform(2)
+        raise BadInput("the distribution 'file' has no angles; sample() returns its cameras")
 
 
-def within(normal: Tensor, limit: float) -> Tensor:
-    """The first of the tries [..., T] inside +-limit; the last one, cut, where none is -> [...]."""
+@dataclass(frozen=True)
+class PlanePrior:
+    """The whole image plane, for scenes that are pictures."""
+
+    def sample(self, randomness: Randomness, size: Size) -> Grid:
+        """The whole plane for each stream of random numbers."""
+        return Grid.whole(len(randomness), size)
+
+    def sweep(self, count: int, size: Size) -> Grid:
+        """The whole plane, `count` times."""
+        return Grid.whole(count, size)
+
+
+def truncated_normal(normal: Tensor, limit: float) -> Tensor:
+    """Normal numbers [..., T] -> the first of T within +-limit, else the last one clamped -> [...]."""
     inside = normal.abs() < limit
     first = inside.byte().argmax(dim=-1, keepdim=True)
     found = normal.gather(-1, first)[..., 0]
@@ -90,11 +152,11 @@ def within(normal: Tensor, limit: float) -> Tensor:
 
 
 def camera_angles(camera: Camera, yaw: float) -> tuple[Tensor, Tensor]:
-    """Yaw [B], within half a turn of the given one, and pitch [B] of cameras, from where they stand."""
+    """Yaw [B], within half a turn of the given one, and pitch [B] of cameras, from their positions."""
     x, y, z = camera.pose[:, :3, 3].unbind(-1)
-    turned = torch.atan2(z, x) - yaw
+    difference = torch.atan2(z, x) - yaw
     pitch = torch.atan2((x.square() + z.square()).sqrt(), y)
-    return yaw + torch.atan2(turned.sin(), turned.cos()), pitch
+    return yaw + torch.atan2(difference.sin(), difference.cos()), pitch
 
 
 def with_fov(camera: Camera, fov: Tensor) -> Camera:

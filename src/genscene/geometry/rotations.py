@@ -6,7 +6,9 @@ from torch.nn.functional import normalize
 
 
 def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
-    """The shorter way from a to b, unit quaternions [B, 4], at share [B, 1] of it -> [B, 4] (Shoemake 1985)."""
+    """The shorter way from a to b, unit quaternions [B, 4], at share [B, 1] of it -> [B, 4] (Shoemake
+    1985).
+    """
     b = torch.where((a * b).sum(-1, keepdim=True) < 0, -b, b)  # q and -q are the same rotation
     cosine = (a * b).sum(-1, keepdim=True).clamp(-1, 1)
     angle = torch.acos(cosine)
@@ -17,7 +19,9 @@ def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
 
 
 def quaternion(matrix: Tensor) -> Tensor:
-    """Rotation matrices [B, 3, 3] -> unit quaternions wxyz [B, 4]: the main eigenvector (Bar-Itzhack 2000)."""
+    """Rotation matrices [B, 3, 3] -> unit quaternions wxyz [B, 4]: the main eigenvector (Bar-Itzhack
+    2000).
+    """
     (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = (row.unbind(-1) for row in matrix.unbind(-2))
     rows = [
         [xx + yy + zz, zy - yz, xz - zx, yx - xy],

@@ -1,4 +1,4 @@
-"""Paths to film along: a turn around the scene, a sweep, a zoom, the way between given cameras, those of a file."""
+"""Camera trajectories: around the scene, sweeps, zooms, spirals, interpolation of given cameras, files."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -9,68 +9,63 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 from genscene.geometry.camera_files import read_cameras
-from genscene.geometry.cameras import Camera, Size, look_along, look_at, moved
+from genscene.geometry.cameras import Camera, Size, look_along, look_at, transform_cameras
 from genscene.geometry.priors import CameraPrior, with_fov
 from genscene.geometry.rotations import quaternion, rotation, slerp
 
-PathMaker = Callable[[CameraPrior, int, Size], Camera]
+Trajectory = Callable[[CameraPrior, int, Size], Camera]
 
 
-def circle(orbit: CameraPrior, frames: int, size: Size) -> Camera:
-    """Once around at the prior's middle height; the last frame meets the first."""
-    yaw, pitch = orbit.centre()
-    return orbit.at(yaw + 2 * math.pi * _turns(frames), torch.full((frames,), pitch), size)
+def circle(prior: CameraPrior, frames: int, size: Size) -> Camera:
+    """Once around at the mean pitch of the prior; the last frame precedes the first."""
+    yaw, pitch = prior.mean_angles()
+    return prior.camera_at(yaw + 2 * math.pi * _turns(frames), torch.full((frames,), pitch), size)
 
 
-def front(orbit: CameraPrior, frames: int, size: Size) -> Camera:
-    """Sway about the middle of the prior: +-0.4 rad of yaw, +-0.2 of pitch (pi-GAN's videos)."""
-    yaw, pitch = orbit.centre()
+def front_sway(prior: CameraPrior, frames: int, size: Size) -> Camera:
+    """Around the mean camera: +-0.4 rad of yaw, +-0.2 rad of pitch (pi-GAN's videos)."""
+    yaw, pitch = prior.mean_angles()
     angle = 2 * math.pi * _turns(frames)
-    return orbit.at(yaw + 0.4 * angle.sin(), pitch + 0.2 * angle.cos(), size)
+    return prior.camera_at(yaw + 0.4 * angle.sin(), pitch + 0.2 * angle.cos(), size)
 
 
-def steep(orbit: CameraPrior, frames: int, size: Size) -> Camera:
-    """From three deviations on one side to three on the other, far beyond the training poses (pi-GAN, fig. 7)."""
-    yaw, pitch = orbit.centre()
+def steep_sweep(prior: CameraPrior, frames: int, size: Size) -> Camera:
+    """Yaw from -3 to +3 standard deviations of the prior, beyond the training poses (pi-GAN, fig. 7)."""
+    yaw, pitch = prior.mean_angles()
     sweep = torch.linspace(-1, 1, frames)
-    reach = min(3 * orbit.yaw[1], math.pi)
-    return orbit.at(yaw + reach * sweep, pitch - 0.5 * orbit.pitch[1] * (1 - sweep.square()), size)
+    half = min(3 * prior.yaw[1], math.pi)
+    return prior.camera_at(yaw + half * sweep, pitch - 0.5 * prior.pitch[1] * (1 - sweep.square()), size)
 
 
-def zoom(orbit: CameraPrior, frames: int, size: Size) -> Camera:
-    """The eye stands still, the field of view breathes by +-40 %."""
-    return with_fov(_still(orbit, frames, size), orbit.fov * (1 + 0.4 * (2 * math.pi * _turns(frames)).sin()))
+def zoom(prior: CameraPrior, frames: int, size: Size) -> Camera:
+    """A fixed eye whose field of view changes by +-40 %."""
+    return with_fov(
+        _mean_camera(prior, frames, size), prior.fov * (1 + 0.4 * (2 * math.pi * _turns(frames)).sin())
+    )
 
 
-def dolly(orbit: CameraPrior, frames: int, size: Size) -> Camera:
-    """The field of view stands still, the eye moves 20 % closer and farther along its axis."""
-    camera = _still(orbit, frames, size)
+def dolly(prior: CameraPrior, frames: int, size: Size) -> Camera:
+    """A fixed field of view, an eye that moves by +-20 % of its distance along the optical axis."""
+    camera = _mean_camera(prior, frames, size)
     pose = camera.pose.clone()
     pose[:, :3, 3] *= (1 + 0.2 * (2 * math.pi * _turns(frames)).sin())[:, None]
     return replace(camera, pose=pose)
 
 
-def spiral(orbit: CameraPrior, frames: int, size: Size) -> Camera:
-    """Two turns while climbing from low to high through the heights of the prior."""
-    yaw, pitch = orbit.centre()
-    height = torch.linspace(1, -1, frames) * orbit.pitch[1]
-    return orbit.at(yaw + 4 * math.pi * _turns(frames), pitch + height, size)
+def climbing_spiral(prior: CameraPrior, frames: int, size: Size) -> Camera:
+    """Two turns while pitch goes through the range of the prior, from low to high."""
+    yaw, pitch = prior.mean_angles()
+    height = torch.linspace(1, -1, frames) * prior.pitch[1]
+    return prior.camera_at(yaw + 4 * math.pi * _turns(frames), pitch + height, size)
 
 
-def fan(orbit: CameraPrior, count: int, size: Size) -> Camera:
-    """Cameras side by side: evenly around where the prior goes all round, else across what it covers."""
-    yaw, pitch = orbit.centre()
-    reach = min(5 / 3 * orbit.yaw[1], (1 - 1 / count) * math.pi)
-    return orbit.at(yaw + reach * torch.linspace(-1, 1, count), torch.full((count,), pitch), size)
+def interpolate_cameras(keys: Camera, frames: int) -> Camera:
+    """Interpolate K cameras in order, evenly in time -> `frames` cameras.
 
-
-def between(keys: Camera, frames: int) -> Camera:
-    """Through K cameras in turn, evenly in time; on the way from one to the next the eye keeps facing the origin.
-
-    Rotations follow the shorter arc; the origin, as each camera sees it, moves in a straight line. So cameras that
-    look at the origin never let go of it, even on the way from the front to the back.
+    Rotations follow the shorter arc (slerp); the origin in the camera's own axes is interpolated linearly, so
+    that between cameras that face the origin every frame faces it.
     """
     if len(keys) == 1:
         return keys[torch.zeros(frames, dtype=torch.long)]
@@ -89,9 +84,9 @@ def between(keys: Camera, frames: int) -> Camera:
 
 
 def ellipse(given: Camera, frames: int) -> Camera:
-    """Once around the origin as given cameras stand, z upwards: at their mean height, as far out along x and y.
+    """An ellipse around the origin at the mean height of given cameras, z up (mip-NeRF 360's videos).
 
-    Nine in ten of the cameras stand within (as in mip-NeRF 360's films).
+    Its half axes along x and y are the 90th percentiles of the cameras' distances.
     """
     eye = given.pose[:, :3, 3]
     radii = eye[:, :2].abs().quantile(0.9, dim=0)
@@ -103,27 +98,29 @@ def ellipse(given: Camera, frames: int) -> Camera:
     )
 
 
-def winding(given: Camera, frames: int, focus: float = 0.0, radii: Tensor | None = None) -> Camera:
-    """A spiral about the middle of cameras that face one way, as NeRF's films: two turns across, one along the view.
+def forward_spiral(given: Camera, frames: int, focus: float = 0.0, radii: Tensor | None = None) -> Camera:
+    """LLFF's spiral about the average of cameras that face one way (NeRF's videos): two turns, one period
+    along z.
 
-    focus: the depth it looks at; 0: the origin's, or, where that is not in front, what suits NeRF's bent scenes.
-    radii [3]: how wide it is along the average camera's axes; None: as nine in ten of the cameras stand.
+    focus: the depth of the point that all frames face; 0: the origin's depth, or, where that is not in front,
+    the depth for scenes in normalised device coordinates. radii [3]: half axes along the average camera's
+    axes; None: the 90th percentile of the cameras' distances along each.
     """
-    middle = average(given.pose)
+    middle = average_pose(given.pose)
     axes, eye = middle[:3, :3], middle[:3, 3]
     if radii is None:
         radii = ((given.pose[:, :3, 3] - eye) @ axes).abs().quantile(0.9, dim=0)
     origin = float(-(eye @ axes[:, 2]))
-    focus = focus or (origin if origin > 0.1 else focal_depth(4 / 3, math.inf))
+    focus = focus or (origin if origin > 0.1 else llff_focus_depth(4 / 3, math.inf))
     angle = 4 * math.pi * _turns(frames).to(eye)
-    way = torch.stack([angle.cos(), angle.sin(), (angle / 2).sin()], dim=-1) * radii
-    stands = way @ axes.mT + eye
-    pose = look_along(stands, eye + focus * axes[:, 2] - stands, -given.pose[:, :3, 1].sum(dim=0))
+    offsets = torch.stack([angle.cos(), angle.sin(), (angle / 2).sin()], dim=-1) * radii
+    eyes = offsets @ axes.mT + eye
+    pose = look_along(eyes, eye + focus * axes[:, 2] - eyes, -given.pose[:, :3, 1].sum(dim=0))
     return Camera(pose, given.intrinsics.mean(dim=0).expand(frames, 3, 3), given.size)
 
 
-def average(pose: Tensor) -> Tensor:
-    """The camera in the middle of poses [N, 4, 4]: mean position, mean direction, mean up -> [4, 4] (NeRF's loader)."""
+def average_pose(pose: Tensor) -> Tensor:
+    """Poses [N, 4, 4] -> the pose [4, 4] of mean position, mean direction and mean up (NeRF's loader)."""
     forward = normalize(pose[:, :3, 2].sum(dim=0), dim=0)
     right = normalize(torch.linalg.cross(pose[:, :3, 1].sum(dim=0), forward), dim=0)
     middle = torch.eye(4).to(pose)
@@ -133,49 +130,51 @@ def average(pose: Tensor) -> Tensor:
     return middle
 
 
-def focal_depth(near: float, far: float) -> float:
-    """The depth that NeRF's films look at in a scene whose nearest and farthest depths are these."""
+def llff_focus_depth(near: float, far: float) -> float:
+    """The depth in focus of NeRF's spiral for the nearest and farthest depth of a scene (NeRF's loader)."""
     return 1 / (0.25 / (0.9 * near) + 0.75 / (5 * far))
 
 
-PATHS: dict[str, PathMaker] = {
+TRAJECTORIES: dict[str, Trajectory] = {
     "orbit": circle,
-    "front": front,
-    "steep": steep,
+    "front": front_sway,
+    "steep": steep_sweep,
     "zoom": zoom,
     "dolly": dolly,
-    "spiral": spiral,
+    "spiral": climbing_spiral,
 }
 
 
-def along(
+def trajectory(
     path: str,
-    orbit: CameraPrior,
+    prior: CameraPrior,
     frames: int,
     size: Size,
     to_files: Tensor | None = None,
     also: Iterable[str] = (),
 ) -> Camera:
-    """The named path, or the one through the cameras of a JSON file, in so many frames.
+    """The named trajectory, or the one through the cameras of a JSON file, in so many frames.
 
-    to_files [4, 4]: from the scene's world to that of the file; None: they are the same. also: other names that are
-    known where this is called from. Raises BadInput for a path that is neither a name nor a .json.
+    to_files [4, 4]: transform from the scene's world to that of the file; None: the identity. also: further
+    names for the error line. Raises BadInput for a path that is neither a name nor a .json.
     """
-    if path in PATHS:
-        return PATHS[path](orbit, frames, size)
+    if path in TRAJECTORIES:
+        return TRAJECTORIES[path](prior, frames, size)
     if Path(path).suffix != ".json":
-        raise BadInput(f"unknown path {path!r}; {nearest(path, [*PATHS, *also])}, or a .json of cameras")
+        raise BadInput(
+            f"unknown path {path!r}; {suggest(path, [*TRAJECTORIES, *also])}, or a .json of cameras"
+        )
     keys = read_cameras(path, size)
     if to_files is not None:
-        keys = moved(keys, torch.linalg.inv(to_files.cpu().double()))
-    return keys if len(keys) == frames else between(keys, frames)
+        keys = transform_cameras(keys, torch.linalg.inv(to_files.cpu().double()))
+    return keys if len(keys) == frames else interpolate_cameras(keys, frames)
 
 
 def _turns(frames: int) -> Tensor:
-    """Shares of one turn, without its end -> [frames]."""
+    """Fractions of one turn, from 0, without its end -> [frames]."""
     return torch.arange(frames) / frames
 
 
-def _still(orbit: CameraPrior, frames: int, size: Size) -> Camera:
-    yaw, pitch = orbit.centre()
-    return orbit.at(torch.full((frames,), yaw), torch.full((frames,), pitch), size)
+def _mean_camera(prior: CameraPrior, frames: int, size: Size) -> Camera:
+    yaw, pitch = prior.mean_angles()
+    return prior.camera_at(torch.full((frames,), yaw), torch.full((frames,), pitch), size)

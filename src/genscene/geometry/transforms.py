@@ -43,9 +43,11 @@ class WorldTransform:
 
 
 def around(pose: Tensor) -> WorldTransform:
-    """From poses [N, 4, 4]: mean camera up to +z, what the cameras look at to the origin, the farthest at distance 1.
+    """From poses [N, 4, 4]: mean camera up to +z, what the cameras look at to the origin, the farthest at
+    distance 1.
 
-    Cameras that look at no common point, being parallel or looking outwards, have their mean position at the origin.
+    Cameras that look at no common point, being parallel or looking outwards, have their mean position at the
+    origin.
     """
     middle = target(pose)
     if middle is None:
@@ -55,7 +57,9 @@ def around(pose: Tensor) -> WorldTransform:
 
 
 def target(pose: Tensor) -> Tensor | None:
-    """The point nearest to all optical axes of poses [N, 4, 4] -> [3]; None if they are parallel or it lies behind."""
+    """The point nearest to all optical axes of poses [N, 4, 4] -> [3]; None if they are parallel or it lies
+    behind.
+    """
     if torch.linalg.eigvalsh(across(pose).mean(dim=0))[0] < PARALLEL:
         return None
     position, forward = pose[:, :3, 3], normalize(pose[:, :3, 2], dim=-1)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and the folder of those that can be made again."""
+"""Files written whole or not at all, locks, and the cache folder."""
 
 import errno
 import os
@@ -9,11 +9,11 @@ from typing import IO
 
 from genscene.errors import BadInput
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk has no room; such errors do not name their file
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room on the disk; such errors do not name their file
 
 
 def cache_folder() -> Path:
-    """$GENSCENE_CACHE, or genscene in the user's cache folder."""
+    """$GENSCENE_CACHE, else genscene in the user's cache folder."""
     chosen = os.environ.get("GENSCENE_CACHE")
     if chosen:
         return Path(chosen)
@@ -22,16 +22,18 @@ def cache_folder() -> Path:
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A name to write to, beside `path` and with its ending; renamed to it when all is written, removed if not."""
+    """A temporary name beside `path`, with its suffix: renamed to it when the block ends, removed if it
+    raises.
+    """
     path = Path(path)
-    made_for(path)
+    make_parent(path)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        partial.touch()  # where no file can be made, better now than when all is computed
+        partial.touch()  # where no file can be made, fail before the work
         yield partial
         with partial.open("rb") as written:
             os.fsync(written.fileno())
-        partial.chmod(0o666 & ~_umask())  # safetensors would keep them from others
+        partial.chmod(0o666 & ~_umask())  # safetensors writes files that only their owner can read
         partial.replace(path)
     except OSError as error:
         if error.errno not in FULL and str(error.filename) != str(partial):
@@ -42,10 +44,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
             partial.unlink()
 
 
-def locked(path: Path) -> IO[str] | None:
-    """An open file that no other process has locked, until it is closed; None where one has, or none can be made."""
+def try_lock(path: Path) -> IO[str] | None:
+    """An open file locked against other processes until it is closed; None if one has it, or none can be
+    made.
+    """
     try:
-        made_for(path)
+        make_parent(path)
         file = path.open("w")
     except (OSError, BadInput):
         return None
@@ -61,8 +65,8 @@ def locked(path: Path) -> IO[str] | None:
     return file
 
 
-def made_for(path: Path) -> None:
-    """Make the folder a file is to be written to."""
+def make_parent(path: Path) -> None:
+    """Make the folder that a file is to be written to; BadInput where that fails or `path` is a folder."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -72,7 +76,7 @@ def made_for(path: Path) -> None:
 
 
 def _umask() -> int:
-    """Which permissions new files do not get."""
+    """The permissions that new files do not get."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -1,7 +1,8 @@
-"""Tensors out of foreign checkpoints, without running them.
+"""Tensors out of foreign checkpoints, without executing them.
 
-A pickle is a program; this reads it with an unpickler for which every name it mentions is an inert stand-in that only
-remembers what it was given. Tensors are rebuilt from their storages, nothing else is ever imported or called.
+A pickle is a program. It is read here by an unpickler that replaces every class and function by a
+placeholder, which only stores its arguments and state. Tensors are rebuilt from their storages; nothing else
+is imported or called.
 """
 
 import collections
@@ -33,8 +34,8 @@ DTYPES = {
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
-class Inert:
-    """Stands for an object of a class that is never imported: remembers its name, arguments and state."""
+class Placeholder:
+    """Stands for an object of a class that is never imported: stores its name, arguments and state."""
 
     module = name = ""
     arguments: tuple[Any, ...] = ()
@@ -43,20 +44,20 @@ class Inert:
     def __init__(self, *arguments: Any, **_: Any):
         self.arguments = arguments
 
-    def __call__(self, *arguments: Any, **_: Any) -> "Inert":
+    def __call__(self, *arguments: Any, **_: Any) -> "Placeholder":
         return self
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """What a dict or list of a foreign class is filled with is dropped."""
+        """Items of a dict subclass are dropped."""
 
     def append(self, value: Any) -> None:
-        """Likewise."""
+        """Items of a list subclass are dropped."""
 
     def extend(self, values: Any) -> None:
-        """Likewise."""
+        """Items of a list subclass are dropped."""
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -66,7 +67,7 @@ class Inert:
 
 @dataclass(frozen=True)
 class Storage:
-    """A flat run of numbers in a checkpoint, before it is shaped."""
+    """The numbers of one or more tensors of a checkpoint, flat."""
 
     dtype: torch.dtype
     read: Callable[[], bytes]
@@ -84,11 +85,12 @@ class Storage:
         )
 
 
-def contents(path: str | Path) -> Any:
-    """What a checkpoint of torch holds: dicts, lists, numbers, tensors, and Inert where a class of its own stood.
+def read_checkpoint(path: str | Path) -> Any:
+    """The content of a torch checkpoint: dicts, lists, numbers, tensors, and a Placeholder for every other
+    object.
 
-    Reads the zip format (torch >= 1.6) and the older one. Raises BadInput, naming the file, for what is neither, or
-    is cut short.
+    Reads the zip format (torch >= 1.6) and the older one. Raises BadInput, naming the file, for any other
+    file and for one that is cut short.
     """
     path = Path(path)
     if not path.is_file():
@@ -101,8 +103,8 @@ def contents(path: str | Path) -> Any:
         raise BadInput(f"{path} is damaged or no checkpoint of torch") from None
 
 
-def unpickled(file: BinaryIO) -> Any:
-    """The object at the place of an open file, without tensors in it: every class is inert."""
+def unpickle(file: BinaryIO) -> Any:
+    """Unpickle one object without tensors from an open file; every class becomes a Placeholder."""
 
     def none(identity: Any) -> Storage:
         raise ValueError("a tensor where none was expected")
@@ -110,26 +112,28 @@ def unpickled(file: BinaryIO) -> Any:
     return _Unpickler(file, none).load()
 
 
-def tensors(thing: Any, prefix: str = "") -> dict[str, Tensor]:
-    """All named tensors in what `contents` gave: state dicts, nested dicts, and pickled modules, in their order."""
+def collect_tensors(thing: Any, prefix: str = "") -> dict[str, Tensor]:
+    """All named tensors of a checkpoint's content, in order: of state dicts, nested dicts and pickled
+    modules.
+    """
     return dict(_walk(thing, prefix))
 
 
-def inert(thing: Any, name: str) -> Iterator[Inert]:
-    """All stand-ins of classes with this name anywhere inside."""
-    if isinstance(thing, Inert):
+def find_placeholders(thing: Any, name: str) -> Iterator[Placeholder]:
+    """All placeholders of classes with this name, at any depth."""
+    if isinstance(thing, Placeholder):
         if thing.name == name:
             yield thing
         thing = thing.attributes
     if isinstance(thing, Mapping):
         for value in thing.values():
-            yield from inert(value, name)
+            yield from find_placeholders(value, name)
 
 
 def _walk(thing: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
     if isinstance(thing, Tensor):
         yield prefix, thing
-    elif isinstance(thing, Inert):
+    elif isinstance(thing, Placeholder):
         for part in ("_parameters", "_buffers", "_modules"):
             yield from _walk(thing.attributes.get(part) or {}, prefix)
     elif isinstance(thing, Mapping):
@@ -138,14 +142,14 @@ def _walk(thing: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Unpickles data only; every class and function is inert."""
+    """Unpickles data only; every class and function becomes a Placeholder."""
 
     def __init__(self, file: Any, storage: Callable[[Any], Storage]):
         super().__init__(file, encoding="utf-8")
         self.storage = storage
 
     def find_class(self, module: str, name: str) -> Any:
-        """The few names that shape data; for all others a build_seeded stand-in."""
+        """The few names that shape data; a new Placeholder class for every other name."""
         known = {
             ("collections", "OrderedDict"): collections.OrderedDict,
             ("builtins", "set"): set,
@@ -154,10 +158,10 @@ class _Unpickler(pickle.Unpickler):
             ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
             ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
         }
-        return known.get((module, name)) or type(name, (Inert,), {"module": module, "name": name})
+        return known.get((module, name)) or type(name, (Placeholder,), {"module": module, "name": name})
 
     def persistent_load(self, identity: Any) -> Any:
-        """A storage by its identity; the older format also keeps classes this way, with their source."""
+        """A storage by its identity; the older format also stores classes this way, with their source."""
         if not isinstance(identity, tuple):
             raise ValueError(f"a storage called {identity!r}")
         return identity[1] if identity[0] == "module" else self.storage(identity)
@@ -176,7 +180,7 @@ def _rebuild_parameter(data: Tensor, *_: Any) -> Tensor:
 def _dtype(kind: Any) -> torch.dtype:
     name = getattr(kind, "name", "")
     if name not in DTYPES:
-        raise BadInput(f"unknown kind of numbers in the checkpoint: {name or kind}")
+        raise BadInput(f"unknown dtype in the checkpoint: {name or kind}")
     return DTYPES[name]
 
 
@@ -196,30 +200,32 @@ def _zipped(path: Path) -> Any:
 
 
 def _legacy(path: Path) -> Any:
-    """torch < 1.6: magic number, version, machine, the object, the keys of the storages, then their numbers."""
+    """torch < 1.6: magic number, version, machine, the object, the keys of the storages, then their
+    numbers.
+    """
     with path.open("rb") as file:
 
         def load(storage: Callable[[Any], Storage]) -> Any:
             return _Unpickler(file, storage).load()
 
-        def hollow(identity: Any) -> Storage:
+        def empty(identity: Any) -> Storage:
             return Storage(_dtype(identity[1]), lambda: b"", 0)
 
-        if load(hollow) != LEGACY_MAGIC:
+        if load(empty) != LEGACY_MAGIC:
             raise BadInput("no checkpoint of torch")
-        load(hollow), load(hollow)  # version and machine
+        load(empty), load(empty)  # version and machine
         start = file.tell()
-        kinds: dict[str, torch.dtype] = {}
+        dtypes: dict[str, torch.dtype] = {}
 
-        def noted(identity: Any) -> Storage:
-            kinds[str(identity[2])] = _dtype(identity[1])
-            return Storage(kinds[str(identity[2])], lambda: bytes(identity[4] * 8), identity[4])
+        def record_dtype(identity: Any) -> Storage:
+            dtypes[str(identity[2])] = _dtype(identity[1])
+            return Storage(dtypes[str(identity[2])], lambda: bytes(identity[4] * 8), identity[4])
 
-        load(noted)
+        load(record_dtype)
         data = {}
-        for key in load(hollow):
+        for key in load(empty):
             count = int.from_bytes(file.read(8), "little")
-            data[str(key)] = file.read(count * kinds[str(key)].itemsize)
+            data[str(key)] = file.read(count * dtypes[str(key)].itemsize)
         file.seek(start)
         return load(
             lambda identity: Storage(_dtype(identity[1]), lambda: data[str(identity[2])], identity[4])

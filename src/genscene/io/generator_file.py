@@ -1,56 +1,80 @@
-"""What is kept of a run: one safetensors file, the generator's weights with the experiment in its header."""
+"""Generator files: one safetensors file of a generator's weights, with the experiment and its data in the header.
 
+format 1: tensors `generator.*`, and of scenes fitted to photographs `cameras.*` and `to_files`; the header's entries are
+JSON: format, genscene (the version that wrote it), experiment, data, licence, measured.
+"""
+
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from genscene import __version__
 from genscene.contract import Generator
 from genscene.errors import BadInput
-from genscene.experiment.schema import Experiment, dumps, loads
+from genscene.experiment.schema import Experiment
+from genscene.experiment.serialise import dumps, loads
+from genscene.geometry.cameras import Camera
 from genscene.io.atomic import atomic
 from genscene.systems import KINDS
 
+FORMAT = 1  # of generator files; other formats are refused by name
+CONVERT = "official checkpoints: genscene convert"
 
-def save_generator(path: str | Path, generator: Generator, experiment: Experiment) -> None:
-    """Write a generator and all that is needed to build it again."""
-    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in generator.state_dict().items()}
+
+@dataclass(frozen=True)
+class GeneratorFile:
+    """A generator and what is known of it."""
+
+    generator: Generator
+    experiment: Experiment
+    cameras: Camera | None = None  # of the photographs that a scene was fitted to
+    to_files: Tensor | None = (
+        None  # [4, 4], transform from the scene's world to that of the photographs' files
+    )
+    licence: str = ""  # of the weights
+    measured: Mapping[str, Any] = field(default_factory=dict)  # metric -> value
+    version: str = __version__  # of genscene that wrote it
+
+
+def write(path: str | Path, content: GeneratorFile) -> None:
+    """Write a generator, and all that is needed to build it again, atomically."""
+    tensors = {f"generator.{name}": tensor for name, tensor in content.generator.state_dict().items()}
+    if content.cameras is not None:
+        tensors |= {"cameras.pose": content.cameras.pose, "cameras.intrinsics": content.cameras.intrinsics}
+        tensors |= {"cameras.size": torch.tensor(content.cameras.size)}
+    if content.to_files is not None:
+        tensors["to_files"] = content.to_files
+    header = {
+        "format": str(FORMAT),
+        "genscene": content.version,
+        "experiment": dumps(content.experiment),
+        "data": content.experiment.data,
+        "licence": content.licence,
+        "measured": json.dumps(dict(content.measured)),
+    }
     with atomic(path) as partial:
-        save_file(tensors, partial, metadata={"experiment": dumps(experiment)})
+        save_file(
+            {name: t.detach().contiguous().cpu() for name, t in tensors.items()}, partial, metadata=header
+        )
 
 
 def load(path: str | Path) -> Generator:
-    """The generator in a file that `genscene train` or `genscene convert` wrote, on the CPU, ready to render.
+    """The generator in a file of `genscene train` or `genscene convert`, on the CPU, ready to render.
 
-    Raises BadInput, naming the file, where it is missing, cut short, or none of ours. Nothing in it is executed.
+    Raises BadInput, naming the file, where it is missing, cut short, or of another kind. Nothing in it is executed.
     """
-    experiment, tensors = opened(path)
-    generator = experiment.system.build().generator
-    wanted = generator.state_dict()
-    wrong = misfit(tensors, wanted)
-    if wrong:
-        raise BadInput(f"{path}: the weights do not fit the experiment in the header: {wrong}")
-    generator.load_state_dict(tensors)
-    return generator.eval().requires_grad_(False)
+    return read(path).generator
 
 
-def misfit(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """The first tensor by which what was found is not what is wanted, in words; "" where all of it is."""
-    for name in sorted({*found, *wanted}):
-        if name not in found or name not in wanted:
-            return f"{name} is {'missing' if name in wanted else 'none of its tensors'}"
-        shapes = tuple(found[name].shape), tuple(wanted[name].shape)
-        if shapes[0] != shapes[1]:
-            return f"{name} has shape {shapes[0]}, wanted {shapes[1]}"
-        if not found[name].isfinite().all():
-            return f"{name} holds numbers that are not finite"
-    return ""
-
-
-def opened(path: str | Path) -> tuple[Experiment, dict[str, Tensor]]:
-    """The experiment and the tensors of a published file."""
+def read(path: str | Path) -> GeneratorFile:
+    """All that a generator file, or the folder of a run, holds; raises BadInput like `load`."""
     path = Path(path)
     if path.is_dir() and (path / "generator.safetensors").exists():
         path = path / "generator.safetensors"  # the folder of a run
@@ -63,11 +87,55 @@ def opened(path: str | Path) -> tuple[Experiment, dict[str, Tensor]]:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise BadInput(
-            f"{path} is not a whole safetensors file ({error}); official checkpoints: genscene convert"
-        ) from None
+        raise BadInput(f"{path} is not a whole safetensors file ({error}); {CONVERT}") from None
     if "experiment" not in header:
-        raise BadInput(
-            f"{path} is a safetensors file without genscene's header; official checkpoints: genscene convert"
-        )
-    return loads(header["experiment"], KINDS, str(path)), tensors
+        raise BadInput(f"{path} is a safetensors file without genscene's header; {CONVERT}")
+    if header.get("format", "0") != str(FORMAT):
+        found = header.get("format", "0")
+        raise BadInput(f"{path} is a generator file of format {found}, this version reads format {FORMAT}")
+    experiment = loads(header["experiment"], KINDS, str(path))
+    generator = experiment.system.build_generator()
+    prefix = "generator."
+    weights = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    wrong = mismatch(weights, generator.state_dict())
+    if wrong:
+        raise BadInput(f"{path}: the weights do not fit the experiment in the header: {wrong}")
+    generator.load_state_dict(weights)
+    return GeneratorFile(
+        generator.eval().requires_grad_(False),
+        experiment,
+        _cameras(tensors, path),
+        tensors.get("to_files"),
+        header.get("licence", ""),
+        json.loads(header.get("measured") or "{}"),
+        header.get("genscene", ""),
+    )
+
+
+def mismatch(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """The first difference in name or shape, or tensor with nan or inf, in words; "" where all tensors fit."""
+    for name in sorted({*found, *wanted}):
+        if name not in found or name not in wanted:
+            return f"{name} is {'missing' if name in wanted else 'none of its tensors'}"
+        shapes = tuple(found[name].shape), tuple(wanted[name].shape)
+        if shapes[0] != shapes[1]:
+            return f"{name} has shape {shapes[0]}, wanted {shapes[1]}"
+        if not found[name].isfinite().all():
+            return f"{name} holds numbers that are not finite"
+    return ""
+
+
+def _cameras(tensors: Mapping[str, Tensor], path: Path) -> Camera | None:
+    """The cameras stored beside the weights; None where there are none."""
+    if "cameras.pose" not in tensors:
+        return None
+    count = len(tensors["cameras.pose"])
+    wanted = {"cameras.pose": (count, 4, 4), "cameras.intrinsics": (count, 3, 3), "cameras.size": (2,)}
+    wrong = mismatch(
+        {name: t for name, t in tensors.items() if name.startswith("cameras.")},
+        {name: torch.empty(shape) for name, shape in wanted.items()},
+    )
+    if wrong:
+        raise BadInput(f"{path}: the cameras in the file cannot be used: {wrong}")
+    height, width = tensors["cameras.size"].tolist()
+    return Camera(tensors["cameras.pose"], tensors["cameras.intrinsics"], (int(height), int(width)))

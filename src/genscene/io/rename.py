@@ -1,4 +1,4 @@
-"""Foreign names -> ours: every tensor of an official checkpoint is consumed once, every one of ours filled."""
+"""Official names -> names here: every tensor of a checkpoint is used once, every tensor of ours filled."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,28 +11,28 @@ Rules = Sequence[tuple[str, str | None]]
 
 
 def rename(found: Mapping[str, Tensor], rules: Rules, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Foreign names -> ours, by the first rule (pattern, replacement) that meets the whole name; None drops it.
+    """Rename by the first rule (pattern, replacement) that matches the whole name; None drops the tensor.
 
-    Raises BadInput for a name that no rule meets, one of ours that is left unfilled or filled twice, another shape.
+    Raises BadInput for a name without a rule, a wanted name left unfilled or filled twice, and a wrong shape.
     """
-    made: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     for name, tensor in found.items():
         ours = _renamed(name, rules)
         if ours is None:
             continue
-        if ours in made or ours not in wanted:
+        if ours in renamed or ours not in wanted:
             raise BadInput(
-                f"{name} would become {ours}, which is {'filled twice' if ours in made else 'none of ours'}"
+                f"{name} would become {ours}, which is {'filled twice' if ours in renamed else 'none of ours'}"
             )
         if tensor.shape != wanted[ours].shape:
             raise BadInput(
                 f"{name} has shape {tuple(tensor.shape)}, {ours} wants {tuple(wanted[ours].shape)}"
             )
-        made[ours] = tensor
-    missing = [name for name in wanted if name not in made]
+        renamed[ours] = tensor
+    missing = [name for name in wanted if name not in renamed]
     if missing:
         raise BadInput(f"the checkpoint leaves {len(missing)} of our tensors unfilled, first {missing[0]}")
-    return made
+    return renamed
 
 
 def _renamed(name: str, rules: Rules) -> str | None:

@@ -1,48 +1,25 @@
-"""One door per operation: the same name and shapes whichever way it is computed.
+"""One name per operation, whichever way it is computed; call them as `kernels.film_sine(...)`.
 
-`_torch` is the oracle, written as the papers write it; `_folded` computes the same with fewer passes over memory.
+`_torch` is the oracle, written as the papers write it; `_folded` computes the same with fewer passes over
+memory.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import Tensor
+from genscene.kernels import _torch
+from genscene.kernels._folded import film_sine, joint_linear, linear_twice
 
-import genscene.kernels._folded as _folded
-import genscene.kernels._torch as _torch
-
-_backend = _folded
-
-
-def film_sine(x: Tensor, weight: Tensor, bias: Tensor, frequency: Tensor, phase: Tensor) -> Tensor:
-    """sin(frequency * (x weight^T + bias) + phase) (pi-GAN, eq. 2): x [B, N, I], weight [O, I], bias [O],
-    frequency, phase [B, O] -> [B, N, O].
-    """
-    return _backend.film_sine(x, weight, bias, frequency, phase)
-
-
-def joint_linear(parts: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
-    """A linear layer of several inputs side by side: parts [B, N, I_k], weight [O, sum of I_k], bias [O]
-    -> [B, N, O].
-    """
-    return _backend.joint_linear(parts, weight, bias)
-
-
-def linear_twice(
-    x: Tensor, beside: Tensor, first: Tensor, first_bias: Tensor, second: Tensor, second_bias: Tensor
-) -> Tensor:
-    """A linear layer of x, then one of that with `beside` next to it, nothing in between: x [B, N, I],
-    beside [B, N, J], first [M, I], second [O, M + J] -> [B, N, O].
-    """
-    return _backend.linear_twice(x, beside, first, first_bias, second, second_bias)
+__all__ = ["film_sine", "joint_linear", "linear_twice", "oracle"]
 
 
 @contextmanager
 def oracle() -> Iterator[None]:
     """Compute as the papers write it, for tests and benchmarks."""
-    global _backend
-    before, _backend = _backend, _torch
+    reference = {name: vars(_torch)[name] for name in ("film_sine", "joint_linear", "linear_twice")}
+    fast = {name: globals()[name] for name in reference}
+    globals().update(reference)
     try:
         yield
     finally:
-        _backend = before
+        globals().update(fast)

@@ -1,4 +1,6 @@
-"""The operations with everything that does not depend on the point folded into the weights: one product, one pass."""
+"""The operations with all that does not depend on the point folded into the weights: one product, one
+pass.
+"""
 
 from collections.abc import Sequence
 
@@ -16,7 +18,7 @@ def film_sine(x: Tensor, weight: Tensor, bias: Tensor, frequency: Tensor, phase:
 
 
 def joint_linear(parts: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
-    """A product for each part, added up without putting the parts side by side: [B, N, I_k] -> [B, N, O]."""
+    """A product for each part, summed without concatenation: [B, N, I_k] -> [B, N, O]."""
     weights = weight.split([part.shape[-1] for part in parts], dim=1)
     total = linear(parts[0], weights[0], bias)
     for part, columns in zip(parts[1:], weights[1:], strict=True):
@@ -25,9 +27,9 @@ def joint_linear(parts: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tenso
 
 
 def linear_twice(
-    x: Tensor, beside: Tensor, first: Tensor, first_bias: Tensor, second: Tensor, second_bias: Tensor
+    x: Tensor, other: Tensor, first: Tensor, first_bias: Tensor, second: Tensor, second_bias: Tensor
 ) -> Tensor:
     """Both as one, the first folded into the second: [B, N, I], [B, N, J] -> [B, N, O]."""
     inner, outer = second[:, : len(first)], second[:, len(first) :]
     bias = linear(first_bias, inner, second_bias)
-    return joint_linear((x, beside), torch.cat([inner @ first, outer], dim=1), bias)
+    return joint_linear((x, other), torch.cat([inner @ first, outer], dim=1), bias)

@@ -8,17 +8,26 @@ from torch.nn.functional import linear
 
 
 def film_sine(x: Tensor, weight: Tensor, bias: Tensor, frequency: Tensor, phase: Tensor) -> Tensor:
-    """sin(frequency * (x weight^T + bias) + phase): [B, N, I] -> [B, N, O]."""
+    """FiLM-SIREN layer, sin(frequency * (x weight^T + bias) + phase) (pi-GAN, eq. 2).
+
+    x [B, N, I], weight [O, I], bias [O], frequency, phase [B, O] -> [B, N, O].
+    """
     return (frequency[:, None] * linear(x, weight, bias) + phase[:, None]).sin()
 
 
 def joint_linear(parts: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
-    """linear of the concatenation: [B, N, I_k] -> [B, N, O]."""
+    """A linear layer on concatenated inputs: parts [B, N, I_k], weight [O, sum of I_k], bias [O] -> [B, N,
+    O].
+    """
     return linear(torch.cat(list(parts), dim=-1), weight, bias)
 
 
 def linear_twice(
-    x: Tensor, beside: Tensor, first: Tensor, first_bias: Tensor, second: Tensor, second_bias: Tensor
+    x: Tensor, other: Tensor, first: Tensor, first_bias: Tensor, second: Tensor, second_bias: Tensor
 ) -> Tensor:
-    """One after the other: [B, N, I], [B, N, J] -> [B, N, O]."""
-    return linear(torch.cat([linear(x, first, first_bias), beside], dim=-1), second, second_bias)
+    """A linear layer of x, then one of its output concatenated with `other`, without an activation in
+    between.
+
+    x [B, N, I], other [B, N, J], first [M, I], second [O, M + J] -> [B, N, O].
+    """
+    return linear(torch.cat([linear(x, first, first_bias), other], dim=-1), second, second_bias)

@@ -1,27 +1,39 @@
-"""Encodings of coordinates."""
+"""Encodings of coordinates: Fourier features and spherical harmonics."""
+
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-
-def positional(x: Tensor, octaves: int) -> Tensor:
-    """sin and cos of pi 2^k x for k < octaves (NeRF, eq. 4): [..., D] -> [..., 2 * octaves * D]."""
-    return waves(torch.pi * x, octaves)
+Spacing = Literal["log", "linear"]
 
 
-def raw_positional(x: Tensor, octaves: int) -> Tensor:
-    """x, then sin and cos of 2^k x for k < octaves, as NeRF's released code: [..., D] -> [..., D + 2 * octaves * D]."""
-    return torch.cat([x, waves(x, octaves)], dim=-1)
+def frequency_bands(count: int, like: Tensor, spacing: Spacing = "log") -> Tensor:
+    """2^0 to 2^(count - 1), as powers of 2 or evenly spaced (official NeRF, log_sampling off) -> [count]."""
+    if spacing == "linear":
+        return torch.linspace(1, 2.0 ** (count - 1), count, device=like.device, dtype=like.dtype)
+    return 2.0 ** torch.arange(count, device=like.device, dtype=like.dtype)
 
 
-def waves(x: Tensor, octaves: int) -> Tensor:
-    """sin and cos of 2^k x for k < octaves: [..., D] -> [..., 2 * octaves * D]."""
-    scales = 2.0 ** torch.arange(octaves, device=x.device, dtype=x.dtype)
-    angles = x[..., None, :] * scales[:, None]
+def fourier_features(x: Tensor, bands: Tensor) -> Tensor:
+    """sin and cos of x [..., D] times each band [K] -> [..., 2 K D], sin and cos of a band side by side."""
+    angles = x[..., None, :] * bands[:, None]
     return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)
 
 
-def harmonics(directions: Tensor, degree: int) -> Tensor:
+def positional_encoding(x: Tensor, octaves: int, spacing: Spacing = "log") -> Tensor:
+    """Positional encoding with frequencies pi 2^k, k < octaves (NeRF, eq. 4): [..., D] -> [..., 2
+    octaves D].
+    """
+    return fourier_features(torch.pi * x, frequency_bands(octaves, x, spacing))
+
+
+def official_encoding(x: Tensor, octaves: int, spacing: Spacing = "log") -> Tensor:
+    """x, then the encoding with frequencies 2^k (official NeRF code): [..., D] -> [..., D + 2 octaves D]."""
+    return torch.cat([x, fourier_features(x, frequency_bands(octaves, x, spacing))], dim=-1)
+
+
+def spherical_harmonics(directions: Tensor, degree: int) -> Tensor:
     """Real spherical harmonics of unit directions [..., 3] up to degree 2 -> [..., (degree + 1)^2]."""
     x, y, z = directions.unbind(-1)
     basis = [torch.full_like(x, 0.28209479177387814)]

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from genscene.errors import BadInput
-from genscene.geometry.cameras import Grid, Rays, wide
-from genscene.objectives.losses import psnr
+from genscene.geometry.cameras import Grid, Rays, as_float64
+from genscene.metrics.image import psnr
 
 OPAQUE = 0.5  # least alpha of what counts as a surface
 WHOLE = 0.999  # least share of opaque neighbours; 1 but for rounding
@@ -46,12 +46,12 @@ class Shot:
     @property
     def distance(self) -> Tensor:
         """Depth in world units -> [B, 1, H, W]."""
-        lengths = wide(self.rays.directions).norm(dim=-1)
-        return wide(self.depth) * lengths.view_as(self.depth)
+        lengths = as_float64(self.rays.directions).norm(dim=-1)
+        return as_float64(self.depth) * lengths.view_as(self.depth)
 
     def lifted(self) -> Tensor:
         """What every pixel shows -> world points [B, R, 3]."""
-        return self.rays.at(wide(self.depth).flatten(1)[..., None])[:, :, 0]
+        return self.rays.at(as_float64(self.depth).flatten(1)[..., None])[:, :, 0]
 
 
 @dataclass(frozen=True)
@@ -75,18 +75,18 @@ def reprojected(first: Shot, second: Shot, tolerance: float = 0.05) -> Agreement
 
     Colours and distances are read bilinearly, so that the error of a true scene falls with the pixels' size. A pixel
     is visible where it is opaque, falls inside the second picture in front of its camera, on opaque pixels only (so the
-    outline there, a pixel wide, is left out), and the distance seen there is its own within a relative tolerance.
+    outline there, a pixel as_float64, is left out), and the distance seen there is its own within a relative tolerance.
     Light that depends on the view counts as error.
     """
     points = first.lifted()
     places, ahead = projected(points, second)
     solid = second.opaque.view_as(second.alpha).to(points)
-    seen = sampled(torch.cat([wide(second.image), second.distance, solid], dim=1), places)
+    seen = sampled(torch.cat([as_float64(second.image), second.distance, solid], dim=1), places)
     met = first.opaque & ahead & (places.abs() <= INSIDE).all(dim=-1) & (seen[:, 4] > WHOLE)
-    apart = (points - wide(second.pose)[:, None, :3, 3]).norm(dim=-1)
+    apart = (points - as_float64(second.pose)[:, None, :3, 3]).norm(dim=-1)
     off = (seen[:, 3] - apart).abs() / apart
     visible = met & (off <= tolerance)
-    error = (seen[:, :3] - wide(first.image).flatten(2)).abs()
+    error = (seen[:, :3] - as_float64(first.image).flatten(2)).abs()
     return Agreement(
         mean_where(error.square().mean(dim=1), visible),
         mean_where(error.mean(dim=1), visible),
@@ -101,10 +101,10 @@ def projected(points: Tensor, shot: Shot) -> tuple[Tensor, Tensor]:
     The lens is read off the rays, whichever way they go through the pixels: slopes are affine in the pixels' places.
     """
     size = (shot.image.shape[-2], shot.image.shape[-1])
-    turn, eye = wide(shot.pose)[:, :3, :3], wide(shot.pose)[:, None, :3, 3]
-    grid = wide(Grid.whole(len(points), size).coords().to(points.device)).flatten(2).mT
-    lens = torch.linalg.lstsq(slopes(wide(shot.rays.directions) @ turn), grid).solution
-    inside = (wide(points) - eye) @ turn
+    turn, eye = as_float64(shot.pose)[:, :3, :3], as_float64(shot.pose)[:, None, :3, 3]
+    grid = as_float64(Grid.whole(len(points), size).coords().to(points.device)).flatten(2).mT
+    lens = torch.linalg.lstsq(slopes(as_float64(shot.rays.directions) @ turn), grid).solution
+    inside = (as_float64(points) - eye) @ turn
     return (slopes(inside) @ lens)[..., :2], inside[..., 2] > 0
 
 

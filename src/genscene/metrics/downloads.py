@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 from genscene.io.atomic import atomic, cache_folder
 from genscene.metrics.weights import sha256
 
@@ -46,7 +46,7 @@ def weights_file(name: str, given: str | Path) -> Path:
             raise BadInput(f"no weights of {name} at {path}, wanted a file{_or_download(name)}")
         return path
     if name not in KNOWN:
-        raise BadInput(f"weights of {name} cannot be fetched, wanted a path; {nearest(name, KNOWN)}")
+        raise BadInput(f"weights of {name} cannot be fetched, wanted a path; {suggest(name, KNOWN)}")
     path = cache_folder() / "weights" / KNOWN[name].file
     if not path.is_file():
         _fetch(KNOWN[name], path)

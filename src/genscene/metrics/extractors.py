@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 from genscene.metrics.extractor import Extractor
 
 
@@ -82,7 +82,7 @@ EXTRACTORS = {
 def extractor(name: str, weights: str = "") -> Extractor:
     """An extractor by its name, with weights at a path, "download" or a name on the hub, as it wants them."""
     if name not in EXTRACTORS:
-        raise BadInput(f"no extractor {name!r}; {nearest(name, EXTRACTORS)}")
+        raise BadInput(f"no extractor {name!r}; {suggest(name, EXTRACTORS)}")
     maker = EXTRACTORS[name]
     if maker.wants and not weights:
         raise BadInput(f"{name} wants weights: {maker.wants}")

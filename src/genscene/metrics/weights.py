@@ -10,19 +10,19 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from genscene.errors import BadInput
-from genscene.io.foreign_pickles import contents, tensors
+from genscene.io.foreign_pickles import collect_tensors, read_checkpoint
 from genscene.io.rename import Rules, rename
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """All tensors of a .npz, a .safetensors or a checkpoint of torch, which is not run; all of them finite."""
+    """All collect_tensors of a .npz, a .safetensors or a checkpoint of torch, which is not run; all of them finite."""
     if not path.is_file():
         raise BadInput(f"no weights at {path}")
     return finite(path, _read(path))
 
 
 def finite(path: Path, found: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors; BadInput names the file and the first that holds nan or inf, by which nothing is measured."""
+    """The same collect_tensors; BadInput names the file and the first that holds nan or inf, by which nothing is measured."""
     for name, tensor in found.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise BadInput(f"{path}: the weights {name} hold numbers that are not finite (nan or inf)")
@@ -31,7 +31,7 @@ def finite(path: Path, found: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _read(path: Path) -> dict[str, Tensor]:
     if path.suffix not in (".npz", ".safetensors"):
-        return tensors(contents(path))
+        return collect_tensors(read_checkpoint(path))
     try:
         return _arrays(path) if path.suffix == ".npz" else load_file(path)
     except Exception as error:  # a damaged archive can raise anything

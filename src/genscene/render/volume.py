@@ -1,116 +1,107 @@
-"""Volume rendering: choose distances along rays, weigh the densities there, add up."""
+"""Volume rendering: sample distances along rays, turn densities into weights, composite."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 from torch.utils.checkpoint import checkpoint
 
-from genscene.geometry.cameras import Rays, Size, wide
-from genscene.randomness import Source
+from genscene.contract import Background, Generator, Rendering, RenderOptions
+from genscene.errors import Cancelled
+from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size, as_float64
+from genscene.randomness import Randomness
+from genscene.render.march import NO_NOISE, March, RayNoise
 from genscene.scenes import Field
 
-EMPTY = -1e4  # raw density of nothing: relu and softplus both make it 0
+EMPTY = -1e4  # raw density of empty space: relu and softplus both make it 0
 
 
 @dataclass(frozen=True)
-class March:
-    """How to walk along a ray, and what its densities mean."""
+class RayRendering:
+    """What R rays of B pictures meet."""
 
-    near: float = 0.88  # distance of the first sample, in lengths of the ray's direction
-    far: float = 1.12  # distance of the last sample
-    samples: int = 12  # samples a ray, in each pass
-    density: Literal["relu", "softplus"] = "relu"  # what makes raw density positive
-    gain: float = 1.0  # density is gain * density(raw + shift)
-    shift: float = 0.0  # added to raw density; negative: space is empty at first
-    tail: float | None = 1e10  # length of the last interval; 1e10: opaque (released NeRF); None: to far
-    bins: Literal["around", "equal", "between"] = "around"  # pi-GAN's; NeRF's, eq. 2; the released NeRF's
-    inverse: bool = False  # even steps in 1 / distance
+    color: Tensor  # [B, R, C], or features
+    distance: Tensor  # [B, R, 1], mean distance of what is seen, in lengths of the directions
+    alpha: Tensor  # [B, R, 1], opacity
+    weights: Tensor  # [B, R, S], of each sample
+    coarse: "RayRendering | None" = None  # by the coarse network
 
 
-@dataclass(frozen=True)
-class RayNoise:
-    """The random numbers of one march; without them it is deterministic."""
-
-    jitter: Tensor | None = None  # [B, R, S], 0 to 1
-    importance: Tensor | None = None  # [B, R, S], 0 to 1
-    coarse_noise: Tensor | None = None  # [B, R, S], added to the raw density of the first pass
-    noise: Tensor | None = None  # [B, R, 2 S], added to the raw density of both passes
-
-    def __getitem__(self, part: slice) -> "RayNoise":
-        """The random numbers of some of the rays."""
-        return RayNoise(*(None if x is None else x[:, part] for x in vars(self).values()))
-
-
-def sample_perturb(draws: Source, rays: int, march: March, hierarchical: bool, noise: float) -> RayNoise:
-    """Random numbers for a march of R rays a picture; noise is the deviation of the density noise."""
-    jitter = draws.uniform(rays, march.samples)
-    importance = draws.uniform(rays, march.samples) if hierarchical else None
-    if noise == 0:
+def sample_ray_noise(randomness: Randomness, rays: int, march: March, density_noise: float = 0.0) -> RayNoise:
+    """Random numbers for R rays of each picture; density_noise: standard deviation."""
+    jitter = randomness.uniform(rays, march.samples)
+    fine = march.fine_samples
+    importance = randomness.uniform(rays, fine) if fine else None
+    if density_noise == 0:
         return RayNoise(jitter, importance)
-    coarse = noise * draws.normal(rays, march.samples) if hierarchical else None
-    return RayNoise(
-        jitter, importance, coarse, noise * draws.normal(rays, march.samples * (1 + hierarchical))
-    )
+    coarse = density_noise * randomness.normal(rays, march.samples) if fine else None
+    return RayNoise(jitter, importance, coarse, density_noise * randomness.normal(rays, march.samples + fine))
 
 
-def stratified(rays: Rays, march: March, jitter: Tensor | None) -> Tensor:
-    """S even distances, each moved by jitter [B, R, S] within its bin (NeRF, eq. 2) -> [B, R, S].
+def sample_t(rays: Rays, march: March, jitter: Tensor | None = None) -> Tensor:
+    """Stratified distances (NeRF, eq. 2), each jittered [B, R, S] in its bin -> t [B, R, S].
 
-    Bins are cut around even places from near to far, or near to far is cut into equal ones, or they lie between the
-    middles of even places, so that the outer two are halved. Without jitter: the even places, or the bins' middles.
+    Without jitter: the evenly spaced distances, or the centers of equal bins.
     """
-    like, count = wide(rays.origins), march.samples
+    like, count = as_float64(rays.origins), march.samples
     share = torch.linspace(0, 1, count, dtype=like.dtype, device=like.device)
     if march.bins == "equal":
         share = (torch.arange(count, dtype=like.dtype, device=like.device) + 0.5) / count
-    if jitter is not None and march.bins != "between":
+    if jitter is not None and march.bins != "midpoints":
         share = share + (jitter - 0.5) / (count if march.bins == "equal" else max(1, count - 1))
-    if march.inverse:
+    if march.inverse_depth:
         t = 1 / ((1 - share) / march.near + share / march.far)
     else:
         t = march.near + share * (march.far - march.near)
-    if jitter is not None and march.bins == "between":
+    if jitter is not None and march.bins == "midpoints":
         middles = (t[1:] + t[:-1]) / 2
         low, high = torch.cat([t[:1], middles]), torch.cat([middles, t[-1:]])
         t = low + jitter * (high - low)
     return t.to(rays.origins).expand(*rays.origins.shape[:2], -1)
 
 
-def query(field: Field, rays: Rays, t: Tensor) -> tuple[Tensor, Tensor]:
-    """Ask the field at distances t [B, R, S] -> features [B, R, S, C], raw density [B, R, S]."""
-    batch, count, samples = t.shape
-    directions = rays.unit().directions[:, :, None].expand(-1, -1, samples, -1)
-    features, density = field(rays.at(t).flatten(1, 2), directions.flatten(1, 2))
-    return features.view(batch, count, samples, -1), density.view(batch, count, samples)
+def query(field: Field, rays: Rays, t: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Evaluate a field at t [B, R, S], seen along directions [B, R, 3] -> [B, R, S, C], raw density [B, R,
+    S].
+    """
+    points = rays.at(t)
+    features, density = field(points.flatten(1, 2), directions[:, :, None].expand_as(points).flatten(1, 2))
+    return features.view(*t.shape, -1), density.view(t.shape)
 
 
-def positive(raw: Tensor, march: March) -> Tensor:
-    """Raw density -> density, of the same shape, per world unit."""
+def activate_density(raw: Tensor, march: March) -> Tensor:
+    """Raw density -> density per world unit, of the same shape."""
     shifted = raw + march.shift
     return march.gain * (relu(shifted) if march.density == "relu" else softplus(shifted))
 
 
-def weigh(density: Tensor, t: Tensor, rays: Rays, march: March, noise: Tensor | None = None) -> Tensor:
-    """What each sample adds to its pixel (NeRF, eq. 3): raw density, t, noise and the result [B, R, S]."""
+def compute_weights(
+    density: Tensor, t: Tensor, rays: Rays, march: March, noise: Tensor | None = None
+) -> Tensor:
+    """Weights of the samples in their pixel (NeRF, eq. 3): raw density, t, noise -> weights, all [B,
+    R, S].
+    """
     raw = density if noise is None else density + noise
-    last = march.far - t[..., -1:] if march.tail is None else torch.full_like(t[..., :1], march.tail)
+    last = march.far - t[..., -1:]
+    if march.last_interval is not None:
+        last = torch.full_like(last, march.last_interval)
     steps = torch.cat([t.diff(dim=-1), last], dim=-1)
-    optical = positive(raw, march) * steps * rays.directions.norm(dim=-1, keepdim=True)
+    optical = activate_density(raw, march) * steps * rays.directions.norm(dim=-1, keepdim=True)
     passed = torch.cat([torch.zeros_like(optical[..., :1]), optical[..., :-1].cumsum(-1)], dim=-1)
     return (-passed).exp() * -torch.expm1(-optical)
 
 
-def resample(t: Tensor, weights: Tensor, count: int, uniforms: Tensor | None, floor: float = 1e-5) -> Tensor:
-    """New distances where the weights are (NeRF, sec. 5.2), evenly without uniforms -> [B, R, count].
+def sample_pdf(
+    t: Tensor, weights: Tensor, count: int, uniforms: Tensor | None, floor: float = 1e-5
+) -> Tensor:
+    """Importance sampling by the inverse CDF of the weights (NeRF, sec. 5.2) -> t [B, R, count].
 
-    t, weights [B, R, S]; uniforms [B, R, count], 0 to 1; floor is added to every weight, so that no bin is empty.
-    Computed with room for rounding: where little is, a sample's place is a small difference of sums near 1.
+    t, weights [B, R, S]; uniforms [B, R, count], 0 to 1, None: evenly spaced; floor is added to every weight.
+    In float64: where weights are small, places are small differences of sums near 1.
     """
-    given, (t, weights) = t, (wide(t), wide(weights))
+    given, (t, weights) = t, (as_float64(t), as_float64(weights))
     edges = (t[..., 1:] + t[..., :-1]) / 2
     chances = weights[..., 1:-1] + floor
     steps = (chances / chances.sum(-1, keepdim=True)).cumsum(-1)
@@ -121,13 +112,15 @@ def resample(t: Tensor, weights: Tensor, count: int, uniforms: Tensor | None, fl
     above = torch.searchsorted(cdf, places, right=True).clamp(1, cdf.shape[-1] - 1)
     low, high = cdf.gather(-1, above - 1), cdf.gather(-1, above)
     left, right = edges.gather(-1, above - 1), edges.gather(-1, above)
-    width = torch.where(high - low < 1e-5, 1.0, high - low)  # NeRF's guard of an empty bin
+    width = torch.where(high - low < 1e-5, 1.0, high - low)  # official NeRF's guard of an empty bin
     return (left + (places - low) / width * (right - left)).to(given)
 
 
-def merge(t: Tensor, finer: Tensor, *values: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-    """Both sets of distances [B, R, S] in order, and the values [B, R, S, ...] at them -> [B, R, 2 S, ...]."""
-    ordered, order = torch.cat([t, finer], dim=-1).sort(dim=-1)
+def merge(t: Tensor, fine: Tensor, *values: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+    """Sort both sets of distances [B, R, S], [B, R, F], and the values [B, R, *, ...] at them -> [B, R, S +
+    F, ...].
+    """
+    ordered, order = torch.cat([t, fine], dim=-1).sort(dim=-1)
     merged = []
     for pair in values:
         joint = torch.cat(pair, dim=2)
@@ -140,7 +133,91 @@ def composite(weights: Tensor, values: Tensor) -> Tensor:
     """Weighted sum over samples: [B, R, S], [B, R, S, C] -> [B, R, C]."""
     return (weights[..., None] * values).sum(
         dim=-2
-    )  # no product of matrices: mixed precision would round the picture
+    )  # not a matrix product: mixed precision would round the picture
+
+
+def composite_ray(
+    weights: Tensor, values: Tensor, distances: Tensor, background: Background, raw_depth: bool
+) -> RayRendering:
+    """Weights, distances [B, R, S], values [B, R, S, C] -> color before a background, distance, opacity."""
+    alpha = weights.sum(dim=-1, keepdim=True)
+    filled = weights
+    if background == "last":
+        filled = torch.cat([weights[..., :-1], weights[..., -1:] + 1 - alpha], dim=-1)
+    color = composite(filled, values)
+    if background == "white":
+        color = color + (1 - alpha)
+    mean = composite(filled if raw_depth else weights, distances[..., None])
+    return RayRendering(color, mean if raw_depth else mean / alpha.clamp_min(1e-5), alpha, weights)
+
+
+def render_rays(
+    field: Field,
+    rays: Rays,
+    march: March,
+    options: RenderOptions,
+    fine: Field | None = None,
+    noise: RayNoise = NO_NOISE,
+) -> RayRendering:
+    """March along R rays of B fields once, or twice with importance sampling (NeRF, sec. 5.2).
+
+    fine: the network of the second pass, queried at all samples (NeRF); None: the same network, whose samples
+    of both passes are merged (pi-GAN). options: background and fixed_direction count here; None is black.
+    """
+    directions = rays.unit().directions
+    if options.fixed_direction is not None:
+        directions = directions.new_tensor(options.fixed_direction).expand_as(directions)
+    marched = rays if march.ndc is None else rays.ndc(march.ndc)
+    background = options.background or "black"
+
+    def finish(t: Tensor, density: Tensor, values: Tensor, noise: Tensor | None) -> RayRendering:
+        weights = compute_weights(density, t, marched, march, noise)
+        distances = t if march.ndc is None else rays.t_from_ndc(t)
+        return composite_ray(weights, values, distances, background, march.raw_depth)
+
+    t = sample_t(marched, march, noise.jitter)
+    values, density = query(field, marched, t, directions)
+    if not march.fine_samples:
+        return finish(t, density, values, noise.density)
+    if fine is None:
+        weights = compute_weights(density.detach(), t, marched, march, noise.coarse_density)
+        other = sample_pdf(t, weights, march.fine_samples, noise.importance, march.pdf_floor)
+        others = query(field, marched, other, directions)
+        t, values, density = merge(t, other, (values, others[0]), (density, others[1]))
+        return finish(t, density, values, noise.density)
+    coarse = finish(t, density, values, noise.coarse_density)
+    other = sample_pdf(t, coarse.weights.detach(), march.fine_samples, noise.importance, march.pdf_floor)
+    t = torch.cat([t, other], dim=-1).sort(dim=-1).values
+    values, density = query(fine, marched, t, directions)
+    return replace(finish(t, density, values, noise.density), coarse=coarse)
+
+
+def in_chunks(
+    render: Callable[[Rays, RayNoise], tuple[Tensor, ...]],
+    rays: Rays,
+    noise: RayNoise,
+    options: RenderOptions,
+    ray_bytes: int,
+) -> tuple[Tensor, ...]:
+    """Render R rays of B pictures in parts that fit options.max_bytes -> the tensors [B, R, C] that `render`
+    returns.
+
+    Where a graph is kept for the backward pass all rays are one part, unless options.recompute: then no graph
+    is kept, each part is computed again in the backward pass (Zhang et al. 2022, ARF, sec. 3.3).
+    """
+    chunk = max(1, options.max_bytes // (ray_bytes * len(rays.origins)))
+    if not options.recompute and (torch.is_grad_enabled() or len(rays) <= chunk):
+        return render(rays, noise)
+    parts = []
+    for start in range(0, len(rays), chunk):
+        if options.cancelled is not None and options.cancelled():
+            raise Cancelled("rendering was cancelled")
+        part = rays[start : start + chunk], noise[start : start + chunk]
+        if options.recompute:
+            parts.append(checkpoint(render, *part, use_reentrant=False, preserve_rng_state=False))
+        else:
+            parts.append(render(*part))
+    return tuple(torch.cat(columns, dim=1) for columns in zip(*parts, strict=True))
 
 
 def to_image(pixels: Tensor, size: Size) -> Tensor:
@@ -148,26 +225,42 @@ def to_image(pixels: Tensor, size: Size) -> Tensor:
     return pixels.mT.unflatten(-1, size)
 
 
-Tracer = Callable[[Rays, RayNoise], tuple[Tensor, ...]]
+def render_view(
+    field: Field,
+    rays: Rays,
+    size: Size,
+    march: March,
+    options: RenderOptions,
+    sample_bytes: int,
+    fine: Field | None = None,
+) -> Rendering:
+    """B fields along the rays of B pictures, with the random numbers and within the memory of the options.
 
-
-def in_chunks(
-    trace: Tracer, rays: Rays, perturb: RayNoise, chunk: int, deferred: bool = False
-) -> tuple[Tensor, ...]:
-    """Trace R rays, so many at once -> what trace gives for all of them, [B, R, C] each.
-
-    Deferred (Zhang et al. 2022, ARF, sec. 3.3): no chunk's graph is kept; each is traced again when its
-    gradient is due, so that memory for the graph is that of one chunk, whatever the size of the picture.
+    sample_bytes: that one sample takes while a field is evaluated, with its graph where one is kept.
     """
-    if len(rays) <= chunk and not deferred:
-        return trace(rays, perturb)
-    parts = []
-    for start in range(0, len(rays), chunk):
-        part = slice(start, start + chunk)
-        if deferred:
-            parts.append(
-                checkpoint(trace, rays[part], perturb[part], use_reentrant=False, preserve_rng_state=False)
-            )
-        else:
-            parts.append(trace(rays[part], perturb[part]))
-    return tuple(torch.cat(columns, dim=1) for columns in zip(*parts, strict=True))
+    noise = NO_NOISE
+    if options.samples:
+        march = march.with_samples(options.samples)
+    if options.randomness is not None:
+        noise = sample_ray_noise(options.randomness, len(rays), march, options.density_noise)
+
+    def part(rays: Rays, noise: RayNoise) -> tuple[Tensor, ...]:
+        found = render_rays(field, rays, march, options, fine, noise)
+        depth = found.distance * rays.directions.norm(dim=-1, keepdim=True)
+        return found.color, depth, found.alpha, *(() if found.coarse is None else (found.coarse.color,))
+
+    ray_bytes = sample_bytes * (march.samples + march.fine_samples)
+    parts = in_chunks(part, rays, noise, options, ray_bytes)
+    image, depth, alpha, *coarse = (to_image(x, size) for x in parts)
+    return Rendering(image, depth, alpha, rays=rays, coarse=coarse[0] if coarse else None)
+
+
+class VolumeGenerator(Generator):
+    """A generator whose scenes are fields of density, rendered by marching along rays."""
+
+    march: March
+    pixels: PixelConvention = "center"
+
+    def rays(self, view: Camera | Rays) -> tuple[Rays, Size]:
+        """The rays of B views, and the size of the picture that they make; of bare rays a single row."""
+        return (view, (1, len(view))) if isinstance(view, Rays) else (view.rays(self.pixels), view.size)

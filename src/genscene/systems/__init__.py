@@ -1,15 +1,27 @@
-"""All systems: the presets by name, and the classes their numbers are read back into."""
+"""All systems: the classes that configurations are read back into, and the presets, which are built when first used."""
+
+from typing import TYPE_CHECKING, Any
 
 from genscene.contract import SystemConfig
-from genscene.experiment.schema import Experiment
-from genscene.systems.nerf.presets import PRESETS as NERF
 from genscene.systems.nerf.system import NeRFConfig
-from genscene.systems.pigan.presets import PRESETS as PIGAN
 from genscene.systems.pigan.system import PiGANConfig
 from genscene.systems.voxels.system import VoxelsConfig
 
-PRESETS: dict[str, Experiment] = {**PIGAN, **NERF}
+if TYPE_CHECKING:
+    from genscene.systems.presets import PRESETS
+
+__all__ = ["KINDS", "PRESETS"]
 
 KINDS: dict[str, type[SystemConfig]] = {
-    kind.__name__: kind for kind in (PiGANConfig, NeRFConfig, VoxelsConfig)
+    "PiGANConfig": PiGANConfig,
+    "NeRFConfig": NeRFConfig,
+    "VoxelsConfig": VoxelsConfig,
 }
+
+
+def __getattr__(name: str) -> Any:
+    if name != "PRESETS":
+        raise AttributeError(f"module 'genscene.systems' has no attribute {name!r}")
+    from genscene.systems.presets import PRESETS
+
+    return PRESETS

@@ -1,4 +1,4 @@
-"""State to go on from: written atomically, the last few and every so many kept."""
+"""Checkpoints to resume from: written atomically; the last few, and every so many steps, are saved."""
 
 import os
 import shutil
@@ -8,81 +8,82 @@ from pathlib import Path
 import torch
 
 from genscene.errors import BadInput
+from genscene.io import generator_file
 from genscene.io.atomic import atomic
-from genscene.io.foreign_pickles import contents
-from genscene.io.generator_file import misfit, save_generator
+from genscene.io.foreign_pickles import read_checkpoint
+from genscene.io.generator_file import GeneratorFile, mismatch
+from genscene.layers.mapping import update_w_avg
 from genscene.training.loop import TrainState
 
 
 @dataclass(frozen=True)
-class Keep:
-    """Which checkpoints stay."""
+class Retention:
+    """Which checkpoints are not removed."""
 
     last: int = 2  # so many of the newest
-    every: int = 0  # and every one whose step is a multiple of this; 0: none
+    every: int = 0  # and those whose step is a multiple of this; 0: no others
 
 
-def save(folder: Path, game: TrainState, step: int, keep: Keep) -> None:
-    """Write what a run needs to go on after `step` steps, and the generator as it stands.
+def save(folder: Path, state: TrainState, content: GeneratorFile, step: int, retention: Retention) -> None:
+    """Write what a run needs to resume after `step` steps, and the generator as it is.
 
     state.pt and generator.safetensors are always the newest; checkpoints/ holds them by step. Whenever the process is
-    killed, there is a state.pt where there is any .pt in checkpoints/, and none of a step that was not published.
+    killed, there is a state.pt if there is a .pt in checkpoints/, and none of a step whose generator was not written.
     """
-    game.average.settle()
-    history, state = folder / "checkpoints", folder / "state.pt"
-    published = history / f"{step:08d}.safetensors"
-    content = {
+    update_w_avg(content.generator)
+    history, newest = folder / "checkpoints", folder / "state.pt"
+    generator = history / f"{step:08d}.safetensors"
+    document = {
         "step": step,
-        "system": game.system.state_dict(),
-        "average": game.average.state_dict(),
-        "optimizers": {player: optimizer.state_dict() for player, optimizer in game.optimizers.items()},
+        "system": state.system.state_dict(),
+        "ema": state.ema.state_dict(),
+        "optimizers": {player: optimizer.state_dict() for player, optimizer in state.optimizers.items()},
     }
-    save_generator(published, game.average, game.experiment)
-    point(folder / "generator.safetensors", published)
-    with atomic(state) as partial:
-        torch.save(content, partial)
-    point(history / f"{step:08d}.pt", state)
-    prune(history, keep)
+    generator_file.write(generator, content)
+    link(folder / "generator.safetensors", generator)
+    with atomic(newest) as partial:
+        torch.save(document, partial)
+    link(history / f"{step:08d}.pt", newest)
+    prune(history, retention)
 
 
-def restore(folder: Path, game: TrainState) -> int:
-    """Put the newest state of a run into a game -> the number of steps it has done."""
+def restore(folder: Path, state: TrainState) -> int:
+    """Load the newest state of a run -> the number of steps it has done."""
     path = folder / "state.pt"
     try:
-        content = contents(path)
-        for name, module in (("system", game.system), ("average", game.average)):
-            wrong = misfit(content[name], module.state_dict())
+        document = read_checkpoint(path)
+        for name, module in (("system", state.system), ("ema", state.ema)):
+            wrong = mismatch(document[name], module.state_dict())
             if wrong:
                 raise BadInput(f"{path} does not fit this run: {wrong}")
-            module.load_state_dict(content[name])
-        for player, optimizer in game.optimizers.items():
-            optimizer.load_state_dict(content["optimizers"][player])
-            moments = [(p, m) for p, state in optimizer.state.items() for m in state.values() if m.ndim]
+            module.load_state_dict(document[name])
+        for player, optimizer in state.optimizers.items():
+            optimizer.load_state_dict(document["optimizers"][player])
+            moments = [(p, m) for p, values in optimizer.state.items() for m in values.values() if m.ndim]
             if any(p.shape != m.shape for p, m in moments):
                 raise BadInput(
                     f"{path}: the optimiser of the {player} has moments of another shape than its weights"
                 )
-        return int(content["step"])
+        return int(document["step"])
     except BadInput as error:
-        raise BadInput(f"{error}; {left(folder)}") from None
-    except Exception:  # a file of something else raises whatever it brings up
-        raise BadInput(f"{path} holds no state of a run of this experiment; {left(folder)}") from None
+        raise BadInput(f"{error}; {remaining(folder)}") from None
+    except Exception:  # a file of something else raises whatever it leads to
+        raise BadInput(f"{path} holds no state of a run of this experiment; {remaining(folder)}") from None
 
 
-def left(folder: Path) -> str:
-    """How to go on with a run whose state.pt cannot be used: which checkpoints there are, and what to do with them."""
+def remaining(folder: Path) -> str:
+    """How to resume a run whose state.pt cannot be used: which checkpoints there are, and what to do with them."""
     state = folder / "state.pt"
-    kept = [
-        p for p in sorted((folder / "checkpoints").glob("*.pt")) if not (state.exists() and p.samefile(state))
-    ]
-    if not kept:
+    paths = sorted((folder / "checkpoints").glob("*.pt"))
+    others = [p for p in paths if not (state.exists() and p.samefile(state))]
+    if not others:
         return "no other checkpoint is left; choose another --out to start again"
-    names = ", ".join(path.name for path in kept)
-    return f"{folder / 'checkpoints'} holds {names}: copy one to {state} to go on from there"
+    names = ", ".join(path.name for path in others)
+    return f"{folder / 'checkpoints'} holds {names}: copy one to {state} to resume from there"
 
 
-def point(name: Path, target: Path) -> None:
-    """Let a name stand for a file's content, replaced in one go."""
+def link(name: Path, target: Path) -> None:
+    """Make a name refer to a file's content, replacing what it was in one operation."""
     partial = name.with_name(f".{name.name}.partial")
     partial.unlink(missing_ok=True)
     try:
@@ -92,10 +93,10 @@ def point(name: Path, target: Path) -> None:
     partial.replace(name)
 
 
-def prune(history: Path, keep: Keep) -> None:
-    """Remove what neither rule keeps."""
+def prune(history: Path, retention: Retention) -> None:
+    """Remove the checkpoints that neither rule retains."""
     steps = sorted({int(path.stem) for path in history.glob("[0-9]*.*")})
-    for step in steps[: -max(1, keep.last)]:
-        if not keep.every or step % keep.every:
-            for ending in ("pt", "safetensors"):
-                (history / f"{step:08d}.{ending}").unlink(missing_ok=True)
+    for step in steps[: -max(1, retention.last)]:
+        if not retention.every or step % retention.every:
+            for suffix in ("pt", "safetensors"):
+                (history / f"{step:08d}.{suffix}").unlink(missing_ok=True)

@@ -1,16 +1,17 @@
-"""Pictures of how far a run has come: fixed latents from five sides, or photographs beside what is rendered."""
+"""Pictures of a run's progress: fixed latent codes from several views, or held-out photographs beside renderings."""
 
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.nn.functional import interpolate
 
-from genscene.contract import Generator
+from genscene.contract import Generator, map_tensors
 from genscene.data.posed.photographs import PosedImages
-from genscene.export.pictures import depth_picture, save_png, span_of, tile
+from genscene.export.pictures import depth_picture, depth_range, save_png, tile
 from genscene.geometry.cameras import Size
-from genscene.geometry.trajectories import fan
-from genscene.objectives.losses import psnr
+from genscene.geometry.priors import CameraPrior
+from genscene.metrics.image import psnr
 from genscene.randomness import RandomStreams
 
 ROWS, COLUMNS = 8, 5
@@ -18,47 +19,52 @@ HELD_OUT, WIDEST = 4, 200  # photographs that are compared, and their longer sid
 
 
 @torch.no_grad()
-def paint_grid(
+def save_grid(
     path: Path, generator: Generator, size: Size, seeds: range = range(ROWS), psi: float = 1.0
 ) -> None:
-    """Identities downwards, five yaws to the right, then the same as depth."""
-    if generator.orbit is None:
-        raise NotImplementedError("grids of generators without cameras come with the first of them")
-    cameras = fan(generator.orbit, COLUMNS, size)
+    """One latent code a row from the views of the prior's sweep, then their depth, where there is one."""
     device = next(generator.parameters()).device
+    columns = COLUMNS if isinstance(generator.prior, CameraPrior) else 1
+    views = generator.prior.sweep(columns, size).to(device)
     images, depths = [], []
-    for seed in seeds:
+    for seed in seeds if generator.latent_dim else seeds[:1]:
         w = generator.style(generator.latents(RandomStreams([seed], device)), psi)
-        rendering = generator.render(generator.bind(w.expand(COLUMNS, *w.shape[1:])), cameras.to(device))
+        repeated = map_tensors(lambda x: x.expand(columns, *x.shape[1:]), w)
+        rendering = generator.render(generator.bind(repeated), views)
         images.append(rendering.image.cpu())
         if rendering.depth is not None and rendering.alpha is not None:
-            depths.append(depth_picture(rendering.depth, rendering.alpha, span_of(generator)).cpu())
-    columns = [torch.stack(images)] + ([torch.stack(depths)] if depths else [])
-    save_png(path, tile(torch.cat(columns, dim=1)))
+            depths.append(depth_picture(rendering.depth, rendering.alpha, depth_range(generator)).cpu())
+    parts = [torch.stack(images)] + ([torch.stack(depths)] if depths else [])
+    save_png(path, tile(torch.cat(parts, dim=1)))
 
 
 @torch.no_grad()
-def paint_held_out(path: Path, generator: Generator, album: PosedImages) -> float:
-    """A few photographs, one a row: as taken, as rendered, and the depth -> mean PSNR in decibels at that size."""
-    height, width = album.camera.size
+def save_held_out(path: Path, generator: Generator, photographs: PosedImages) -> float:
+    """A few photographs, one a row: photograph, rendering, depth -> their mean PSNR in decibels at that size."""
+    height, width = photographs.camera.size
     factor = max(1.0, max(height, width) / WIDEST)
     size = (round(height / factor), round(width / factor))
     device = next(generator.parameters()).device
-    scene = generator.bind(generator.latents(RandomStreams([0], device)))
+    scene = generator.scene(generator.latents(RandomStreams([0], device)))
     rows, decibels = [], []
-    for i in range(0, len(album), -(-len(album) // HELD_OUT)):
-        camera = album.camera[i : i + 1].resized(size).to(device)
-        rendering = generator.render(scene, camera)
+    for i in range(0, len(photographs), -(-len(photographs) // HELD_OUT)):
+        rendering = generator.render(scene, photographs.camera[i : i + 1].resized(size).to(device))
         image = rendering.image.clamp(0, 1).cpu()
-        photo = torch.from_numpy(album.pixels[i : i + 1].copy()).movedim(-1, 1).float() / 255
+        photo = torch.from_numpy(photographs.pixels[i : i + 1].copy()).movedim(-1, 1).float() / 255
         photo = photo if size == (height, width) else interpolate(photo, size, mode="area")
         decibels.append(psnr((image - photo).square().mean()))
-        assert rendering.depth is not None
-        assert rendering.alpha is not None
-        seen = rendering.depth[rendering.alpha > 0.5]
-        span = (float(seen.quantile(0.02)), float(seen.quantile(0.98)) + 1e-6) if len(seen) else (0.0, 1.0)
-        rows.append(
-            torch.cat([photo, image, depth_picture(rendering.depth.cpu(), rendering.alpha.cpu(), span)])
-        )
+        row = [photo, image]
+        if rendering.depth is not None and rendering.alpha is not None:
+            depth, alpha = rendering.depth.cpu(), rendering.alpha.cpu()
+            row.append(depth_picture(depth, alpha, opaque_range(depth, alpha)))
+        rows.append(torch.cat(row))
     save_png(path, tile(torch.stack(rows)))
     return float(torch.stack(decibels).mean())
+
+
+def opaque_range(depth: Tensor, alpha: Tensor) -> tuple[float, float]:
+    """The 2nd and 98th percentile of depth [B, 1, H, W] where alpha is above a half."""
+    opaque = depth[alpha > 0.5]
+    if not len(opaque):
+        return 0.0, 1.0
+    return float(opaque.quantile(0.02)), float(opaque.quantile(0.98)) + 1e-6

@@ -1,4 +1,4 @@
-"""Stopping a run in good order."""
+"""Stopping a run between two steps."""
 
 import signal
 from collections.abc import Iterator
@@ -7,17 +7,17 @@ from types import FrameType
 
 
 class Interrupted(KeyboardInterrupt):
-    """A person stopped the run; the message says how to go on."""
+    """A run was stopped by a signal; the message says how to resume."""
 
 
 @contextmanager
-def stop_flag() -> Iterator["Flag"]:
-    """While inside, the first Ctrl-C or SIGTERM raises a flag, so that the step is finished; the second interrupts."""
-    flag = Flag()
+def stop_flag() -> Iterator["StopFlag"]:
+    """A flag set by the first SIGINT or SIGTERM, so that the step is finished; the second one interrupts at once."""
+    flag = StopFlag()
     signals = (signal.SIGINT, signal.SIGTERM)
     try:
-        before = {kind: signal.signal(kind, flag.up) for kind in signals}
-    except ValueError:  # not the main thread: nobody to interrupt
+        before = {kind: signal.signal(kind, flag.handle) for kind in signals}
+    except ValueError:  # signals reach the main thread only
         yield flag
         return
     try:
@@ -27,14 +27,14 @@ def stop_flag() -> Iterator["Flag"]:
             signal.signal(kind, handler)
 
 
-class Flag:
-    """Up after the first signal."""
+class StopFlag:
+    """Whether a signal was received."""
 
     def __init__(self) -> None:
         self.raised = False
 
-    def up(self, number: int, frame: FrameType | None) -> None:
-        """Raise it; a second time, interrupt."""
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Signal handler: set the flag, or interrupt where it is set."""
         if self.raised:
             raise KeyboardInterrupt
         self.raised = True

@@ -1,4 +1,4 @@
-"""What a run says while it goes on: a line a step on disk, a bar or a line now and then on the terminal."""
+"""The log of a run: one JSON line a step on disk, a progress bar or a line now and then on the terminal."""
 
 import json
 import sys
@@ -15,62 +15,60 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from genscene.contract import Stats
 from genscene.io.atomic import atomic
 
-EVALUATIONS = "evaluations.jsonl"  # what the run was judged by, beside metrics.jsonl
+EVALUATIONS = "evaluations.jsonl"  # metrics measured while training, beside metrics.jsonl
 LINES_EVERY = 10.0  # seconds between two lines where there is no terminal
 
 
 @dataclass
-class Journal:
-    """An open journal."""
+class Logger:
+    """An open log."""
 
     file: TextIO
     bar: Progress | None
     task: TaskID | None
     steps: int
     writer: Any  # tensorboard's, or None
-    what: str = "pictures"  # a batch is made of
+    unit: str = "images"  # what a batch consists of
     began: float = field(default_factory=time.monotonic)
-    done: int = 0  # steps since the journal was opened
-    things: int = 0  # seen since then
-    spoken: float = 0.0
+    steps_done: int = 0  # since the log was opened
+    units_done: int = 0
+    printed: float = 0.0  # seconds after the start of the last line
 
     def record(self, step: int, stats: Stats, batch: int) -> None:
-        """Write down what a step gave."""
+        """Log the numbers of a step."""
         numbers = {name: float(value) for name, value in stats.items()}
         seconds = time.monotonic() - self.began
-        self.done, self.things = self.done + 1, self.things + batch
+        self.steps_done, self.units_done = self.steps_done + 1, self.units_done + batch
         self.file.write(json.dumps({"step": step, "seconds": round(seconds, 3)} | numbers) + "\n")
         self.file.flush()
         if self.writer is not None:
             for name, value in numbers.items():
                 self.writer.add_scalar(name, value, step)
-        self._speak(step, seconds, numbers)
+        self._show(step, seconds, numbers)
 
-    def say(self, line: str) -> None:
-        """A line for the person who watches."""
-        (self.bar.console if self.bar else Console(stderr=True)).print(line, highlight=False, soft_wrap=True)
+    def print(self, line: str) -> None:
+        """Print a line on the terminal."""
+        console = self.bar.console if self.bar else Console(stderr=True)
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
 
-    def _speak(self, step: int, seconds: float, numbers: dict[str, float]) -> None:
-        rate, things = self.done / max(seconds, 1e-9), self.things / max(seconds, 1e-9)
-        words = "  ".join(f"{name} {value:.3f}" for name, value in numbers.items())
-        text = f"{rate:.2f} steps/s  {things:.0f} {self.what}/s  {words}"
+    def _show(self, step: int, seconds: float, numbers: dict[str, float]) -> None:
+        rate, units = self.steps_done / max(seconds, 1e-9), self.units_done / max(seconds, 1e-9)
+        values = "  ".join(f"{name} {value:.3f}" for name, value in numbers.items())
+        text = f"{rate:.2f} steps/s  {units:.0f} {self.unit}/s  {values}"
         if self.bar is not None and self.task is not None:
             self.bar.update(self.task, completed=step + 1, numbers=text)
-        elif seconds - self.spoken >= LINES_EVERY or step + 1 == self.steps or self.done == 1:
-            self.spoken = seconds
+        elif seconds - self.printed >= LINES_EVERY or step + 1 == self.steps or self.steps_done == 1:
+            self.printed = seconds
             left = (self.steps - step - 1) / max(rate, 1e-9)
-            self.say(f"step {step + 1}/{self.steps}  {text}  {clock(left)} left")
+            self.print(f"step {step + 1}/{self.steps}  {text}  {clock(left)} left")
 
 
 @contextmanager
-def journal(folder: Path, start: int, steps: int, what: str = "pictures") -> Iterator[Journal]:
-    """Open the journal of a run at a step; what an earlier process wrote of this step and later is dropped.
-
-    what: of which batches are made.
-    """
+def open_logger(folder: Path, start: int, steps: int, unit: str = "images") -> Iterator[Logger]:
+    """Open the log of a run at a step; lines of an earlier process of this step and later ones are removed."""
     path = folder / "metrics.jsonl"
-    trim(path, start)
-    trim(folder / EVALUATIONS, start + 1)  # they name the steps that were done
+    truncate(path, start)
+    truncate(folder / EVALUATIONS, start + 1)  # these count the steps done
     bar = _bar() if sys.stderr.isatty() else None
     writer = _tensorboard(folder)
     with path.open("a") as file:
@@ -78,7 +76,7 @@ def journal(folder: Path, start: int, steps: int, what: str = "pictures") -> Ite
         try:
             if bar:
                 bar.start()
-            yield Journal(file, bar, task, steps, writer, what)
+            yield Logger(file, bar, task, steps, writer, unit)
         finally:
             if bar:
                 bar.stop()
@@ -86,19 +84,19 @@ def journal(folder: Path, start: int, steps: int, what: str = "pictures") -> Ite
                 writer.close()
 
 
-def trim(path: Path, start: int) -> None:
-    """Keep the lines of a journal that belong to steps before `start`."""
+def truncate(path: Path, start: int) -> None:
+    """Remove the lines of a log that belong to step `start` and later ones."""
     if not path.exists():
         return
-    kept = []
+    lines = []
     for line in path.read_text().splitlines():
         try:
             if json.loads(line)["step"] < start:
-                kept.append(line + "\n")
+                lines.append(line + "\n")
         except (ValueError, KeyError, TypeError):
             continue  # a line cut short when the process was killed
     with atomic(path) as partial:
-        partial.write_text("".join(kept))
+        partial.write_text("".join(lines))
 
 
 def clock(seconds: float) -> str:

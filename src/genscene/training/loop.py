@@ -1,4 +1,4 @@
-"""The only training loop: one player or five, it is the same game."""
+"""The training loop's step, the only one: each player's turns, then the moving average."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -6,80 +6,109 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 
 from genscene.contract import Generator, ImageBatch, RayBatch, Stats, StepContext, System, Turn
 from genscene.distributed import ProcessGroup
 from genscene.errors import Diverged
+from genscene.experiment.schedules import ema_decay, learning_rate, stage_at
 from genscene.experiment.schema import Experiment
-from genscene.randomness import mix
-from genscene.training.optimizers import Optimizers, advance, follow
+from genscene.randomness import derive_seed
 
 Precision = Literal["fp32", "tf32", "bf16"]
+Optimizers = dict[str, torch.optim.Optimizer]
 
 
 @dataclass(frozen=True)
 class TrainState:
-    """Everything a step needs."""
+    """All that a training step changes or needs."""
 
     experiment: Experiment
     system: System
-    average: Generator  # running mean of the generator
+    ema: Generator  # exponential moving average of the generator; the generator itself where there is none
     optimizers: Optimizers
     group: ProcessGroup = ProcessGroup()
     precision: Precision = "fp32"
 
 
-def play(game: TrainState, batch: ImageBatch | RayBatch, step: int) -> Stats:
-    """One step: every player's turn, then the running mean -> numbers worth logging, detached."""
-    torch.manual_seed(mix(game.experiment.seed, game.group.rank, step))
+def train_step(state: TrainState, batch: ImageBatch | RayBatch, step: int) -> Stats:
+    """One step: the turns that are due, then the moving average -> numbers to log, detached."""
+    torch.manual_seed(derive_seed(state.experiment.seed, state.group.rank, step))
     stats: Stats = {}
-    for turn in game.system.turns():
+    shared: dict[object, object] = {}
+    for turn in state.system.turns():
         if step % turn.every == 0:
-            stats |= take(game, turn, batch, step)
-    if game.average is not game.system.generator:
-        follow(game.average, game.system.generator, game.experiment.ema, step)
+            stats |= train_player(state, turn, batch, step, shared)
+    if state.ema is not state.system.generator:
+        update_ema(state.ema, state.system.generator, ema_decay(state.experiment, step))
     return stats
 
 
-def take(game: TrainState, turn: Turn, batch: ImageBatch | RayBatch, step: int) -> Stats:
-    """One turn of one player: gradients of every slice, averaged; one step of its optimiser."""
-    stage = game.experiment.stage(step)
+def train_player(
+    state: TrainState, turn: Turn, batch: ImageBatch | RayBatch, step: int, shared: dict[object, object]
+) -> Stats:
+    """One turn: gradients accumulated over the parts of the batch and averaged, one optimiser step.
+
+    shared: what turns of this step leave for later ones.
+    """
+    experiment, group, stage = state.experiment, state.group, stage_at(state.experiment, step)
     total: Stats = {}
-    size = len(batch) // stage.slices
-    with only(game.system, turn.player):
+    size = len(batch) // stage.accumulation
+    with requires_grad_only(state.system, turn.player):
         for start in range(0, len(batch), size):
-            first = game.group.rank * len(batch) + start
-            moment = StepContext(
-                step, stage.start, game.experiment.seed, first, stage.slices, game.experiment.steps
+            first = group.rank * len(batch) + start
+            context = StepContext(
+                step, stage.start, experiment.seed, first, stage.accumulation, experiment.steps, shared
             )
-            with mixed(game):
-                loss, stats = turn.loss(batch[start : start + size], moment)
+            with autocast(state):
+                loss, stats = turn.loss(batch[start : start + size], context)
             if not torch.isfinite(loss):
                 raise Diverged(f"the loss of the {turn.player} is {float(loss.detach())} at step {step}")
-            (loss / stage.slices).backward()
+            (loss / stage.accumulation).backward()
             for name, value in stats.items():
-                part = value.detach() / stage.slices
+                part = value.detach() / stage.accumulation
                 total[name] = total[name] + part if name in total else part
-    player = game.system.get_submodule(turn.player)
-    game.group.average(player.parameters())
-    optimizer, lr = game.optimizers[turn.player], game.experiment.lr(turn.player, step)
-    norm = advance(player, optimizer, lr, game.experiment.optim[turn.player].clip)
+    player = state.system.get_submodule(turn.player)
+    if group.world > 1:
+        group.all_reduce_gradients(player.parameters())
+    lr = learning_rate(experiment, turn.player, step)
+    norm = optimizer_step(player, state.optimizers[turn.player], lr, experiment.optim[turn.player].clip)
     if not torch.isfinite(norm):
         raise Diverged(f"the gradient of the {turn.player} has norm {float(norm)} at step {step}")
     return total
 
 
-def mixed(game: TrainState) -> AbstractContextManager[object]:
-    """Where bf16 is asked for, products in bf16."""
-    if game.precision != "bf16":
+def optimizer_step(module: nn.Module, optimizer: torch.optim.Optimizer, lr: float, clip: float) -> Tensor:
+    """Clip the gradient, step, clear -> the gradient's norm [] before; where it is not finite, no step is made."""
+    norm = clip_grad_norm_(module.parameters(), clip or float("inf"))
+    if torch.isfinite(norm):
+        for settings in optimizer.param_groups:
+            settings["lr"] = lr * settings.get("lr_multiplier", 1.0)
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm
+
+
+@torch.no_grad()
+def update_ema(ema: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move the averaged parameters towards the model's by 1 - decay; buffers are copied."""
+    for average, value in zip(ema.parameters(), model.parameters(), strict=True):
+        average.lerp_(value, 1 - decay)
+    for buffer, current in zip(ema.buffers(), model.buffers(), strict=True):
+        buffer.copy_(current)
+
+
+def autocast(state: TrainState) -> AbstractContextManager[object]:
+    """Products in bfloat16, where the run's precision is bf16."""
+    if state.precision != "bf16":
         return nullcontext()
-    device = next(game.system.parameters()).device
-    return torch.autocast(device.type, torch.bfloat16)
+    return torch.autocast(next(state.system.parameters()).device.type, torch.bfloat16)
 
 
 @contextmanager
-def only(system: System, player: str) -> Iterator[None]:
-    """Let gradients reach one player's parameters and no other's."""
+def requires_grad_only(system: System, player: str) -> Iterator[None]:
+    """Only one player's parameters require gradients."""
     for name, child in system.named_children():
         child.requires_grad_(name == player)
     try:

@@ -4,158 +4,175 @@ import copy
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
+from math import gcd
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from genscene.contract import Generator, PosedConfig, at_least
-from genscene.data.source import Source, source_of
-from genscene.distributed import ProcessGroup, join
-from genscene.errors import BadInput, Diverged
-from genscene.experiment.schema import Experiment, build_seeded, dumps, loads, validate
+from genscene.contract import Generator
+from genscene.data.sources import DataSource, data_source
+from genscene.distributed import ProcessGroup, init_group
+from genscene.errors import BadInput, Diverged, require_at_least
+from genscene.experiment.schedules import stage_at
+from genscene.experiment.schema import Experiment
+from genscene.experiment.serialise import build_seeded, dumps, loads
+from genscene.experiment.validation import validate
 from genscene.io.atomic import atomic
+from genscene.io.generator_file import GeneratorFile
+from genscene.layers.mapping import update_w_avg
 from genscene.systems import KINDS
-from genscene.training.checkpoint import Keep, left, restore, save
+from genscene.training.checkpoint import Retention, remaining, restore, save
 from genscene.training.devices import Device, pick_device
-from genscene.training.image_grids import paint_grid, paint_held_out
+from genscene.training.image_grids import save_grid, save_held_out
 from genscene.training.interrupts import Interrupted, stop_flag
-from genscene.training.logger import Journal, journal
-from genscene.training.loop import Precision, TrainState, play
-from genscene.training.optimizers import optimizers
-from genscene.training.validation import Judging, appointed, judge
+from genscene.training.logger import Logger, open_logger
+from genscene.training.loop import Precision, TrainState, train_step
+from genscene.training.optimizers import build_optimizers
+from genscene.training.validation import ValidationConfig, Validator, build_validator, validate_run
 
 
 @dataclass(frozen=True)
 class Run:
-    """Where and how a run is done; none of it changes what is computed, but for the precision."""
+    """Where and how a run is done; nothing here changes what is computed, except the precision."""
 
     out: Path = Path("runs/latest")  # folder of the run
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
     precision: Precision = (
         "fp32"  # tf32: faster products on CUDA; bf16: faster still, coordinates stay in fp32
     )
-    resume: bool = False  # go on where the run in the folder stopped; from the start where there is none
-    save_every: int = 500  # steps between two checkpoints; 0: none but the last
-    keep_last: int = 2  # checkpoints that stay
-    keep_every: int = 0  # every checkpoint whose step is a multiple of this stays as well; 0: none
+    resume: bool = False  # resume the run in the folder; start where there is none
+    save_every: int = 500  # steps between two checkpoints; 0: only the last
+    keep_last: int = 2  # so many of the newest checkpoints are not removed
+    keep_every: int = 0  # checkpoints whose step is a multiple of this are not removed either; 0: no others
     grid_every: int = 500  # steps between two grids of pictures; 0: none
-    evaluate_every: int = 0  # steps between two evaluations, which keep best.safetensors; 0: none
+    evaluate_every: int = 0  # steps between two evaluations, which save best.safetensors; 0: none
     best_by: str = (
-        ""  # the metric that tells which is best; default: frechet, or psnr of held-out photographs
+        ""  # the metric that determines the best; default: frechet, or psnr of held-out photographs
     )
-    evaluate_count: int = 2048  # pictures generated for each evaluation
-    evaluate_weights: str = (
-        ""  # of the network that metric looks through: a file, or download (Inception, VGG16)
-    )
+    evaluate_count: int = 2048  # images generated for each evaluation
+    evaluate_weights: str = ""  # of the network of that metric: a file, or download (Inception, VGG16)
 
     def check(self) -> None:
-        """Raise BadInput for fewer than no steps."""
-        at_least(self, 0, "save_every", "keep_last", "keep_every", "grid_every", "evaluate_every")
+        """Raise BadInput for negative numbers."""
+        require_at_least(self, 0, "save_every", "keep_last", "keep_every", "grid_every", "evaluate_every")
 
-    def judging(self) -> Judging:
-        """When the run is judged, and by what."""
-        return Judging(self.evaluate_every, self.best_by, self.evaluate_count, self.evaluate_weights)
+    def validation(self) -> ValidationConfig:
+        """When the run is evaluated, and by what."""
+        return ValidationConfig(self.evaluate_every, self.best_by, self.evaluate_count, self.evaluate_weights)
 
 
 def train(experiment: Experiment, run: Run | str | Path) -> Generator:
-    """Train, writing into the run's folder -> the running mean of the generator.
+    """Train, writing into the run's folder -> the moving average of the generator.
 
-    The folder gets experiment.json, generator.safetensors, state.pt, metrics.jsonl, checkpoints/ and grids/.
-    Raises BadInput for what cannot be trained, Diverged where a loss is no number, Interrupted when stopped.
+    The folder gets experiment.json, generator.safetensors, state.pt, metrics.jsonl, checkpoints/ and grids/. Raises
+    BadInput for what cannot be trained, Diverged where a loss is not finite, Interrupted when stopped by a signal.
     """
     run = run if isinstance(run, Run) else Run(Path(run))
     device = pick_device(run.device)
     torch.set_float32_matmul_precision("high" if run.precision == "tf32" else "highest")
-    group = join(device)
+    group = init_group(device)
     try:
         check(experiment, run, group)
-        again = occupied(run)
-        source = source_of(experiment, quiet=not group.first)
+        resumed = can_resume(run)
+        source = data_source(experiment, quiet=not group.is_main)
         experiment = source.experiment
-        check(experiment, run, group)  # with what the data told
-        if again:
-            same(experiment, run.out)
-        game = begin(experiment, device, group, run.precision)
-        source.introduce(game.system.generator)
-        start = restore(run.out, game) if again else 0
-        group.agree(game.system)
-        group.agree(game.average)
-        return go_on(game, run, source, start)
+        check(experiment, run, group)  # with what the data determined
+        if resumed:
+            require_same(experiment, run.out)
+        state = init_state(experiment, device, group, run.precision)
+        start = restore(run.out, state) if resumed else 0
+        group.broadcast(state.system)
+        group.broadcast(state.ema)
+        return train_loop(state, run, source, start)
     finally:
-        group.leave()
+        group.close()
 
 
-def go_on(game: TrainState, run: Run, source: Source, start: int) -> Generator:
-    """The steps that are left."""
-    experiment, group, keep = game.experiment, game.group, Keep(run.keep_last, run.keep_every)
-    device = next(game.system.parameters()).device
-    judge_of = appointed(run.judging(), game, source)
+def train_loop(state: TrainState, run: Run, source: DataSource, start: int) -> Generator:
+    """The steps from `start` to the end."""
+    experiment, group, retention = state.experiment, state.group, Retention(run.keep_last, run.keep_every)
+    device = next(state.system.parameters()).device
+    content = GeneratorFile(state.ema, experiment, source.cameras, source.to_files)
+    validator = build_validator(run.validation(), state, source)
     batches = source.batches(start, group.rank, group.world)
-    first = group.first_then_others(lambda: next(batches, None))  # the others find pictures in the cache
-    if group.first:
+    first = group.main_first(lambda: next(batches, None))  # the others find the images in the cache
+    if group.is_main:
         with atomic(run.out / "experiment.json") as partial:
             partial.write_text(dumps(experiment) + "\n")
     saved = start
-    what = "rays" if isinstance(experiment.system, PosedConfig) else "pictures"
-    book_of = journal(run.out, start, experiment.steps, what) if group.first else nullcontext()
-    with book_of as book, stop_flag() as stopped:
+    unit = "rays" if experiment.system.batch == "rays" else "images"
+    opened = open_logger(run.out, start, experiment.steps, unit) if group.is_main else nullcontext()
+    with opened as logger, stop_flag() as stopped:
         for step, batch in enumerate(chain([first] if first else [], batches), start):
             try:
-                stats = play(game, batch.to(device), step)
+                stats = train_step(state, batch.to(device), step)
             except Diverged as error:
                 good = run.out / "state.pt" if saved else "none"
                 raise Diverged(f"{error}; last good checkpoint: {good} (step {saved})") from None
             done, halt = step + 1, group.any(stopped())
-            if book is not None:
-                book.record(step, stats, experiment.stage(step).batch)
-                watch(game, run, source, book, done)
-            if judge_of is not None and (due(run.evaluate_every, done) or done == experiment.steps):
-                said = judge(game, run.out, source, judge_of, done)
-                if book is not None:
-                    book.say(said)
-            if due(run.save_every, done) or done == experiment.steps or halt:
-                if group.first:
-                    save(run.out, game, done, keep)
+            last = done == experiment.steps
+            if logger is not None:
+                logger.record(step, stats, stage_at(experiment, step).batch)
+                log_images(state, run, source, logger, done)
+            if validator is not None and (due(run.evaluate_every, done) or last):
+                log_validation(validator, content, run, source, logger, done)
+            if due(run.save_every, done) or last or halt:
+                if group.is_main:
+                    save(run.out, state, content, done, retention)
                 saved = done
-            if halt and done < experiment.steps:
+            if halt and not last:
                 raise Interrupted(
-                    f"stopped after step {done} of {experiment.steps}; go on with --resume --out {run.out}"
+                    f"stopped after step {done} of {experiment.steps}; resume with --resume --out {run.out}"
                 )
-    game.average.settle()
-    return game.average.eval().requires_grad_(False)
+    update_w_avg(state.ema)
+    return state.ema.eval().requires_grad_(False)
 
 
 def due(every: int, done: int) -> bool:
-    """Whether so many steps end a round of `every`; 0: there are none."""
+    """Whether a period of `every` steps ends after so many; 0: never."""
     return every > 0 and done % every == 0
 
 
-def watch(game: TrainState, run: Run, source: Source, book: Journal, done: int) -> None:
-    """Paint pictures when they are due: of the prior, or beside photographs that are not learnt."""
-    experiment = game.experiment
+def log_images(state: TrainState, run: Run, source: DataSource, logger: Logger, done: int) -> None:
+    """Save pictures when they are due: a grid of the prior, or renderings beside held-out photographs."""
+    experiment = state.experiment
     if run.grid_every and (due(run.grid_every, done) or done == experiment.steps):
         path = run.out / "grids" / f"{done:08d}.png"
         if source.held_out is None:
-            paint_grid(path, game.average, experiment.stage(done - 1).size)
-            book.say(f"step {done}: {path}")
+            save_grid(path, state.ema, stage_at(experiment, done - 1).size)
+            logger.print(f"step {done}: {path}")
         else:
-            decibels = paint_held_out(path, game.average, source.held_out)
-            book.say(f"step {done}: {path}, {decibels:.2f} dB on photographs that are not learnt")
+            decibels = save_held_out(path, state.ema, source.held_out)
+            logger.print(f"step {done}: {path}, {decibels:.2f} dB on held-out photographs")
 
 
-def begin(
+def log_validation(
+    validator: Validator,
+    content: GeneratorFile,
+    run: Run,
+    source: DataSource,
+    logger: Logger | None,
+    done: int,
+) -> None:
+    """Evaluate the generator, and print the result in the main process."""
+    line = validate_run(validator, content, run.out, source, done)
+    if logger is not None:
+        logger.print(line)
+
+
+def init_state(
     experiment: Experiment, device: torch.device, group: ProcessGroup, precision: Precision
 ) -> TrainState:
-    """Fresh weights, their running mean, optimisers."""
+    """New weights, their moving average, optimisers."""
     system = build_seeded(experiment).to(device)
     for module in system.modules():
-        if isinstance(module, nn.Conv2d):  # faster that way, on CPU and CUDA
+        if isinstance(module, nn.Conv2d):  # faster on CPU and CUDA
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
-    average = system.generator  # the running mean over nothing but now
-    if experiment.ema:
-        average = copy.deepcopy(system.generator).requires_grad_(False).eval()
-    return TrainState(experiment, system, average, optimizers(system, experiment), group, precision)
+    ema = system.generator
+    if experiment.ema.active:
+        ema = copy.deepcopy(system.generator).requires_grad_(False).eval()
+    return TrainState(experiment, system, ema, build_optimizers(system, experiment), group, precision)
 
 
 def check(experiment: Experiment, run: Run, group: ProcessGroup) -> None:
@@ -163,31 +180,38 @@ def check(experiment: Experiment, run: Run, group: ProcessGroup) -> None:
     validate(experiment)
     validate(run)
     for stage in experiment.stages:
-        if stage.batch % (group.world * stage.slices):
+        parts = f"{group.world} processes x accumulation {stage.accumulation}"
+        if stage.batch % (group.world * stage.accumulation):
             raise BadInput(
-                f"the batch of {stage.batch} at step {stage.start} does not split evenly"
-                f" into {group.world} processes x {stage.slices} slices"
+                f"the batch of {stage.batch} at step {stage.start} does not split evenly into {parts}"
+            )
+        shared = gcd(experiment.system.mbstd_group, stage.batch)
+        part = stage.batch // (group.world * stage.accumulation)
+        if part % shared:
+            raise BadInput(
+                f"the batch of {stage.batch} at step {stage.start} in {parts} gives parts of {part} images, wanted"
+                f" multiples of the {shared} whose minibatch standard deviation is taken together (mbstd-group)"
             )
         experiment.system.check(stage.size)
 
 
-def occupied(run: Run) -> bool:
-    """Whether the folder holds a run to go on with; BadInput where there is none to go on with or to write over."""
+def can_resume(run: Run) -> bool:
+    """Whether the folder holds a run to resume; BadInput where it cannot be resumed or would be overwritten."""
     if run.out.exists() and not run.out.is_dir():
         raise BadInput(f"--out {run.out} is a file, wanted the name of a folder")
     if (run.out / "state.pt").exists():
         if not run.resume:
             raise BadInput(
-                f"{run.out} already holds a run: add --resume to go on with it, or choose another --out"
+                f"{run.out} already holds a run: add --resume to resume it, or choose another --out"
             )
         return True
     if any((run.out / "checkpoints").glob("*.pt")):
-        raise BadInput(f"{run.out} holds a run that has lost its state.pt; {left(run.out)}")
+        raise BadInput(f"{run.out} holds a run that has lost its state.pt; {remaining(run.out)}")
     return False
 
 
-def same(experiment: Experiment, folder: Path) -> None:
-    """Raise BadInput where the run in a folder is one of another experiment; it may have been shorter or longer."""
+def require_same(experiment: Experiment, folder: Path) -> None:
+    """Raise BadInput where the run in a folder is of another experiment; its number of steps may differ."""
     stored = folder / "experiment.json"
     if stored.exists():
         before = loads(stored.read_text(), KINDS, str(stored))
@@ -196,7 +220,7 @@ def same(experiment: Experiment, folder: Path) -> None:
 
 
 def difference(a: Experiment, b: Experiment) -> str:
-    """The first lines in which two experiments differ."""
+    """The first lines of JSON in which two experiments differ."""
     pairs = zip(dumps(a).splitlines(), dumps(b).splitlines(), strict=False)
     return next(
         (f"there {x.strip().rstrip(',')}, here {y.strip().rstrip(',')}" for x, y in pairs if x != y), "?"

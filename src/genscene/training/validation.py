@@ -1,4 +1,4 @@
-"""How good a generator is while it trains: one number now and then, and the best of its states kept."""
+"""Validation while training: one metric now and then, and the best generator so far."""
 
 import json
 from dataclasses import dataclass, replace
@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from genscene.contract import Generator
-from genscene.data.source import PictureSource, Source
-from genscene.distributed import ProcessGroup
-from genscene.errors import BadInput, nearest
+from genscene.data.sources import DataSource
+from genscene.errors import BadInput, suggest
 from genscene.evaluation.extract_features import extract_features
 from genscene.evaluation.held_out_views import render_held_out
 from genscene.evaluation.image_sources import GeneratedImages
@@ -17,117 +16,117 @@ from genscene.evaluation.registry import STATISTICS_METRICS, load_extractor
 from genscene.evaluation.report import Score
 from genscene.evaluation.session import EvaluationSession
 from genscene.evaluation.statistics import FeatureStatistics
-from genscene.io.generator_file import save_generator
+from genscene.experiment.schedules import largest_size
+from genscene.io import generator_file
+from genscene.io.generator_file import GeneratorFile
+from genscene.layers.mapping import update_w_avg
 from genscene.metrics.extractor import Extractor
 from genscene.training.logger import EVALUATIONS
 from genscene.training.loop import TrainState
 
-PSNR = "psnr"  # of photographs that are not learnt
+PSNR = "psnr"  # of held-out photographs
 
 
 @dataclass(frozen=True)
-class Judging:
-    """When a run is judged, and by what."""
+class ValidationConfig:
+    """When a run is evaluated, and by what."""
 
     every: int = 0  # steps between two evaluations; 0: none
-    by: str = ""  # the metric that tells the best; default: frechet, or psnr where photographs are held out
-    count: int = 2048  # generated pictures for each
-    weights: str = ""  # of the network the metric looks through: a file, or download
+    metric: str = ""  # default: frechet, or psnr where photographs are held out
+    count: int = 2048  # generated images for each
+    weights: str = ""  # of the network of the metric: a file, or download
 
 
 @dataclass(frozen=True)
-class Judge:
-    """One metric, ready to be asked again and again."""
+class Validator:
+    """One metric, with the statistics of the real images it compares with."""
 
-    by: str
-    extractor: Extractor | None  # None: of photographs
+    metric: str
+    state: TrainState
+    extractor: Extractor | None  # None: of held-out photographs
     session: EvaluationSession | None
-    real: FeatureStatistics | None  # in the first process
+    real: FeatureStatistics | None  # in the main process
 
-    def ask(self, generator: Generator, source: Source, group: ProcessGroup) -> Score | None:
-        """The number of a generator as it stands; None in processes that are not the first."""
+    def measure(self, generator: Generator, source: DataSource) -> Score | None:
+        """The metric of a generator; None in processes that are not the main one."""
         if self.session is None or self.extractor is None:
             assert source.held_out is not None
-            if not group.first:
+            if not self.state.group.is_main:
                 return None
             found = [each.psnr for each in render_held_out(generator, source.held_out)]
-            return Score(
-                PSNR, f"PSNR of {len(found)} photographs", sum(found) / len(found), "high", unit="dB"
-            )
+            title = f"PSNR of {len(found)} photographs"
+            return Score(PSNR, title, sum(found) / len(found), "high", unit="dB")
         images = GeneratedImages(generator, self.session.protocol.generated, self.session.size)
         quiet = replace(self.session, cache=False, quiet=True)
         features = extract_features(quiet, images, "generated images")
         if self.real is None:
             return None
         (fake,) = features.values()
-        score = STATISTICS_METRICS[self.by].scores(fake, self.real, self.extractor)[0]
+        score = STATISTICS_METRICS[self.metric].scores(fake, self.real, self.extractor)[0]
         return replace(score, title=f"{score.title}, {fake.count} against {self.real.count}")
 
 
-def appointed(judging: Judging, game: TrainState, source: Source) -> Judge | None:
-    """The judge of a run, its real side measured; None where none was asked for."""
-    if judging.every < 0:
-        raise BadInput(f"--evaluate-every {judging.every}: wanted steps, or 0 for none")
-    if not judging.every:
+def build_validator(config: ValidationConfig, state: TrainState, source: DataSource) -> Validator | None:
+    """The validator of a run, its real images measured; None where none was asked for."""
+    if not config.every:
         return None
-    posed = not isinstance(source, PictureSource)
-    by = judging.by or (PSNR if posed else "frechet")
-    if posed != (by == PSNR):
+    posed = state.experiment.system.batch == "rays"
+    metric = config.metric or (PSNR if posed else "frechet")
+    if posed != (metric == PSNR):
         known = [PSNR] if posed else STATISTICS_METRICS
-        raise BadInput(f"--best-by {by}: not for what is trained here; {nearest(by, known)}")
-    if by == PSNR:
+        raise BadInput(f"--best-by {metric}: not for what is trained here; {suggest(metric, known)}")
+    if metric == PSNR:
         if source.held_out is None:
-            raise BadInput("--evaluate-every: no photographs are held out to be judged by")
-        return Judge(by, None, None, None)
-    if by not in STATISTICS_METRICS:
-        raise BadInput(f"--best-by: no metric {by!r}; {nearest(by, STATISTICS_METRICS)}")
-    if judging.count < 2:
-        raise BadInput(f"--evaluate-count {judging.count}: wanted at least 2")
-    return of_pictures(by, judging, game)
+            raise BadInput("--evaluate-every: no photographs are held out to compare with")
+        return Validator(metric, state, None, None, None)
+    if metric not in STATISTICS_METRICS:
+        raise BadInput(f"--best-by: no metric {metric!r}; {suggest(metric, STATISTICS_METRICS)}")
+    if config.count < 2:
+        raise BadInput(f"--evaluate-count {config.count}: wanted at least 2")
+    return image_validator(metric, config, state)
 
 
-def of_pictures(by: str, judging: Judging, game: TrainState) -> Judge:
-    """A judge by pictures, at the largest size that is trained on."""
-    experiment = game.experiment
-    size, metric = experiment.largest(), STATISTICS_METRICS[by]
-    name = metric.extractor or "random"
-    extractor = load_extractor(name, size, judging.weights).on(next(game.system.parameters()).device)
-    images, data = without_augmentation(experiment.pictures), experiment.data
-    protocol = Protocol("genscene, while it trains", (by,), generated=Preparation(judging.count))
-    session = EvaluationSession(protocol, size, images, {name: extractor}, data, data, group=game.group)
+def image_validator(metric: str, config: ValidationConfig, state: TrainState) -> Validator:
+    """A validator by images, at the largest size that is trained on."""
+    experiment, chosen = state.experiment, STATISTICS_METRICS[metric]
+    size, name = largest_size(experiment), chosen.extractor or "random"
+    extractor = load_extractor(name, size, config.weights).on(next(state.system.parameters()).device)
+    protocol = Protocol("genscene, while it trains", (metric,), generated=Preparation(config.count))
+    images, data = without_augmentation(experiment.images), experiment.data
+    session = EvaluationSession(protocol, size, images, {name: extractor}, data, data, group=state.group)
     found = session.real()
     real = found if isinstance(found, dict) else extract_features(session, found, "real images")
-    for one in real.values():  # what cannot be measured is told now, not after hours
-        metric.scores(replace(one, features=one.features[: judging.count]), one, extractor)
-    return Judge(by, extractor, session, next(iter(real.values()), None))
+    for one in real.values():  # what cannot be measured fails now, not after hours
+        chosen.scores(replace(one, features=one.features[: config.count]), one, extractor)
+    return Validator(metric, state, extractor, session, next(iter(real.values()), None))
 
 
-def judge(game: TrainState, folder: Path, source: Source, by: Judge, done: int) -> str:
-    """Ask for the number after so many steps, note it, keep the generator where it is the best -> what to say.
+def validate_run(
+    validator: Validator, content: GeneratorFile, folder: Path, source: DataSource, done: int
+) -> str:
+    """Measure the generator after so many steps, log the number, save the generator if it is the best -> a line.
 
-    In processes that are not the first: nothing.
+    In processes that are not the main one: an empty line.
     """
-    game.average.settle()
-    number = by.ask(game.average, source, game.group)
+    update_w_avg(content.generator)
+    number = validator.measure(content.generator, source)
     if number is None:
         return ""
     path = folder / EVALUATIONS
-    looks = by.extractor.weights if by.extractor is not None else ""
-    under = {"metric": number.key, "title": number.title, "weights": looks}  # title: of how many pictures
-    before = [line["value"] for line in earlier(path) if under.items() <= line.items()]
+    weights = validator.extractor.weights if validator.extractor is not None else ""
+    protocol = {"metric": number.key, "title": number.title, "weights": weights}  # title: of how many images
+    before = [line["value"] for line in logged(path) if protocol.items() <= line.items()]
     best = all(number.value < value if number.better == "low" else number.value > value for value in before)
     with path.open("a") as file:
-        line = {"step": done, "value": number.value, "best": best, **under}
-        file.write(json.dumps(line) + "\n")
+        file.write(json.dumps({"step": done, "value": number.value, "best": best, **protocol}) + "\n")
     if best:
-        save_generator(folder / "best.safetensors", game.average, game.experiment)
+        measured = {**content.measured, number.key: number.value}
+        generator_file.write(folder / "best.safetensors", replace(content, measured=measured))
     unit = f" {number.unit}" if number.unit else ""
-    kept = f", the best so far: {folder / 'best.safetensors'}" if best else ""
-    return f"step {done}: {number.title}: {number.value:.4g}{unit}{kept}"
+    saved = f", the best so far: {folder / 'best.safetensors'}" if best else ""
+    return f"step {done}: {number.title}: {number.value:.4g}{unit}{saved}"
 
 
-def earlier(path: Path) -> list[dict[str, Any]]:
-    """What was noted before."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
+def logged(path: Path) -> list[dict[str, Any]]:
+    """The evaluations in a log."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from tyro.conf import UseAppendAction, arg
 
-from genscene.cli.options import bounded, size_of
-from genscene.distributed import ProcessGroup, join
-from genscene.errors import BadInput, nearest
+from genscene.cli.shared.options import parse_size, require_range
+from genscene.distributed import ProcessGroup, init_group
+from genscene.errors import BadInput, suggest
 from genscene.evaluation.bootstrap import Resampling
 from genscene.evaluation.comparison import compare, measure
 from genscene.evaluation.held_out_views import evaluate_views
@@ -17,8 +17,8 @@ from genscene.evaluation.protocol import PROTOCOLS, Protocol, select_protocol, w
 from genscene.evaluation.registry import GENERATOR_METRICS, extractor_names, load_extractor
 from genscene.evaluation.report import Report
 from genscene.evaluation.session import EvaluationSession, Subject, common_size, is_images
-from genscene.experiment.schema import Pictures
-from genscene.io.generator_file import load, opened
+from genscene.experiment.schema import ImageConfig
+from genscene.io import generator_file
 from genscene.metrics.extractors import EXTRACTORS, extractor
 from genscene.training.devices import Device, pick_device
 
@@ -64,13 +64,13 @@ class EvaluationOptions:
     lpips: UseAppendAction[tuple[tuple[Path, Path], ...]] = ()
 
     def __post_init__(self) -> None:
-        bounded("--batch", self.batch, 1, MOST)
-        bounded("--count", 2 if self.count is None else self.count, 2, MOST)
-        bounded("--reals", 0 if self.reals is None else self.reals, 0, MOST)
-        bounded("--psi", 1 if self.psi is None else self.psi, 0, 1)
-        bounded("--seed", self.seed, -(2**63), 2**63 - 1)
+        require_range("--batch", self.batch, 1, MOST)
+        require_range("--count", 2 if self.count is None else self.count, 2, MOST)
+        require_range("--reals", 0 if self.reals is None else self.reals, 0, MOST)
+        require_range("--psi", 1 if self.psi is None else self.psi, 0, 1)
+        require_range("--seed", self.seed, -(2**63), 2**63 - 1)
         if self.extractor not in EXTRACTORS:
-            known = nearest(self.extractor, EXTRACTORS)
+            known = suggest(self.extractor, EXTRACTORS)
             raise BadInput(f"--extractor: no extractor {self.extractor!r}; {known}")
 
     @property
@@ -117,11 +117,11 @@ def run(
         return evaluate_views(subjects, options.data, options.split, options.lpips, resampling)
     if options.lpips:
         raise BadInput("--lpips compares with photographs: wanted a scene that was fitted to some")
-    data, group = subjects[0].data(options.data), join(device)
+    data, group = subjects[0].data(options.data), init_group(device)
     try:
         session = make_session(subjects, data, options, protocol, names, group)
         measured = measure(session, subjects)
-        if not group.first:
+        if not group.is_main:
             return None
         report = compare(measured, resampling)
         if statistics is not None:
@@ -129,7 +129,7 @@ def run(
                 each.save(statistics / f"{name}.safetensors")
         return report
     finally:
-        group.leave()
+        group.close()
 
 
 def make_session(
@@ -142,7 +142,7 @@ def make_session(
 ) -> EvaluationSession:
     """The session: size, background and training data are those of the first subject."""
     device, experiment = pick_device(options.device), subjects[0].experiment
-    size = size_of(options.size) if options.size else (protocol.size, protocol.size)
+    size = parse_size(options.size) if options.size else (protocol.size, protocol.size)
     size = size if min(size) else common_size(subjects, data)
     default = [
         name
@@ -160,7 +160,7 @@ def make_session(
     return EvaluationSession(
         protocol,
         size,
-        without_augmentation(experiment.pictures if experiment else Pictures()),
+        without_augmentation(experiment.images if experiment else ImageConfig()),
         extractors,
         data,
         experiment.data if experiment else "",
@@ -183,7 +183,8 @@ def load_subject(path: Path) -> Subject:
     if path.is_file() and path.suffix != ".safetensors":
         wanted = "a generator (.safetensors), the folder of a run, or a folder or zip of images"
         raise BadInput(f"{path}: wanted {wanted}")
-    return Subject(path, load(path), opened(path)[0])
+    content = generator_file.read(path)
+    return Subject(path, content.generator, content.experiment, content.cameras)
 
 
 def with_unique_names(subjects: Sequence[Subject]) -> list[Subject]:

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from genscene import __version__
-from genscene.cli.options import ending, tell
+from genscene.cli.shared.options import print_line, require_suffix
 from genscene.evaluation.figures import contact_sheet
 from genscene.evaluation.html import render_page
 from genscene.evaluation.report import Mark, Report, Row
-from genscene.io.atomic import atomic, made_for
+from genscene.io.atomic import atomic, make_parent
 
 SIGNS: dict[Mark, str] = {"": "", "best": "*", "level": "~"}
 IN_JSON = ("title", "value", "better", "unit", "extractor", "deviation", "interval", "settings")
@@ -25,13 +25,13 @@ def check_output(out: Path | None, suffix: str) -> None:
     """Raise before anything is computed where a report cannot be written; leaves no file or folder behind."""
     if out is None:
         return
-    ending("--out", out, [suffix])
+    require_suffix("--out", out, [suffix])
     if os.environ.get("RANK", "0") != "0":
         return  # the main process writes
     new = [folder for folder in out.parents if not folder.exists()]
     try:
         for path in {out, out.with_suffix(".json")}:
-            made_for(path)
+            make_parent(path)
             probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
             probe.touch()
             probe.unlink()
@@ -45,12 +45,12 @@ def output(report: Report, out: Path | None) -> None:
     """Print a report, and write it where that was asked for."""
     print_report(report)
     for path in write_report(report, out) if out is not None else ():
-        tell(str(path))
+        print_line(str(path))
 
 
 def print_report(report: Report) -> None:
     """Print the scores, a metric a line, and the notes; of a single scene also the scores of every view."""
-    tell(report.summary)
+    print_line(report.summary)
     console, single = (
         Console(markup=False, emoji=False),
         len(report.rows) == 1,
@@ -70,11 +70,13 @@ def print_report(report: Report) -> None:
         )
         networks.setdefault(first.extractor, []).append(first.title)
     console.print(table)
-    tell("low, high: which is better" + ("" if single else "; *: best; ~: not distinguishable from the best"))
+    print_line(
+        "low, high: which is better" + ("" if single else "; *: best; ~: not distinguishable from the best")
+    )
     lines = [f"{row.name}: {row.note}" for row in report.rows if row.reference]
     lines += [f"by {network}: {', '.join(titles)}" for network, titles in networks.items() if network]
     for line in [*lines, *(f"note: {note}" for note in report.notes)]:
-        tell(line)
+        print_line(line)
 
 
 def _cell(report: Report, row: Row, key: str, mark: Mark) -> str:

@@ -13,7 +13,7 @@ from genscene.data.posed.checked import apart, checked
 from genscene.data.posed.frames import document
 from genscene.data.posed.sparse import PLACES, read_posed
 from genscene.data.posed.values import short
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 from genscene.geometry.transforms import WorldTransform, around, target
 
 Split = Literal["train", "val", "test"]
@@ -34,7 +34,7 @@ def look(folder: str | Path, split: Split = "train", every: int = 8, world: Worl
     root = Path(folder).expanduser()
     for word, known in ((split, SPLITS), (world, WORLDS)):
         if word not in known:
-            raise BadInput(f"{word!r}: {nearest(word, known)}")
+            raise BadInput(f"{word!r}: {suggest(word, known)}")
     if every < 0:
         raise BadInput(f"every {every}-th photograph for testing: wanted 0 or more")
     kind = format_of(root)

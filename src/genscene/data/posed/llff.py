@@ -18,7 +18,7 @@ from genscene.data.posed import (
     undistorted,
 )
 from genscene.errors import BadInput
-from genscene.geometry.trajectories import average
+from genscene.geometry.trajectories import average_pose
 from genscene.geometry.transforms import WorldTransform
 
 
@@ -70,9 +70,9 @@ def table_of(path: Path) -> np.ndarray:
 
 
 def forward(posed: Posed, factor: float = 0.75) -> WorldTransform:
-    """Nearest depth to 1 / factor, average camera to the origin, looking along -z, +y up (NeRF's loader)."""
+    """Nearest depth to 1 / factor, average_pose camera to the origin, looking along -z, +y up (NeRF's loader)."""
     assert posed.bounds is not None
-    middle = from_opengl(average(posed.pose)[None])[0]
+    middle = from_opengl(average_pose(posed.pose)[None])[0]
     return WorldTransform(1 / (factor * float(posed.bounds.min())), middle[:3, :3].mT, middle[:3, 3])
 
 
@@ -82,5 +82,5 @@ def recentred(posed: Posed, factor: float = 0.75) -> Posed:
 
 
 def holdout(posed: Posed) -> int:
-    """The photograph nearest to the average camera: NeRF keeps it for testing."""
-    return int((posed.pose[:, :3, 3] - average(posed.pose)[:3, 3]).norm(dim=-1).argmin())
+    """The photograph nearest to the average_pose camera: NeRF keeps it for testing."""
+    return int((posed.pose[:, :3, 3] - average_pose(posed.pose)[:3, 3]).norm(dim=-1).argmin())

@@ -13,7 +13,7 @@ from torch import Tensor
 from genscene.data.posed import Bending, Posed, from_opengl, pinhole_matrix, same_shape, size_of
 from genscene.data.posed.frames import document, motion, named, picture
 from genscene.data.posed.values import filename, number, short, shown
-from genscene.errors import BadInput, nearest
+from genscene.errors import BadInput, suggest
 
 NAME = "transforms.json"
 TERMS = ("k1", "k2", "p1", "p2", "k3", "k4")
@@ -101,7 +101,7 @@ def bending(path: Path, frames: list[tuple[int, Mapping[str, Any]]]) -> Bending:
         name = values.get("camera_model", "OPENCV_FISHEYE" if values.get("is_fisheye") else "OPENCV")
         if name not in PERSPECTIVE + FISHEYE:
             raise BadInput(
-                f"{path}: camera_model {shown(name)}; {nearest(str(name)[:80], PERSPECTIVE + FISHEYE)}"
+                f"{path}: camera_model {shown(name)}; {suggest(str(name)[:80], PERSPECTIVE + FISHEYE)}"
             )
         kinds.setdefault("fisheye" if name in FISHEYE else "opencv", i)
     if len(kinds) > 1:

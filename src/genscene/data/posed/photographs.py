@@ -35,6 +35,7 @@ class PosedImages:
     masks: np.ndarray | None  # [N, H, W], uint8, 0 where nothing is to be learnt, else 255
     normal: WorldTransform  # from the file's world to the cameras'
     clear: bool = False  # whether any was transparent somewhere
+    background: Background | None = None  # the one color around what is shown
 
     def __len__(self) -> int:
         return len(self.pixels)

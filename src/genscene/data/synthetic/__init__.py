@@ -12,14 +12,14 @@ from genscene.data.synthetic.objects import objects
 from genscene.data.synthetic.raytrace import Solids, Traced, trace
 from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.priors import CameraPrior
-from genscene.randomness import RandomStreams, Source, mix
+from genscene.randomness import Randomness, RandomStreams, derive_seed
 
 
 @dataclass(frozen=True)
 class Synthetic:
     """A kind of scene and the prior of its cameras."""
 
-    scenes: Callable[[Source], Solids]
+    scenes: Callable[[Randomness], Solids]
     orbit: CameraPrior
 
 
@@ -48,9 +48,9 @@ class Truth:
 def synthesize(name: str, indices: range, size: Size, seed: int = 0) -> Truth:
     """The pictures with these numbers of an embedded set; each depends on its number and the seed alone."""
     kind = SETS[name]
-    draws = RandomStreams([mix(seed, index) for index in indices])
-    yaw, pitch = kind.orbit.angles(draws)
-    camera = kind.orbit.at(yaw, pitch, size)
+    draws = RandomStreams([derive_seed(seed, index) for index in indices])
+    yaw, pitch = kind.orbit.sample_angles(draws)
+    camera = kind.orbit.camera_at(yaw, pitch, size)
     return Truth(trace(kind.scenes(draws), camera), camera, yaw, pitch)
 
 
@@ -58,8 +58,8 @@ def synthesize(name: str, indices: range, size: Size, seed: int = 0) -> Truth:
 def views_of_one(name: str, indices: range, size: Size, seed: int = 0) -> Truth:
     """Pictures of the one scene with number `seed` of an embedded set, from cameras with these numbers."""
     kind = SETS[name]
-    draws = RandomStreams([mix(seed, index, 1) for index in indices])
-    yaw, pitch = kind.orbit.angles(draws)
-    camera = kind.orbit.at(yaw, pitch, size)
-    scene = kind.scenes(RandomStreams([mix(seed, 0)] * len(indices)))
+    draws = RandomStreams([derive_seed(seed, index, 1) for index in indices])
+    yaw, pitch = kind.orbit.sample_angles(draws)
+    camera = kind.orbit.camera_at(yaw, pitch, size)
+    scene = kind.scenes(RandomStreams([derive_seed(seed, 0)] * len(indices)))
     return Truth(trace(scene, camera), camera, yaw, pitch)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from genscene.data.synthetic.raytrace import Solids
 from genscene.data.synthetic.solids import Builder, Slab, between, paint
-from genscene.randomness import Source
+from genscene.randomness import Randomness
 
 GLASS = torch.tensor([0.10, 0.12, 0.17])
 TYRE = torch.tensor([0.07, 0.07, 0.08])
@@ -27,7 +27,7 @@ KINDS = torch.tensor([
 PICKUP = 3
 
 
-def cars(draws: Source) -> Solids:
+def cars(draws: Randomness) -> Solids:
     """One car for each stream of draws, facing +x, standing about the origin, inside [-1, 1]^3."""
     u = draws.uniform(12)
     batch = len(u)

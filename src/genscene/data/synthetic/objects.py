@@ -7,7 +7,7 @@ from torch import Tensor
 
 from genscene.data.synthetic.raytrace import Solids
 from genscene.data.synthetic.solids import Builder, Slab, between, paint, scaled, together
-from genscene.randomness import Source
+from genscene.randomness import Randomness
 
 DARK = torch.tensor([0.16, 0.15, 0.18])
 WOOD = torch.tensor([0.50, 0.33, 0.20])
@@ -16,7 +16,7 @@ CARROT = torch.tensor([0.98, 0.50, 0.10])
 NUMBERS = 10
 
 
-def objects(draws: Source) -> Solids:
+def objects(draws: Randomness) -> Solids:
     """One toy for each stream of draws, standing about the origin, inside [-1, 1]^3."""
     kind = (draws.uniform() * len(KINDS)).long()
     u = draws.uniform(NUMBERS)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, leaky_relu, mse_loss
 
-from genscene.contract import Generator
+from genscene.contract import Generator, map_tensors
 from genscene.data import SYNTHETIC, load_images
 from genscene.data.synthetic import SETS
 from genscene.errors import BadInput
@@ -18,8 +18,9 @@ from genscene.evaluation.generator_metrics import camera_prior
 from genscene.evaluation.image_sources import fingerprint
 from genscene.evaluation.report import Score
 from genscene.evaluation.session import EvaluationSession, Subject
-from genscene.experiment.schema import Pictures, build_seeded
-from genscene.geometry.priors import camera_angles
+from genscene.experiment.schema import ImageConfig
+from genscene.experiment.serialise import build_seeded
+from genscene.geometry.priors import CameraPrior, camera_angles
 from genscene.io.atomic import atomic, cache_folder
 from genscene.metrics.circular import resultant, wrapped
 from genscene.metrics.frechet import Moments, frechet
@@ -73,7 +74,7 @@ class PoseReference:
 
 def pose_reference(name: str, images: int = IMAGES, steps: int = STEPS) -> PoseReference:
     """The regressor of a synthetic set: trained at the first call, then read from the cache."""
-    found = load_images(SYNTHETIC + name, Pictures(limit=images), (SIZE, SIZE))
+    found = load_images(SYNTHETIC + name, ImageConfig(limit=images), (SIZE, SIZE))
     if found.cameras is None:
         raise BadInput(f"the set {name} has no cameras to train a pose regressor with")
     pixels, split = found.take(slice(None)), int(HELD_OUT * images)
@@ -119,14 +120,15 @@ def yaw_resultant(
 
     1: each scene turns exactly as the camera does. Which way it faces may differ between latent codes.
     """
-    assert generator.orbit is not None
-    _, pitch = generator.orbit.centre()
+    prior = camera_prior(generator)
     yaw, device = 2 * math.pi * torch.arange(yaws) / yaws, next(generator.parameters()).device
-    cameras = generator.orbit.at(yaw, torch.full((yaws,), pitch), (SIZE, SIZE)).to(device)
+    cameras = prior.camera_at(yaw, torch.full((yaws,), prior.mean_angles()[1]), (SIZE, SIZE)).to(device)
     lengths = []
     for seed in range(latents):
         w = generator.style(generator.latents(RandomStreams([seed], device)))
-        rendering = generator.render(generator.bind(w.expand(yaws, *w.shape[1:])), cameras)
+        rendering = generator.render(
+            generator.bind(map_tensors(lambda x: x.expand(yaws, *x.shape[1:]), w)), cameras
+        )
         lengths.append(resultant(reference.regressor.yaw(rendering.image.cpu()) - yaw))
     return float(torch.stack(lengths).mean())
 
@@ -134,19 +136,19 @@ def yaw_resultant(
 @torch.no_grad()
 def pose_frechet(generator: Generator, reference: PoseReference, count: int = 2048) -> float:
     """Frechet distance of generated images, from cameras of the prior, to the set, in regressor features."""
-    assert generator.orbit is not None
-    features, device = [], next(generator.parameters()).device
+    prior, features, device = camera_prior(generator), [], next(generator.parameters()).device
     for start in range(FIRST_SEED, FIRST_SEED + count, RENDERED):
         streams = RandomStreams(range(start, min(start + RENDERED, FIRST_SEED + count)), device)
         scene = generator.scene(generator.latents(streams))
-        rendering = generator.render(scene, generator.orbit.sample(streams, (SIZE, SIZE)))
+        rendering = generator.render(scene, prior.sample(streams, (SIZE, SIZE)))
         features.append(reference.regressor.features(rendering.image.cpu()))
     return frechet(Moments.of(torch.cat(features)), reference.moments)
 
 
 def is_posed_set(generator: Generator, data: str) -> bool:
     """Whether the data is a synthetic set, whose poses are known, and the generator has cameras."""
-    return data.startswith(SYNTHETIC) and data.removeprefix(SYNTHETIC) in SETS and generator.orbit is not None
+    known = data.startswith(SYNTHETIC) and data.removeprefix(SYNTHETIC) in SETS
+    return known and isinstance(generator.prior, CameraPrior)
 
 
 def pose_accuracy(session: EvaluationSession, subject: Subject) -> list[Score]:

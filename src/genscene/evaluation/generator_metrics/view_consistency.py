@@ -36,7 +36,7 @@ def view_consistency(
         raise BadInput(f"cameras {angle:g} degrees apart, wanted more than 0 and less than 90")
     found, turns, generator = [], [], session.generator(subject)
     for scene, streams in sample_scenes(session, generator, pairs):
-        first, second = camera_pair(generator, streams, session.size, angle)
+        first, second = camera_pair(subject, streams, session.size, angle)
         one, other = (_render(generator, scene, camera.to(session.device)) for camera in (first, second))
         found.append(reprojected(one, other, tolerance))
         turns.append(degrees_between(first.pose[:, :3, 2], second.pose[:, :3, 2]))
@@ -59,31 +59,32 @@ def view_consistency(
 def _render(generator: Generator, scene: Scene, camera: Camera) -> Shot:
     """B scenes from B cameras, with depth; BadInput where the renderer has none."""
     rendering = generator.render(scene, camera)
-    if rendering.depth is None or rendering.alpha is None:
+    if rendering.depth is None or rendering.alpha is None or rendering.rays is None:
         raise BadInput("this generator renders no depth, by which views could be reprojected")
-    image, rays = require_finite(rendering.image).clamp(0, 1), generator.measured(camera)
-    return Shot(image, rendering.depth, rendering.alpha, rays, camera.pose)
+    image = require_finite(rendering.image).clamp(0, 1)
+    return Shot(image, rendering.depth, rendering.alpha, rendering.rays.unit(), camera.pose)
 
 
-def camera_pair(
-    generator: Generator, streams: RandomStreams, size: Size, angle: float
-) -> tuple[Camera, Camera]:
+def camera_pair(subject: Subject, streams: RandomStreams, size: Size, angle: float) -> tuple[Camera, Camera]:
     """Two cameras for each stream, about `angle` degrees apart: of two photographs, or of the prior.
 
-    Of the prior the second is turned in yaw towards the mean by two to four thirds of the angle, or by the prior's
-    spread where that is less, so that it is likely under the prior, too.
+    Of the prior the second is turned in yaw towards the mean by two to four thirds of the angle, or by the
+    prior's spread where that is less, so that it is likely under the prior, too.
     """
-    prior, photographed = camera_prior(generator), generator.photographed
-    if photographed is not None and len(photographed.pose) > 1:
-        return neighboring_cameras(photographed.camera().to("cpu").resized(size), streams, angle)
-    if prior.law == "file":
+    assert subject.generator is not None
+    prior, cameras = camera_prior(subject.generator), subject.cameras
+    if cameras is not None and len(cameras) > 1:
+        return neighboring_cameras(cameras.to("cpu").resized(size), streams, angle)
+    if prior.distribution == "file":
         return neighboring_cameras(read_cameras(prior.file, size), streams, angle)
-    if prior.law == "fixed" or prior.yaw[1] <= 0:
-        raise BadInput(f"the camera prior ({prior.law}) has no spread in yaw: there is no second view")
-    yaw, pitch = prior.angles(streams)
+    if prior.distribution == "fixed" or prior.yaw[1] <= 0:
+        raise BadInput(
+            f"the camera prior ({prior.distribution}) has no spread in yaw: there is no second view"
+        )
+    yaw, pitch = prior.sample_angles(streams)
     step = (math.radians(angle) * (2 + 2 * streams.uniform()) / 3).clamp_max(prior.yaw[1])
     other = torch.where(yaw > prior.yaw[0], yaw - step, yaw + step)
-    return prior.at(yaw, pitch, size), prior.at(other, pitch, size)
+    return prior.camera_at(yaw, pitch, size), prior.camera_at(other, pitch, size)
 
 
 def neighboring_cameras(cameras: Camera, streams: RandomStreams, angle: float) -> tuple[Camera, Camera]:

@@ -1,96 +1,97 @@
-"""NeRF's released checkpoints under our names: the PyTorch port's .tar files, the official .npy files."""
+"""NeRF's released checkpoints: the PyTorch port's .tar files, the official .npy files of Keras weights."""
 
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
-from genscene.io.foreign_pickles import contents
+from genscene.io.foreign_pickles import Placeholder, read_checkpoint, unpickle
 from genscene.io.rename import Rules, rename
-from genscene.render.volume import March
-from genscene.systems.nerf import keras
-from genscene.systems.nerf.field import FieldConfig
-from genscene.systems.nerf.generator import Legacy, NeRFGenerator, NeRFGeneratorConfig
-from genscene.systems.nerf.presets import PRESETS
+from genscene.systems.nerf.generator import FieldConfig, NeRFField, NeRFGenerator
+from genscene.systems.nerf.presets import PRESETS, official
 from genscene.systems.nerf.system import NeRFConfig
 
 NETWORK: Rules = (
     (r"pts_linears\.(\d+)\.(weight|bias)", r"layers.\1.\2"),
     (r"alpha_linear\.(weight|bias)", r"density.\1"),
     (r"feature_linear\.(weight|bias)", r"feature.\1"),
-    (r"views_linears\.0\.(weight|bias)", r"tint.\1"),
+    (r"views_linears\.0\.(weight|bias)", r"color_layer.\1"),
     (r"rgb_linear\.(weight|bias)", r"color.\1"),
 )
-PLAIN: Rules = (
+NO_VIEWS: Rules = (
     (r"pts_linears\.(\d+)\.(weight|bias)", r"layers.\1.\2"),
     (r"output_linear\.color\.(weight|bias)", r"color.\1"),
     (r"output_linear\.density\.(weight|bias)", r"density.\1"),
     (r"views_linears\.0\.(weight|bias)", None),  # there, but never used
 )
+KERAS = [
+    *(f"pts_linears.{i}" for i in range(8)),
+    "feature_linear",
+    "views_linears.0",
+    "rgb_linear",
+    "alpha_linear",
+]
+StateDicts = dict[str, dict[str, Tensor]]
 
 
-def legacy(config: NeRFGeneratorConfig) -> NeRFGeneratorConfig:
-    """The released code's encoding, pixels, bins, last interval and depth."""
-    march: March = replace(config.march, tail=1e10, bins="between")
-    field: FieldConfig = replace(config.field, legacy_encoding=True)
-    return replace(config, field=field, march=march, legacy=Legacy(pixel_corners=True, raw_depth=True))
-
-
-def network(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
-    """One network's tensors under our names."""
+def load_official(network: NeRFField, found: dict[str, Tensor]) -> None:
+    """Load one official network's tensors."""
+    wanted = dict(network.named_parameters())
     if not any(name.startswith("output_linear") for name in found):
-        return rename(found, NETWORK, wanted)
+        network.load_state_dict(rename(found, NETWORK, wanted))
+        return
     split = {name: tensor for name, tensor in found.items() if not name.startswith("output_linear")}
     for end in ("weight", "bias"):
-        rows = found[
-            f"output_linear.{end}"
-        ]  # red, green, blue, density, and sometimes one that is never used
+        # red, green, blue, density, and sometimes one that is never used
+        rows = found[f"output_linear.{end}"]
         split |= {f"output_linear.color.{end}": rows[:3], f"output_linear.density.{end}": rows[3:4]}
-    return rename(split, PLAIN, wanted)
+    network.load_state_dict(rename(split, NO_VIEWS, wanted))
 
 
 def convert(path: Path, preset: str) -> tuple[Experiment, NeRFGenerator]:
-    """A checkpoint NNNNNN.tar of the PyTorch port, or an official model_NNNNNN.npy, as ours.
+    """Read a checkpoint NNNNNN.tar of the PyTorch port, or an official model_NNNNNN.npy.
 
-    What lies beside it is read: settings (args.txt, config.txt), and an official model_fine_NNNNNN.npy.
-
-    preset: whose background, bounds and samples it gets where no settings say, "" for nerf-blender-release.
+    Files beside it are read, too: settings (args.txt, config.txt), and an official model_fine_NNNNNN.npy.
+    preset: whose background, bounds and samples it gets where no settings say; "" for nerf-blender-release.
     """
-    content = opened(path)
-    experiment = settled(PRESETS[known(preset or "nerf-blender-release")], beside(path), content)
+    preset = preset or "nerf-blender-release"
+    if preset not in PRESETS:
+        raise BadInput(f"no preset {preset!r} of NeRF to take bounds from; known: {', '.join(PRESETS)}")
+    content = state_dicts(path)
+    experiment = with_settings(PRESETS[preset], settings_beside(path), content)
     assert isinstance(experiment.system, NeRFConfig)
     generator = NeRFGenerator(experiment.system.generator)
-    for ours, theirs in (("coarse", "network_fn_state_dict"), ("fine", "network_fine_state_dict")):
-        part = getattr(generator, ours)
-        if part is not None:
-            part.load_state_dict(network(content[theirs], dict(part.named_parameters())))
+    for ours, theirs in (
+        (generator.coarse, "network_fn_state_dict"),
+        (generator.fine, "network_fine_state_dict"),
+    ):
+        if ours is not None:
+            load_official(ours, content[theirs])
     return experiment, generator
 
 
-def known(preset: str) -> str:
-    """The preset's name; BadInput where it is none of NeRF's."""
-    if preset not in PRESETS:
-        raise BadInput(f"no preset {preset!r} of NeRF to take bounds from; known: {', '.join(PRESETS)}")
-    return preset
-
-
-def opened(path: Path) -> dict[str, dict[str, Tensor]]:
-    """The state dicts in a checkpoint, read without executing anything."""
+def state_dicts(path: Path) -> StateDicts:
+    """The state dicts of a checkpoint, read without executing anything."""
     if path.suffix == ".npy":
-        fine = keras.beside(path)
-        both = {"network_fn_state_dict": keras.network(path)}
-        return both | ({"network_fine_state_dict": keras.network(fine)} if fine.is_file() else {})
-    content = contents(path)
+        fine = path.with_name(path.name.replace("model_", "model_fine_", 1))
+        both = {"network_fn_state_dict": read_keras(path)}
+        return both | ({"network_fine_state_dict": read_keras(fine)} if fine.is_file() else {})
+    content = read_checkpoint(path)
     if not isinstance(content, dict) or not isinstance(content.get("network_fn_state_dict"), dict):
         raise BadInput(f"{path} is no checkpoint of nerf-pytorch: it has no network_fn_state_dict")
     return content
 
 
-def beside(path: Path) -> dict[str, str]:
-    """Settings 'name = value' in the args.txt or config.txt beside a checkpoint; none where there is neither."""
+def settings_beside(path: Path) -> dict[str, str]:
+    """Settings 'name = value' of the args.txt or config.txt beside a checkpoint; empty where there is
+    neither.
+    """
     found: dict[str, str] = {}
     for name in ("config.txt", "args.txt"):
         file = path.with_name(name)
@@ -101,27 +102,85 @@ def beside(path: Path) -> dict[str, str]:
     return found
 
 
-def settled(
-    experiment: Experiment, settings: dict[str, str], content: dict[str, dict[str, Tensor]]
-) -> Experiment:
-    """The experiment with what the weights and the settings tell."""
+def with_settings(experiment: Experiment, settings: dict[str, str], content: StateDicts) -> Experiment:
+    """The experiment with the sizes of the weights, and what the settings say."""
     system = experiment.system
     assert isinstance(system, NeRFConfig)
     config = system.generator
     state = content["network_fn_state_dict"]
     first = state["pts_linears.0.weight"]
-    views = state["views_linears.0.weight"].shape[1] - len(first) if "rgb_linear.weight" in state else 27
+    view_dependent = "rgb_linear.weight" in state
+    views = state["views_linears.0.weight"].shape[1] - len(first) if view_dependent else 27
+    widths = {
+        int(m[1]): t.shape[1]
+        for n, t in state.items()
+        if (m := re.fullmatch(r"pts_linears\.(\d+)\.weight", n))
+    }
     field = FieldConfig(
         width=len(first),
-        depth=sum(bool(re.fullmatch(r"pts_linears\.\d+\.weight", name)) for name in state),
+        depth=len(widths),
+        skips=tuple(i for i, width in sorted(widths.items()) if i and width > len(first)),
         octaves=(first.shape[1] - 3) // 6,
         direction_octaves=(views - 3) // 6,
-        view_dependent="rgb_linear.weight" in state,
+        view_dependent=view_dependent,
     )
-    fine = int(settings.get("N_importance", config.fine)) if "network_fine_state_dict" in content else 0
-    march = replace(config.march, samples=int(settings.get("N_samples", config.march.samples)))
+    march = config.march
+    fine = (
+        int(settings.get("N_importance", march.fine_samples)) if "network_fine_state_dict" in content else 0
+    )
+    march = replace(march, samples=int(settings.get("N_samples", march.samples)), fine_samples=fine)
     background = config.background
     if settings.get("dataset_type", "blender") == "blender" and "white_bkgd" in settings:
         background = "white" if settings["white_bkgd"] == "True" else "black"
-    made = legacy(replace(config, field=field, march=march, fine=fine, background=background))
-    return replace(experiment, system=replace(system, generator=made))
+    generator = official(replace(config, field=field, march=march, background=background))
+    return replace(experiment, system=replace(system, generator=generator))
+
+
+def read_keras(path: Path) -> dict[str, Tensor]:
+    """One network of the official code, a pickled list of Keras' arrays, under the names of the
+    PyTorch port.
+    """
+    found = keras_arrays(path)
+    if len(found) != 2 * len(KERAS):
+        raise BadInput(
+            f"{path} holds {len(found)} arrays, wanted the {2 * len(KERAS)} of a NeRF with view directions"
+        )
+    named: dict[str, Tensor] = {}
+    for name, kernel, bias in zip(KERAS, found[::2], found[1::2], strict=True):
+        # Keras' kernels are (in, out)
+        named |= {f"{name}.weight": kernel.mT.contiguous(), f"{name}.bias": bias}
+    return named
+
+
+def keras_arrays(path: Path) -> list[Tensor]:
+    """The arrays in a .npy file of objects, in order, read without executing anything."""
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            _, _, dtype = read(file)
+            if not dtype.hasobject:
+                raise ValueError(f"an array of {dtype}, wanted objects")
+            return [keras_array(part) for part in unpickle(file).state[4]]
+    except FileNotFoundError:
+        raise BadInput(f"no weights at {path}") from None
+    except Exception as error:  # a damaged pickle can raise anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BadInput(f"{path} holds no weights of the official NeRF ({reason[:120]})") from None
+
+
+def keras_array(part: Any) -> Tensor:
+    """A pickled float32 array from its placeholder: (version, shape, dtype, column-major, bytes)."""
+    if not isinstance(part, Placeholder) or not isinstance(part.state, tuple) or len(part.state) != 5:
+        raise ValueError("an object that is no array is among the weights")
+    _, shape, dtype, columns, data = part.state
+    if not isinstance(dtype, Placeholder) or dtype.arguments[:1] != ("f4",):
+        raise ValueError("numbers that are not float32")
+    if isinstance(data, Placeholder):  # older pickles write bytes as text
+        data = data.arguments[0].encode("latin1")
+    numbers = np.frombuffer(data, "<f4").reshape(shape, order="F" if columns else "C")
+    return torch.from_numpy(np.ascontiguousarray(numbers).copy())

@@ -1,59 +1,76 @@
-"""NeRF as a game of one player: colours of rays against those of photographs."""
+"""NeRF as a system of one player: colors of rays against those of photographs."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor
 
-from genscene.contract import Background, PosedConfig, RayBatch, Stats, StepContext, System, Turn, at_least
-from genscene.geometry.cameras import Camera, Size
-from genscene.objectives.losses import photometric, psnr
-from genscene.render.volume import RayNoise
-from genscene.systems.nerf.fitting import focal_of, march_of, orbit_of
+from genscene.contract import (
+    PosedDataset,
+    RayBatch,
+    RenderOptions,
+    Stats,
+    StepContext,
+    System,
+    SystemConfig,
+    Turn,
+)
+from genscene.errors import require_at_least
+from genscene.geometry.cameras import Camera, PixelConvention, Size
+from genscene.geometry.priors import CameraPrior
+from genscene.metrics.image import psnr
+from genscene.objectives.reconstruction import photometric_loss
+from genscene.render.march import March
 from genscene.systems.nerf.generator import NeRFGenerator, NeRFGeneratorConfig
 
 
 @dataclass(frozen=True)
-class NeRFConfig(PosedConfig):
+class NeRFConfig(SystemConfig):
     """All the numbers of NeRF's system."""
 
+    batch = "rays"
+
     generator: NeRFGeneratorConfig = NeRFGeneratorConfig()
-    noise: float = 0.0  # deviation of the noise on raw density in training (released code: 1 for real scenes)
-    loss: Literal["sum", "mean"] = "sum"  # of squared errors over rays and channels; released code: mean
+    # standard deviation of the noise on raw density in training (official code: 1 for real scenes)
+    noise: float = 0.0
+    loss: Literal["sum", "mean"] = "sum"  # of squared errors over rays and channels; official code: mean
     bounds: Literal["given", "photographs"] = "given"  # where near and far come from
 
+    @property
+    def pixels(self) -> PixelConvention:
+        """Where rays cross their pixels."""
+        return self.generator.pixels
+
+    def adapt(self, dataset: PosedDataset) -> "NeRFConfig":
+        """With the photographs' cameras, background, focal lengths (NDC) and depth bounds."""
+        generator, march = self.generator, self.generator.march
+        if march.ndc is not None:
+            march = replace(march, ndc=ndc_focal(dataset.camera))
+        elif self.bounds == "photographs" and dataset.bounds is not None:
+            march = bounded_march(march, dataset.bounds)
+        background = dataset.background or generator.background
+        prior = CameraPrior.fit(dataset.camera)
+        return replace(self, generator=replace(generator, march=march, background=background, prior=prior))
+
+    def build_generator(self) -> NeRFGenerator:
+        """A generator with new weights."""
+        return NeRFGenerator(self.generator)
+
     def build(self) -> "NeRF":
-        """A system with build_seeded weights."""
+        """A system with new weights."""
         return NeRF(self)
 
     def check(self, size: Size) -> None:
-        """Raise BadInput for noise that is none; rays come from pictures of any size."""
-        at_least(self, 0, "noise")
-
-    @property
-    def corners(self) -> bool:
-        """Whether rays go through the pixels' corners."""
-        return self.generator.legacy.pixel_corners
-
-    def fitted(self, photographed: Camera, bounds: Tensor, behind: Background | None = None) -> "NeRFConfig":
-        """With the photographs' bounds, focal lengths, orbit and background."""
-        background = behind or self.generator.background
-        orbit = orbit_of(photographed)
-        generator = replace(self.generator, photographs=len(photographed), orbit=orbit, background=background)
-        if generator.ndc is not None:
-            generator = replace(generator, ndc=focal_of(photographed))
-        elif self.bounds == "photographs":
-            generator = replace(generator, march=march_of(generator.march, bounds))
-        return replace(self, generator=generator)
+        """Raise BadInput for negative noise; rays come from images of any size."""
+        require_at_least(self, 0, "noise")
 
     def shrunk(self) -> "NeRFConfig":
         """Three layers of 8 channels, 4 samples."""
-        generator = self.generator
-        field = replace(generator.field, width=8, depth=3, skip=1, octaves=min(2, generator.field.octaves))
-        march = replace(generator.march, samples=4)
-        return replace(
-            self, generator=replace(generator, field=field, march=march, fine=min(4, generator.fine))
-        )
+        generator, march = self.generator, self.generator.march
+        octaves = min(2, generator.field.octaves)
+        field = replace(generator.field, width=8, depth=3, skips=(1,), octaves=octaves)
+        march = replace(march, samples=4, fine_samples=min(4, march.fine_samples))
+        return replace(self, generator=replace(generator, field=field, march=march))
 
 
 class NeRF(System):
@@ -68,28 +85,27 @@ class NeRF(System):
         """One player."""
         return (Turn("generator", self.generator_loss),)
 
-    def generator_loss(self, batch: RayBatch, moment: StepContext) -> tuple[Tensor, Stats]:
-        """Errors of the coarse and the fine picture, equally weighed (NeRF, eq. 6)."""
-        generator = self.generator
-        scene = generator.bind(batch.colors.new_zeros(1, 0))
-        seen = generator.walk(scene, batch.rays, self.perturb(batch, moment))
-        loss = sum(
-            (photometric(s.color, batch.colors, self.config.loss) for s in seen), batch.colors.new_zeros(())
-        )
-        error = photometric(seen[-1].color.detach(), batch.colors, "mean")
-        scale = (
-            moment.slices if self.config.loss == "sum" else 1
-        )  # slices are averaged, sums want to be added
+    def generator_loss(self, batch: RayBatch, context: StepContext) -> tuple[Tensor, Stats]:
+        """Squared errors of the coarse and the fine colors, equally weighted (NeRF, eq. 6)."""
+        randomness = context.ray_streams(len(batch), 0, batch.colors.device)
+        scene = self.generator.bind(batch.colors.new_zeros(1, 0))
+        rendering = self.generator.render(scene, batch.rays, RenderOptions(randomness, self.config.noise))
+        target = batch.colors.mT[:, :, None]  # [1, 3, 1, R]
+        loss = photometric_loss(rendering.image, target, self.config.loss)
+        if rendering.coarse is not None:
+            loss = photometric_loss(rendering.coarse, target, self.config.loss) + loss
+        error = photometric_loss(rendering.image.detach(), target, "mean")
+        # parts are averaged, a sum must add up
+        scale = context.accumulation if self.config.loss == "sum" else 1
         return scale * loss, {"loss": scale * loss, "psnr": psnr(error)}
 
-    def perturb(self, batch: RayBatch, moment: StepContext) -> RayNoise:
-        """Random places within bins, and noise on densities, for every ray of a batch."""
-        config = self.config.generator
-        draws = moment.ray_draws(len(batch), 0, batch.colors.device)
-        samples, fine = config.march.samples, config.fine
-        jitter = draws.uniform(samples)[None]
-        importance = draws.uniform(fine)[None] if fine else None
-        if not self.config.noise:
-            return RayNoise(jitter, importance)
-        coarse, both = (self.config.noise * draws.normal(n)[None] for n in (samples, samples + fine))
-        return RayNoise(jitter, importance, coarse, both)
+
+def bounded_march(march: March, bounds: Tensor) -> March:
+    """Near and far from depth bounds [N, 2]: nine tenths of the nearest to the farthest (NeRF's loader)."""
+    return replace(march, near=round(0.9 * float(bounds.min()), 6), far=round(float(bounds.max()), 6))
+
+
+def ndc_focal(camera: Camera) -> tuple[float, float]:
+    """Twice the mean focal lengths x and y in image sides, for `Rays.ndc`."""
+    x, y = (float(2 * camera.intrinsics[:, i, i].mean()) for i in (0, 1))
+    return x, y

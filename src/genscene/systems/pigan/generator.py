@@ -1,73 +1,260 @@
-"""pi-GAN's generator: latent code -> styles -> field -> picture, marched twice with the same network."""
+"""pi-GAN's generator: latent code -> FiLM styles -> SIREN field -> picture; and the ablations of its
+field.
+"""
 
-import copy
+import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import grid_sample, relu
 
-from genscene.contract import MAX_BYTES, Generator, Rendering
-from genscene.geometry.cameras import Camera, Rays, exact
+import genscene.kernels as kernels
+from genscene.contract import DEFAULT_OPTIONS, Background, Rendering, RenderOptions, Vector
+from genscene.errors import BadInput, require_at_least
+from genscene.geometry.cameras import Camera, PixelConvention, Rays
 from genscene.geometry.priors import CameraPrior
-from genscene.randomness import RandomStreams
-from genscene.render.volume import (
-    March,
-    RayNoise,
-    composite,
-    in_chunks,
-    merge,
-    query,
-    resample,
-    sample_perturb,
-    stratified,
-    to_image,
-    weigh,
-)
-from genscene.systems.pigan.field import ConcatField, FieldConfig, FilmField, StyledField
+from genscene.layers.encoding import positional_encoding
+from genscene.layers.mapping import LatentDistribution, MappingNetwork
+from genscene.randomness import Randomness, RandomStreams
+from genscene.render.march import March
+from genscene.render.volume import EMPTY, VolumeGenerator, render_view
 
-Background = Literal["black", "white", "last"]
-FRONT = (0.0, 0.0, -1.0)  # the one direction of locked view dependence: from the front
+
+@dataclass(frozen=True)
+class FieldConfig:
+    """The network of color and density at a point."""
+
+    width: int = 256  # channels of every layer
+    depth: int = 8  # layers before the density
+    activation: Literal["sine", "relu"] = "sine"  # relu: ablation, to be used with octaves
+    # concat: ablation, the latent code is an input as in GRAF
+    conditioning: Literal["film", "concat"] = "film"
+    octaves: int = 0  # of positional encoding of the point (NeRF, eq. 4); 0: the point itself
+    frequency: tuple[float, float] = (15.0, 30.0)  # scale and offset of the mapping network's raw frequencies
+    warp: float = 1.0  # points are multiplied by this first (released CelebA and Cats: 2 / 0.24)
+    grid_channels: int = 0  # of a learned 3-D grid whose features are concatenated to the point; 0: no grid
+    grid_size: int = 96  # cells along each side of the grid
+    grid_std: float = 0.01  # standard deviation of the grid's initial values
+    view_dependent: bool = True  # color depends on the ray's direction, through one more layer
+    box: Vector | None = None  # half sides of the box outside which space is empty; None: no box
+
+    def check(self) -> None:
+        """Raise BadInput for a network without layers or channels."""
+        require_at_least(self, 1, "width", "depth", "grid_size")
+        require_at_least(self, 0, "octaves", "grid_channels", "grid_std")
+        if self.box is not None and not min(self.box) > 0:
+            raise BadInput(f"box {self.box}: wanted numbers above 0")
+
+    @property
+    def film_layers(self) -> int:
+        """Layers that take a frequency and a phase."""
+        return self.depth + self.view_dependent
 
 
 @dataclass(frozen=True)
 class Legacy:
     """What the released code does differently; converted checkpoints set what they need."""
 
-    corner_pixels: bool = False  # rays go through the image's corners, not through pixel centres
-    eval_jitter: bool = False  # samples stay random at evaluation, so that the same seed gives other pictures
-    raw_depth: bool = False  # depth is the weighted sum of distances, not divided by the sum of weights
-    double_floor: bool = False  # the resampler adds 1e-5 to its weights twice
-    fade_first_stage: bool = False  # the discriminator fades in even at the start of the first stage
-    chunk_sum: bool = (
-        False  # gradients of the accumulated slices are added up for the generator, not averaged
-    )
+    # samples are jittered at evaluation too: the same seed gives different pictures
+    eval_jitter: bool = False
+    fade_first_stage: bool = False  # the discriminator's layers fade in even in the first stage
+    # gradients of accumulated parts are summed for the generator, not averaged
+    sum_accumulation: bool = False
 
 
 @dataclass(frozen=True)
 class PiGANGeneratorConfig:
     """All the numbers of the generator."""
 
-    latent: Literal["gaussian", "uniform"] = "gaussian"  # where z is drawn from; uniform: -1 to 1
+    latent: LatentDistribution = "gaussian"  # distribution of z; uniform: -1 to 1
     latent_dim: int = 256  # numbers in z
     mapping_width: int = 256  # channels of the mapping network's hidden layers
     mapping_depth: int = 3  # hidden layers of the mapping network
     field: FieldConfig = FieldConfig()
-    march: March = March()
-    hierarchical: bool = True  # march a second time, where the first found something
-    background: Background = (
-        "black"  # what light that nothing stops takes on; last: the farthest sample's colour
-    )
-    eval_background: Background = "black"  # the same outside training
-    orbit: CameraPrior = CameraPrior()
+    march: March = March(fine_samples=12)
+    background: Background = "black"  # in training
+    eval_background: Background = "black"  # outside training
+    prior: CameraPrior = CameraPrior()
+    pixels: PixelConvention = "center"  # border: outermost rays through the image's border (released code)
     legacy: Legacy = Legacy()
 
+    def check(self) -> None:
+        """Raise BadInput for a mapping network that is none."""
+        require_at_least(self, 1, "latent_dim", "mapping_width")
+        require_at_least(self, 0, "mapping_depth")
 
-def mapping_network(config: PiGANGeneratorConfig) -> nn.Sequential:
+
+class FieldBase(nn.Module):
+    """What both kinds of conditioning share: inputs, layers, heads."""
+
+    def __init__(self, config: FieldConfig, code_dim: int):
+        """code_dim: numbers of the latent code that are concatenated to the point."""
+        super().__init__()
+        self.config = config
+        inputs = (6 * config.octaves or 3) + config.grid_channels + code_dim
+        sides = [inputs] + [config.width] * config.depth
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sides))
+        self.density = nn.Linear(config.width, 1)
+        self.color_layer = nn.Linear(3 + config.width, config.width) if config.view_dependent else None
+        self.color = nn.Linear(config.width, 3)
+        if config.grid_channels:
+            cells = (1, config.grid_channels) + (config.grid_size,) * 3
+            self.grid = nn.Parameter(config.grid_std * torch.randn(cells))
+        self._initialise()
+
+    def inputs(self, points: Tensor) -> Tensor:
+        """World points [B, N, 3] -> input of the first layer, without a latent code [B, N, I]."""
+        warped = points * self.config.warp
+        encoded = positional_encoding(warped, self.config.octaves) if self.config.octaves else warped
+        if not self.config.grid_channels:
+            return encoded
+        # 0 outside [-1, 1]^3
+        found = grid_sample(self.grid, warped.reshape(1, 1, 1, -1, 3), align_corners=True)
+        return torch.cat([found[0, :, 0, 0].mT.reshape(*warped.shape[:-1], -1), encoded], dim=-1)
+
+    def heads(self, x: Tensor, color: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Features for density and color [B, N, W] -> colors [B, N, 3] in (0, 1), raw density [B, N]."""
+        return self.color(color).to(dtype).sigmoid(), self.density(x)[..., 0].to(dtype)
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        """SIREN's initialisation with frequency 25 (pi-GAN, supplement); He's for relu."""
+        for layer in self.modules():
+            if not isinstance(layer, nn.Linear):
+                continue
+            if self.config.activation == "relu":
+                nn.init.kaiming_normal_(layer.weight)
+            else:
+                bound = math.sqrt(6 / layer.in_features) / 25
+                nn.init.uniform_(layer.weight, -bound, bound)
+        if self.config.activation == "sine":
+            first = self.layers[0]
+            assert isinstance(first, nn.Linear)
+            nn.init.uniform_(first.weight, -1 / first.in_features, 1 / first.in_features)
+
+
+class FilmField(FieldBase):
+    """Frequencies and phases of every layer come from the latent code: FiLM (pi-GAN, eq. 2)."""
+
+    def forward(self, points: Tensor, directions: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+        """points, directions [B, N, 3], raw styles w [B, 2, L, W] -> colors [B, N, 3], raw density [B, N]."""
+        scale, offset = self.config.frequency
+        frequencies, phases = scale * w[:, 0] + offset, w[:, 1]
+        with torch.autocast(points.device.type, enabled=False):  # coordinates times 30 need more than 8 bits
+            first = frequencies[:, 0].to(points.dtype), phases[:, 0].to(points.dtype)
+            x = self.film(self.layers[0], self.inputs(points), *first)
+        for i in range(1, self.config.depth):
+            x = self.film(self.layers[i], x, frequencies[:, i], phases[:, i])
+        color = x
+        if self.color_layer is not None:
+            joint = torch.cat([directions.to(x), x], dim=-1)
+            color = self.film(self.color_layer, joint, frequencies[:, -1], phases[:, -1])
+        return self.heads(x, color, points.dtype)
+
+    def film(self, layer: nn.Module, x: Tensor, frequency: Tensor, phase: Tensor) -> Tensor:
+        """One FiLM layer: [B, N, I], styles [B, O] -> [B, N, O]."""
+        assert isinstance(layer, nn.Linear)
+        if self.config.activation == "sine":
+            return kernels.film_sine(x, layer.weight, layer.bias, frequency, phase)
+        return relu(frequency[:, None] * layer(x) + phase[:, None])
+
+
+class ConcatField(FieldBase):
+    """The latent code is an input like the point, frequencies are constant (pi-GAN, sec. 4.3, ablation)."""
+
+    def forward(self, points: Tensor, directions: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+        """points, directions [B, N, 3], codes w [B, Z] -> colors [B, N, 3], raw density [B, N]."""
+        x = torch.cat([self.inputs(points), w[:, None].expand(-1, points.shape[1], -1)], dim=-1)
+        for layer in self.layers:
+            x = self.activate(layer(x))
+        color = x
+        if self.color_layer is not None:
+            color = self.activate(self.color_layer(torch.cat([directions.to(x), x], dim=-1)))
+        return self.heads(x, color, points.dtype)
+
+    def activate(self, x: Tensor) -> Tensor:
+        """The activation; the frequency of the sine is the offset of pi-GAN's frequencies."""
+        return (self.config.frequency[1] * x).sin() if self.config.activation == "sine" else relu(x)
+
+
+@dataclass(frozen=True)
+class StyledField:
+    """A field network bound to B styles."""
+
+    network: FilmField | ConcatField
+    w: Tensor  # [B, 2, L, W] raw frequencies and phases, or [B, Z] codes
+
+    def __call__(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """points, unit directions [B, N, 3] -> colors [B, N, 3] in (0, 1), raw density [B, N]."""
+        box = self.network.config.box
+        if box is None:
+            return self.network(points, directions, self.w)
+        inside = (points.abs() <= torch.tensor(box).to(points)).all(dim=-1)
+        return self.query_inside_box(points, directions, inside)
+
+    def query_inside_box(self, points: Tensor, directions: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate the network only where inside [B, N] is set; space outside is empty and black."""
+        most = int(inside.sum(dim=1).max())
+        first = inside.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
+        index = first[..., None].expand(-1, -1, 3)
+        colors, density = self.network(points.gather(1, index), directions.gather(1, index), self.w)
+        real = inside.gather(1, first)  # scenes with fewer points inside are padded
+        density, colors = torch.where(real, density, EMPTY), torch.where(real[..., None], colors, 0.0)
+        empty = torch.full_like(points[..., 0], EMPTY)
+        return torch.zeros_like(points).scatter(1, index, colors), empty.scatter(1, first, density)
+
+
+class PiGANGenerator(VolumeGenerator):
+    """z [B, latent_dim] -> fields bound to it -> pictures of any size."""
+
+    def __init__(self, config: PiGANGeneratorConfig):
+        super().__init__()
+        self.config, self.march, self.pixels = config, config.march, config.pixels
+        self.latent_dim, self.prior = config.latent_dim, config.prior
+        self.bounds = config.field.box or ((config.march.far - config.march.near) / 2,) * 3
+        film = config.field.conditioning == "film"
+        network = mapping_layers(config) if film else nn.Identity()
+        shape = (2, config.field.film_layers, config.field.width) if film else (config.latent_dim,)
+        self.mapping = MappingNetwork(network, config.latent_dim, shape, config.latent)
+        self.field = FilmField(config.field, 0) if film else ConcatField(config.field, config.latent_dim)
+
+    def latents(self, randomness: Randomness) -> Tensor:
+        """One latent code for each stream -> z [B, latent_dim]."""
+        return self.mapping.latents(randomness, self.latent_dim)
+
+    def style(self, z: Tensor, psi: float = 1.0, camera: Camera | None = None) -> Tensor:
+        """z [B, latent_dim] -> raw frequencies and phases w [B, 2, L, W], or codes [B, Z]; psi:
+        truncation.
+        """
+        return self.mapping(z, psi)
+
+    def bind(self, w: Tensor) -> StyledField:
+        """w, as `style` returns it -> B fields."""
+        return StyledField(self.field, w)
+
+    def render(
+        self, scene: StyledField, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS
+    ) -> Rendering:
+        """B fields, B cameras -> pictures in [0, 1], depth, alpha."""
+        rays, size = self.rays(view)
+        if options.background is None:
+            options = replace(options, background=self.config.eval_background)
+        if options.randomness is None and self.config.legacy.eval_jitter:
+            seeds = [int(torch.randint(2**62, ())) for _ in range(len(rays.origins))]
+            options = replace(options, randomness=RandomStreams(seeds, rays.origins.device))
+        field = self.config.field
+        layers = 3 * field.film_layers if torch.is_grad_enabled() else 4  # activations stored at once
+        sample_bytes = 4 * (layers * field.width + 30)
+        return render_view(scene, rays.unit(), size, self.march, options, sample_bytes)
+
+
+def mapping_layers(config: PiGANGeneratorConfig) -> nn.Sequential:
     """z [B, Z] -> raw frequencies, then raw phases [B, 2 * L * W] (pi-GAN, sec. 3.1)."""
     sides = [config.latent_dim] + [config.mapping_width] * config.mapping_depth
-    sides.append(2 * config.field.styles * config.field.width)
+    sides.append(2 * config.field.film_layers * config.field.width)
     layers = [nn.Linear(a, b) for a, b in pairwise(sides)]
     for layer in layers:
         nn.init.kaiming_normal_(layer.weight, a=0.2)
@@ -75,124 +262,3 @@ def mapping_network(config: PiGANGeneratorConfig) -> nn.Sequential:
         layers[-1].weight *= 0.25
     hidden = [part for layer in layers[:-1] for part in (layer, nn.LeakyReLU(0.2))]
     return nn.Sequential(*hidden, layers[-1])
-
-
-class PiGANGenerator(Generator):
-    """z [B, latent_dim] -> a field of colour and density bound to it -> pictures of any size."""
-
-    average: Tensor
-    photographed = None
-
-    def __init__(self, config: PiGANGeneratorConfig):
-        super().__init__()
-        self.config = config
-        self.latent_dim, self.orbit, self.march = config.latent_dim, config.orbit, config.march
-        self.reach = config.field.box or ((config.march.far - config.march.near) / 2,) * 3
-        film = config.field.conditioning == "film"
-        self.mapping = mapping_network(config) if film else None
-        self.field = FilmField(config.field) if film else ConcatField(config.field, config.latent_dim)
-        shape = (2, config.field.styles, config.field.width) if film else (config.latent_dim,)
-        self.register_buffer("average", torch.zeros(shape))
-
-    def latents(self, draws: RandomStreams) -> Tensor:
-        """One latent code for each stream of draws -> z [B, latent_dim]."""
-        return self.codes(draws, self.latent_dim)
-
-    def codes(self, draws: RandomStreams, *shape: int) -> Tensor:
-        """Numbers of latent codes -> [B, *shape]."""
-        return 2 * draws.uniform(*shape) - 1 if self.config.latent == "uniform" else draws.normal(*shape)
-
-    def style(self, z: Tensor, psi: float = 1.0) -> Tensor:
-        """z [B, latent_dim] -> raw frequencies and phases w [B, 2, L, W]; psi: truncation towards the average."""
-        with exact(z):  # frequencies of 30 do not fit 8 bits
-            w = z if self.mapping is None else self.mapping(z).view(len(z), *self.average.shape)
-        return w if psi == 1 else self.average + psi * (w - self.average)
-
-    def bind(self, w: Tensor) -> StyledField:
-        """w [B, 2, L, W] -> B fields."""
-        return StyledField(self.field, w)
-
-    def lock_view(self, scene: StyledField) -> StyledField:
-        """The same fields, every sample seen from the front: colours no longer drift with the view."""
-        return replace(scene, direction=FRONT)
-
-    def render(self, scene: StyledField, view: Camera, budget: int = MAX_BYTES) -> Rendering:
-        """B fields from B cameras -> pictures in [0, 1], depth, alpha; the same every time."""
-        rays, perturb = view.size[0] * view.size[1], RayNoise()
-        if self.config.legacy.eval_jitter:
-            streams = RandomStreams(
-                [int(torch.randint(2**62, ())) for _ in range(len(view))], view.pose.device
-            )
-            perturb = sample_perturb(streams, rays, self.config.march, self.config.hierarchical, 0.0)
-        chunk = rays if torch.is_grad_enabled() else self.chunk(len(view), budget)
-        return self.trace(scene, view, perturb, self.config.eval_background, chunk)
-
-    def chunk(self, batch: int, budget: int, graph: bool = False) -> int:
-        """Rays of each of B pictures that fit into so many bytes; graph: with all that their gradient needs."""
-        field, passes = self.config.field, 2 if self.config.hierarchical else 1
-        layers = 3 * passes * field.styles if graph else 4  # kept at once, as wide as the field
-        a_ray = 4 * self.config.march.samples * (layers * field.width + 30 * passes)
-        return max(1, budget // (a_ray * batch))
-
-    def measured(self, view: Camera) -> Rays:
-        """Rays of unit length, as pi-GAN measures its distances."""
-        return (view.corner_aligned() if self.config.legacy.corner_pixels else view).rays().unit()
-
-    def trace(
-        self,
-        scene: StyledField,
-        view: Camera,
-        perturb: RayNoise,
-        background: Background,
-        chunk: int,
-        deferred: bool = False,
-    ) -> Rendering:
-        """Render with given random numbers, so many rays at once."""
-
-        def part(rays: Rays, perturb: RayNoise) -> tuple[Tensor, ...]:
-            return self.walk(scene, rays, perturb, background)
-
-        color, depth, alpha = in_chunks(part, self.measured(view), perturb, chunk, deferred)
-        return Rendering(*(to_image(x, view.size) for x in (color, depth, alpha)))
-
-    def walk(
-        self, scene: StyledField, rays: Rays, perturb: RayNoise, background: Background
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Walk along R rays of B scenes -> colours [B, R, 3], depth [B, R, 1], alpha [B, R, 1]."""
-        march = self.config.march
-        t = stratified(rays, march, perturb.jitter)
-        colors, density = query(scene, rays, t)
-        if self.config.hierarchical:
-            finer = self.finer(t, weigh(density.detach(), t, rays, march, perturb.coarse_noise), perturb)
-            fine_colors, fine_density = query(scene, rays, finer)
-            t, colors, density = merge(t, finer, (colors, fine_colors), (density, fine_density))
-        weights = weigh(density, t, rays, march, perturb.noise)
-        alpha = weights.sum(dim=-1, keepdim=True)
-        filled = weights
-        if background == "last":
-            filled = torch.cat([weights[..., :-1], weights[..., -1:] + 1 - alpha], dim=-1)
-        color = composite(filled, colors)
-        if background == "white":
-            color = color + (1 - alpha)
-        if self.config.legacy.raw_depth:
-            return color, composite(filled, t[..., None]), alpha
-        return color, composite(weights, t[..., None]) / alpha.clamp_min(1e-5), alpha
-
-    def finer(self, t: Tensor, weights: Tensor, perturb: RayNoise) -> Tensor:
-        """Distances for the second pass, without a gradient -> [B, R, S]."""
-        floor = 2e-5 if self.config.legacy.double_floor else 1e-5
-        return resample(t, weights.detach(), self.config.march.samples, perturb.importance, floor)
-
-    def resampled(self, samples: int) -> "PiGANGenerator":
-        """The same generator with another number of samples in each pass; shares the weights."""
-        other = copy.copy(self)
-        other.config = replace(self.config, march=replace(self.config.march, samples=samples))
-        other.march = other.config.march
-        return other
-
-    @torch.no_grad()
-    def settle(self) -> None:
-        """Store the average style of 10,000 fixed latent codes, the centre of truncation."""
-        if self.mapping is not None:
-            z = self.codes(RandomStreams([0]), 10_000, self.latent_dim)[0].to(self.average.device)
-            self.average.copy_(self.style(z).mean(dim=0))

@@ -1,4 +1,6 @@
-"""A scene as voxels: density and colour at the corners of cubes, in levels from coarse to fine, and which are empty."""
+"""Voxel grids: density and color at the corners of cubes, in levels from coarse to fine, and an occupancy
+grid.
+"""
 
 import math
 from dataclasses import dataclass
@@ -8,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag, grid_sample, interpolate, max_pool3d, pad
 
-from genscene.contract import at_least
-from genscene.errors import BadInput
-from genscene.layers.encoding import harmonics, positional
+from genscene.errors import BadInput, require_at_least
+from genscene.layers.encoding import positional_encoding, spherical_harmonics
 
 Box = tuple[float, float, float]
 Counts = tuple[int, int, int]
@@ -23,24 +24,20 @@ class VoxelConfig:
 
     box: Box = (1.3, 1.3, 1.3)  # half sides, in world units, around the origin
     levels: tuple[int, ...] = (32, 64, 80)  # corners along the longest side
-    color: Literal["harmonics", "network"] = (
-        "harmonics"  # what a corner's numbers are; network: a colour, features
-    )
+    # what a corner's numbers are; network: a colour, features
+    color: Literal["harmonics", "network"] = "harmonics"
     degree: int = 1  # of the spherical harmonics
-    features: int = (
-        12  # numbers at a corner: the first three a colour, the others the view MLP makes it another with
-    )
+    # numbers at a corner: the first three a colour, the others the view MLP makes it another with
+    features: int = 12
     width: int = 32  # channels of the view MLP
     octaves: int = 2  # of the direction's encoding in front of it
-    contracted: bool = (
-        False  # all of space: beyond half the box it is squeezed in (Barron et al. 2022, eq. 10)
-    )
-    rate: float = (
-        4.0  # raw density is this times the stored number, which so learns as much faster than colour
-    )
+    # all of space: beyond half the box it is squeezed in (Barron et al. 2022, eq. 10)
+    contracted: bool = False
+    # raw density is this times the stored number, which so learns as much faster than colour
+    rate: float = 4.0
 
     def check(self) -> None:
-        """Raise BadInput where there would be no voxels, or nothing to learn in them."""
+        """Raise BadInput for a grid without corners or numbers at them."""
         if min(self.box) <= 0 or self.rate <= 0:
             raise BadInput(f"box {self.box}, rate {self.rate}: wanted numbers above 0")
         rising = list(self.levels) == sorted({*self.levels})
@@ -48,13 +45,13 @@ class VoxelConfig:
             raise BadInput(f"levels {self.levels}: wanted whole numbers that rise, from 2 to {FINEST}")
         if self.degree not in range(3):
             raise BadInput(f"degree {self.degree}: wanted 0, 1 or 2")
-        at_least(self, 3, "features")
-        at_least(self, 1, "width")
-        at_least(self, 0, "octaves")
+        require_at_least(self, 3, "features")
+        require_at_least(self, 1, "width")
+        require_at_least(self, 0, "octaves")
 
     @property
     def channels(self) -> int:
-        """Numbers of colour at a corner."""
+        """Numbers of color at a corner."""
         return 3 * (self.degree + 1) ** 2 if self.color == "harmonics" else self.features
 
     def counts(self, level: int) -> Counts:
@@ -64,8 +61,8 @@ class VoxelConfig:
         return x, y, z
 
 
-class Voxels(nn.Module):
-    """Grids of all levels; one is in use, the coarser ones have done their work."""
+class VoxelGrid(nn.Module):
+    """Grids of all levels, of which one is in use; which one is a buffer, so that optimisers never change."""
 
     level: Tensor
     occupied: Tensor
@@ -89,8 +86,8 @@ class Voxels(nn.Module):
         """Corners along x, y, z of the level in use."""
         return self.config.counts(int(self.level))
 
-    def place(self, points: Tensor) -> Tensor:
-        """World points [..., 3] -> -1 to 1 inside the grid."""
+    def to_grid(self, points: Tensor) -> Tensor:
+        """World points [..., 3] -> grid coordinates, -1 to 1 inside the grid [..., 3]."""
         half = points.new_tensor(self.config.box)
         if not self.config.contracted:
             return points / half
@@ -98,54 +95,56 @@ class Voxels(nn.Module):
         length = inner.norm(dim=-1, keepdim=True).clamp_min(1e-6)
         return torch.where(length <= 1, inner, (2 - 1 / length) * inner / length) / 2
 
-    def raw_density(self, placed: Tensor) -> Tensor:
-        """Raw density, trilinear, at placed points [N, 3] -> [N]."""
+    def raw_density(self, coords: Tensor) -> Tensor:
+        """Raw density, trilinear, at coordinates [N, 3] -> [N]."""
         grid = self.density[int(self.level)][None, None]
         found = grid_sample(
-            grid, placed.flip(-1).view(1, 1, 1, -1, 3), align_corners=True, padding_mode="border"
+            grid, coords.flip(-1).view(1, 1, 1, -1, 3), align_corners=True, padding_mode="border"
         )
         return self.config.rate * found.view(-1)
 
-    def colors(self, placed: Tensor, directions: Tensor) -> Tensor:
-        """Colours at placed points [N, 3], seen along unit directions [N, 3] -> [N, 3] in (0, 1)."""
-        corners, shares = self.corners(placed)
+    def colors(self, coords: Tensor, directions: Tensor) -> Tensor:
+        """Colors at coordinates [N, 3], seen along unit directions [N, 3] -> [N, 3] in (0, 1)."""
+        corners, shares = self.corners(coords)
         found = embedding_bag(corners, self.color[int(self.level)], mode="sum", per_sample_weights=shares)
         if self.network is not None:
-            encoded = positional(directions, self.config.octaves) if self.config.octaves else directions
+            encoded = (
+                positional_encoding(directions, self.config.octaves) if self.config.octaves else directions
+            )
             return (found[:, :3] + self.network(torch.cat([found[:, 3:], encoded], dim=-1))).sigmoid()
-        basis = harmonics(directions, self.config.degree)
+        basis = spherical_harmonics(directions, self.config.degree)
         return (found.view(-1, 3, basis.shape[-1]) * basis[:, None]).sum(dim=-1).sigmoid()
 
     @torch.no_grad()
-    def corners(self, placed: Tensor) -> tuple[Tensor, Tensor]:
-        """The eight corners around placed points [N, 3] and their shares -> [N, 8], [N, 8]."""
-        counts = torch.tensor(self.counts, device=placed.device)
-        at = ((placed + 1) / 2 * (counts - 1)).clamp_min(0).minimum(counts - 1.0)
+    def corners(self, coords: Tensor) -> tuple[Tensor, Tensor]:
+        """Coordinates [N, 3] -> the eight corners around them and their trilinear weights [N, 8], [N, 8]."""
+        counts = torch.tensor(self.counts, device=coords.device)
+        at = ((coords + 1) / 2 * (counts - 1)).clamp_min(0).minimum(counts - 1.0)
         low = at.long().minimum(counts - 2)
         part = at - low
-        strides = self.strides(placed.device)
+        strides = self.strides(coords.device)
         first = (low * strides).sum(dim=-1)
-        steps = torch.tensor([[i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(8)], device=placed.device)
+        steps = torch.tensor([[i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(8)], device=coords.device)
         shares = torch.where(steps.bool(), part[:, None], 1 - part[:, None]).prod(dim=-1)
         return first[:, None] + (steps * strides).sum(dim=-1), shares
 
     @torch.no_grad()
-    def full(self, placed: Tensor) -> Tensor:
-        """Whether there may be anything at placed points [..., 3] -> [...]."""
-        counts = torch.tensor(self.counts, device=placed.device)
-        nearest = ((placed + 1) * (0.5 * (counts - 1)) + 0.5).to(torch.int32)
+    def is_occupied(self, coords: Tensor) -> Tensor:
+        """Whether the occupancy grid is set at coordinates [..., 3] -> [...]."""
+        counts = torch.tensor(self.counts, device=coords.device)
+        nearest = ((coords + 1) * (0.5 * (counts - 1)) + 0.5).to(torch.int32)
         flat = (nearest[..., 0] * int(counts[1]) + nearest[..., 1]) * int(counts[2]) + nearest[..., 2]
-        inside = (placed.abs() <= 1).all(dim=-1)
+        inside = (coords.abs() <= 1).all(dim=-1)
         return self.occupied[torch.where(inside, flat, 0).long()] & inside
 
     def strides(self, device: torch.device) -> Tensor:
-        """How far apart neighbours along x, y, z stand in the table [3]."""
+        """Distance of neighbours along x, y, z in the flat table [3]."""
         _, y, z = self.counts
         return torch.tensor([y * z, z, 1], device=device)
 
     @torch.no_grad()
-    def grow(self, level: int) -> None:
-        """Go on with a finer level, which begins as the one in use."""
+    def refine(self, level: int) -> None:
+        """Switch to a finer level, initialised by interpolating the one in use."""
         now, counts = int(self.level), self.config.counts(level)
         coarse = self.density[now][None, None]
         table = self.color[now].view(*self.config.counts(now), -1).movedim(-1, 0)[None]
@@ -157,19 +156,20 @@ class Voxels(nn.Module):
         self.occupied.fill_(True)
 
     @torch.no_grad()
-    def look_for_empty(self, opaque: Tensor) -> None:
-        """Note which corners, or a neighbour of theirs, hold something: opaque [X, Y, Z], bool."""
+    def update_occupancy(self, opaque: Tensor) -> None:
+        """Set the occupancy grid where a corner or one of its neighbours is opaque [X, Y, Z], bool."""
         wide = max_pool3d(pad(opaque[None, None].float(), (1,) * 6), 3, stride=1)
         self.occupied[: wide.numel()] = wide.flatten() > 0
 
     def variation(self) -> Tensor:
-        """Mean squared difference of stored densities between neighbours []."""
+        """Mean squared difference of stored densities of neighbours []."""
         grid = self.density[int(self.level)]
         return sum((grid.diff(dim=axis).square().mean() for axis in range(3)), grid.new_zeros(()))
 
 
 def view_network(config: VoxelConfig) -> nn.Sequential:
-    """Features of a point and an encoded direction -> what is added to its colour before the sigmoid, at first nothing.
+    """Features of a point and an encoded direction -> what is added to its colour before the sigmoid, at
+    first nothing.
 
     So colour that does not depend on the view is learnt first (Sun et al. 2022, DVGO).
     """

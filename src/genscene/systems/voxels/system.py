@@ -1,38 +1,68 @@
-"""NeRF over voxels as a game of one player: the same pictures, coarse grids first, empty space skipped."""
+"""A voxel grid fitted to photographs: coarse grids first, empty space skipped, one player."""
 
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from genscene.contract import Background, PosedConfig, RayBatch, Stats, StepContext, System, Turn, at_least
-from genscene.errors import BadInput
-from genscene.geometry.cameras import Camera, Size
-from genscene.objectives.losses import binary_entropy, photometric, psnr
-from genscene.systems.nerf.fitting import orbit_of
+from genscene.contract import (
+    PosedDataset,
+    RayBatch,
+    RenderOptions,
+    Stats,
+    StepContext,
+    System,
+    SystemConfig,
+    Turn,
+)
+from genscene.errors import BadInput, require_at_least
+from genscene.geometry.cameras import Size
+from genscene.geometry.priors import CameraPrior
+from genscene.metrics.image import psnr
+from genscene.objectives.reconstruction import binary_entropy, photometric_loss
 from genscene.systems.voxels.generator import VoxelsGenerator, VoxelsGeneratorConfig
 
 
 @dataclass(frozen=True)
-class VoxelsConfig(PosedConfig):
+class VoxelsConfig(SystemConfig):
     """All the numbers of the system."""
 
+    batch = "rays"
+
     generator: VoxelsGeneratorConfig = VoxelsGeneratorConfig()
-    ends: tuple[float, ...] = (0.1, 0.3)  # shares of the run at which the next finer level takes over
-    empty_every: int = 50  # steps between two looks for empty space, from the second level on
-    empty_below: float = 1e-3  # space is empty where a step stops less light than that
-    variation: float = 1e-5  # weight of the squared difference of neighbours' densities
-    entropy: float = 1e-3  # weight of the entropy of the pixels' opacity: they should be there or not
-    distortion: float = (
-        0.0  # weight of how far apart along a ray its weights lie (Barron et al. 2022): against haze
-    )
+    ends: tuple[float, ...] = (0.1, 0.3)  # shares of the run at which the next finer level begins
+    occupancy_every: int = 50  # steps between two updates of the occupancy grid, from the second level on
+    occupancy_opacity: float = 1e-3  # space is empty where the opacity of a step is below this
+    variation: float = 1e-5  # weight of the squared difference of neighbouring densities
+    entropy: float = 1e-3  # weight of the entropy of the pixels' opacity, which should be 0 or 1
+    distortion: float = 0.0  # weight of the distortion loss (Barron et al. 2022), against haze
+
+    def adapt(self, dataset: PosedDataset) -> "VoxelsConfig":
+        """With the photographs' cameras and background; a box that is not all of space scales with their
+        distance / 4.
+        """
+        prior = CameraPrior.fit(dataset.camera)
+        background = dataset.background or self.generator.background
+        generator = replace(self.generator, prior=prior, background=background)
+        scale = float(f"{prior.radius:.2g}") / 4
+        if not generator.voxels.contracted and scale != 1:
+            x, y, z = (round(scale * half, 6) for half in generator.voxels.box)
+            march = replace(generator.march, gain=generator.march.gain / scale)
+            generator = replace(generator, voxels=replace(generator.voxels, box=(x, y, z)), march=march)
+        return replace(self, generator=generator)
+
+    def build_generator(self) -> VoxelsGenerator:
+        """A generator with new weights."""
+        return VoxelsGenerator(self.generator)
 
     def build(self) -> "VoxelsSystem":
-        """A system with build_seeded weights."""
+        """A system with new weights."""
         return VoxelsSystem(self)
 
     def check(self, size: Size) -> None:
-        """Raise BadInput where levels would never or wrongly take over; rays come from pictures of any size."""
+        """Raise BadInput for levels that never begin or in the wrong order; rays come from images of any
+        size.
+        """
         ends, levels = self.ends, self.generator.voxels.levels
         if (
             len(ends) != len(levels) - 1
@@ -42,27 +72,8 @@ class VoxelsConfig(PosedConfig):
             raise BadInput(
                 f"ends {ends} of levels {levels}: wanted one fewer than levels, rising shares from 0 to 1"
             )
-        at_least(self, 1, "empty_every")
-        at_least(self, 0, "empty_below", "variation", "entropy", "distortion")
-
-    @property
-    def corners(self) -> bool:
-        """Rays go through the pixels' centres."""
-        return False
-
-    def fitted(
-        self, photographed: Camera, bounds: Tensor, behind: Background | None = None
-    ) -> "VoxelsConfig":
-        """With the photographs' orbit and background; a box that is not all of space grows with their distance / 4."""
-        orbit = orbit_of(photographed)
-        background = behind or self.generator.background
-        generator = replace(self.generator, photographs=len(photographed), orbit=orbit, background=background)
-        scale = float(f"{orbit.radius:.2g}") / 4
-        if not generator.voxels.contracted and scale != 1:
-            x, y, z = (round(scale * half, 6) for half in generator.voxels.box)
-            march = replace(generator.march, gain=generator.march.gain / scale)
-            generator = replace(generator, voxels=replace(generator.voxels, box=(x, y, z)), march=march)
-        return replace(self, generator=generator)
+        require_at_least(self, 1, "occupancy_every")
+        require_at_least(self, 0, "occupancy_opacity", "variation", "entropy", "distortion")
 
     def shrunk(self) -> "VoxelsConfig":
         """Levels of 4 and 6 corners."""
@@ -82,27 +93,28 @@ class VoxelsSystem(System):
         """One player."""
         return (Turn("generator", self.generator_loss),)
 
-    def generator_loss(self, batch: RayBatch, moment: StepContext) -> tuple[Tensor, Stats]:
-        """Mean squared error of the colours, and what keeps the voxels tidy."""
-        self.tend(moment)
-        generator = self.generator
-        jitter = moment.ray_draws(len(batch), 0, batch.colors.device).uniform()
-        scene = generator.bind(batch.colors.new_zeros(1, 0))
-        met = generator.walk(scene, batch.rays.unit(), jitter)
-        error = photometric(met.color, batch.colors[0], "mean")
-        loss = error + self.config.variation * generator.voxels.variation()
-        loss = loss + self.config.entropy * binary_entropy(met.alpha)
-        if self.config.distortion:
-            loss = loss + self.config.distortion * generator.distortion(met)
+    def generator_loss(self, batch: RayBatch, context: StepContext) -> tuple[Tensor, Stats]:
+        """Mean squared error of the colors, and the regularisers."""
+        self.update_grid(context)
+        config, generator = self.config, self.generator
+        randomness = context.ray_streams(len(batch), 0, batch.colors.device)
+        options = RenderOptions(randomness, distortion=config.distortion > 0)
+        rendering = generator.render(generator.bind(batch.colors.new_zeros(1, 0)), batch.rays, options)
+        error = photometric_loss(rendering.image, batch.colors.mT[:, :, None], "mean")
+        assert rendering.alpha is not None
+        loss = error + config.variation * generator.voxels.variation()
+        loss = loss + config.entropy * binary_entropy(rendering.alpha)
+        if rendering.distortion is not None:
+            loss = loss + config.distortion * rendering.distortion.mean()
         return loss, {"loss": loss, "psnr": psnr(error.detach())}
 
     @torch.no_grad()
-    def tend(self, moment: StepContext) -> None:
-        """Change to the next level, or look for empty space, when it is time; once a step."""
+    def update_grid(self, context: StepContext) -> None:
+        """Begin the next level, or update the occupancy grid, where this step is the one for it."""
         voxels = self.generator.voxels
-        wanted = sum(moment.step >= end * moment.steps for end in self.config.ends)
-        if wanted > int(voxels.level):
-            voxels.grow(wanted)
-            self.generator.look_for_empty(self.config.empty_below)
-        elif wanted and moment.step % self.config.empty_every == 0:
-            self.generator.look_for_empty(self.config.empty_below)
+        level = sum(context.step >= end * context.steps for end in self.config.ends)
+        if level > int(voxels.level):
+            voxels.refine(level)
+            self.generator.update_occupancy(self.config.occupancy_opacity)
+        elif level and context.step % self.config.occupancy_every == 0:
+            self.generator.update_occupancy(self.config.occupancy_opacity)

@@ -1,4 +1,4 @@
-"""Paths to film along, and cameras in files."""
+"""Paths to film trajectory, and cameras in files."""
 
 import json
 import math
@@ -9,27 +9,27 @@ from torch.testing import assert_close
 
 from genscene.errors import BadInput
 from genscene.geometry.camera_files import read_cameras, write_cameras
-from genscene.geometry.cameras import Camera, look_at, moved, pinhole
+from genscene.geometry.cameras import Camera, look_at, pinhole, transform_cameras
 from genscene.geometry.priors import CameraPrior, camera_angles
 from genscene.geometry.rotations import quaternion, rotation, slerp
 from genscene.geometry.trajectories import (
-    PATHS,
-    along,
-    average,
-    between,
+    TRAJECTORIES,
+    average_pose,
     ellipse,
     fan,
-    focal_depth,
-    winding,
+    forward_spiral,
+    interpolate_cameras,
+    llff_focus_depth,
+    trajectory,
 )
 from genscene.randomness import RandomStreams
 
 ORBIT = CameraPrior("uniform", (math.pi / 2, 0.5), (1.2, 0.3), radius=2.0, fov=30.0)
 
 
-@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("name", TRAJECTORIES)
 def test_every_path_looks_at_the_origin(name):
-    cameras = along(name, ORBIT, 12, (8, 10))
+    cameras = trajectory(name, ORBIT, 12, (8, 10))
     assert len(cameras) == 12
     assert cameras.size == (8, 10)
     position, forward = cameras.pose[:, :3, 3], cameras.pose[:, :3, 2]
@@ -39,14 +39,14 @@ def test_every_path_looks_at_the_origin(name):
 
 
 def test_an_orbit_goes_once_around_evenly():
-    yaw, pitch = camera_angles(along("orbit", ORBIT, 8, (4, 4)), 0.0)
+    yaw, pitch = camera_angles(trajectory("orbit", ORBIT, 8, (4, 4)), 0.0)
     steps = torch.remainder(yaw.diff(), 2 * math.pi)
     assert_close(steps, torch.full((7,), math.pi / 4), atol=1e-5, rtol=0)
     assert_close(pitch, torch.full((8,), 1.2))
 
 
 def test_zoom_changes_the_lens_and_dolly_the_distance():
-    zoom, dolly = along("zoom", ORBIT, 8, (4, 4)), along("dolly", ORBIT, 8, (4, 4))
+    zoom, dolly = trajectory("zoom", ORBIT, 8, (4, 4)), trajectory("dolly", ORBIT, 8, (4, 4))
     assert zoom.intrinsics[:, 0, 0].std() > 0.1
     assert zoom.pose.std(dim=0).max() < 1e-6
     assert dolly.intrinsics[:, 0, 0].std() < 1e-6
@@ -54,18 +54,18 @@ def test_zoom_changes_the_lens_and_dolly_the_distance():
 
 
 def test_steep_goes_beyond_the_prior():
-    yaw, _ = camera_angles(along("steep", ORBIT, 9, (4, 4)), math.pi / 2)
+    yaw, _ = camera_angles(trajectory("steep", ORBIT, 9, (4, 4)), math.pi / 2)
     assert yaw.max() > math.pi / 2 + 2 * 0.5
 
 
 def test_between_keeps_its_keys_and_looks_at_the_origin_even_from_front_to_back():
     keys = ORBIT.at(torch.tensor([0.0, math.pi, 1.0]), torch.tensor([1.2, 1.2, 0.9]), (4, 4))
-    way = between(keys, 9)
+    way = interpolate_cameras(keys, 9)
     assert_close(way.pose[::4], keys.pose, atol=1e-5, rtol=0)
     position, forward = way.pose[:, :3, 3], way.pose[:, :3, 2]
     assert_close(position.norm(dim=-1), torch.full((9,), 2.0), atol=1e-5, rtol=0)
     assert_close(position + 2 * forward, torch.zeros(9, 3), atol=1e-5, rtol=0)
-    assert len(between(keys[:1], 5)) == 5
+    assert len(interpolate_cameras(keys[:1], 5)) == 5
 
 
 def test_a_fan_is_even_around_a_full_prior():
@@ -77,13 +77,13 @@ def test_a_fan_is_even_around_a_full_prior():
 
 
 def test_a_path_round_trip(tmp_path):
-    cameras = along("zoom", ORBIT, 6, (4, 4))
+    cameras = trajectory("zoom", ORBIT, 6, (4, 4))
     path = tmp_path / "path.json"
     write_cameras(path, cameras, 2.0)
-    again = along(str(path), ORBIT, 6, (4, 4))
+    again = trajectory(str(path), ORBIT, 6, (4, 4))
     assert_close(again.pose, cameras.pose)
     assert_close(again.intrinsics, cameras.intrinsics, atol=1e-4, rtol=0)
-    assert len(along(str(path), ORBIT, 30, (4, 4))) == 30
+    assert len(trajectory(str(path), ORBIT, 30, (4, 4))) == 30
 
 
 def photographed():
@@ -102,15 +102,15 @@ def photographed():
 def test_a_path_goes_to_its_files_coordinates_and_comes_back_with_the_same_rays(tmp_path, size):
     cameras, to_files = photographed()
     write_cameras(tmp_path / "path.json", cameras, 1.0, to_files)
-    again, wanted = along(str(tmp_path / "path.json"), ORBIT, 3, size, to_files), cameras.reframed(size)
+    again, wanted = trajectory(str(tmp_path / "path.json"), ORBIT, 3, size, to_files), cameras.reframed(size)
     for mine, theirs in zip(vars(again.rays()).values(), vars(wanted.rays()).values(), strict=True):
         assert_close(mine, theirs, atol=1e-5, rtol=0)
     stored = read_cameras(tmp_path / "path.json", size)
-    assert_close(stored.pose, moved(cameras, to_files).pose, atol=1e-5, rtol=1e-6)
+    assert_close(stored.pose, transform_cameras(cameras, to_files).pose, atol=1e-5, rtol=1e-6)
 
 
 def test_a_path_without_lenses_is_read_as_ever(tmp_path):
-    frames = [{"camera_to_world": pose.tolist(), "fov": 40} for pose in along("orbit", ORBIT, 3, (4, 4)).pose]
+    frames = [{"camera_to_world": pose.tolist(), "fov": 40} for pose in trajectory("orbit", ORBIT, 3, (4, 4)).pose]
     (tmp_path / "old.json").write_text(json.dumps({"axes": "opencv", "frames": frames}))
     found = read_cameras(tmp_path / "old.json", (4, 6))
     assert found.size == (4, 6)
@@ -118,7 +118,7 @@ def test_a_path_without_lenses_is_read_as_ever(tmp_path):
 
 
 def test_a_nerfstudio_path_has_other_axes(tmp_path):
-    cameras = along("orbit", ORBIT, 3, (4, 4))
+    cameras = trajectory("orbit", ORBIT, 3, (4, 4))
     opengl = cameras.pose * torch.tensor([1.0, -1.0, -1.0, 1.0])
     frames = [{"camera_to_world": pose.flatten().tolist(), "fov": 30.0, "aspect": 1} for pose in opengl]
     (tmp_path / "p.json").write_text(json.dumps({"camera_path": frames}))
@@ -163,7 +163,7 @@ def test_a_damaged_camera_file_is_one_clear_line(tmp_path, content):
 
 def test_an_unknown_path_names_the_nearest():
     with pytest.raises(BadInput, match="did you mean 'orbit'"):
-        along("orbits", ORBIT, 3, (4, 4))
+        trajectory("orbits", ORBIT, 3, (4, 4))
 
 
 def test_rotations_and_quaternions_are_the_same_thing():
@@ -195,10 +195,10 @@ def test_an_ellipse_goes_around_as_the_cameras_stand():
 def test_a_spiral_winds_about_cameras_that_face_one_way():
     eye = torch.randn(9, 3) * torch.tensor([0.5, 0.2, 0.05]) + torch.tensor([0.0, 0.0, 5.0])
     down = torch.eye(4)
-    down[:3, :3] = torch.diag(torch.tensor([1.0, -1, -1]))  # looks along -z, y upwards
+    down[:3, :3] = torch.diag(torch.tensor([1.0, -1, -1]))  # looks trajectory -z, y upwards
     pose = down.repeat(9, 1, 1)
     pose[:, :3, 3] = eye
-    made = winding(Camera(pose, torch.eye(3).repeat(9, 1, 1), (4, 6)), 12)
+    made = forward_spiral(Camera(pose, torch.eye(3).repeat(9, 1, 1), (4, 6)), 12)
     target = eye.mean(dim=0) * torch.tensor([1.0, 1, 0])
     axes = torch.nn.functional.normalize(target - made.pose[:, :3, 3], dim=-1)
     assert_close(made.pose[:, :3, 2], axes, atol=1e-5, rtol=0)
@@ -208,7 +208,7 @@ def test_a_spiral_winds_about_cameras_that_face_one_way():
 
 
 def facing():
-    """Nine cameras that look about along -z, y upwards, from about (1, 0, 5)."""
+    """Nine cameras that look about trajectory -z, y upwards, from about (1, 0, 5)."""
     tilt = rotation(
         torch.nn.functional.normalize(
             torch.tensor([[1.0, 0, 0, 0]]) + RandomStreams([1]).normal(9, 4)[0] / 50
@@ -226,14 +226,14 @@ def test_a_spiral_moves_with_its_cameras():
     turn = torch.eye(4)
     turn[:3, :3] = rotation(torch.nn.functional.normalize(torch.tensor([[0.9, 0.3, -0.5, 0.2]])))[0]
     turn[:3, 3] = torch.tensor([3.0, -1, 2])
-    here, there = (winding(cameras, 7, focus=2.0) for cameras in (facing(), moved(facing(), turn)))
-    assert_close(there.pose, moved(here, turn).pose, atol=1e-5, rtol=1e-5)
-    assert_close(average(moved(facing(), turn).pose), turn @ average(facing().pose), atol=1e-5, rtol=1e-5)
+    here, there = (forward_spiral(cameras, 7, focus=2.0) for cameras in (facing(), transform_cameras(facing(), turn)))
+    assert_close(there.pose, transform_cameras(here, turn).pose, atol=1e-5, rtol=1e-5)
+    assert_close(average_pose(transform_cameras(facing(), turn).pose), turn @ average_pose(facing().pose), atol=1e-5, rtol=1e-5)
 
 
 def test_a_spiral_looks_at_the_depth_that_is_asked_for_and_is_as_wide():
-    middle = average(facing().pose)
-    made = winding(facing(), 8, 2.0, torch.tensor([0.3, 0.2, 0.1]))
+    middle = average_pose(facing().pose)
+    made = forward_spiral(facing(), 8, 2.0, torch.tensor([0.3, 0.2, 0.1]))
     local = torch.linalg.inv(middle) @ made.pose
     assert_close(local[0, :3, 3], torch.tensor([0.3, 0, 0]), atol=1e-5, rtol=0)
     axes = torch.nn.functional.normalize(torch.tensor([0.0, 0, 2]) - local[:, :3, 3], dim=-1)
@@ -243,5 +243,5 @@ def test_a_spiral_looks_at_the_depth_that_is_asked_for_and_is_as_wide():
 def test_bent_scenes_are_looked_at_before_the_middle_of_their_depths():
     cameras = facing()
     cameras.pose[:, 2, 3] -= 6  # the origin is behind them
-    assert focal_depth(4 / 3, math.inf) == pytest.approx(4.8)
-    assert_close(winding(cameras, 5).pose, winding(cameras, 5, 4.8).pose)
+    assert llff_focus_depth(4 / 3, math.inf) == pytest.approx(4.8)
+    assert_close(forward_spiral(cameras, 5).pose, forward_spiral(cameras, 5, 4.8).pose)

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from genscene.errors import BadInput
-from genscene.experiment.schema import Optim, dumps, loads
+from genscene.experiment.schema import Optim
+from genscene.experiment.serialise import dumps, loads
 from genscene.systems import KINDS, PRESETS
-from genscene.training.optimizers import advance, grouped, optimizers
+from genscene.training.optimizers import advance, build_optimizers, parameter_groups
 
 
 class Player(nn.Module):
@@ -35,7 +36,7 @@ def moved_by(parts, lr=0.25):
     torch.manual_seed(0)
     game = TrainState()
     experiment = replace(PRESETS["nerf-grid-demo"], optim={"generator": Optim(0.1, eps=1e-30, parts=parts)})
-    (optimizer,) = optimizers(game, experiment).values()
+    (optimizer,) = build_optimizers(game, experiment).values()
     before = copy.deepcopy(dict(game.generator.named_parameters()))
     (game.generator.bodyguard(game.generator.body(torch.randn(8, 2)))).square().sum().backward()
     advance(game.generator, optimizer, lr, 0.0)
@@ -64,13 +65,13 @@ def test_an_optimiser_of_parts_is_stored_and_without_parts_it_is_what_it_was():
     player = Player()
     advance(player, plain, 0.01, 0.0)
     assert [settings["lr"] for settings in plain.param_groups] == [0.01]
-    assert len(grouped("generator", player, {})) == 1
+    assert len(parameter_groups("generator", player, {})) == 1
 
 
 @pytest.mark.parametrize("name", ["bodi", "bod", "", "body.0.weight.x"])
 def test_a_part_that_is_not_there_is_named(name):
     with pytest.raises(BadInput, match=f"generator has no part '{name}'.*known: body, body.0"):
-        grouped("generator", Player(), {name: 1.0})
+        parameter_groups("generator", Player(), {name: 1.0})
 
 
 @pytest.mark.parametrize("factor", [-0.1, float("inf"), float("nan")])

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from genscene.errors import BadInput
-from genscene.io.foreign_pickles import Inert, contents, inert, tensors
+from genscene.io.foreign_pickles import Placeholder, collect_tensors, find_placeholders, read_checkpoint
 from genscene.io.rename import rename
 
 
@@ -43,12 +43,12 @@ def test_modules_state_dicts_and_lists_come_out_whole(tmp_path, zipped):
         "step": 7,
     }
     torch.save(stored, path, _use_new_zipfile_serialization=zipped)
-    found = contents(path)
+    found = read_checkpoint(path)
     assert found["step"] == 7
-    assert isinstance(found["net"], Inert)
+    assert isinstance(found["net"], Placeholder)
     assert (found["net"].module, found["net"].name) == ("torch.nn.modules.container", "Sequential")
     for part in ("net", "dict"):
-        named = tensors(found[part])
+        named = collect_tensors(found[part])
         assert list(named) == list(net.state_dict())
         assert all(torch.equal(named[n], value) for n, value in net.state_dict().items())
     assert torch.equal(found["list"][0], shared.t())
@@ -60,7 +60,7 @@ def test_modules_state_dicts_and_lists_come_out_whole(tmp_path, zipped):
 def test_nothing_in_a_checkpoint_is_ever_run(tmp_path, zipped):
     mark, path = tmp_path / "mark", tmp_path / "bomb.pth"
     torch.save({"bomb": Bomb(mark), "good": torch.ones(2)}, path, _use_new_zipfile_serialization=zipped)
-    found = contents(path)
+    found = read_checkpoint(path)
     assert torch.equal(found["good"], torch.ones(2))
     assert not mark.exists()
     torch.load(path, weights_only=False)  # the test would notice
@@ -68,7 +68,7 @@ def test_nothing_in_a_checkpoint_is_ever_run(tmp_path, zipped):
 
 
 def test_classes_that_are_called_filled_and_set_do_nothing():
-    made = Inert(1, 2, key=3)
+    made = Placeholder(1, 2, key=3)
     made["a"] = 1
     made.append(2)
     made.extend([3])
@@ -80,9 +80,9 @@ def test_classes_that_are_called_filled_and_set_do_nothing():
 
 def test_stand_ins_are_found_by_name(tmp_path):
     torch.save(network(), tmp_path / "net.pth")
-    found = contents(tmp_path / "net.pth")
-    assert len(list(inert(found, "Linear"))) == 2
-    assert not list(inert(found, "Conv2d"))
+    found = read_checkpoint(tmp_path / "net.pth")
+    assert len(list(find_placeholders(found, "Linear"))) == 2
+    assert not list(find_placeholders(found, "Conv2d"))
 
 
 @pytest.mark.parametrize("damage", ["missing", "text", "empty", "zip", "cut", "plain pickle"])
@@ -100,7 +100,7 @@ def test_what_is_no_checkpoint_is_one_clear_line(tmp_path, damage):
             {"text": b"hello", "empty": b"", "cut": whole[:700], "plain pickle": pickle.dumps([1])}[damage]
         )
     with pytest.raises(BadInput, match=r"net\.pth") as error:
-        contents(path)
+        read_checkpoint(path)
     assert "\n" not in str(error.value)
 
 
@@ -117,7 +117,7 @@ def test_renaming():
     ("found", "words"),
     [
         ({"new": torch.ones(1)}, "no rule for the tensor new"),
-        ({"old.0.weight": torch.ones(2)}, "leaves 1 of our tensors unfilled, first out"),
+        ({"old.0.weight": torch.ones(2)}, "leaves 1 of our collect_tensors unfilled, first out"),
         ({"old.0.weight": torch.ones(4), "head": torch.ones(3)}, r"shape \(4,\)"),
         ({"old.1.weight": torch.ones(2)}, "none of ours"),
         ({"head": torch.ones(3), "old.0.weight": torch.ones(2), "HEAD": torch.ones(3)}, "filled twice"),

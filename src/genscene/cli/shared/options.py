@@ -1,4 +1,4 @@
-"""Words of the command line into values."""
+"""Options of the command line: words to values, and their limits."""
 
 import contextlib
 import io
@@ -16,22 +16,22 @@ T = TypeVar("T")
 
 
 def parse(kind: type[T], words: list[str], prog: str, default: T | None = None, description: str = "") -> T:
-    """Options -> a dataclass, by tyro; BadInput with one line for what does not fit. --help prints and exits."""
-    said = io.StringIO()
+    """Words -> a dataclass of options, by tyro; BadInput with one line for what does not fit. --help exits."""
+    captured = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(captured):
             if default is None:
                 return tyro.cli(kind, args=words, prog=prog, description=description)
             return tyro.cli(kind, args=words, prog=prog, description=description, default=default)
     except SystemExit as error:
         if error.code in (0, None):
             raise
-        raise BadInput(one_line(said.getvalue(), prog)) from None
+        raise BadInput(error_line(captured.getvalue(), prog)) from None
 
 
-def one_line(said: str, prog: str) -> str:
-    """tyro's box as a line: what was wrong, the nearest option, where to read on."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
+def error_line(message: str, prog: str) -> str:
+    """tyro's box of an error as one line: what was wrong, the closest option, where to read on."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", message)
     parts: list[list[str]] = [[]]
     for line in (line.strip("│| ") for line in plain.splitlines()):
         if re.fullmatch(r"[─-]{3,}", line):
@@ -41,13 +41,14 @@ def one_line(said: str, prog: str) -> str:
     if "╭" not in plain:  # the plain box has its title in a part of its own
         parts = parts[1:] or parts
     wrong = " ".join(parts[0])
-    guess = next(
-        (part[1].split()[0] for part in parts[1:] if part and part[0].startswith("Perhaps") and part[1:]), ""
+    guesses = (
+        part[1].split()[0] for part in parts[1:] if part and part[0].startswith("Perhaps") and part[1:]
     )
+    guess = next(guesses, "")
     return f"{wrong}{f'; did you mean {guess}?' if guess else ''} (see {prog} --help)"
 
 
-def seeds_of(text: str) -> list[int]:
+def parse_seeds(text: str) -> list[int]:
     """0-7, or 0,5,9, or 3 -> whole numbers."""
     found: list[int] = []
     for part in text.split(","):
@@ -62,7 +63,7 @@ def seeds_of(text: str) -> list[int]:
     return found
 
 
-def size_of(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
     """128, or 96x128 (height x width) -> (height, width)."""
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
     height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
@@ -71,18 +72,18 @@ def size_of(text: str) -> tuple[int, int]:
     return height, width
 
 
-def bounded(name: str, value: float, least: float, most: float) -> None:
-    """Raise BadInput, naming the option, where its value is not within two limits; nan never is."""
+def require_range(name: str, value: float, least: float, most: float) -> None:
+    """Raise BadInput, naming the option, where its value is outside two limits or not a number."""
     if not least <= value <= most:
         raise BadInput(f"{name} {value}: wanted a number from {least:.10g} to {most:.10g}")
 
 
-def ending(name: str, path: Path, endings: Iterable[str]) -> None:
-    """Raise BadInput, naming the option, where a file's name ends with none of these."""
-    if path.suffix not in endings:
-        raise BadInput(f"{name} {path}: wanted a file ending with {', '.join(endings)}")
+def require_suffix(name: str, path: Path, suffixes: Iterable[str]) -> None:
+    """Raise BadInput, naming the option, where a file's name has none of these suffixes."""
+    if path.suffix not in suffixes:
+        raise BadInput(f"{name} {path}: wanted a file ending with {', '.join(suffixes)}")
 
 
-def tell(line: str) -> None:
-    """A line of output."""
+def print_line(line: str) -> None:
+    """Print a line of output."""
     print(line, file=sys.stdout, flush=True)

@@ -11,7 +11,7 @@ import genscene.training.run as running
 import genscene.training.validation as judging
 from genscene.cli import main
 from genscene.data import load_images
-from genscene.data.source import source_of
+from genscene.data.sources import source_of
 from genscene.errors import BadInput
 from genscene.evaluation.measures import Number
 from genscene.evaluation.photographs import compared
@@ -47,7 +47,7 @@ def judged_by_hand(path, experiment):
     """Frechet distance in random features of a published generator, without any of what is tested here."""
     looks = random_features()
     fakes = Generated(load(path), Side(COUNT), (16, 16)).take(range(COUNT))
-    reals = Stored(load_images(experiment.data, experiment.pictures, (16, 16), quiet=True), Side(), "").take(
+    reals = Stored(load_images(experiment.data, experiment.images, (16, 16), quiet=True), Side(), "").take(
         range(8)
     )
     return frechet(Moments.of(looks(fakes)), Moments.of(looks(reals)))
@@ -225,7 +225,7 @@ def test_from_the_command_line_it_is_one_line_and_code_two(tmp_path, capsys):
         "16",
         "--batch",
         "2",
-        "--pictures.limit",
+        "--images.limit",
         "4",
         "--evaluate-every",
         "1",

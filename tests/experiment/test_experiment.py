@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from genscene.errors import BadInput
-from genscene.experiment.schema import Optim, Stage, dumps, loads, with_overrides
+from genscene.experiment.schedules import images_before, largest_size, stage_at
+from genscene.experiment.schema import Optim, Stage
+from genscene.experiment.serialise import dumps, loads, with_overrides
 from genscene.systems import KINDS, PRESETS
 
 
@@ -35,9 +37,9 @@ def test_stages_and_pictures_seen(experiment):
     staged = replace(
         experiment, stages=(Stage(0, (8, 8), 4), Stage(10, (16, 16), 2), Stage(20, (32, 16), 1)), steps=25
     )
-    assert [staged.stage(s).batch for s in (0, 9, 10, 19, 20, 24)] == [4, 4, 2, 2, 1, 1]
-    assert [staged.pictures_before(s) for s in (0, 3, 10, 15, 20, 25)] == [0, 12, 40, 50, 60, 65]
-    assert staged.largest() == (32, 16)
+    assert [stage_at(staged, s).batch for s in (0, 9, 10, 19, 20, 24)] == [4, 4, 2, 2, 1, 1]
+    assert [images_before(staged, s) for s in (0, 3, 10, 15, 20, 25)] == [0, 12, 40, 50, 60, 65]
+    assert largest_size(staged) == (32, 16)
     assert replace(staged, steps=20).largest() == (16, 16)
 
 
@@ -52,7 +54,7 @@ def test_the_learning_rate_falls_in_a_straight_line(experiment):
 
 @pytest.mark.parametrize(
     "stages",
-    [(), (Stage(1),), (Stage(0), Stage(0)), (Stage(0, batch=3, slices=2),), (Stage(0, size=(0, 4)),)],
+    [(), (Stage(1),), (Stage(0), Stage(0)), (Stage(0, batch=3, accumulation=2),), (Stage(0, size=(0, 4)),)],
 )
 def test_stages_that_cannot_be(experiment, stages):
     with pytest.raises(BadInput):
@@ -62,7 +64,7 @@ def test_stages_that_cannot_be(experiment, stages):
 def test_overriding_batch_and_size():
     preset = PRESETS["pigan-carla-release"]
     assert [s.batch for s in with_overrides(preset, 8, None).stages] == [8, 8, 8]
-    assert [s.slices for s in with_overrides(preset, 7, None).stages] == [1, 1, 1]
+    assert [s.accumulation for s in with_overrides(preset, 7, None).stages] == [1, 1, 1]
     assert with_overrides(preset, None, 64).stages[0].size == (64, 64)
     assert len(with_overrides(preset, None, 64).stages) == 1
     assert with_overrides(preset, None, None) == preset

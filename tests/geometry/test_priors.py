@@ -5,15 +5,15 @@ import math
 
 import pytest
 import torch
+from genscene.systems.nerf.fitting import orbit_of
 from torch.nn.functional import normalize
 from torch.testing import assert_close
 
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, look_at
-from genscene.geometry.priors import CameraPrior, camera_angles, within
-from genscene.geometry.trajectories import along
+from genscene.geometry.priors import CameraPrior, camera_angles, truncated_normal
+from genscene.geometry.trajectories import trajectory
 from genscene.randomness import RandomStreams
-from genscene.systems.nerf.fitting import orbit_of
 
 MANY = RandomStreams(range(4000))
 
@@ -59,7 +59,7 @@ def test_the_sphere_is_even_in_area():
     height = orbit.sample(RandomStreams(range(4000)), (1, 1)).pose[:, 1, 3]
     shares = torch.histc(height, bins=4, min=-1, max=1) / len(height)
     assert_close(shares, torch.full((4,), 0.25), atol=0.03, rtol=0)
-    yaw, pitch = CameraPrior("sphere", (0.1, 1.0), (0.8, 0.1)).centre()
+    yaw, pitch = CameraPrior("sphere", (0.1, 1.0), (0.8, 0.1)).mean_angles()
     assert (yaw, pitch) == (0.1, pytest.approx(math.acos(1 - 1.6 / math.pi)))
 
 
@@ -82,8 +82,8 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_angles_are_read_back():
     orbit = CameraPrior("uniform", (math.pi / 2, math.pi), (1.3, 0.4), radius=2.5)
-    yaw, pitch = orbit.angles(RandomStreams(range(50)))
-    again = camera_angles(orbit.at(yaw, pitch, (2, 2)), math.pi / 2)
+    yaw, pitch = orbit.sample_angles(RandomStreams(range(50)))
+    again = camera_angles(orbit.camera_at(yaw, pitch, (2, 2)), math.pi / 2)
     assert_close(torch.stack(again), torch.stack([yaw, pitch]), atol=1e-5, rtol=0)
 
 
@@ -99,13 +99,13 @@ def test_photographs_from_one_side_have_an_orbit_with_that_middle(middle):
     photographs = looking([middle - 40.0, middle, middle + 40.0], [70.0, 61.0, 70.0])
     orbit, wanted = orbit_of(photographs), photographs.pose[1, :2, 3]
     for path in ("front", "zoom", "dolly"):
-        seen = along(path, orbit, 4, (4, 6)).pose[:, :2, 3].mean(dim=0)
+        seen = trajectory(path, orbit, 4, (4, 6)).pose[:, :2, 3].mean(dim=0)
         assert_close(normalize(seen, dim=0), normalize(wanted, dim=0), atol=1e-3, rtol=0)
     for path, frame in (("orbit", 0), ("steep", 2)):
-        seen = along(path, orbit, 5, (4, 6)).pose[frame, :2, 3]
+        seen = trajectory(path, orbit, 5, (4, 6)).pose[frame, :2, 3]
         assert_close(normalize(seen, dim=0), normalize(wanted, dim=0), atol=1e-3, rtol=0)
     assert orbit.yaw[1] == pytest.approx(math.radians(40), abs=1e-3)
-    assert orbit.centre()[1] == pytest.approx(math.radians(67), abs=1e-3)
+    assert orbit.mean_angles()[1] == pytest.approx(math.radians(67), abs=1e-3)
 
 
 def test_photographs_from_all_around_have_an_orbit_that_goes_around():
@@ -116,7 +116,7 @@ def test_photographs_from_all_around_have_an_orbit_that_goes_around():
 
 def test_within_takes_the_first_try_inside():
     tries = torch.tensor([[3.0, -1.0, 0.5], [0.1, 9.0, 9.0], [5.0, 4.0, 3.0]])
-    assert_close(within(tries, 2.0), torch.tensor([-1.0, 0.1, 2.0]))
+    assert_close(truncated_normal(tries, 2.0), torch.tensor([-1.0, 0.1, 2.0]))
 
 
 def test_a_camera_does_not_depend_on_its_neighbours():

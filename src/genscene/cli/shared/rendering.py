@@ -1,0 +1,178 @@
+"""What the verbs that render share: options, loading, views, sheets of pictures, frames of videos."""
+
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from genscene.cli.shared.options import parse_seeds, parse_size, require_range
+from genscene.contract import Generator, RenderOptions, Vector, style_count, take_styles
+from genscene.errors import BadInput
+from genscene.experiment.schedules import largest_size
+from genscene.export.pictures import Show, depth_range, tile, to_bytes, to_picture
+from genscene.export.video import save_video
+from genscene.geometry.cameras import Camera, Grid, Size
+from genscene.geometry.priors import CameraPrior
+from genscene.geometry.trajectories import ellipse, forward_spiral, interpolate_cameras, trajectory
+from genscene.io.generator_file import GeneratorFile, read
+from genscene.randomness import RandomStreams
+from genscene.training.devices import Device, pick_device
+
+T = TypeVar("T")
+
+FORWARD_FACING = 0.8  # length of the mean viewing direction above which photographs face one way
+FROM_FRONT: Vector = (0.0, 0.0, -1.0)
+PSI, FPS, FRAMES = (-10, 10), (0.01, 1000), 100_000  # limits of options
+PHOTOGRAPHS = "photographs"  # the trajectory through the cameras of the photographs
+
+
+@dataclass(frozen=True)
+class RenderingOptions:
+    """How scenes are rendered."""
+
+    size: str = ""  # side, or height x width, in pixels; default: that of training
+    psi: float = 1.0  # truncation: 1: none, towards 0: closer to the average
+    show: Show = "image"  # what is shown; opacity is another word for alpha, normals for normal
+    view_lock: bool = False  # colors as seen from the front, wherever the camera is (pi-GAN)
+    samples: int = 0  # samples along each ray in each pass; more is finer; default: that of training
+    fps: float = 30.0  # frames a second of a video
+    memory: float = 0.25  # GiB that intermediate results may take; less is slower, never different
+    device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
+
+    def __post_init__(self) -> None:
+        require_range("--psi", self.psi, *PSI)
+        require_range("--samples", self.samples, 0, 65_536)
+        require_range("--fps", self.fps, *FPS)
+        require_range("--memory", self.memory, 1e-6, 1024)
+
+    def render_options(self) -> RenderOptions:
+        """The same for the renderer."""
+        direction = FROM_FRONT if self.view_lock else None
+        return RenderOptions(
+            samples=self.samples, fixed_direction=direction, max_bytes=int(self.memory * 2**30)
+        )
+
+
+def open_generator(path: Path, options: RenderingOptions) -> tuple[GeneratorFile, Size]:
+    """A generator file with its generator on the device, and the size of its pictures."""
+    content = read(path)
+    content.generator.to(pick_device(options.device))
+    if options.size:
+        return content, parse_size(options.size)
+    return content, content.cameras.size if content.cameras is not None else largest_size(content.experiment)
+
+
+def styles_of(generator: Generator, seeds: str, psi: float) -> Any:
+    """The styles of seeds; of a generator of a single scene, that of this scene."""
+    chosen = parse_seeds(seeds) if generator.latent_dim else [0]
+    device = next(generator.parameters()).device
+    return generator.style(generator.latents(RandomStreams(chosen, device)), psi)
+
+
+def camera_prior(generator: Generator, path: Path | str) -> CameraPrior:
+    """The prior of a generator's cameras; BadInput where its views are on the image plane."""
+    if not isinstance(generator.prior, CameraPrior):
+        raise BadInput(f"{path}: the scenes of this generator are pictures, without cameras")
+    return generator.prior
+
+
+def views_along(
+    content: GeneratorFile, source: Path, path: str, count: int, size: Size, video: bool = False
+) -> Camera | Grid:
+    """The views of a trajectory; without a name those that show the scene: of its prior or its photographs.
+
+    The default of a video is a circle around the scene, a spiral where photographs face one way. source: the file, for
+    error lines.
+    """
+    generator = content.generator
+    if not path and not video and not isinstance(generator.prior, CameraPrior):
+        return generator.prior.sweep(1, size)
+    prior = camera_prior(generator, source)
+    given = None if content.cameras is None else content.cameras.reframed(size)
+    forward = given is not None and float(given.pose[:, :3, 2].mean(dim=0).norm()) > FORWARD_FACING
+    if not path and video:
+        path = "spiral" if forward else "orbit"
+    if not path and given is None:
+        return prior.sweep(count, size)
+    by_photographs = {PHOTOGRAPHS: through_cameras, "": through_cameras, "ellipse": ellipse}
+    if forward:
+        by_photographs["spiral"] = forward_spiral
+    if path in by_photographs:
+        if given is None:
+            raise BadInput(f"--path {path}: this generator was not fitted to photographs with cameras")
+        return by_photographs[path](given, count)
+    also = () if given is None else (PHOTOGRAPHS, "ellipse")
+    return trajectory(path, prior, count, size, content.to_files, also)
+
+
+def through_cameras(cameras: Camera, count: int) -> Camera:
+    """Cameras in order, interpolated to so many; where there are more, evenly spaced ones of them."""
+    if count <= len(cameras):
+        return cameras[torch.linspace(0, len(cameras) - 1, count).round().long()]
+    return interpolate_cameras(cameras, count)
+
+
+@torch.no_grad()
+def render_pictures(
+    generator: Generator, w: Any, views: Camera | Grid, show: Show, options: RenderOptions
+) -> Tensor:
+    """B styles from B views -> pictures [B, 3, H, W] in [0, 1], on the CPU."""
+    device = next(generator.parameters()).device
+    rendering = generator.render(generator.bind(w), views.to(device), options)
+    return to_picture(rendering, show, depth_range(generator)).clamp(0, 1).cpu()
+
+
+def render_rows(
+    generator: Generator, w: Any, views: Camera | Grid, show: Show, options: RenderOptions
+) -> Iterator[Tensor]:
+    """Each of S styles from all V views -> S rows of pictures [V, 3, H, W]."""
+    for s in range(style_count(w)):
+        one = take_styles(w, slice(s, s + 1))
+        columns = range(len(views))
+        yield torch.cat([render_pictures(generator, one, views[i : i + 1], show, options) for i in columns])
+
+
+def render_frames(
+    generator: Generator,
+    w: Any,
+    views: Camera | Grid,
+    show: Show,
+    options: RenderOptions,
+    interpolated: bool = False,
+) -> Iterator[Tensor]:
+    """One frame [3, H, W] a view: all styles side by side; interpolated: style i at view i alone."""
+    for i in range(len(views)):
+        view = views[i : i + 1]
+        if interpolated:
+            yield render_pictures(generator, take_styles(w, slice(i, i + 1)), view, show, options)[0]
+        else:
+            styles = [take_styles(w, slice(s, s + 1)) for s in range(style_count(w))]
+            yield tile(
+                arrange(torch.cat([render_pictures(generator, s, view, show, options) for s in styles]))
+            )
+
+
+def arrange(pictures: Tensor) -> Tensor:
+    """S pictures [S, 3, H, W] in rows and columns of about equal number -> [R, C, 3, H, W], padded with white."""
+    columns = math.ceil(math.sqrt(len(pictures)))
+    rows = -(-len(pictures) // columns)
+    missing = torch.ones(rows * columns - len(pictures), *pictures.shape[1:])
+    return torch.cat([pictures, missing]).unflatten(0, (rows, columns))
+
+
+def progress_bar(items: Iterable[T], count: int, what: str) -> Iterable[T]:
+    """The same items, with a progress bar where stderr is a terminal."""
+    console = Console(stderr=True)
+    return track(items, what, total=count, transient=True, console=console, disable=not sys.stderr.isatty())
+
+
+def save_frames(path: Path, frames: Iterable[Tensor], count: int, fps: float) -> None:
+    """Write frames [3, H, W] in [0, 1] as a video."""
+    save_video(path, (to_bytes(frame).numpy() for frame in progress_bar(frames, count, "rendering")), fps)

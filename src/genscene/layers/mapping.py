@@ -1,0 +1,54 @@
+"""Mapping networks: latent codes to styles, their mean, and truncation."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from genscene.geometry.cameras import no_autocast
+from genscene.randomness import Randomness, RandomStreams
+
+LatentDistribution = Literal["gaussian", "uniform"]
+W_AVG_SAMPLES = 10_000
+
+
+class MappingNetwork(nn.Module):
+    """z -> w, with the mean style w_avg that truncation interpolates to (StyleGAN, sec. 2; pi-GAN,
+    sec. 3.1).
+    """
+
+    w_avg: Tensor  # [*shape]
+
+    def __init__(
+        self,
+        network: nn.Module,
+        latent_dim: int,
+        shape: tuple[int, ...],
+        latent: LatentDistribution = "gaussian",
+    ):
+        """network: z [B, latent_dim] -> [B, product of shape]; nn.Identity where z is the style."""
+        super().__init__()
+        self.network, self.latent_dim, self.latent = network, latent_dim, latent
+        self.register_buffer("w_avg", torch.zeros(shape))
+
+    def forward(self, z: Tensor, psi: float = 1.0) -> Tensor:
+        """z [B, latent_dim] -> w [B, *shape]; psi: truncation, w_avg + psi (w - w_avg)."""
+        with no_autocast(z):  # styles scale frequencies: bfloat16 is too coarse
+            w = self.network(z).view(len(z), *self.w_avg.shape)
+        return w if psi == 1 else self.w_avg + psi * (w - self.w_avg)
+
+    def latents(self, randomness: Randomness, *shape: int) -> Tensor:
+        """Numbers of latent codes, standard normal or uniform in [-1, 1) -> [B, *shape]."""
+        return 2 * randomness.uniform(*shape) - 1 if self.latent == "uniform" else randomness.normal(*shape)
+
+
+@torch.no_grad()
+def update_w_avg(generator: nn.Module) -> None:
+    """Set w_avg of every mapping network in a generator to the mean style of 10,000 fixed latent codes.
+
+    To be called once the weights are final, before truncation or saving.
+    """
+    for module in generator.modules():
+        if isinstance(module, MappingNetwork) and next(module.parameters(), None) is not None:
+            z = module.latents(RandomStreams([0]), W_AVG_SAMPLES, module.latent_dim)[0]
+            module.w_avg.copy_(module(z.to(module.w_avg.device)).mean(dim=0))

@@ -1,0 +1,289 @@
+"""Adversarial training: GAN losses, penalties, and the turns of a generator and a discriminator."""
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu, softplus
+
+from genscene.contract import (
+    Generator,
+    ImageBatch,
+    RenderOptions,
+    Stats,
+    StepContext,
+    System,
+    SystemConfig,
+    Turn,
+)
+from genscene.errors import BadInput, require_at_least
+from genscene.geometry.cameras import Camera, Size, View, no_autocast
+from genscene.randomness import Randomness
+from genscene.render.patches import PatchSampler, crop_and_resize
+
+DISCRIMINATOR, GENERATOR, REALS, PENALTY = 0, 1, 2, 3  # numbers of the turns, for their random streams
+
+
+@dataclass(frozen=True)
+class GANLoss:
+    """The losses of both players, and their penalties."""
+
+    # logistic: non-saturating (Goodfellow et al. 2014); relativistic: reals against fakes in pairs (R3GAN);
+    # hinge
+    kind: Literal["logistic", "relativistic", "hinge"] = "logistic"
+    gamma: float = 10.0  # weight of R1: gamma / 2 * |gradient of the logit at real images|^2; 0: none
+    gamma_fake: float = 0.0  # weight of R2, the same at fakes; 0: none
+    penalty_every: int = 1  # discriminator steps between two penalties, which weigh that many times more
+    penalty_turn: bool = False  # penalties are an optimiser step of their own (StyleGAN2's lazy R1)
+    # share of the fakes, those with the highest logits, that the generator learns from in the end
+    top_k: float = 1.0
+    top_k_interval: int = 2000  # steps in which that share falls by 1 % until then
+
+    def check(self) -> None:
+        """Raise BadInput for weights and shares that are none."""
+        require_at_least(self, 0, "gamma", "gamma_fake")
+        require_at_least(self, 1, "penalty_every", "top_k_interval")
+        if not 0 < self.top_k <= 1:
+            raise BadInput(f"top-k {self.top_k}: wanted a share above 0, up to 1")
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Logits of reals and fakes [B], [B] -> the discriminator's loss []."""
+        if self.kind == "hinge":
+            return relu(1 - real).mean() + relu(1 + fake).mean()
+        return logistic_loss(real, fake) if self.kind == "logistic" else relativistic_loss(real, fake)
+
+    def generator(self, fake: Tensor, real: Tensor | None, step: int) -> Tensor:
+        """Logits of fakes, and for the relativistic kind of reals, [B] -> the generator's loss []."""
+        if self.kind == "relativistic":
+            assert real is not None, "the relativistic loss pairs fakes with reals"
+            return relativistic_loss(fake, real)
+        fake = top_k(fake, max(0.99 ** (step / self.top_k_interval), self.top_k))
+        return -fake.mean() if self.kind == "hinge" else nonsaturating_loss(fake)
+
+    def penalizes(self, step: int) -> bool:
+        """Whether the discriminator's loss of this step includes the penalties."""
+        weighted = self.gamma > 0 or self.gamma_fake > 0
+        return weighted and not self.penalty_turn and step % self.penalty_every == 0
+
+
+def nonsaturating_loss(fake: Tensor) -> Tensor:
+    """Generator loss on logits [B] (Goodfellow et al. 2014, sec. 3) -> []."""
+    return softplus(-fake).mean()
+
+
+def logistic_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Discriminator loss on logits [B], [B] (Goodfellow et al. 2014, eq. 1) -> []."""
+    return softplus(-real).mean() + softplus(fake).mean()
+
+
+def relativistic_loss(higher: Tensor, lower: Tensor) -> Tensor:
+    """Loss on pairs of logits [B], [B], of which the former should be higher (Jolicoeur-Martineau 2019) ->
+    [].
+    """
+    return softplus(lower - higher).mean()
+
+
+def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
+    """Half the mean squared gradient of logits [B] at images [B, 3, H, W] (Mescheder et al. 2018, eq. 9) ->
+    [].
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.square().flatten(1).sum(1).mean() / 2
+
+
+def top_k(logits: Tensor, share: float) -> Tensor:
+    """The highest of logits [B], a share of them rounded up (Sinha et al. 2020, top-k training) -> [K]."""
+    return logits.topk(max(1, math.ceil(share * len(logits)))).values
+
+
+@dataclass(frozen=True)
+class DiscriminatorOutput:
+    """What a discriminator predicts of B images."""
+
+    logits: Tensor  # [B], above 0: real
+    z: Tensor | None = None  # [B, latent_dim], predicted latent code
+    pose: Tensor | None = None  # [B, 2], predicted (pitch, yaw) in radians
+
+    def __getitem__(self, part: slice) -> "DiscriminatorOutput":
+        """The predictions for some of the images."""
+        return DiscriminatorOutput(*(None if x is None else x[part] for x in vars(self).values()))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class FakeBatch:
+    """B rendered images and what they were rendered from."""
+
+    images: Tensor  # [B, 3, H, W], 0 to 1
+    z: Tensor  # [B, latent_dim]
+    view: View  # B, cropped to the windows
+    windows: Tensor | None = None  # [B, 3], of patches; None: whole images
+
+    def detach(self) -> "FakeBatch":
+        """The same images without their graph."""
+        return replace(self, images=self.images.detach())
+
+
+@dataclass(frozen=True)
+class AdversarialConfig(SystemConfig):
+    """What all adversarial systems share."""
+
+    loss: GANLoss = GANLoss()
+    patches: PatchSampler = PatchSampler()
+    share_fakes: bool = False  # one rendering a step for both players: the generator's turn comes first
+    recompute: bool = False  # render again for the backward pass: images of any size in constant memory
+    fade_steps: int = 0  # steps in which the layers of a new stage of progressive growing are blended in
+
+
+class AdversarialSystem(System):
+    """A generator and a discriminator: sampling fakes, preparing reals, both losses, penalties.
+
+    A system gives `discriminate`, and what is special of it by overriding the other methods.
+    """
+
+    config: AdversarialConfig
+
+    def __init__(self, config: AdversarialConfig, generator: Generator, discriminator: nn.Module):
+        super().__init__()
+        self.config, self.generator, self.discriminator = config, generator, discriminator
+
+    @abstractmethod
+    def discriminate(
+        self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext
+    ) -> DiscriminatorOutput:
+        """Images [B, 3, H, W] in [-1, 1], seen from views through windows [B, 3] -> predictions."""
+
+    def auxiliary_loss(self, output: DiscriminatorOutput, fakes: FakeBatch) -> Tensor | float:
+        """What is added to both players' losses on fakes."""
+        return 0.0
+
+    def render_options(self, context: StepContext, randomness: Randomness) -> RenderOptions:
+        """How fakes are rendered."""
+        recompute = self.config.recompute and torch.is_grad_enabled()
+        return RenderOptions(randomness, recompute=recompute)
+
+    def sample_views(self, batch: ImageBatch, randomness: Randomness, size: Size) -> View:
+        """The views of the fakes: of the generator's prior."""
+        return self.generator.prior.sample(randomness, size)
+
+    def turns(self) -> tuple[Turn, ...]:
+        """Discriminator, then generator; where fakes are shared, the other way round."""
+        generator, discriminator = (
+            Turn("generator", self.generator_loss),
+            Turn("discriminator", self.discriminator_loss),
+        )
+        turns = (generator, discriminator) if self.config.share_fakes else (discriminator, generator)
+        loss = self.config.loss
+        if not loss.penalty_turn:
+            return turns
+        return (*turns, Turn("discriminator", self.penalty_loss, every=loss.penalty_every))
+
+    def generator_loss(self, batch: ImageBatch, context: StepContext) -> tuple[Tensor, Stats]:
+        """The GAN loss on as many fakes as there are real images, and the auxiliary loss."""
+        fakes = self.sample_fakes(batch, context, GENERATOR)
+        if self.config.share_fakes:
+            context.shared[context.first] = fakes.detach()
+        output = self.discriminate(2 * fakes.images - 1, fakes.view, fakes.windows, context)
+        real = None
+        if self.config.loss.kind == "relativistic":
+            real = self.discriminate(*self.prepare_reals(batch, context), context).logits
+        loss = self.config.loss.generator(output.logits, real, context.step)
+        loss = loss + self.auxiliary_loss(output, fakes)
+        return loss, {"generator": loss}
+
+    def discriminator_loss(self, batch: ImageBatch, context: StepContext) -> tuple[Tensor, Stats]:
+        """The GAN loss on reals and fakes, the auxiliary loss on fakes, and the penalties when they
+        are due.
+        """
+        fakes = context.shared.pop(context.first, None)
+        if fakes is None:
+            with torch.no_grad():
+                fakes = self.sample_fakes(batch, context, DISCRIMINATOR)
+        config, penalized = self.config.loss, self.config.loss.penalizes(context.step)
+        reals, view, windows = self.prepare_reals(batch, context)
+        images = 2 * fakes.images - 1
+        if penalized:
+            reals, images = (
+                reals.requires_grad_(config.gamma > 0),
+                images.requires_grad_(config.gamma_fake > 0),
+            )
+        real = self.discriminate(reals, view, windows, context).logits
+        output = self.discriminate(images, fakes.view, fakes.windows, context)
+        loss = config.discriminator(real, output.logits)
+        stats = {"real": real.mean(), "fake": output.logits.mean()}
+        if penalized:
+            penalty, found = self.penalties((real, reals), (output.logits, images))
+            loss, stats = loss + penalty, stats | found
+        loss = loss + self.auxiliary_loss(output, fakes)
+        return loss, stats | {"discriminator": loss}
+
+    def penalty_loss(self, batch: ImageBatch, context: StepContext) -> tuple[Tensor, Stats]:
+        """The penalties alone, for a turn of their own."""
+        reals, view, windows = self.prepare_reals(batch, context)
+        reals.requires_grad_()
+        real = self.discriminate(reals, view, windows, context).logits
+        if not self.config.loss.gamma_fake:
+            return self.penalties((real, reals), None)
+        with torch.no_grad():
+            fakes = self.sample_fakes(batch, context, PENALTY)
+        images = (2 * fakes.images - 1).requires_grad_()
+        fake = self.discriminate(images, fakes.view, fakes.windows, context).logits
+        return self.penalties((real, reals), (fake, images))
+
+    def penalties(
+        self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Stats]:
+        """Logits [B] and the images [B, 3, H, W] they depend on -> the weighted penalties [], and each for
+        the log.
+        """
+        config, total, stats = self.config.loss, real[0].new_zeros(()), {}
+        with no_autocast(real[0]):
+            for name, gamma, pair in (("r1", config.gamma, real), ("r2", config.gamma_fake, fake)):
+                if gamma > 0 and pair is not None:
+                    stats[name] = r1_penalty(*pair)
+                    total = total + gamma * config.penalty_every * stats[name]
+        return total, stats
+
+    def sample_fakes(self, batch: ImageBatch, context: StepContext, turn: int) -> FakeBatch:
+        """As many images as the batch has, of the size that the discriminator is given."""
+        randomness = context.random_streams(len(batch), turn, batch.images.device)
+        size = self.discriminator_size(batch)
+        z = self.generator.latents(randomness)
+        view = self.sample_views(batch, randomness, size)
+        windows = self.config.patches.sample(randomness, context.step)
+        if windows is not None:
+            assert isinstance(view, Camera)
+            view = view.crop(windows, size)
+        scene = self.generator.scene(z)
+        image = self.generator.render(scene, view, self.render_options(context, randomness)).image
+        return FakeBatch(image, z, view, windows)
+
+    def prepare_reals(
+        self, batch: ImageBatch, context: StepContext
+    ) -> tuple[Tensor, View | None, Tensor | None]:
+        """Real images as the discriminator is given them [B, 3, H, W] in [-1, 1], their cameras, their
+        windows.
+        """
+        view: View | None = getattr(batch, "cameras", None)
+        if not self.config.patches.size:
+            return 2 * batch.images - 1, view, None
+        randomness, size = (
+            context.random_streams(len(batch), REALS, batch.images.device),
+            self.discriminator_size(batch),
+        )
+        windows = self.config.patches.sample(randomness, context.step)
+        images = crop_and_resize(batch.images, windows, size, self.config.patches.antialias)
+        return 2 * images - 1, view, windows
+
+    def discriminator_size(self, batch: ImageBatch) -> Size:
+        """(height, width) of what the discriminator is given: patches, or whole images."""
+        height, width = batch.images.shape[-2:]
+        return (self.config.patches.size,) * 2 if self.config.patches.size else (height, width)
+
+    def fade_alpha(self, context: StepContext) -> float:
+        """Weight of the layers that this stage of progressive growing has added, 0 to 1."""
+        if not self.config.fade_steps or context.stage_start == 0:
+            return 1.0
+        return min(1.0, (context.step - context.stage_start) / self.config.fade_steps)

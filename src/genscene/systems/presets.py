@@ -1,0 +1,8 @@
+"""All presets by name."""
+
+from genscene.experiment.schema import Experiment
+from genscene.systems.nerf.presets import PRESETS as NERF
+from genscene.systems.pigan.presets import PRESETS as PIGAN
+from genscene.systems.voxels.presets import PRESETS as VOXELS
+
+PRESETS: dict[str, Experiment] = {**PIGAN, **VOXELS, **NERF}
