@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from genscene.cli import prepare
+from genscene.cli import configure_process
 from genscene.contract import ImageBatch, StepContext
 from genscene.data.pictures import ImageSet
 from genscene.data.posed.photographs import PosedImages
@@ -25,16 +25,16 @@ from genscene.evaluation.protocol import PROTOCOLS, Preparation
 from genscene.evaluation.session import EvaluationSession
 from genscene.experiment.schema import ImageConfig, Stage
 from genscene.geometry.transforms import WorldTransform
-from genscene.metrics.frechet import frechet
-from genscene.metrics.kid import kid
-from genscene.metrics.random_features import random_features
+from genscene.metrics.frechet import frechet_distance
+from genscene.metrics.kernel import kernel_distance
+from genscene.metrics.networks.random_features import random_features
 from genscene.randomness import RandomStreams
 from genscene.systems import PRESETS
 from genscene.systems.nerf.presets import TURNTABLE
 from genscene.systems.nerf.system import NeRFConfig
 from genscene.systems.pigan.system import PiGANConfig
-from genscene.training.loop import only, play
-from genscene.training.run import begin
+from genscene.training.loop import only, train_step
+from genscene.training.run import init_state
 
 BATCH = 2
 CASES = {
@@ -68,7 +68,7 @@ def measure(side: int, deferred: bool, whole: bool) -> float:
     photos = ImageBatch(torch.rand(BATCH, 3, side, side, device=device))
     if whole:
         experiment = replace(preset, system=made, stages=(Stage(0, (side, side), BATCH),))
-        play(begin(experiment, device, ProcessGroup(), "fp32"), photos, 1)
+        train_step(init_state(experiment, device, ProcessGroup(), "fp32"), photos, 1)
         return highest()
     system = made.build().to(device)
     before = highest()
@@ -86,9 +86,9 @@ def photographs() -> float:
     experiment = PRESETS["nerf-blender-release"]
     assert isinstance(experiment.system, NeRFConfig)
     experiment = replace(experiment, system=experiment.system.fitted(album.camera, torch.ones(100, 2)))
-    game = begin(experiment, device, ProcessGroup(), "fp32")
+    game = init_state(experiment, device, ProcessGroup(), "fp32")
     for step, batch in zip(range(2), ray_stream(experiment, album, 0), strict=False):
-        play(game, batch.to(device), step)
+        train_step(game, batch.to(device), step)
     return highest()
 
 
@@ -105,12 +105,12 @@ def pictures(count: int = 50_000, side: int = 64) -> float:
         session = EvaluationSession(PROTOCOLS["genscene"], (side, side), ImageConfig(), extractors)
         images = StoredImages(ImageSet(pixels), Preparation(), "noise")
         found = extract_features(session, images, "images")["random"]
-        frechet(found.moments, found.moments)
-        kid(found.features, found.features)
+        frechet_distance(found.moments, found.moments)
+        kernel_distance(found.features, found.features)
         return highest()
 
 
 if __name__ == "__main__":
-    prepare()
+    configure_process()
     alone = {NERF: photographs, PICTURES: pictures}
     print(f"{alone[sys.argv[1]]() if sys.argv[1] in alone else measure(*CASES[sys.argv[1]]):.1f}")

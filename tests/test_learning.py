@@ -9,8 +9,8 @@ import torch
 from genscene.evaluation import reader
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.serialise import build_seeded
-from genscene.metrics.circular import resultant, wrapped
-from genscene.metrics.frechet import Moments, frechet
+from genscene.metrics.frechet import Moments, frechet_distance
+from genscene.metrics.views import mean_resultant_length, wrap_angles
 from genscene.systems import PRESETS
 from genscene.training.run import Run, train
 
@@ -47,12 +47,12 @@ def test_the_demo_learns_cars_from_unposed_pictures(stick, tmp_path):
 def test_the_frechet_distance_of_gaussians_is_the_closed_form():
     a = Moments(torch.tensor([1.0, 0.0]).double(), torch.diag(torch.tensor([4.0, 1.0])).double())
     b = Moments(torch.tensor([0.0, 0.0]).double(), torch.diag(torch.tensor([1.0, 9.0])).double())
-    assert frechet(a, b) == pytest.approx(1 + (2 - 1) ** 2 + (1 - 3) ** 2)
+    assert frechet_distance(a, b) == pytest.approx(1 + (2 - 1) ** 2 + (1 - 3) ** 2)
     features = torch.randn(200, 5)
-    assert abs(frechet(Moments.of(features), Moments.of(features))) < 1e-6
+    assert abs(frechet_distance(Moments.of(features), Moments.of(features))) < 1e-6
 
 
 def test_the_resultant_of_angles():
-    assert resultant(torch.tensor([0.3, 0.3, 0.3])) == pytest.approx(1.0)
-    assert resultant(torch.tensor([0.0, math.pi / 2, math.pi, -math.pi / 2])) == pytest.approx(0.0, abs=1e-6)
-    assert wrapped(torch.tensor(3 * math.pi / 2)) == pytest.approx(-math.pi / 2)
+    assert mean_resultant_length(torch.tensor([0.3, 0.3, 0.3])) == pytest.approx(1.0)
+    assert mean_resultant_length(torch.tensor([0.0, math.pi / 2, math.pi, -math.pi / 2])) == pytest.approx(0.0, abs=1e-6)
+    assert wrap_angles(torch.tensor(3 * math.pi / 2)) == pytest.approx(-math.pi / 2)

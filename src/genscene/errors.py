@@ -26,11 +26,3 @@ def suggest(word: str, choices: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
     guess = f"did you mean {close[0]!r}? " if close else ""
     return f"{guess}known: {', '.join(known)}"
-
-
-def require_at_least(config: object, least: float, *names: str) -> None:
-    """Raise BadInput for the first of these attributes whose value is below `least` or not a number."""
-    for name in names:
-        value = getattr(config, name)
-        if not value >= least:
-            raise BadInput(f"{name.replace('_', '-')} {value}: wanted {least} or more")

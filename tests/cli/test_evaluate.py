@@ -17,7 +17,7 @@ from genscene.experiment.schema import Stage
 from genscene.experiment.serialise import build_seeded
 from genscene.io.atomic import cache_folder
 from genscene.io.generator_file import save_generator
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 from genscene.systems import PRESETS
 from genscene.training.run import Run, train
 

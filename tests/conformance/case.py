@@ -22,6 +22,11 @@ class Case:
     arrays: dict[str, np.ndarray]
     dtype: torch.dtype
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting the case needs, flat."""
+        return self.about["settings"]
+
     def __getitem__(self, name: str) -> Tensor:
         """An input."""
         return self.cast(self.arrays[f"inputs/{name}"])

@@ -20,9 +20,9 @@ from genscene.evaluation.bootstrap import (
     student,
     weighted_moments,
 )
-from genscene.metrics.frechet import Moments, frechet
-from genscene.metrics.kid import discrepancy, kernel
-from genscene.metrics.manifold import manifold
+from genscene.metrics.frechet import Moments, frechet_distance
+from genscene.metrics.kernel import mmd, polynomial_kernel
+from genscene.metrics.precision_recall import precision_recall
 
 
 def test_a_resample_is_rows_drawn_with_replacement():
@@ -109,7 +109,7 @@ def test_the_frechet_distance_of_sets_as_they_are_and_drawn_again():
     real, fake = torch.randn(300, 5), torch.randn(200, 5) + 1
     found = frechet_resamples([fake, fake[:150]], real, 4, seed=0)
     assert found.each.shape == (2, 4)
-    assert found.estimate[0].item() == pytest.approx(frechet(Moments.of(real), Moments.of(fake)))
+    assert found.estimate[0].item() == pytest.approx(frechet_distance(Moments.of(real), Moments.of(fake)))
     assert torch.equal(found.each, frechet_resamples([fake, fake[:150]], real, 4, seed=0).each)
     alone = frechet_resamples([fake[:150]], real, 4, seed=0)
     assert_close(alone.each[0], found.each[1])  # who stands beside it changes nothing
@@ -144,17 +144,17 @@ def test_what_the_reals_do_to_both_cancels():
 def test_the_kernel_distance_leaves_out_pairs_with_oneself():
     real, fake = torch.randn(300, 4), torch.randn(250, 4) * 1.1
     found = kernel_resamples([fake], real, 60, seed=2)
-    assert found.estimate[0].item() == pytest.approx(discrepancy(fake, real).item(), abs=1e-9)
+    assert found.estimate[0].item() == pytest.approx(mmd(fake, real).item(), abs=1e-9)
     off = (found.each[0].mean() - found.estimate[0]) / found.each[0].std() * 60**0.5
     assert abs(off) < 3
     # with them the bias would be the mean own kernel over N, for each of both sets
-    assert kernel(real, real).diagonal().mean() / 300 > 3 * found.each[0].std() / 60**0.5
+    assert polynomial_kernel(real, real).diagonal().mean() / 300 > 3 * found.each[0].std() / 60**0.5
 
 
 def test_the_kernel_distance_of_a_set_from_itself():
     real, fake = torch.randn(40, 3), torch.randn(40, 3)
     found = kernel_resamples([fake, real], real, 2, seed=2)
-    whole = kernel(real, real).double()
+    whole = polynomial_kernel(real, real).double()
     assert found.estimate[1].item() == pytest.approx(
         2 * ((whole.sum() - whole.trace()) / (40 * 39) - whole.mean()).item(), abs=1e-6
     )
@@ -163,7 +163,7 @@ def test_the_kernel_distance_of_a_set_from_itself():
 def test_indicators_are_what_precision_and_recall_count():
     fake, real = torch.randn(120, 4) * 0.8, torch.randn(150, 4)
     inside, reached = indicators(fake, real)
-    wanted = manifold(fake, real)
+    wanted = precision_recall(fake, real)
     assert inside.double().mean().item() == pytest.approx(wanted.precision)
     assert reached.double().mean().item() == pytest.approx(wanted.recall)
     found = mean_resamples([inside, inside], 100, seed=0)

@@ -26,9 +26,9 @@ from genscene.evaluation.report import Report, Row
 from genscene.evaluation.statistics import Statistics
 from genscene.evaluation.stream import Streaming, Task
 from genscene.experiment.schema import ImageConfig
-from genscene.metrics.extractor import Extractor
-from genscene.metrics.frechet import Tally
-from genscene.metrics.power_features import power_features
+from genscene.metrics.frechet import RunningMoments
+from genscene.metrics.networks.extractor import Extractor
+from genscene.metrics.spectrum import power_features
 
 WIDTH = 4
 LOOKS = Extractor("a network", "none", "last", WIDTH, "not resized", lambda images: images)
@@ -45,8 +45,8 @@ def side(seed, shift=0.0, spread=1.0, count=300):
     features = spread * torch.randn(count, WIDTH, generator=stream) + shift
     spectra = (1 + 0.1 * torch.rand(count, 9, generator=stream)) * 10 ** (shift / 10)
     return {
-        "random": Statistics({}, {}, Tally.of(features), features),
-        "spectrum": Statistics({}, {}, Tally.of(spectra), spectra),
+        "random": Statistics({}, {}, RunningMoments.of(features), features),
+        "spectrum": Statistics({}, {}, RunningMoments.of(spectra), spectra),
     }
 
 

@@ -5,17 +5,20 @@ import torch
 
 from genscene.errors import BadInput
 from genscene.evaluation.measures import CHOSEN, METRICS, SPECTRUM, cautions, wanted
-from genscene.evaluation.neighbours import memorised
 from genscene.evaluation.statistics import Statistics
-from genscene.metrics.cmmd import cmmd
-from genscene.metrics.extractor import Extractor
-from genscene.metrics.extractors import EXTRACTORS
-from genscene.metrics.frechet import Moments, Tally, frechet
+from genscene.metrics.frechet import Moments, RunningMoments, frechet_distance
 from genscene.metrics.inception_score import inception_score
-from genscene.metrics.kid import kid
-from genscene.metrics.manifold import manifold
-from genscene.metrics.power_features import decibels_of, power_features
-from genscene.metrics.spectrum import decibels, power, profile, spectral_gap
+from genscene.metrics.kernel import cmmd, kernel_distance
+from genscene.metrics.networks import EXTRACTORS
+from genscene.metrics.networks.extractor import Extractor
+from genscene.metrics.precision_recall import memorization, precision_recall
+from genscene.metrics.spectrum import (
+    power_features,
+    power_spectrum,
+    radial_profile,
+    spectral_gap,
+    to_decibels,
+)
 
 WIDTH, HEAD = 6, torch.linspace(-1, 1, 24).view(4, 6)
 LOOKS = Extractor("a network", "none", "last", WIDTH, "not resized", lambda images: images, HEAD)
@@ -23,7 +26,7 @@ LOOKS = Extractor("a network", "none", "last", WIDTH, "not resized", lambda imag
 
 def side(seed, count=150, shift=0.0):
     features = torch.randn(count, WIDTH, generator=torch.Generator().manual_seed(seed)) + shift
-    return Statistics({"size": "16x16"}, {}, Tally.of(features), features)
+    return Statistics({"size": "16x16"}, {}, RunningMoments.of(features), features)
 
 
 FRECHET = [name for name, metric in METRICS.items() if metric.compute.__qualname__.startswith("frechet_by")]
@@ -44,24 +47,24 @@ def exactly(number, value, better, deviation=None):
 def test_frechet_distances(name):
     (number,) = values(name).values()
     assert number.name == name
-    exactly(number, frechet(Moments.of(FAKE.features), Moments.of(REAL.features)), "low")
+    exactly(number, frechet_distance(Moments.of(FAKE.features), Moments.of(REAL.features)), "low")
     assert ("a network" in (number.by, number.title)) == (name == "frechet")
 
 
 @pytest.mark.parametrize(("name", "called"), [("kid", "kid_x100"), ("kernel", "kernel_x100")])
 def test_kernel_distances(name, called):
-    found = kid(FAKE.features, REAL.features)
+    found = kernel_distance(FAKE.features, REAL.features)
     assert found.deviation is None, "all subsets are the whole set"
     exactly(values(name)[called], 100 * found.mean, "low")
     many = [side(seed, 1010) for seed in (3, 4)]
-    spread = kid(*(each.features for each in many))
+    spread = kernel_distance(*(each.features for each in many))
     exactly(values(name, LOOKS, *many)[called], 100 * spread.mean, "low", 100 * spread.deviation)
     assert "x 100" in values(name)[called].title
 
 
 @pytest.mark.parametrize("name", ["pr", "manifold"])
 def test_shares(name):
-    found = vars(manifold(FAKE.features, REAL.features))
+    found = vars(precision_recall(FAKE.features, REAL.features))
     numbers = values(name)
     assert list(numbers) == [f"{name}_{share}" for share in ("precision", "recall", "density", "coverage")]
     for key, number in numbers.items():
@@ -78,7 +81,7 @@ def test_the_inception_score_is_of_the_generated_alone_and_wants_a_head():
 
 def test_the_distance_of_clip_and_the_share_of_copies():
     exactly(values("cmmd")["cmmd"], cmmd(FAKE.features, REAL.features), "low")
-    exactly(values("copies")["copies"], memorised(FAKE.features, REAL.features), "low")
+    exactly(values("copies")["copies"], memorization(FAKE.features, REAL.features), "low")
     copied = Statistics({}, {}, REAL.tally, REAL.features)
     exactly(values("copies", fake=copied)["copies"], 1.0, "low")
 
@@ -86,8 +89,10 @@ def test_the_distance_of_clip_and_the_share_of_copies():
 def test_the_spectral_gap_is_that_of_the_pictures():
     looks = power_features(16)
     pictures = [torch.randint(0, high, (9, 3, 16, 16), dtype=torch.uint8) for high in (256, 100)]
-    fake, real = (Statistics({}, {}, Tally.of(looks(x)), looks(x)) for x in pictures)
-    one, other = (decibels(profile(power(x.double() / 255)), 16) for x in pictures)
+    fake, real = (Statistics({}, {}, RunningMoments.of(looks(x)), looks(x)) for x in pictures)
+    one, other = (
+        to_decibels(radial_profile(power_spectrum(x.double() / 255)).mean(dim=0) / 16**4) for x in pictures
+    )
     number = values(SPECTRUM, looks, fake, real)["spectrum"]
     assert number.value == pytest.approx(spectral_gap(one, other), abs=1e-5)
     assert (number.unit, number.better) == ("dB", "low")
@@ -99,8 +104,8 @@ def test_the_spectral_gap_is_that_of_the_pictures():
 def test_a_white_picture_has_no_power_but_its_brightness():
     seen = power_features(8)(torch.full((1, 3, 8, 8), 255, dtype=torch.uint8))
     assert torch.allclose(seen, torch.tensor([[1.0, 0, 0, 0, 0]]), atol=1e-6)
-    assert decibels_of(seen)[0, 0] == pytest.approx(0, abs=1e-5)
-    assert torch.isfinite(decibels_of(seen)).all()
+    assert to_decibels(seen)[0, 0] == pytest.approx(0, abs=1e-5)
+    assert torch.isfinite(to_decibels(seen)).all()
 
 
 def test_no_two_numbers_that_one_protocol_can_ask_for_have_one_name():

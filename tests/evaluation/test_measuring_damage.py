@@ -29,15 +29,14 @@ from genscene.evaluation.stream import Streaming, Task, measure
 from genscene.evaluation.views import consistency
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.serialise import build_seeded
-from genscene.metrics.cmmd import cmmd
-from genscene.metrics.extractor import Extractor
-from genscene.metrics.frechet import Moments, frechet
-from genscene.metrics.kid import kid
+from genscene.metrics.frechet import Moments, frechet_distance
+from genscene.metrics.image import ssim
+from genscene.metrics.kernel import cmmd, kernel_distance
 from genscene.metrics.lpips import LPIPS
-from genscene.metrics.manifold import manifold
-from genscene.metrics.similarity import ssim
-from genscene.metrics.squeezenet import SqueezeNet
-from genscene.metrics.weights import read
+from genscene.metrics.networks.extractor import Extractor
+from genscene.metrics.networks.squeezenet import squeezenet
+from genscene.metrics.networks.weights import read_weights
+from genscene.metrics.precision_recall import precision_recall
 
 SIZE = (16, 16)
 QUICK = ["--metrics", "frechet", "--device", "cpu", "--batch", "16"]
@@ -92,11 +91,11 @@ def test_a_generator_that_paints_nan_is_not_measured():
     with pytest.raises(BadInput, match="not finite"):
         consistency(made, 2, SIZE)
     with pytest.raises(BadInput, match="not finite"):
-        frechet(Moments.of(torch.full((9, 2), torch.nan)), Moments.of(torch.ones(9, 2)))
+        frechet_distance(Moments.of(torch.full((9, 2), torch.nan)), Moments.of(torch.ones(9, 2)))
     eye = Extractor(
         "nothing", "none", "last", 2, "not resized", lambda images: torch.full((len(images), 2), torch.inf)
     )
-    with pytest.raises(BadInput, match="nothing made numbers"):
+    with pytest.raises(BadInput, match="nothing: features that are not finite"):
         eye(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
 
 
@@ -251,21 +250,21 @@ def test_weights_that_hold_nan_are_refused_by_file_and_tensor(ending, tmp_path):
     with pytest.raises(
         BadInput, match=rf"w\{ending}: the weights conv1\.weight hold numbers that are not finite"
     ):
-        read(path)
+        read_weights(path)
 
 
 def test_subsets_as_large_as_a_set_have_no_deviation():
     fake, real = torch.randn(40, 3), torch.randn(50, 3)
-    assert kid(fake, real, 5, 30).deviation > 0
-    assert kid(fake, real, 5, 40).deviation is None
-    same = kid(fake, fake + 1, 5)
-    assert (len(same.each), same.deviation) == (1, None)
+    assert kernel_distance(fake, real, 5, 30).deviation > 0
+    assert kernel_distance(fake, real, 5, 40).deviation is None
+    same = kernel_distance(fake, fake + 1, 5)
+    assert (len(same.estimates), same.deviation) == (1, None)
 
 
 def test_a_set_is_at_no_distance_below_0_from_itself():
     features = torch.randn(150, 368, generator=torch.Generator().manual_seed(3)) * 9
     moments = Moments.of(features)
-    assert 0 <= frechet(moments, moments) < 1e-6 * moments.covariance.trace()
+    assert 0 <= frechet_distance(moments, moments) < 1e-6 * moments.covariance.trace()
 
 
 X = torch.randn(9, 4)
@@ -274,18 +273,18 @@ X = torch.randn(9, 4)
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: kid(X, X[:, :3]),
-        lambda: kid(X, X, subsets=0),
-        lambda: kid(X, X, size=1),
-        lambda: kid(X[0], X),
+        lambda: kernel_distance(X, X[:, :3]),
+        lambda: kernel_distance(X, X, subsets=0),
+        lambda: kernel_distance(X, X, size=1),
+        lambda: kernel_distance(X[0], X),
         lambda: cmmd(X, X[:, :3]),
-        lambda: manifold(X, X[:, :3]),
-        lambda: manifold(X, X, 0),
-        lambda: manifold(X[None], X),
+        lambda: precision_recall(X, X[:, :3]),
+        lambda: precision_recall(X, X, 0),
+        lambda: precision_recall(X[None], X),
         lambda: ssim(torch.rand(3, 8, 8), torch.rand(3, 8, 8)),
         lambda: ssim(torch.rand(3, 16, 16), torch.rand(3, 16, 17)),
-        lambda: LPIPS(SqueezeNet())(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 32, 32)),
-        lambda: LPIPS(SqueezeNet())(torch.rand(3, 64, 64), torch.rand(3, 64, 64)),
+        lambda: LPIPS(squeezenet())(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 32, 32)),
+        lambda: LPIPS(squeezenet())(torch.rand(3, 64, 64), torch.rand(3, 64, 64)),
     ],
 )
 def test_what_does_not_stand_beside_the_other_is_refused_in_a_line(call):

@@ -9,7 +9,7 @@ from genscene.errors import BadInput
 from genscene.evaluation.measures import METRICS, wanted
 from genscene.evaluation.protocol import PROTOCOLS, Protocol, Side, agree, protocol_of
 from genscene.experiment.schema import ImageConfig
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 
 LOOKS = Extractor("means", "none", "colours", 3, "not resized", lambda images: images.double().mean((2, 3)))
 PROTOCOL = Protocol("a test", ("frechet",), Side(10), Side(20))

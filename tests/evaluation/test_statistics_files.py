@@ -17,8 +17,8 @@ from genscene.evaluation.stream import Streaming, Task
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.serialise import build_seeded
 from genscene.io.generator_file import save_generator
-from genscene.metrics.extractor import Extractor
-from genscene.metrics.frechet import Tally
+from genscene.metrics.frechet import RunningMoments
+from genscene.metrics.networks.extractor import Extractor
 
 NOTES = {"source": "a folder", "pictures": 20, "of": 30, "content": "ab12", "psi": 0.7}
 LOOKS = Extractor("means", "none", "colours", 5, "not resized", lambda images: images.double().mean((2, 3)))
@@ -29,7 +29,7 @@ def statistics(task=TASK, count=20):
     features = torch.randn(count, 5)
     looks = task.extractors[0]
     return Statistics(
-        task.protocol.fields(looks, task.size, task.pictures), NOTES, Tally.of(features), features[:12]
+        task.protocol.fields(looks, task.size, task.pictures), NOTES, RunningMoments.of(features), features[:12]
     )
 
 

@@ -20,8 +20,8 @@ from genscene.evaluation.sides import Stored
 from genscene.evaluation.stream import Streaming, Task, measure, shares
 from genscene.experiment.schema import ImageConfig
 from genscene.io.atomic import cache_folder
-from genscene.metrics.extractor import Extractor
 from genscene.metrics.frechet import Moments
+from genscene.metrics.networks.extractor import Extractor
 
 SIZE, WIDTH = (8, 8), 12
 PROTOCOL = Protocol("a test", ("frechet",))
@@ -262,7 +262,7 @@ import torch
 from genscene.evaluation.protocol import Protocol, Side
 from genscene.evaluation.stream import Streaming, Task, measure
 from genscene.experiment.schema import ImageConfig
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 
 class Drawn:
     def __init__(self, count):

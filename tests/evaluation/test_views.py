@@ -14,7 +14,7 @@ from genscene.errors import BadInput
 from genscene.evaluation.views import between, consistency, identity, neighbours, turned
 from genscene.experiment.serialise import build_seeded
 from genscene.geometry.priors import CameraPrior
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 from genscene.randomness import RandomStreams
 
 TOYS = SETS["cars"]

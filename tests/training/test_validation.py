@@ -19,8 +19,8 @@ from genscene.evaluation.protocol import Side
 from genscene.evaluation.sides import Generated, Stored
 from genscene.experiment.schema import Stage
 from genscene.io.generator_file import load, opened
-from genscene.metrics.frechet import Moments, frechet
-from genscene.metrics.random_features import random_features
+from genscene.metrics.frechet import Moments, frechet_distance
+from genscene.metrics.networks.random_features import random_features
 from genscene.systems import PRESETS
 from genscene.training.interrupts import Interrupted
 from genscene.training.run import Run, train
@@ -50,7 +50,7 @@ def judged_by_hand(path, experiment):
     reals = Stored(load_images(experiment.data, experiment.images, (16, 16), quiet=True), Side(), "").take(
         range(8)
     )
-    return frechet(Moments.of(looks(fakes)), Moments.of(looks(reals)))
+    return frechet_distance(Moments.of(looks(fakes)), Moments.of(looks(reals)))
 
 
 def test_a_run_notes_what_it_was_judged_by_and_keeps_the_best(experiment, tmp_path):
@@ -185,7 +185,7 @@ def test_a_scene_is_judged_by_photographs_that_it_is_not_shown(tmp_path):
 BAD = {
     "no metric": ({"best_by": "frechett"}, "did you mean 'frechet'"),
     "of photographs": ({"best_by": "psnr"}, "--best-by psnr: not for what is trained here"),
-    "no weights": ({"best_by": "fid"}, "inception wants weights"),
+    "no weights": ({"best_by": "fid"}, "inception needs weights"),
     "no file": ({"best_by": "fid", "evaluate_weights": "nowhere.pth"}, "nowhere.pth"),
     "too much": ({"evaluate_weights": "nowhere.pth"}, "random has no weights"),
     "one": ({"evaluate_count": 1}, "--evaluate-count 1: wanted at least 2"),

@@ -9,12 +9,11 @@ from torch import Tensor
 
 from genscene.errors import BadInput
 from genscene.evaluation.report import Interval, Score
-from genscene.metrics.feature_sets import matched
-from genscene.metrics.frechet import Moments, frechet
-from genscene.metrics.kid import kernel
-from genscene.metrics.manifold import distances, radii
-from genscene.metrics.power_features import decibels_of
-from genscene.metrics.spectrum import spectral_gap
+from genscene.metrics.frechet import Moments, frechet_distance
+from genscene.metrics.kernel import polynomial_kernel
+from genscene.metrics.precision_recall import neighbor_radii, pairwise_distances
+from genscene.metrics.spectrum import spectral_gap, to_decibels
+from genscene.metrics.subsets import check_feature_sets
 from genscene.randomness import derive_seed
 
 BLOCK = 2048  # rows of features in float64 at once
@@ -97,10 +96,12 @@ def student_quantile(level: float, freedom: int) -> float:
 def resample_frechet(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
     """Features [N, D] of every generator and [M, D] of the reals -> Frechet distances, in float64."""
     _check(fakes, real)
-    estimate, values = [frechet(Moments.of(real), Moments.of(fake)) for fake in fakes], []
+    estimate, values = [frechet_distance(Moments.of(real), Moments.of(fake)) for fake in fakes], []
     for real_counts, counts in _paired_counts(fakes, len(real), how.count, how.seed):
         moments = weighted_moments(real, real_counts)
-        values.append([frechet(moments, weighted_moments(fake, counts[len(fake)])) for fake in fakes])
+        values.append(
+            [frechet_distance(moments, weighted_moments(fake, counts[len(fake)])) for fake in fakes]
+        )
     return [Resampled(_float64(estimate), _float64(values).mT)]
 
 
@@ -147,9 +148,9 @@ def precision_recall_indicators(fake: Tensor, real: Tensor, neighbors: int = 3) 
 
     Their means are precision and recall (Kynkaanniemi et al. 2019, eq. 2).
     """
-    real_radii, fake_radii = radii(real, neighbors), radii(fake, neighbors)
+    real_radii, fake_radii = neighbor_radii(real, neighbors), neighbor_radii(fake, neighbors)
     precise, recalled = [], torch.zeros(len(real), dtype=torch.bool, device=real.device)
-    for rows, block in distances(fake, real):
+    for rows, block in pairwise_distances(fake, real):
         precise.append((block <= real_radii).any(dim=1))
         recalled |= (block <= fake_radii[rows, None]).any(dim=0)
     return torch.cat(precise), recalled
@@ -167,11 +168,11 @@ def resample_means(values: Sequence[Tensor], how: Resampling) -> Resampled:
 
 def resample_spectrum(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
     """Power spectra [N, D] of every generator and [M, D] of the reals -> spectral gaps; the latter are fixed."""
-    target, gaps = decibels_of(real.double().mean(dim=0)), []
+    target, gaps = to_decibels(real.double().mean(dim=0)), []
     for fake in fakes:
         counts = [torch.ones(len(fake)), *resample_counts(len(fake), 4 * how.count, how.seed)]
         means = (each.double() @ fake.double() / each.sum() for each in counts)
-        gaps.append([spectral_gap(decibels_of(mean), target) for mean in means])
+        gaps.append([spectral_gap(to_decibels(mean), target) for mean in means])
     return [Resampled(_float64(gaps)[:, 0], _float64(gaps)[:, 1:])]
 
 
@@ -209,7 +210,7 @@ def _kernel_sums(x: Tensor, y: Tensor, left: Tensor, right: Tensor, diagonal: bo
     """Sums of the kernel of features [N, D], [M, D], weighted by [N, R], [M, R] -> [R]."""
     total, columns = torch.zeros(left.shape[1], dtype=torch.float64), y.double()
     for start in range(0, len(x), BLOCK):
-        products = kernel(x[start : start + BLOCK].double(), columns)
+        products = polynomial_kernel(x[start : start + BLOCK].double(), columns)
         if not diagonal:
             products.diagonal(offset=start).zero_()
         total += (left[start : start + BLOCK] * (products @ right)).sum(dim=0)
@@ -218,7 +219,7 @@ def _kernel_sums(x: Tensor, y: Tensor, left: Tensor, right: Tensor, diagonal: bo
 
 def _check(fakes: Sequence[Tensor], real: Tensor) -> None:
     for fake in fakes:
-        matched("a resampled distance", fake, real, 2)
+        check_feature_sets("a resampled distance", fake, real, 2)
 
 
 def _float64(numbers: Sequence[object]) -> Tensor:

@@ -20,7 +20,7 @@ from genscene.evaluation.registry import (
 from genscene.evaluation.report import Report, Row, Score
 from genscene.evaluation.session import EvaluationSession, Features, Subject
 from genscene.evaluation.statistics import FeatureStatistics
-from genscene.metrics.frechet import Tally
+from genscene.metrics.frechet import RunningMoments
 
 RESAMPLED_FEATURES = 10_000  # of either side
 OWN_FIELDS = ("extractor", "weights", "layer", "resize")  # fields of a protocol that each extractor has
@@ -167,7 +167,7 @@ def split_statistics(whole: FeatureStatistics, count: int) -> list[FeatureStatis
     chosen = torch.zeros(stored, dtype=torch.bool)
     chosen[torch.arange(count) * stored // count] = True
     parts = whole.features[chosen], whole.features[~chosen]
-    return [replace(whole, running=Tally.of(part), features=part) for part in parts]
+    return [replace(whole, running=RunningMoments.of(part), features=part) for part in parts]
 
 
 def without_interval(rows: Sequence[Row]) -> list[str]:

@@ -16,7 +16,7 @@ from genscene.evaluation.image_sources import ImageSource, StoredImages
 from genscene.evaluation.session import EvaluationSession, Features
 from genscene.evaluation.statistics import Accumulator
 from genscene.io.atomic import cache_folder
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 
 CACHE_FORMAT = 3  # raised when the way from images to statistics changes
 SAVE_EVERY, PRINT_EVERY = 20.0, 30.0  # seconds; the latter where there is no terminal
@@ -96,7 +96,7 @@ def _progress(steps: range, label: str, quiet: bool) -> Iterator[int]:
 
 def _device(extractor: Extractor) -> torch.device:
     """The device of the extractor's network."""
-    if isinstance(extractor.look, torch.nn.Module):
-        for tensor in (*extractor.look.parameters(), *extractor.look.buffers()):
+    if isinstance(extractor.compute, torch.nn.Module):
+        for tensor in (*extractor.compute.parameters(), *extractor.compute.buffers()):
             return tensor.device
     return torch.device("cpu")

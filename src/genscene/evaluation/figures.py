@@ -8,15 +8,14 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from genscene.evaluation.image_sources import ImageSource, StoredImages
-from genscene.evaluation.neighbours import nearest
 from genscene.evaluation.registry import SPECTRUM
 from genscene.evaluation.report import Gallery, ImageStrip
 from genscene.evaluation.session import Features
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.export.charts import Axes, Point, line_chart
 from genscene.export.pictures import tile, to_bytes
-from genscene.metrics.manifold import manifold
-from genscene.metrics.power_features import decibels_of
+from genscene.metrics.precision_recall import nearest_neighbors, precision_recall
+from genscene.metrics.spectrum import to_decibels
 
 SHOWN = 8  # images in a strip
 NEIGHBORS = (1, 2, 3, 4, 5, 7, 10)  # of the curve of precision and recall
@@ -49,7 +48,7 @@ def galleries(
     strips = [ImageStrip("real", _take(real_images, indices.tolist())), *strips]
     nearest_strips = []
     for fake in fakes:
-        rows, _ = nearest(fake[key].features[:SHOWN], real[key].features)
+        rows, _ = nearest_neighbors(fake[key].features[:SHOWN], real[key].features)
         nearest_strips.append(ImageStrip("nearest real images", _take(real_images, rows[:, 0].tolist())))
     if len(names) == 1:
         return [Gallery("Images", [*strips, *nearest_strips], note)]
@@ -85,13 +84,13 @@ def image_extractor(features: Features) -> str | None:
 def precision_curve(fake: FeatureStatistics, real: FeatureStatistics) -> list[Point]:
     """(recall, precision) for 1 to 10 neighbors."""
     sides = fake.features[:CURVE_FEATURES], real.features[:CURVE_FEATURES]
-    found = [manifold(*sides, k) for k in NEIGHBORS]
+    found = [precision_recall(*sides, k) for k in NEIGHBORS]
     return [(each.recall, each.precision) for each in found]
 
 
 def spectrum(statistics: FeatureStatistics) -> list[Point]:
     """(fraction of the highest frequency, mean power in dB), without the constant."""
-    power = decibels_of(statistics.running.mean)
+    power = to_decibels(statistics.running.mean)
     return [(i / (len(power) - 1), float(value)) for i, value in enumerate(power) if i]
 
 

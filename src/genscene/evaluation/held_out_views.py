@@ -21,10 +21,9 @@ from genscene.evaluation.image_sources import require_finite
 from genscene.evaluation.report import Better, Gallery, ImageStrip, Report, Row, Score
 from genscene.evaluation.session import Subject
 from genscene.experiment.schema import Experiment
-from genscene.metrics.image import psnr
-from genscene.metrics.lpips import LPIPS, lpips
-from genscene.metrics.similarity import ssim
-from genscene.metrics.weights import sha256
+from genscene.metrics.image import psnr, ssim
+from genscene.metrics.lpips import LPIPS, load_lpips
+from genscene.metrics.networks.weights import sha256
 from genscene.randomness import RandomStreams
 
 SHOWN = 4  # views in a gallery
@@ -76,7 +75,7 @@ def evaluate_views(
     resampling: Resampling | None = None,
 ) -> Report:
     """The report on scenes that were fitted to the same photographs; data: where these are now, if moved."""
-    experiment, networks = common_experiment(subjects, data), load_lpips(lpips_files)
+    experiment, networks = common_experiment(subjects, data), load_networks(lpips_files)
     posed, names = album_of(experiment, split), [subject.name for subject in subjects]
     measured = [score_views(subject, posed, networks) for subject in subjects]
     views = {name: scores for name, (scores, _) in zip(names, measured, strict=True)}
@@ -171,11 +170,11 @@ def mean_scores(
     return rows
 
 
-def load_lpips(files: Sequence[LPIPSFiles]) -> dict[str, LPIPS]:
+def load_networks(files: Sequence[LPIPSFiles]) -> dict[str, LPIPS]:
     """LPIPS by every network, by the keys of their scores; BadInput for the same network twice."""
     networks: dict[str, LPIPS] = {}
     for pair in files:
-        network = lpips(*pair)
+        network = load_lpips(*pair)
         key = f"lpips_{network.backbone.short}"
         if key in networks:
             raise BadInput(

@@ -7,7 +7,7 @@ from typing import Literal
 from genscene.errors import BadInput, suggest
 from genscene.experiment.schema import ImageConfig
 from genscene.geometry.cameras import Size
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 
 VERSION = 1  # of the meaning of the fields
 DOWNSAMPLING = "Pillow bicubic, antialiased"  # of data.decode

@@ -20,20 +20,17 @@ from genscene.evaluation.bootstrap import (
 from genscene.evaluation.generator_metrics.identity import identity
 from genscene.evaluation.generator_metrics.pose_accuracy import frechet_pose, is_posed_set, pose_accuracy
 from genscene.evaluation.generator_metrics.view_consistency import view_consistency
-from genscene.evaluation.neighbours import memorised
 from genscene.evaluation.report import Better, Score
 from genscene.evaluation.session import EvaluationSession, Subject
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.geometry.cameras import Size
-from genscene.metrics.cmmd import cmmd
-from genscene.metrics.extractor import Extractor
-from genscene.metrics.extractors import extractor
-from genscene.metrics.frechet import frechet
+from genscene.metrics.frechet import frechet_distance
 from genscene.metrics.inception_score import inception_score
-from genscene.metrics.kid import kid
-from genscene.metrics.manifold import manifold
-from genscene.metrics.power_features import decibels_of, power_features
-from genscene.metrics.spectrum import spectral_gap
+from genscene.metrics.kernel import cmmd, kernel_distance
+from genscene.metrics.networks import build_extractor
+from genscene.metrics.networks.extractor import Extractor
+from genscene.metrics.precision_recall import memorization, precision_recall
+from genscene.metrics.spectrum import power_features, spectral_gap, to_decibels
 
 CHOSEN, SPECTRUM = "", "spectrum"  # in place of an extractor's name: that of --extractor; power spectra
 Estimate = float | tuple[float, float | None]  # a value, or a value and its deviation over subsets
@@ -74,12 +71,12 @@ class GeneratorMetric:
 
 def compute_frechet(fake: FeatureStatistics, real: FeatureStatistics, _: Extractor) -> list[Estimate]:
     """The Frechet distance."""
-    return [frechet(fake.moments, real.moments)]
+    return [frechet_distance(fake.moments, real.moments)]
 
 
 def compute_kernel(fake: FeatureStatistics, real: FeatureStatistics, _: Extractor) -> list[Estimate]:
     """The kernel distance, scaled."""
-    found = kid(fake.features, real.features)
+    found = kernel_distance(fake.features, real.features)
     return [(KERNEL_SCALE * found.mean, None if found.deviation is None else KERNEL_SCALE * found.deviation)]
 
 
@@ -87,7 +84,7 @@ def compute_precision_recall(
     fake: FeatureStatistics, real: FeatureStatistics, _: Extractor
 ) -> list[Estimate]:
     """Precision, recall, density and coverage."""
-    return list(vars(manifold(fake.features, real.features)).values())
+    return list(vars(precision_recall(fake.features, real.features)).values())
 
 
 def compute_inception_score(fake: FeatureStatistics, _: FeatureStatistics, by: Extractor) -> list[Estimate]:
@@ -105,12 +102,12 @@ def compute_cmmd(fake: FeatureStatistics, real: FeatureStatistics, _: Extractor)
 
 def compute_memorization(fake: FeatureStatistics, real: FeatureStatistics, _: Extractor) -> list[Estimate]:
     """Fraction of generated images as close to a real one as the closest 1 % of real images are to another."""
-    return [memorised(fake.features, real.features)]
+    return [memorization(fake.features, real.features)]
 
 
 def compute_spectral_gap(fake: FeatureStatistics, real: FeatureStatistics, _: Extractor) -> list[Estimate]:
     """Mean absolute difference of the mean power spectra, without the constant."""
-    return [spectral_gap(*(decibels_of(side.running.mean) for side in (fake, real)))]
+    return [spectral_gap(*(to_decibels(side.running.mean) for side in (fake, real)))]
 
 
 def frechet_metric(extractor: str, key: str, title: str) -> StatisticsMetric:
@@ -134,7 +131,7 @@ MEMORIZATION = {"memorization": "memorization (0.01: chance)"}
 STATISTICS_METRICS = {
     "fid": frechet_metric("inception", "fid", "FID"),
     "kid": kernel_metric("inception", "kid_x100", "KID x 100"),
-    "fid_clean": frechet_metric("inception-clean", "fid_clean", "FID-clean"),
+    "fid_clean": frechet_metric("inception_clean", "fid_clean", "FID-clean"),
     "is": StatisticsMetric(
         "inception", {"is": "inception score"}, "high", compute_inception_score, None, (10, 2)
     ),
@@ -172,7 +169,7 @@ def extractor_names(metrics: Iterable[str], chosen: str) -> list[str]:
 def load_extractor(name: str, size: Size, weights: str) -> Extractor:
     """The extractor of a name in this table, for images of a size in pixels."""
     if name != SPECTRUM:
-        return extractor(name, weights)
+        return build_extractor(name, weights)
     if size[0] != size[1]:
         raise BadInput(f"spectra need square images, these are {size[0]}x{size[1]}: name other metrics")
     return power_features(size[0])

@@ -18,7 +18,7 @@ from genscene.evaluation.statistics import FeatureStatistics
 from genscene.experiment.schedules import largest_size
 from genscene.experiment.schema import Experiment, ImageConfig
 from genscene.geometry.cameras import Camera, Size
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 
 Features = dict[str, FeatureStatistics]  # by the names of the extractors; empty in all but the main process
 

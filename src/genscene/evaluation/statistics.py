@@ -16,7 +16,7 @@ from torch import Tensor
 from genscene.errors import BadInput
 from genscene.evaluation.image_sources import Provenance
 from genscene.io.atomic import atomic, try_lock
-from genscene.metrics.frechet import Moments, Tally
+from genscene.metrics.frechet import Moments, RunningMoments
 
 KIND, FORMAT = "genscene statistics", 1
 
@@ -27,7 +27,7 @@ class FeatureStatistics:
 
     protocol: Mapping[str, str]  # everything that must be equal for two scores to be comparable
     provenance: Provenance  # which images
-    running: Tally
+    running: RunningMoments
     features: Tensor  # [K, D] float32, of the first K images
 
     @property
@@ -74,7 +74,7 @@ class FeatureStatistics:
             raise BadInput(
                 f"{path} holds damaged statistics: {problem or f'count {count}, but its header names {images} images'}"
             )
-        running = Tally(count, tensors["mean"], tensors["scatter"])
+        running = RunningMoments(count, tensors["mean"], tensors["scatter"])
         return FeatureStatistics(header["protocol"], header["provenance"], running, tensors["features"])
 
 
@@ -98,7 +98,7 @@ class Accumulator:
     def __init__(self, folder: Path | None, shape: tuple[int, int], max_features: int):
         """For features of shape [N, D], of which the first max_features rows are stored."""
         (self.count, self.width), self.done = shape, 0
-        self.running: Tally | None = None
+        self.running: RunningMoments | None = None
         self.lock = None if folder is None else try_lock(folder / "lock")
         self.folder = folder if self.lock is not None else None  # none where another process works there
         shape = (min(max_features, self.count), self.width)
@@ -118,7 +118,7 @@ class Accumulator:
             return
         room = self.features[self.done : self.done + len(new)]
         room[:] = new[: len(room)].numpy()
-        part = Tally.of(new)
+        part = RunningMoments.of(new)
         self.running = part if self.running is None else self.running.merged(part)
         self.done += len(new)
 
@@ -142,14 +142,16 @@ class Accumulator:
         assert self.running is not None
         return FeatureStatistics(protocol, provenance, self.running, torch.from_numpy(self.features))
 
-    def _load(self, folder: Path) -> Tally | None:
+    def _load(self, folder: Path) -> RunningMoments | None:
         """The moments that an earlier process saved; None where there are none that fit."""
         with suppress(SafetensorError, OSError, KeyError, ValueError):
             with safe_open(folder / "moments.safetensors", framework="pt") as file:
                 count = int((file.metadata() or {})["count"])
                 tensors = {name: file.get_tensor(name) for name in ("mean", "scatter")}
             damaged = count > self.count or tensors["mean"].shape != (self.width,)
-            return None if damaged or find_damage(max(2, count), tensors) else Tally(count, **tensors)
+            return (
+                None if damaged or find_damage(max(2, count), tensors) else RunningMoments(count, **tensors)
+            )
         return None
 
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -11,9 +11,10 @@ from genscene.errors import BadInput
 from genscene.geometry.camera_files import load_cameras
 from genscene.geometry.cameras import Camera, Grid, Size, look_at, pinhole
 from genscene.randomness import Randomness
+from genscene.ranges import NonNegative, Positive, Range
 
 Distribution = Literal["gaussian", "truncated", "uniform", "sphere", "hybrid", "fixed", "file"]
-Range = tuple[float, float]
+MeanSpread = tuple[float, NonNegative]
 
 Y_TO_Z = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 ALL_AROUND = 0.05  # length of the mean viewing direction, across z, below which cameras stand on all sides
@@ -29,22 +30,18 @@ class CameraPrior:
 
     # of yaw and pitch; sphere: uniform in area; hybrid: half gaussian, half uniform over twice the range
     distribution: Distribution = "gaussian"
-    yaw: Range = (math.pi / 2, 0.3)  # mean, and standard deviation or half range, in radians
-    pitch: Range = (math.pi / 2, 0.155)  # mean, and standard deviation or half range, in radians from +y
-    radius: float = 1.0  # distance from the origin, in world units
-    fov: float = 12.0  # field of view across the shorter image side, in degrees
+    yaw: MeanSpread = (math.pi / 2, 0.3)  # mean, and standard deviation or half range, in radians
+    pitch: MeanSpread = (math.pi / 2, 0.155)  # mean, and standard deviation or half range, in radians from +y
+    radius: Positive = 1.0  # distance from the origin, in world units
+    fov: Annotated[float, Range(0, 179.999, open=True)] = (
+        12.0  # field of view across the shorter image side, in degrees
+    )
     file: str = ""  # distribution file: a dataset.json or camera path whose cameras are sampled
     # axis of the world that points up; z: all of the above rotated about x (Blender)
     up: Literal["y", "z"] = "y"
 
     def check(self) -> None:
-        """Raise BadInput for a radius, field of view or spread that no camera can have."""
-        if not self.radius > 0:
-            raise BadInput(f"radius {self.radius}: wanted a number above 0")
-        if not 0 < self.fov < 180:
-            raise BadInput(f"fov {self.fov}: wanted degrees between 0 and 180")
-        if min(self.yaw[1], self.pitch[1]) < 0:
-            raise BadInput(f"yaw {self.yaw}, pitch {self.pitch}: wanted spreads of 0 or more")
+        """Raise BadInput for a file without its distribution, or the other way round."""
         if (self.distribution == "file") != bool(self.file):
             raise BadInput(f"file {self.file!r}: wanted with the distribution 'file', and only with it")
 
@@ -74,7 +71,7 @@ class CameraPrior:
             pose = torch.tensor(Y_TO_Z).to(pose) @ pose
         return Camera(pose, pinhole(torch.full_like(yaw, self.fov), size), size)
 
-    def mean_angles(self) -> Range:
+    def mean_angles(self) -> tuple[float, float]:
         """Yaw and pitch of the mean camera."""
         if self.distribution == "sphere":
             return self.yaw[0], math.acos(1 - 2 * self.pitch[0] / math.pi)

@@ -1,1 +1,1 @@
-"""Numbers that tell how good something is."""
+"""Metrics: pure functions of images and of features, and the networks that compute features."""

@@ -1,83 +1,72 @@
-"""Frechet distance between two sets of features taken as Gaussians (Heusel et al. 2017), in float64."""
+"""Frechet distance between Gaussians fitted to two sets of features (FID: Heusel et al. 2017), in float64."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import reduce
 
 import torch
 from torch import Tensor
 
 from genscene.errors import BadInput
 
-ROUNDING = 1e-6  # of both traces: so little below 0 is 0, which the distance never is below
+TOLERANCE = 1e-6  # of both traces: a negative distance within rounding is returned as 0
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What is kept of a set of features."""
+    """Mean and covariance of a set of features."""
 
     mean: Tensor  # [D]
-    covariance: Tensor  # [D, D], divided by N - 1
+    covariance: Tensor  # [D, D]
 
     @staticmethod
     def of(features: Tensor) -> "Moments":
-        """Features [N, D] -> their moments."""
-        return Tally.of(features).moments()
-
-    @staticmethod
-    def over(batches: Iterable[Tensor]) -> "Moments":
-        """Features in batches [B, D], none of them kept -> the moments of all."""
-        tallies = map(Tally.of, batches)
-        first = next(tallies, None)
-        if first is None:
-            raise BadInput("moments of no features at all")
-        return reduce(Tally.merged, tallies, first).moments()
+        """Features [N, D] -> moments, the covariance divided by N - 1."""
+        return RunningMoments.of(features).moments()
 
 
 @dataclass(frozen=True)
-class Tally:
-    """Moments in the making: what two parts of a set must know of each other to become one."""
+class RunningMoments:
+    """Sufficient statistics of a set of features: those of two sets merge into those of their union."""
 
     count: int
     mean: Tensor  # [D]
     scatter: Tensor  # [D, D], sum of the outer products of deviations from the mean
 
     @staticmethod
-    def of(features: Tensor) -> "Tally":
-        """Features [N, D] of any precision -> their tally in float64."""
+    def of(features: Tensor) -> "RunningMoments":
+        """Features [N, D] of any dtype -> statistics in float64."""
         if features.dim() != 2 or not len(features):
             raise BadInput(f"features of shape {tuple(features.shape)}, wanted [N, D] with N at least 1")
-        wide = features.double()
-        mean = wide.mean(dim=0)
-        off = wide - mean
-        return Tally(len(wide), mean, off.mT @ off)
+        x = features.double()
+        mean = x.mean(dim=0)
+        deviations = x - mean
+        return RunningMoments(len(x), mean, deviations.mT @ deviations)
 
-    def merged(self, other: "Tally") -> "Tally":
-        """The tally of both parts together (Chan, Golub & LeVeque 1983, pairwise updating)."""
-        count, apart = self.count + other.count, other.mean - self.mean
-        between = torch.outer(apart, apart) * (self.count * other.count / count)
-        return Tally(count, self.mean + apart * (other.count / count), self.scatter + other.scatter + between)
+    def merged(self, other: "RunningMoments") -> "RunningMoments":
+        """Statistics of both sets together (Chan, Golub & LeVeque 1983, pairwise updating)."""
+        count, shift = self.count + other.count, other.mean - self.mean
+        between = torch.outer(shift, shift) * (self.count * other.count / count)
+        mean = self.mean + shift * (other.count / count)
+        return RunningMoments(count, mean, self.scatter + other.scatter + between)
 
-    def moments(self) -> Moments:
-        """Mean and covariance, the latter divided by N - 1."""
-        if self.count < 2:
-            raise BadInput("one feature has no covariance, wanted at least 2")
-        return Moments(self.mean, self.scatter / (self.count - 1))
+    def moments(self, ddof: int = 1) -> Moments:
+        """Mean, and covariance divided by N - ddof."""
+        if self.count <= ddof:
+            raise BadInput(f"covariance of {self.count} features, wanted at least {ddof + 1}")
+        return Moments(self.mean, self.scatter / (self.count - ddof))
 
 
-def frechet(a: Moments, b: Moments) -> float:
-    """|mean a - mean b|^2 + tr(A) + tr(B) - 2 tr sqrt(A B), A and B singular or not.
+def frechet_distance(a: Moments, b: Moments) -> float:
+    """|mean a - mean b|^2 + tr(A) + tr(B) - 2 tr sqrt(A B), for singular covariances A, B as well.
 
-    Equal sets are 0 but for rounding, which is cut where it would be below 0. A B has the eigenvalues of
-    sqrt(A) B sqrt(A), which is symmetric: they come real and in a tenth of the time.
+    A B has the eigenvalues of the symmetric sqrt(A) B sqrt(A), which are real and computed ten times faster.
     """
     if a.mean.shape != b.mean.shape:
-        raise BadInput(f"features of {len(a.mean)} numbers beside features of {len(b.mean)}")
+        raise BadInput(f"Frechet distance of features of {len(a.mean)} and of {len(b.mean)} numbers")
     if not all(bool(x.isfinite().all()) for m in (a, b) for x in (m.mean, m.covariance)):
-        raise BadInput("moments that are not finite (nan or inf) have no Frechet distance")
-    values, vectors = torch.linalg.eigh(a.covariance)
-    root = vectors * values.clamp_min(0).sqrt() @ vectors.mT
-    shared = torch.linalg.eigvalsh(root @ b.covariance @ root).clamp_min(0).sqrt().sum()
+        raise BadInput("Frechet distance of moments that are not finite (nan or inf)")
+    eigenvalues, eigenvectors = torch.linalg.eigh(a.covariance)
+    root = eigenvectors * eigenvalues.clamp_min(0).sqrt() @ eigenvectors.mT
+    trace_root = torch.linalg.eigvalsh(root @ b.covariance @ root).clamp_min(0).sqrt().sum()
     traces = a.covariance.trace() + b.covariance.trace()
-    found = float((a.mean - b.mean).square().sum() + traces - 2 * shared)
-    return 0.0 if -ROUNDING * float(traces) < found < 0 else found
+    distance = float((a.mean - b.mean).square().sum() + traces - 2 * trace_root)
+    return 0.0 if -TOLERANCE * float(traces) < distance < 0 else distance

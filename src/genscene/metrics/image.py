@@ -1,9 +1,62 @@
-"""How alike two pictures are."""
+"""PSNR and SSIM: full-reference metrics of two images."""
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor
 
+from genscene.errors import BadInput
 
-def psnr(error: Tensor) -> Tensor:
-    """Mean squared error of numbers from 0 to 1 -> decibels."""
-    return -10 * torch.log10(error.clamp_min(1e-10))
+
+def psnr(mse: Tensor) -> Tensor:
+    """Mean squared error [...] of values in [0, 1] -> peak signal-to-noise ratio [...] in dB, at most 100."""
+    return -10 * torch.log10(mse.clamp_min(1e-10))
+
+
+@dataclass(frozen=True)
+class SSIMWindow:
+    """Local window and constants of SSIM (Wang et al. 2004); implementations differ in them."""
+
+    gaussian: bool = True  # Gaussian weights, truncated at 3.5 sigma as in scikit-image; False: a uniform box
+    sigma: float = 1.5  # of the Gaussian, in pixels: 11 pixels wide
+    box: int = 7  # side of the box in pixels, odd
+    sample_covariance: bool = False  # divide covariances by N - 1 (scikit-image's default) instead of N
+    k1: float = 0.01
+    k2: float = 0.03
+
+    @property
+    def side(self) -> int:
+        """Side of the window in pixels."""
+        return 2 * int(3.5 * self.sigma + 0.5) + 1 if self.gaussian else self.box
+
+
+WANG = SSIMWindow()  # that of the paper
+
+
+def ssim(a: Tensor, b: Tensor, window: SSIMWindow = WANG) -> float:
+    """Images [C, H, W] in [0, 1], twice -> mean SSIM of pixels whose window lies inside the image."""
+    border = window.side // 2
+    return float(ssim_map(a, b, window)[:, border : -border or None, border : -border or None].mean())
+
+
+def ssim_map(a: Tensor, b: Tensor, window: SSIMWindow = WANG) -> Tensor:
+    """Images [C, H, W] in [0, 1], twice -> SSIM at every pixel [C, H, W] in float64, borders reflected."""
+    from skimage.metrics import structural_similarity  # slow to import, and `psnr` does without
+
+    if a.dim() != 3 or a.shape != b.shape or min(a.shape[1:]) < window.side:
+        shapes = f"{list(a.shape)} and {list(b.shape)}"
+        raise BadInput(f"SSIM of images {shapes}, wanted [C, H, W] twice, H and W at least {window.side}")
+    _, values = structural_similarity(
+        *(np.asarray(x.movedim(0, -1).double()) for x in (a, b)),
+        channel_axis=-1,
+        data_range=1.0,
+        gaussian_weights=window.gaussian,
+        sigma=window.sigma,
+        win_size=window.side,
+        use_sample_covariance=window.sample_covariance,
+        K1=window.k1,
+        K2=window.k2,
+        full=True,
+    )
+    return torch.from_numpy(values).movedim(-1, 0)

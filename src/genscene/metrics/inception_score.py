@@ -1,4 +1,4 @@
-"""Inception score: each picture is of one thing, all together are of many (Salimans et al. 2016)."""
+"""Inception score (Salimans et al. 2016, sec. 4)."""
 
 import math
 from itertools import pairwise
@@ -8,21 +8,24 @@ import torch
 from torch import Tensor
 
 from genscene.errors import BadInput
-from genscene.metrics.spread import Spread
+from genscene.metrics.subsets import SubsetEstimate
 
 
-def inception_score(logits: Tensor, parts: int = 10, seed: int = 2020) -> Spread:
-    """Logits [N, K], without bias by custom -> exp of the mean divergence from the mean (sec. 4), in parts of N."""
+def inception_score(logits: Tensor, parts: int = 10, seed: int | None = 2020) -> SubsetEstimate:
+    """Class logits [N, K], without bias by convention -> exp of the mean KL divergence from the mean.
+
+    Estimated on parts of the images, shuffled by `seed` as in torch-fidelity; None: in their order.
+    """
     count = len(logits)
-    if count < parts:
-        raise BadInput(f"inception score of {count} pictures in {parts} parts")
-    order = torch.from_numpy(np.random.RandomState(seed).permutation(count))
-    logs = logits.double().log_softmax(dim=-1)[order.to(logits.device)]
+    if not 1 <= parts <= count:
+        raise BadInput(f"inception score of {count} images in {parts} parts, wanted 1 to {count} parts")
+    order = np.arange(count) if seed is None else np.random.RandomState(seed).permutation(count)
+    log_p = logits.double().log_softmax(dim=-1)[torch.from_numpy(order).to(logits.device)]
     ends = [i * count // parts for i in range(parts + 1)]
-    return Spread(torch.stack([_of(logs[a:b]) for a, b in pairwise(ends)]))
+    return SubsetEstimate(torch.stack([_score(log_p[a:b]) for a, b in pairwise(ends)]))
 
 
-def _of(logs: Tensor) -> Tensor:
-    """Logarithms of shares [N, K] -> the score of one part []."""
-    together = logs.logsumexp(dim=0) - math.log(len(logs))
-    return (logs.exp() * (logs - together)).sum(dim=-1).mean().exp()
+def _score(log_p: Tensor) -> Tensor:
+    """Log-probabilities [N, K] -> score []."""
+    log_mean = log_p.logsumexp(dim=0) - math.log(len(log_p))
+    return (log_p.exp() * (log_p - log_mean)).sum(dim=-1).mean().exp()

@@ -1,108 +1,117 @@
-"""How much of pictures is coarse and how much is fine: their power spectrum, in float64.
+"""Power spectra of images, in float64.
 
-As it is (Durall et al. 2020), or whitened and seen through a window (Karras et al. 2021, StyleGAN3).
+Plain (Durall et al. 2020), or whitened and windowed (StyleGAN3, Karras et al. 2021).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from genscene.errors import BadInput
+from genscene.metrics.networks.extractor import Extractor
 
-GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
-
-
-def transform(images: Tensor) -> Tensor:
-    """Pictures [B, 3, N, N] -> Fourier transform of their grey [B, N, N], frequency 0 at N // 2; no window."""
-    if images.dim() != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
-        raise BadInput(f"a spectrum of pictures of shape {tuple(images.shape)}, wanted [B, 3, N, N]")
-    grey = torch.einsum("bchw,c->bhw", images.double(), images.new_tensor(GREY, dtype=torch.float64))
-    return torch.fft.fftshift(torch.fft.fft2(grey), dim=(-2, -1))
+BT601 = (0.299, 0.587, 0.114)  # gray of red, green, blue
 
 
-def power(images: Tensor) -> Tensor:
-    """Pictures [B, 3, N, N] -> squared magnitudes [B, N, N], frequency 0 at N // 2."""
-    return transform(images).abs().square()
+def power_spectrum(
+    images: Tensor, weights: Sequence[float] = BT601, window: Tensor | None = None, remove_mean: bool = False
+) -> Tensor:
+    """Images [B, C, N, N] -> squared magnitudes [B, N, N] of the DFT of their gray, frequency 0 at N // 2.
+
+    Gray is the weighted sum over channels, with its mean removed on request, times the window [N, N].
+    """
+    if images.dim() != 4 or images.shape[1] != len(weights) or images.shape[2] != images.shape[3]:
+        raise BadInput(f"spectrum of images {tuple(images.shape)}, wanted [B, {len(weights)}, N, N]")
+    gray = torch.einsum("bchw,c->bhw", images.double(), images.new_tensor(weights, dtype=torch.float64))
+    if remove_mean:
+        gray = gray - gray.mean(dim=(1, 2), keepdim=True)
+    spectrum = torch.fft.fft2(gray if window is None else gray * window)
+    return torch.fft.fftshift(spectrum, dim=(-2, -1)).abs().square()
 
 
-def profile(spectra: Tensor) -> Tensor:
-    """Spectra [B, N, N] -> their mean over rings of whole radius [B, N // 2 + 1] (Durall et al. 2020, azimuthal)."""
-    size = spectra.shape[-1]
-    ring = rings(size, spectra.device).flatten()
-    inner = ring <= size // 2  # the corners belong to no whole ring
-    sums = spectra.new_zeros(len(spectra), size // 2 + 1).index_add_(
-        1, ring[inner], spectra.flatten(1)[:, inner]
+def mean_log_magnitude(power: Tensor, eps: float = 1e-8) -> Tensor:
+    """Power [B, N, N] -> logarithm of the mean magnitude [N, N] (CIPS, fig. 7)."""
+    return (power.sqrt().mean(dim=0) + eps).log()
+
+
+def radial_profile(spectra: Tensor, bins: int | None = None) -> Tensor:
+    """Spectra [B, N, N] -> means over rings of integer radius [B, bins], bins None: N // 2 + 1."""
+    size, bins = spectra.shape[-1], bins or spectra.shape[-1] // 2 + 1
+    ring = ring_index(size, spectra.device).flatten()
+    inside = ring < bins
+    sums = spectra.new_zeros(len(spectra), bins)
+    return sums.index_add_(1, ring[inside], spectra.flatten(1)[:, inside]) / ring_counts(
+        size, bins, spectra.device
     )
-    return sums / counts(size, spectra.device)
 
 
-def counts(size: int, device: torch.device | None = None) -> Tensor:
-    """Side N in pixels -> how many frequencies lie on each ring [N // 2 + 1]."""
-    return torch.bincount(rings(size, device).flatten())[: size // 2 + 1]
+def ring_counts(size: int, bins: int | None = None, device: torch.device | None = None) -> Tensor:
+    """Image side N in pixels -> number of frequencies on each ring [bins], by default N // 2 + 1."""
+    bins = bins or size // 2 + 1
+    return torch.bincount(ring_index(size, device).flatten(), minlength=bins)[:bins]
 
 
-def rings(size: int, device: torch.device | None = None) -> Tensor:
-    """Side N in pixels -> the ring each frequency lies on [N, N]: its distance from frequency 0, rounded."""
+def ring_index(size: int, device: torch.device | None = None) -> Tensor:
+    """Image side N in pixels -> radius of every frequency [N, N], rounded to an integer."""
     at = torch.arange(size, device=device, dtype=torch.float64) - size // 2
     return (torch.hypot(at[:, None], at) + 0.5).floor().long()
 
 
-def decibels(profiles: Tensor, size: int) -> Tensor:
-    """Profiles [B, N // 2 + 1] of pictures of side N -> their mean [N // 2 + 1], in dB below a white picture's."""
-    return 10 * torch.log10(profiles.mean(dim=0) / size**4)
+def to_decibels(power: Tensor, floor: float = 1e-12) -> Tensor:
+    """Power [...], not below `floor` -> dB [...]."""
+    return 10 * torch.log10(power.clamp_min(floor))
 
 
-def magnitude_log(images: Tensor) -> Tensor:
-    """Pictures [B, 3, N, N] -> logarithm of their mean magnitude [N, N], the picture of CIPS's fig. 7."""
-    return (transform(images).abs().mean(dim=0) + 1e-8).log()
-
-
-def windowed(
-    batches: Iterable[Tensor], mean: float, deviation: float, beta: float = 8.0, padding: int = 4
+def windowed_power_spectrum(
+    batches: Iterable[Tensor], mean: float, std: float, beta: float = 8.0, padding: int = 4
 ) -> Tensor:
-    """Batches [B, C, N, N] -> mean squared magnitude over pictures and channels [P N, P N], frequency 0 at P N // 2.
+    """Batches [B, C, N, N] -> power [P N, P N], averaged over images and channels, frequency 0 at P N // 2.
 
-    Whitened by the data's mean and deviation, windowed, padded with zeros to P times the side (Karras et al. 2021,
-    StyleGAN3's average spectra). White noise of that deviation has power 1 everywhere. None of the batches is kept.
+    Whitened by the data's mean and standard deviation, windowed, and zero-padded to P times the side, as
+    StyleGAN3's average spectra: white noise of that deviation has power 1. No batch is stored.
     """
-    if deviation <= 0:
-        raise BadInput(f"pictures whitened by a deviation of {deviation:g}, wanted more than 0")
+    if std <= 0:
+        raise BadInput(f"spectrum whitened by a deviation of {std:g}, wanted more than 0")
     total, count = torch.zeros(()), 0
     for images in batches:
-        size = images.shape[-1]
-        if (
-            images.dim() != 4
-            or images.shape[2] != size
-            or total.shape not in ((), (padding * size, padding * size))
-        ):
+        size, padded = images.shape[-1], padding * images.shape[-1]
+        if images.dim() != 4 or images.shape[2] != size or total.shape not in ((), (padded, padded)):
             raise BadInput(
-                f"a spectrum of pictures of shape {tuple(images.shape)}, wanted [B, C, N, N], N always the same"
+                f"spectrum of images {tuple(images.shape)}, wanted [B, C, N, N], N always the same"
             )
-        window = kaiser(size, beta, images.device)
-        for image in images:  # one at a time: padded, it is large
-            white = (image.double() - mean) / deviation * window
-            total = total + torch.fft.fft2(white, s=(padding * size,) * 2).abs().square().sum(dim=0)
+        window = kaiser_window(size, beta, images.device)
+        for image in images:  # one by one: padded images are large
+            white = (image.double() - mean) / std * window
+            total = total + torch.fft.fft2(white, s=(padded, padded)).abs().square().sum(dim=0)
         count += images.shape[0] * images.shape[1]
     if not count:
-        raise BadInput("a spectrum of no pictures at all")
+        raise BadInput("spectrum of no images, wanted at least one batch")
     return torch.fft.fftshift(total / count)
 
 
-def kaiser(size: int, beta: float = 8.0, device: torch.device | None = None) -> Tensor:
-    """Kaiser's window over both axes, not periodic, the sum of its squares 1 -> [N, N]."""
+def kaiser_window(size: int, beta: float = 8.0, device: torch.device | None = None) -> Tensor:
+    """Separable symmetric Kaiser window [N, N] whose squares sum to 1."""
     window = torch.kaiser_window(size, periodic=False, beta=beta, dtype=torch.float64, device=device)
     window = window / window.square().sum().sqrt()
     return torch.outer(window, window)
 
 
-def ringed(spectrum: Tensor) -> Tensor:
-    """A power spectrum [M, M] -> its mean over rings [M // 2 + 1] in dB, ring r at r / M periods a pixel."""
-    return 10 * torch.log10(profile(spectrum[None])[0].clamp_min(1e-20))
-
-
 def spectral_gap(a: Tensor, b: Tensor) -> float:
-    """Mean absolute difference of two profiles [K] in dB, over all rings but frequency 0, the mean brightness."""
+    """Mean absolute difference of two profiles [K] in dB, without ring 0, which is the mean brightness."""
     if a.shape != b.shape or a.dim() != 1 or len(a) < 2:
         raise BadInput(f"profiles of shapes {tuple(a.shape)} and {tuple(b.shape)}, wanted the same [K]")
     return float((a - b)[1:].abs().mean())
+
+
+def power_features(side: int) -> Extractor:
+    """Extractor of radial power profiles of square images, in units of a white image's power."""
+
+    def compute(images: Tensor) -> Tensor:
+        if images.shape[-2:] != (side, side):
+            raise BadInput(f"power spectra of {list(images.shape[-2:])} pixels, wanted {side}x{side}")
+        return radial_profile(power_spectrum(images.cpu().double() / 255)) / side**4
+
+    weights = "grey by BT.601, no window"
+    layer, width = "rings of the Fourier transform", side // 2 + 1
+    return Extractor("power-spectrum", weights, layer, width, "not resized", compute)

@@ -19,9 +19,9 @@ from genscene.contract import (
     SystemConfig,
     Turn,
 )
-from genscene.errors import BadInput, require_at_least
 from genscene.geometry.cameras import Camera, Size, View, no_autocast
 from genscene.randomness import Randomness
+from genscene.ranges import Count, Natural, NonNegative, PositiveShare
 from genscene.render.patches import PatchSampler, crop_and_resize
 
 DISCRIMINATOR, GENERATOR, REALS, PENALTY = 0, 1, 2, 3  # numbers of the turns, for their random streams
@@ -34,20 +34,13 @@ class GANLoss:
     # logistic: non-saturating (Goodfellow et al. 2014); relativistic: reals against fakes in pairs (R3GAN);
     # hinge
     kind: Literal["logistic", "relativistic", "hinge"] = "logistic"
-    gamma: float = 10.0  # weight of R1: gamma / 2 * |gradient of the logit at real images|^2; 0: none
-    gamma_fake: float = 0.0  # weight of R2, the same at fakes; 0: none
-    penalty_every: int = 1  # discriminator steps between two penalties, which weigh that many times more
+    gamma: NonNegative = 10.0  # weight of R1: gamma / 2 * |gradient of the logit at real images|^2; 0: none
+    gamma_fake: NonNegative = 0.0  # weight of R2, the same at fakes; 0: none
+    penalty_every: Count = 1  # discriminator steps between two penalties, which weigh that many times more
     penalty_turn: bool = False  # penalties are an optimiser step of their own (StyleGAN2's lazy R1)
     # share of the fakes, those with the highest logits, that the generator learns from in the end
-    top_k: float = 1.0
-    top_k_interval: int = 2000  # steps in which that share falls by 1 % until then
-
-    def check(self) -> None:
-        """Raise BadInput for weights and shares that are none."""
-        require_at_least(self, 0, "gamma", "gamma_fake")
-        require_at_least(self, 1, "penalty_every", "top_k_interval")
-        if not 0 < self.top_k <= 1:
-            raise BadInput(f"top-k {self.top_k}: wanted a share above 0, up to 1")
+    top_k: PositiveShare = 1.0
+    top_k_interval: Count = 2000  # steps in which that share falls by 1 % until then
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """Logits of reals and fakes [B], [B] -> the discriminator's loss []."""
@@ -134,7 +127,7 @@ class AdversarialConfig(SystemConfig):
     patches: PatchSampler = PatchSampler()
     share_fakes: bool = False  # one rendering a step for both players: the generator's turn comes first
     recompute: bool = False  # render again for the backward pass: images of any size in constant memory
-    fade_steps: int = 0  # steps in which the layers of a new stage of progressive growing are blended in
+    fade_steps: Natural = 0  # steps in which the layers of a new stage of progressive growing are blended in
 
 
 class AdversarialSystem(System):

@@ -5,46 +5,43 @@ from typing import Literal
 
 from torch import Tensor
 
-from genscene.errors import BadInput, require_at_least
+from genscene.errors import BadInput
+from genscene.ranges import Count, Natural, NonNegative, Positive
 
 
 @dataclass(frozen=True)
 class March:
     """How rays are sampled, and what their densities mean."""
 
-    near: float = 0.88  # distance of the first sample, in lengths of the ray's direction
+    near: NonNegative = 0.88  # distance of the first sample, in lengths of the ray's direction
     far: float = 1.12  # distance of the last sample
-    samples: int = 12  # along each ray, in the first pass
+    samples: Count = 12  # along each ray, in the first pass
     density: Literal["relu", "softplus"] = "relu"  # activation that makes raw density positive
-    fine_samples: int = 0  # of a second pass, importance-sampled by the weights of the first; 0: one pass
-    gain: float = 1.0  # density is gain * activation(raw + shift)
+    fine_samples: Natural = 0  # of a second pass, importance-sampled by the weights of the first; 0: one pass
+    gain: Positive = 1.0  # density is gain * activation(raw + shift)
     shift: float = 0.0  # added to raw density; negative: space is empty at first
     # length of the last interval; 1e10: whatever is there is opaque (official NeRF); None: to far
-    last_interval: float | None = 1e10
+    last_interval: Positive | None = 1e10
     # intervals that samples are jittered in: centered on evenly spaced distances (pi-GAN); equal parts of
     # near
     # to far (NeRF, eq. 2); between the midpoints of evenly spaced distances (official NeRF)
     bins: Literal["centered", "equal", "midpoints"] = "centered"
     inverse_depth: bool = False  # samples evenly spaced in 1 / distance
     # normalised device coordinates for forward-facing scenes: twice the focal lengths x, y in image sides
-    ndc: tuple[float, float] | None = None
-    pdf_floor: float = 1e-5  # added to the weights before importance sampling, so that no bin is empty
+    ndc: tuple[Positive, Positive] | None = None
+    pdf_floor: NonNegative = 1e-5  # added to the weights before importance sampling, so that no bin is empty
     raw_depth: bool = False  # depth is the weighted sum of distances, not divided by opacity (official code)
 
     def check(self) -> None:
         """Raise BadInput for numbers that no ray can be sampled with."""
-        if not 0 <= self.near < self.far or (self.inverse_depth and not self.near):
-            raise BadInput(f"near {self.near}, far {self.far}: wanted 0 or more, and then farther")
-        require_at_least(self, 1, "samples")
-        require_at_least(self, 0, "fine_samples", "pdf_floor")
+        if not self.near < self.far or (self.inverse_depth and not self.near):
+            raise BadInput(
+                f"near {self.near}, far {self.far}: wanted near before far, above 0 for inverse-depth"
+            )
         if self.fine_samples and self.samples < 3:
             raise BadInput(
                 f"samples {self.samples}: wanted 3 or more, to place {self.fine_samples} others by"
             )
-        if not self.gain > 0 or (self.last_interval is not None and not self.last_interval > 0):
-            raise BadInput(f"gain {self.gain}, last-interval {self.last_interval}: wanted numbers above 0")
-        if self.ndc is not None and not min(self.ndc) > 0:
-            raise BadInput(f"ndc {self.ndc}: wanted numbers above 0")
 
     def with_samples(self, samples: int) -> "March":
         """Another number of samples in the first pass, and in proportion in the second."""

@@ -6,27 +6,21 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
-from genscene.errors import BadInput, require_at_least
 from genscene.geometry.cameras import Grid, Size
 from genscene.randomness import Randomness
+from genscene.ranges import Natural, PositiveShare, Share
 
 
 @dataclass(frozen=True)
 class PatchSampler:
     """Which part of an image the discriminator is given."""
 
-    size: int = 0  # side of the patch, in pixels; 0: whole images as they are
-    smallest: float = 0.5  # side of the smallest window, in image sides
-    share: float = 0.5  # probability of a window; otherwise the whole image is made as small as a patch
-    start: int = 0  # first step with windows
+    size: Natural = 0  # side of the patch, in pixels; 0: whole images as they are
+    smallest: PositiveShare = 0.5  # side of the smallest window, in image sides
+    share: Share = 0.5  # probability of a window; otherwise the whole image is made as small as a patch
+    start: Natural = 0  # first step with windows
     # real images are made smaller by averaging; off: by picking points, as rays do (GRAF)
     antialias: bool = True
-
-    def check(self) -> None:
-        """Raise BadInput for windows that are none."""
-        require_at_least(self, 0, "size", "start")
-        if not 0 < self.smallest <= 1 or not 0 <= self.share <= 1:
-            raise BadInput(f"smallest {self.smallest}, share {self.share}: wanted numbers from 0 to 1")
 
     def sample(self, randomness: Randomness, step: int) -> Tensor | None:
         """One window for each stream -> [B, 3] = (scale, x, y) in image sides; None: whole images."""

@@ -1,4 +1,6 @@
-"""All systems: the classes that configurations are read back into, and the presets, which are built when first used."""
+"""All systems: the classes that configurations are read back into, and the presets, which are built
+when first used.
+"""
 
 from typing import TYPE_CHECKING, Any
 

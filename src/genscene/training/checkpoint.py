@@ -27,8 +27,9 @@ class Retention:
 def save(folder: Path, state: TrainState, content: GeneratorFile, step: int, retention: Retention) -> None:
     """Write what a run needs to resume after `step` steps, and the generator as it is.
 
-    state.pt and generator.safetensors are always the newest; checkpoints/ holds them by step. Whenever the process is
-    killed, there is a state.pt if there is a .pt in checkpoints/, and none of a step whose generator was not written.
+    state.pt and generator.safetensors are always the newest; checkpoints/ holds them by step. Whenever the
+    process is killed, there is a state.pt if there is a .pt in checkpoints/, and none of a step whose
+    generator was not written.
     """
     update_w_avg(content.generator)
     history, newest = folder / "checkpoints", folder / "state.pt"
@@ -72,7 +73,9 @@ def restore(folder: Path, state: TrainState) -> int:
 
 
 def remaining(folder: Path) -> str:
-    """How to resume a run whose state.pt cannot be used: which checkpoints there are, and what to do with them."""
+    """How to resume a run whose state.pt cannot be used: which checkpoints there are, and what to do
+    with them.
+    """
     state = folder / "state.pt"
     paths = sorted((folder / "checkpoints").glob("*.pt"))
     others = [p for p in paths if not (state.exists() and p.samefile(state))]

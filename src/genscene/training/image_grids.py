@@ -1,4 +1,6 @@
-"""Pictures of a run's progress: fixed latent codes from several views, or held-out photographs beside renderings."""
+"""Pictures of a run's progress: fixed latent codes from several views, or held-out photographs beside
+renderings.
+"""
 
 from pathlib import Path
 
@@ -40,7 +42,9 @@ def save_grid(
 
 @torch.no_grad()
 def save_held_out(path: Path, generator: Generator, photographs: PosedImages) -> float:
-    """A few photographs, one a row: photograph, rendering, depth -> their mean PSNR in decibels at that size."""
+    """A few photographs, one a row: photograph, rendering, depth -> their mean PSNR in decibels at
+    that size.
+    """
     height, width = photographs.camera.size
     factor = max(1.0, max(height, width) / WIDEST)
     size = (round(height / factor), round(width / factor))

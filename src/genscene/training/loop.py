@@ -80,7 +80,9 @@ def train_player(
 
 
 def optimizer_step(module: nn.Module, optimizer: torch.optim.Optimizer, lr: float, clip: float) -> Tensor:
-    """Clip the gradient, step, clear -> the gradient's norm [] before; where it is not finite, no step is made."""
+    """Clip the gradient, step, clear -> the gradient's norm [] before; where it is not finite, no
+    step is made.
+    """
     norm = clip_grad_norm_(module.parameters(), clip or float("inf"))
     if torch.isfinite(norm):
         for settings in optimizer.param_groups:

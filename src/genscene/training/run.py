@@ -1,4 +1,6 @@
-"""A run from the first step to the last: data, weights, loop, checkpoints, pictures; and how it ends early."""
+"""A run from the first step to the last: data, weights, loop, checkpoints, pictures; and how it ends
+early.
+"""
 
 import copy
 from contextlib import nullcontext
@@ -6,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from math import gcd
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import nn
@@ -13,7 +16,7 @@ from torch import nn
 from genscene.contract import Generator
 from genscene.data.sources import DataSource, data_source
 from genscene.distributed import ProcessGroup, init_group
-from genscene.errors import BadInput, Diverged, require_at_least
+from genscene.errors import BadInput, Diverged
 from genscene.experiment.schedules import stage_at
 from genscene.experiment.schema import Experiment
 from genscene.experiment.serialise import build_seeded, dumps, loads
@@ -21,6 +24,7 @@ from genscene.experiment.validation import validate
 from genscene.io.atomic import atomic
 from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import update_w_avg
+from genscene.ranges import Natural, Range
 from genscene.systems import KINDS
 from genscene.training.checkpoint import Retention, remaining, restore, save
 from genscene.training.devices import Device, pick_device
@@ -38,24 +42,19 @@ class Run:
 
     out: Path = Path("runs/latest")  # folder of the run
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
-    precision: Precision = (
-        "fp32"  # tf32: faster products on CUDA; bf16: faster still, coordinates stay in fp32
-    )
+    # tf32: faster products on CUDA; bf16: faster still, coordinates stay in fp32
+    precision: Precision = "fp32"
     resume: bool = False  # resume the run in the folder; start where there is none
-    save_every: int = 500  # steps between two checkpoints; 0: only the last
-    keep_last: int = 2  # so many of the newest checkpoints are not removed
-    keep_every: int = 0  # checkpoints whose step is a multiple of this are not removed either; 0: no others
-    grid_every: int = 500  # steps between two grids of pictures; 0: none
-    evaluate_every: int = 0  # steps between two evaluations, which save best.safetensors; 0: none
-    best_by: str = (
-        ""  # the metric that determines the best; default: frechet, or psnr of held-out photographs
-    )
-    evaluate_count: int = 2048  # images generated for each evaluation
+    save_every: Natural = 500  # steps between two checkpoints; 0: only the last
+    keep_last: Natural = 2  # so many of the newest checkpoints are not removed
+    # checkpoints whose step is a multiple of this are not removed either; 0: no others
+    keep_every: Natural = 0
+    grid_every: Natural = 500  # steps between two grids of pictures; 0: none
+    evaluate_every: Natural = 0  # steps between two evaluations, which save best.safetensors; 0: none
+    # the metric that determines the best; default: frechet, or psnr of held-out photographs
+    best_by: str = ""
+    evaluate_count: Annotated[int, Range(2)] = 2048  # images generated for each evaluation
     evaluate_weights: str = ""  # of the network of that metric: a file, or download (Inception, VGG16)
-
-    def check(self) -> None:
-        """Raise BadInput for negative numbers."""
-        require_at_least(self, 0, "save_every", "keep_last", "keep_every", "grid_every", "evaluate_every")
 
     def validation(self) -> ValidationConfig:
         """When the run is evaluated, and by what."""
@@ -65,8 +64,9 @@ class Run:
 def train(experiment: Experiment, run: Run | str | Path) -> Generator:
     """Train, writing into the run's folder -> the moving average of the generator.
 
-    The folder gets experiment.json, generator.safetensors, state.pt, metrics.jsonl, checkpoints/ and grids/. Raises
-    BadInput for what cannot be trained, Diverged where a loss is not finite, Interrupted when stopped by a signal.
+    The folder gets experiment.json, generator.safetensors, state.pt, metrics.jsonl, checkpoints/ and grids/.
+    Raises BadInput for what cannot be trained, Diverged where a loss is not finite, Interrupted when stopped
+    by a signal.
     """
     run = run if isinstance(run, Run) else Run(Path(run))
     device = pick_device(run.device)
@@ -196,7 +196,9 @@ def check(experiment: Experiment, run: Run, group: ProcessGroup) -> None:
 
 
 def can_resume(run: Run) -> bool:
-    """Whether the folder holds a run to resume; BadInput where it cannot be resumed or would be overwritten."""
+    """Whether the folder holds a run to resume; BadInput where it cannot be resumed or would be
+    overwritten.
+    """
     if run.out.exists() and not run.out.is_dir():
         raise BadInput(f"--out {run.out} is a file, wanted the name of a folder")
     if (run.out / "state.pt").exists():

@@ -20,7 +20,7 @@ from genscene.experiment.schedules import largest_size
 from genscene.io import generator_file
 from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import update_w_avg
-from genscene.metrics.extractor import Extractor
+from genscene.metrics.networks.extractor import Extractor
 from genscene.training.logger import EVALUATIONS
 from genscene.training.loop import TrainState
 

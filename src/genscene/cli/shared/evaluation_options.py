@@ -19,7 +19,7 @@ from genscene.evaluation.report import Report
 from genscene.evaluation.session import EvaluationSession, Subject, common_size, is_images
 from genscene.experiment.schema import ImageConfig
 from genscene.io import generator_file
-from genscene.metrics.extractors import EXTRACTORS, extractor
+from genscene.metrics.networks import EXTRACTORS, build_extractor
 from genscene.training.devices import Device, pick_device
 
 MOST = 10**9  # images
@@ -151,10 +151,10 @@ def make_session(
     ]
     metrics, extractors = names or [*protocol.metrics, *default], {}
     for name in extractor_names(metrics, options.extractor):
-        option = name.removesuffix("-clean")
+        option = name.removesuffix("_clean")
         weights = getattr(options.weights, option, "")
-        if name in EXTRACTORS and EXTRACTORS[name].wants and not weights:
-            raise BadInput(f"{name} needs weights: --{option} {EXTRACTORS[name].wants}")
+        if name in EXTRACTORS and EXTRACTORS[name].weights and not weights:
+            raise BadInput(f"{name} needs weights: --{option} {EXTRACTORS[name].weights}")
         extractors[name] = load_extractor(name, size, weights).on(device)
     faces = options.weights.mobilefacenet
     return EvaluationSession(
@@ -167,7 +167,7 @@ def make_session(
         metrics,
         bool(names),
         options.extractor,
-        (lambda: extractor("mobilefacenet", faces)) if faces else None,
+        (lambda: build_extractor("mobilefacenet", faces)) if faces else None,
         options.seed,
         device,
         options.batch,

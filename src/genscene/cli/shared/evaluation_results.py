@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -87,24 +87,21 @@ def _cell(report: Report, row: Row, key: str, mark: Mark) -> str:
 
 
 def write_report(report: Report, out: Path) -> Iterator[Path]:
-    """Write JSON with a page (.html), both or none, or with images and charts -> the names of the files."""
-    with atomic(out) as page, atomic(out.with_suffix(".json")) as numbers:
-        if out.suffix == ".html":
-            page.write_text(render_page(report), encoding="utf-8")
-        numbers.write_text(json.dumps(to_json(report), indent=2, allow_nan=False) + "\n")
-    yield out
-    if out.suffix == ".html":
-        yield out.with_suffix(".json")
-        return
-    for gallery in report.galleries:
+    """Write JSON with a page (.html), or with images and charts -> the names of the files; texts all or none."""
+    page = out.suffix == ".html"
+    texts = {out: render_page(report)} if page else {}
+    texts[out.with_suffix(".json")] = json.dumps(to_json(report), indent=2, allow_nan=False) + "\n"
+    texts |= (
+        {} if page else {out.with_name(f"{out.stem}-{name}.svg"): svg for name, svg in report.charts.items()}
+    )
+    with ExitStack() as stack:
+        for path, text in texts.items():
+            stack.enter_context(atomic(path)).write_text(text, encoding="utf-8")
+    yield from texts
+    for gallery in () if page else report.galleries:
         with atomic(out.with_suffix(".png")) as partial:
             contact_sheet(gallery.strips).save(partial, format="PNG", optimize=True)
         yield out.with_suffix(".png")
-    for name, svg in report.charts.items():
-        path = out.with_name(f"{out.stem}-{name}.svg")
-        with atomic(path) as partial:
-            partial.write_text(svg, encoding="utf-8")
-        yield path
 
 
 def to_json(report: Report) -> dict[str, object]:

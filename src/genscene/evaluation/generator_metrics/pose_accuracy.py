@@ -22,8 +22,8 @@ from genscene.experiment.schema import ImageConfig
 from genscene.experiment.serialise import build_seeded
 from genscene.geometry.priors import CameraPrior, camera_angles
 from genscene.io.atomic import atomic, cache_folder
-from genscene.metrics.circular import resultant, wrapped
-from genscene.metrics.frechet import Moments, frechet
+from genscene.metrics.frechet import Moments, frechet_distance
+from genscene.metrics.views import mean_resultant_length, wrap_angles
 from genscene.randomness import RandomStreams
 
 VERSION, SIZE, IMAGES, STEPS = 4, 32, 5000, 1500  # of the regressor; side in pixels; of its training
@@ -89,9 +89,9 @@ def pose_reference(name: str, images: int = IMAGES, steps: int = STEPS) -> PoseR
             save_file(regressor.state_dict(), partial)
     with torch.no_grad():
         features = torch.cat([regressor.features(part) for part in pixels.split(500)])
-        error = wrapped(regressor.yaw(pixels[:split]) - yaw[:split]).abs().median()
+        error = wrap_angles(regressor.yaw(pixels[:split]) - yaw[:split]).abs().median()
     held_out, rest = Moments.of(features[:split]), Moments.of(features[split:])
-    return PoseReference(regressor.eval(), rest, float(error), frechet(held_out, rest))
+    return PoseReference(regressor.eval(), rest, float(error), frechet_distance(held_out, rest))
 
 
 def train_regressor(images: Tensor, yaw: Tensor, pitch: Tensor, steps: int) -> PoseRegressor:
@@ -129,7 +129,7 @@ def yaw_resultant(
         rendering = generator.render(
             generator.bind(map_tensors(lambda x: x.expand(yaws, *x.shape[1:]), w)), cameras
         )
-        lengths.append(resultant(reference.regressor.yaw(rendering.image.cpu()) - yaw))
+        lengths.append(mean_resultant_length(reference.regressor.yaw(rendering.image.cpu()) - yaw))
     return float(torch.stack(lengths).mean())
 
 
@@ -142,7 +142,7 @@ def pose_frechet(generator: Generator, reference: PoseReference, count: int = 20
         scene = generator.scene(generator.latents(streams))
         rendering = generator.render(scene, prior.sample(streams, (SIZE, SIZE)))
         features.append(reference.regressor.features(rendering.image.cpu()))
-    return frechet(Moments.of(torch.cat(features)), reference.moments)
+    return frechet_distance(Moments.of(torch.cat(features)), reference.moments)
 
 
 def is_posed_set(generator: Generator, data: str) -> bool:

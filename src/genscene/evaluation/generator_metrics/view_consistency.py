@@ -13,7 +13,7 @@ from genscene.evaluation.report import Score
 from genscene.evaluation.session import EvaluationSession, Subject
 from genscene.geometry.camera_files import read_cameras
 from genscene.geometry.cameras import Camera, Size
-from genscene.metrics.consistency import Agreement, Shot, reprojected
+from genscene.metrics.views import Agreement, RenderedView, reproject
 from genscene.randomness import RandomStreams
 from genscene.scenes import Scene
 
@@ -30,7 +30,7 @@ def view_consistency(
 ) -> list[Score]:
     """Render scenes from two cameras about `angle` degrees apart, and reproject one image into the other.
 
-    A scene fitted to photographs is rendered from their cameras; tolerance is that of `reprojected`.
+    A scene fitted to photographs is rendered from their cameras; tolerance is that of `reproject`.
     """
     if not 0 < angle < 90:
         raise BadInput(f"cameras {angle:g} degrees apart, wanted more than 0 and less than 90")
@@ -38,7 +38,7 @@ def view_consistency(
     for scene, streams in sample_scenes(session, generator, pairs):
         first, second = camera_pair(subject, streams, session.size, angle)
         one, other = (_render(generator, scene, camera.to(session.device)) for camera in (first, second))
-        found.append(reprojected(one, other, tolerance))
+        found.append(reproject(one, other, tolerance))
         turns.append(degrees_between(first.pose[:, :3, 2], second.pose[:, :3, 2]))
     every = Agreement(*(torch.cat(column) for column in zip(*(vars(x).values() for x in found), strict=True)))
     compared, degrees = int(every.squared.isfinite().sum()), float(torch.cat(turns).mean())
@@ -56,13 +56,13 @@ def view_consistency(
     ]
 
 
-def _render(generator: Generator, scene: Scene, camera: Camera) -> Shot:
+def _render(generator: Generator, scene: Scene, camera: Camera) -> RenderedView:
     """B scenes from B cameras, with depth; BadInput where the renderer has none."""
     rendering = generator.render(scene, camera)
     if rendering.depth is None or rendering.alpha is None or rendering.rays is None:
         raise BadInput("this generator renders no depth, by which views could be reprojected")
     image = require_finite(rendering.image).clamp(0, 1)
-    return Shot(image, rendering.depth, rendering.alpha, rendering.rays.unit(), camera.pose)
+    return RenderedView(image, rendering.depth, rendering.alpha, rendering.rays, camera.pose)
 
 
 def camera_pair(subject: Subject, streams: RandomStreams, size: Size, angle: float) -> tuple[Camera, Camera]:

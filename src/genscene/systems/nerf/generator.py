@@ -1,6 +1,7 @@
 """NeRF's generator: a coarse and a fine network; the coarse weights place the samples of the fine one."""
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,11 @@ from genscene.contract import (
     RenderOptions,
     SingleSceneGenerator,
 )
-from genscene.errors import BadInput, require_at_least
+from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, PixelConvention, Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.layers.encoding import Spacing, official_encoding, positional_encoding
+from genscene.ranges import Count, Natural, Positive, Range
 from genscene.render.march import March
 from genscene.render.volume import VolumeGenerator, render_view
 from genscene.scenes import Field
@@ -27,27 +29,18 @@ from genscene.scenes import Field
 class FieldConfig:
     """The network (NeRF, sec. 3 and fig. 7)."""
 
-    width: int = 256  # channels of every layer
-    depth: int = 8  # layers before the density
-    skips: tuple[int, ...] = (5,)  # layers that get the position again, counted from 0
-    octaves: int = 10  # of the position's encoding; 0: the position itself (ablation)
-    direction_octaves: int = 4  # of the direction's encoding
+    width: Annotated[int, Range(2)] = 256  # channels of every layer
+    depth: Count = 8  # layers before the density
+    skips: tuple[Count, ...] = (5,)  # layers that get the position again, counted from 0
+    octaves: Natural = 10  # of the position's encoding; 0: the position itself (ablation)
+    direction_octaves: Natural = 4  # of the direction's encoding
     view_dependent: bool = True  # off: color does not depend on the direction (ablation)
-    extent: float = 1.5  # world units that the encoding maps to 1; the paper wants the scene within -1 to 1
+    # world units that the encoding maps to 1; the paper wants the scene within -1 to 1
+    extent: Positive = 1.5
     # of the official code: no factor pi, the coordinates themselves, world units
     official_encoding: bool = False
     # of the encoding's frequencies: powers of 2, or evenly spaced up to the same highest
     bands: Spacing = "log"
-
-    def check(self) -> None:
-        """Raise BadInput for a network without layers, channels or inputs."""
-        require_at_least(self, 2, "width")
-        require_at_least(self, 1, "depth")
-        require_at_least(self, 0, "octaves", "direction_octaves")
-        if not self.extent > 0:
-            raise BadInput(f"extent {self.extent}: wanted a number above 0")
-        if not all(skip > 0 for skip in self.skips):
-            raise BadInput(f"skips {self.skips}: wanted layers from 1 on")
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from genscene.contract import (
     SystemConfig,
     Turn,
 )
-from genscene.errors import require_at_least
 from genscene.geometry.cameras import Camera, PixelConvention, Size
 from genscene.geometry.priors import CameraPrior
 from genscene.metrics.image import psnr
 from genscene.objectives.reconstruction import photometric_loss
+from genscene.ranges import NonNegative
 from genscene.render.march import March
 from genscene.systems.nerf.generator import NeRFGenerator, NeRFGeneratorConfig
 
@@ -32,7 +32,7 @@ class NeRFConfig(SystemConfig):
 
     generator: NeRFGeneratorConfig = NeRFGeneratorConfig()
     # standard deviation of the noise on raw density in training (official code: 1 for real scenes)
-    noise: float = 0.0
+    noise: NonNegative = 0.0
     loss: Literal["sum", "mean"] = "sum"  # of squared errors over rays and channels; official code: mean
     bounds: Literal["given", "photographs"] = "given"  # where near and far come from
 
@@ -61,8 +61,7 @@ class NeRFConfig(SystemConfig):
         return NeRF(self)
 
     def check(self, size: Size) -> None:
-        """Raise BadInput for negative noise; rays come from images of any size."""
-        require_at_least(self, 0, "noise")
+        """Rays come from images of any size."""
 
     def shrunk(self) -> "NeRFConfig":
         """Three layers of 8 channels, 4 samples."""

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
-from genscene.errors import BadInput, require_at_least
+from genscene.errors import BadInput
 from genscene.objectives.adversarial import DiscriminatorOutput
+from genscene.ranges import Count, Natural
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,16 @@ class DiscriminatorConfig:
 
     kind: Literal["progressive", "strided", "coord-strided"] = "progressive"  # the paper's; Cats'; CelebA's
     # by image size: largest first, 2x2 last
-    channels: tuple[int, ...] = (16, 32, 64, 128, 256, 400, 400, 400, 400)
+    channels: tuple[Count, ...] = (16, 32, 64, 128, 256, 400, 400, 400, 400)
     # also predicts z and (pitch, yaw), for the auxiliary losses (released code, not the paper)
     heads: bool = False
-    mbstd_group: int = 0  # images over which the minibatch standard deviation is taken (StyleGAN); 0: none
+    # images over which the minibatch standard deviation is taken (StyleGAN); 0: none
+    mbstd_group: Natural = 0
 
     def check(self) -> None:
-        """Raise BadInput for a network without layers or channels."""
-        if len(self.channels) < 2 or min(self.channels) < 1:
-            raise BadInput(f"channels {self.channels}: wanted two or more numbers above 0")
-        require_at_least(self, 0, "mbstd_group")
+        """Raise BadInput for a network without layers."""
+        if len(self.channels) < 2:
+            raise BadInput(f"channels {self.channels}: wanted two or more")
 
     @property
     def size(self) -> int:

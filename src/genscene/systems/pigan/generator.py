@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample, relu
 
 import genscene.kernels as kernels
-from genscene.contract import DEFAULT_OPTIONS, Background, Rendering, RenderOptions, Vector
-from genscene.errors import BadInput, require_at_least
+from genscene.contract import DEFAULT_OPTIONS, Background, Rendering, RenderOptions
 from genscene.geometry.cameras import Camera, PixelConvention, Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.layers.encoding import positional_encoding
 from genscene.layers.mapping import LatentDistribution, MappingNetwork
 from genscene.randomness import Randomness, RandomStreams
+from genscene.ranges import Box, Count, Natural, NonNegative
 from genscene.render.march import March
 from genscene.render.volume import EMPTY, VolumeGenerator, render_view
 
@@ -27,26 +27,20 @@ from genscene.render.volume import EMPTY, VolumeGenerator, render_view
 class FieldConfig:
     """The network of color and density at a point."""
 
-    width: int = 256  # channels of every layer
-    depth: int = 8  # layers before the density
+    width: Count = 256  # channels of every layer
+    depth: Count = 8  # layers before the density
     activation: Literal["sine", "relu"] = "sine"  # relu: ablation, to be used with octaves
     # concat: ablation, the latent code is an input as in GRAF
     conditioning: Literal["film", "concat"] = "film"
-    octaves: int = 0  # of positional encoding of the point (NeRF, eq. 4); 0: the point itself
+    octaves: Natural = 0  # of positional encoding of the point (NeRF, eq. 4); 0: the point itself
     frequency: tuple[float, float] = (15.0, 30.0)  # scale and offset of the mapping network's raw frequencies
     warp: float = 1.0  # points are multiplied by this first (released CelebA and Cats: 2 / 0.24)
-    grid_channels: int = 0  # of a learned 3-D grid whose features are concatenated to the point; 0: no grid
-    grid_size: int = 96  # cells along each side of the grid
-    grid_std: float = 0.01  # standard deviation of the grid's initial values
+    # of a learned 3-D grid whose features are concatenated to the point; 0: no grid
+    grid_channels: Natural = 0
+    grid_size: Count = 96  # cells along each side of the grid
+    grid_std: NonNegative = 0.01  # standard deviation of the grid's initial values
     view_dependent: bool = True  # color depends on the ray's direction, through one more layer
-    box: Vector | None = None  # half sides of the box outside which space is empty; None: no box
-
-    def check(self) -> None:
-        """Raise BadInput for a network without layers or channels."""
-        require_at_least(self, 1, "width", "depth", "grid_size")
-        require_at_least(self, 0, "octaves", "grid_channels", "grid_std")
-        if self.box is not None and not min(self.box) > 0:
-            raise BadInput(f"box {self.box}: wanted numbers above 0")
+    box: Box | None = None  # half sides of the box outside which space is empty; None: no box
 
     @property
     def film_layers(self) -> int:
@@ -70,9 +64,9 @@ class PiGANGeneratorConfig:
     """All the numbers of the generator."""
 
     latent: LatentDistribution = "gaussian"  # distribution of z; uniform: -1 to 1
-    latent_dim: int = 256  # numbers in z
-    mapping_width: int = 256  # channels of the mapping network's hidden layers
-    mapping_depth: int = 3  # hidden layers of the mapping network
+    latent_dim: Count = 256  # numbers in z
+    mapping_width: Count = 256  # channels of the mapping network's hidden layers
+    mapping_depth: Natural = 3  # hidden layers of the mapping network
     field: FieldConfig = FieldConfig()
     march: March = March(fine_samples=12)
     background: Background = "black"  # in training
@@ -80,11 +74,6 @@ class PiGANGeneratorConfig:
     prior: CameraPrior = CameraPrior()
     pixels: PixelConvention = "center"  # border: outermost rays through the image's border (released code)
     legacy: Legacy = Legacy()
-
-    def check(self) -> None:
-        """Raise BadInput for a mapping network that is none."""
-        require_at_least(self, 1, "latent_dim", "mapping_width")
-        require_at_least(self, 0, "mapping_depth")
 
 
 class FieldBase(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from genscene.contract import ImageBatch, RenderOptions, Stats, StepContext
-from genscene.errors import BadInput, require_at_least
+from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Size, View, no_autocast
 from genscene.geometry.priors import camera_angles
 from genscene.objectives.adversarial import (
@@ -18,6 +18,7 @@ from genscene.objectives.adversarial import (
     GANLoss,
 )
 from genscene.randomness import Randomness
+from genscene.ranges import Natural, NonNegative
 from genscene.systems.pigan.discriminator import Discriminator, DiscriminatorConfig, image_level
 from genscene.systems.pigan.generator import PiGANGenerator, PiGANGeneratorConfig
 
@@ -29,12 +30,12 @@ class PiGANConfig(AdversarialConfig):
     generator: PiGANGeneratorConfig = PiGANGeneratorConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     loss: GANLoss = GANLoss(gamma=20.0)  # the paper's 10 |gradient|^2
-    fade_steps: int = 10_000  # steps in which a new stage's layers of the discriminator are blended in
-    z_weight: float = 0.0  # of the error of the predicted z; wants discriminator.heads
+    fade_steps: Natural = 10_000  # steps in which a new stage's layers of the discriminator are blended in
+    z_weight: NonNegative = 0.0  # of the error of the predicted z; wants discriminator.heads
     # of the error of the predicted pose; wants discriminator.heads (released CelebA: 15)
-    pose_weight: float = 0.0
+    pose_weight: NonNegative = 0.0
     # density noise decays from standard deviation 1 to 0 in so many steps; 0: no noise
-    noise_steps: int = 5000
+    noise_steps: Natural = 5000
 
     @property
     def mbstd_group(self) -> int:
@@ -51,7 +52,6 @@ class PiGANConfig(AdversarialConfig):
 
     def check(self, size: Size) -> None:
         """Raise BadInput where the discriminator takes no images of this size."""
-        require_at_least(self, 0, "z_weight", "pose_weight", "noise_steps", "fade_steps")
         if (self.z_weight or self.pose_weight) and not self.discriminator.heads:
             raise BadInput(
                 "z_weight and pose_weight want a discriminator with heads (--system.discriminator.heads)"

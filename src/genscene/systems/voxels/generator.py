@@ -14,9 +14,10 @@ from genscene.contract import (
     RenderOptions,
     SingleSceneGenerator,
 )
-from genscene.errors import BadInput, require_at_least
+from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Rays
 from genscene.geometry.priors import CameraPrior
+from genscene.ranges import NonNegative
 from genscene.render.march import March, RayNoise
 from genscene.render.volume import EMPTY, VolumeGenerator, activate_density, in_chunks, to_image
 from genscene.systems.voxels.grid import VoxelConfig, VoxelGrid
@@ -31,13 +32,12 @@ class VoxelsGeneratorConfig:
     voxels: VoxelConfig = VoxelConfig()
     # samples per half voxel
     march: March = March(0.0, 100.0, 1, "softplus", gain=25.0, shift=-6.2, last_interval=None)
-    cone: float = 0.01  # in contracted space steps grow to this share of the distance
+    cone: NonNegative = 0.01  # in contracted space steps grow to this share of the distance
     background: Background = "white"
     prior: CameraPrior = CameraPrior()  # cameras around the scene, fitted to those of the photographs
 
     def check(self) -> None:
-        """Raise BadInput for steps or a background that cannot be."""
-        require_at_least(self, 0, "cone")
+        """Raise BadInput for a background that no photograph has."""
         if self.background == "last":
             raise BadInput("background last: wanted white or black")
 

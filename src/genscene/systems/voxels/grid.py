@@ -4,16 +4,16 @@ grid.
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag, grid_sample, interpolate, max_pool3d, pad
 
-from genscene.errors import BadInput, require_at_least
+from genscene.errors import BadInput
 from genscene.layers.encoding import positional_encoding, spherical_harmonics
+from genscene.ranges import Box, Count, Natural, Positive, Range
 
-Box = tuple[float, float, float]
 Counts = tuple[int, int, int]
 FINEST = 1024  # corners along a side: 50 GB
 
@@ -23,31 +23,21 @@ class VoxelConfig:
     """The grids."""
 
     box: Box = (1.3, 1.3, 1.3)  # half sides, in world units, around the origin
-    levels: tuple[int, ...] = (32, 64, 80)  # corners along the longest side
-    # what a corner's numbers are; network: a colour, features
+    levels: tuple[Annotated[int, Range(2, FINEST)], ...] = (32, 64, 80)  # corners along the longest side
+    # what the numbers at a corner are: spherical harmonics of color; a color, and features for a view network
     color: Literal["harmonics", "network"] = "harmonics"
-    degree: int = 1  # of the spherical harmonics
-    # numbers at a corner: the first three a colour, the others the view MLP makes it another with
-    features: int = 12
-    width: int = 32  # channels of the view MLP
-    octaves: int = 2  # of the direction's encoding in front of it
-    # all of space: beyond half the box it is squeezed in (Barron et al. 2022, eq. 10)
-    contracted: bool = False
-    # raw density is this times the stored number, which so learns as much faster than colour
-    rate: float = 4.0
+    degree: Annotated[int, Range(0, 2)] = 1  # of the spherical harmonics
+    features: Annotated[int, Range(3)] = 12  # numbers at a corner, of which the first three are a color
+    width: Count = 32  # channels of the view network
+    octaves: Natural = 2  # of the direction's encoding in front of it
+    contracted: bool = False  # all of space, contracted beyond half the box (Barron et al. 2022, eq. 10)
+    # raw density is this times the stored number, which is a multiplier of its learning rate
+    rate: Positive = 4.0
 
     def check(self) -> None:
-        """Raise BadInput for a grid without corners or numbers at them."""
-        if min(self.box) <= 0 or self.rate <= 0:
-            raise BadInput(f"box {self.box}, rate {self.rate}: wanted numbers above 0")
-        rising = list(self.levels) == sorted({*self.levels})
-        if not self.levels or not rising or self.levels[0] < 2 or self.levels[-1] > FINEST:
-            raise BadInput(f"levels {self.levels}: wanted whole numbers that rise, from 2 to {FINEST}")
-        if self.degree not in range(3):
-            raise BadInput(f"degree {self.degree}: wanted 0, 1 or 2")
-        require_at_least(self, 3, "features")
-        require_at_least(self, 1, "width")
-        require_at_least(self, 0, "octaves")
+        """Raise BadInput for levels that do not rise."""
+        if not self.levels or list(self.levels) != sorted({*self.levels}):
+            raise BadInput(f"levels {self.levels}: wanted numbers that rise")
 
     @property
     def channels(self) -> int:
@@ -168,10 +158,10 @@ class VoxelGrid(nn.Module):
 
 
 def view_network(config: VoxelConfig) -> nn.Sequential:
-    """Features of a point and an encoded direction -> what is added to its colour before the sigmoid, at
+    """Features of a point and an encoded direction -> what is added to its color before the sigmoid, at
     first nothing.
 
-    So colour that does not depend on the view is learnt first (Sun et al. 2022, DVGO).
+    So color that does not depend on the view is learnt first (Sun et al. 2022, DVGO).
     """
     inputs, width = config.features - 3 + (6 * config.octaves or 3), config.width
     last = nn.Linear(width, 3)

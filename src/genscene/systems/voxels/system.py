@@ -15,11 +15,12 @@ from genscene.contract import (
     SystemConfig,
     Turn,
 )
-from genscene.errors import BadInput, require_at_least
+from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior
 from genscene.metrics.image import psnr
 from genscene.objectives.reconstruction import binary_entropy, photometric_loss
+from genscene.ranges import Count, NonNegative, Share
 from genscene.systems.voxels.generator import VoxelsGenerator, VoxelsGeneratorConfig
 
 
@@ -30,12 +31,12 @@ class VoxelsConfig(SystemConfig):
     batch = "rays"
 
     generator: VoxelsGeneratorConfig = VoxelsGeneratorConfig()
-    ends: tuple[float, ...] = (0.1, 0.3)  # shares of the run at which the next finer level begins
-    occupancy_every: int = 50  # steps between two updates of the occupancy grid, from the second level on
-    occupancy_opacity: float = 1e-3  # space is empty where the opacity of a step is below this
-    variation: float = 1e-5  # weight of the squared difference of neighbouring densities
-    entropy: float = 1e-3  # weight of the entropy of the pixels' opacity, which should be 0 or 1
-    distortion: float = 0.0  # weight of the distortion loss (Barron et al. 2022), against haze
+    ends: tuple[Share, ...] = (0.1, 0.3)  # shares of the run at which the next finer level begins
+    occupancy_every: Count = 50  # steps between two updates of the occupancy grid, from the second level on
+    occupancy_opacity: NonNegative = 1e-3  # space is empty where the opacity of a step is below this
+    variation: NonNegative = 1e-5  # weight of the squared difference of neighbouring densities
+    entropy: NonNegative = 1e-3  # weight of the entropy of the pixels' opacity, which should be 0 or 1
+    distortion: NonNegative = 0.0  # weight of the distortion loss (Barron et al. 2022), against haze
 
     def adapt(self, dataset: PosedDataset) -> "VoxelsConfig":
         """With the photographs' cameras and background; a box that is not all of space scales with their
@@ -64,16 +65,10 @@ class VoxelsConfig(SystemConfig):
         size.
         """
         ends, levels = self.ends, self.generator.voxels.levels
-        if (
-            len(ends) != len(levels) - 1
-            or list(ends) != sorted(ends)
-            or not all(0 <= end <= 1 for end in ends)
-        ):
+        if len(ends) != len(levels) - 1 or list(ends) != sorted(ends):
             raise BadInput(
                 f"ends {ends} of levels {levels}: wanted one fewer than levels, rising shares from 0 to 1"
             )
-        require_at_least(self, 1, "occupancy_every")
-        require_at_least(self, 0, "occupancy_opacity", "variation", "entropy", "distortion")
 
     def shrunk(self) -> "VoxelsConfig":
         """Levels of 4 and 6 corners."""
