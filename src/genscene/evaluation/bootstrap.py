@@ -11,7 +11,7 @@ from genscene.errors import BadInput
 from genscene.evaluation.report import Interval, Score
 from genscene.metrics.frechet import Moments, frechet_distance
 from genscene.metrics.kernel import polynomial_kernel
-from genscene.metrics.precision_recall import neighbor_radii, pairwise_distances
+from genscene.metrics.precision_recall import ball_membership
 from genscene.metrics.spectrum import spectral_gap, to_decibels
 from genscene.metrics.subsets import check_feature_sets
 from genscene.randomness import derive_seed
@@ -138,22 +138,12 @@ def resample_kernel(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> l
 
 
 def resample_precision_recall(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
-    """Features [N, D] of every generator and [M, D] of the reals -> precision and recall; the balls are fixed."""
-    both = zip(*(precision_recall_indicators(fake, real) for fake in fakes), strict=True)
-    return [resample_means(each, how) for each in both]
+    """Features [N, D] of every generator, [M, D] of the reals -> precision and recall of fixed balls.
 
-
-def precision_recall_indicators(fake: Tensor, real: Tensor, neighbors: int = 3) -> tuple[Tensor, Tensor]:
-    """Features [N, D], [M, D] -> whether each fake is in a ball of a real [N], each real in one of a fake [M].
-
-    Their means are precision and recall (Kynkaanniemi et al. 2019, eq. 2).
+    These are means of indicators (Kynkaanniemi et al. 2019, eq. 2).
     """
-    real_radii, fake_radii = neighbor_radii(real, neighbors), neighbor_radii(fake, neighbors)
-    precise, recalled = [], torch.zeros(len(real), dtype=torch.bool, device=real.device)
-    for rows, block in pairwise_distances(fake, real):
-        precise.append((block <= real_radii).any(dim=1))
-        recalled |= (block <= fake_radii[rows, None]).any(dim=0)
-    return torch.cat(precise), recalled
+    counts, _, recalled = zip(*(ball_membership(fake, real) for fake in fakes), strict=True)
+    return [resample_means([each > 0 for each in counts], how), resample_means(recalled, how)]
 
 
 def resample_means(values: Sequence[Tensor], how: Resampling) -> Resampled:

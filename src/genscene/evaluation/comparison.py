@@ -1,24 +1,22 @@
 """Evaluation of one or several generators under one protocol: from images to a report."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
 from genscene import __version__
 from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import Resampling
-from genscene.evaluation.extract_features import extract_features
+from genscene.evaluation.extract_features import Measurements
 from genscene.evaluation.figures import charts, galleries
-from genscene.evaluation.image_sources import ImageSource, StoredImages
 from genscene.evaluation.registry import (
     GENERATOR_METRICS,
     STATISTICS_METRICS,
     compute_frechet,
-    too_few_images,
 )
 from genscene.evaluation.report import Report, Row, Score
-from genscene.evaluation.session import EvaluationSession, Features, Subject
+from genscene.evaluation.session import EvaluationSession, Features
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.metrics.frechet import RunningMoments
 
@@ -31,45 +29,6 @@ INTERVALS = (
     " resampled real images; a score that is not distinguishable from the best may differ from it by chance."
 )
 Scores = list[dict[str, Score]]  # of each subject, by key
-
-
-@dataclass(frozen=True)
-class Measurements:
-    """The images of all subjects and the real ones, with their features; the latter in the main process."""
-
-    session: EvaluationSession
-    subjects: Sequence[Subject]
-    sources: list[ImageSource]  # one for each subject
-    features: list[Features]
-    real_images: StoredImages | None  # None: statistics that were written before
-    real: Features
-    notes: list[str]
-
-
-def measure(session: EvaluationSession, subjects: Sequence[Subject]) -> Measurements:
-    """Extract the features of equal numbers of images of every subject, and of the real images."""
-    if set(session.metrics) & set(GENERATOR_METRICS):
-        for subject in subjects:
-            session.generator(subject)  # images are refused before anything is measured
-    sources, notes = [session.generated(subject) for subject in subjects], []
-    counts = [len(source) for source in sources]
-    if min(counts) < max(counts):
-        sources = [
-            replace(each, preparation=replace(each.preparation, count=min(counts))) for each in sources
-        ]
-        found = (f"{count} of {subject.name}" for count, subject in zip(counts, subjects, strict=True))
-        notes = [f"Only the first {min(counts)} images of each are compared: there are {', '.join(found)}."]
-    real = session.real()
-    images = real if isinstance(real, StoredImages) else None
-    real_counts = [each.count for each in real.values()] if isinstance(real, dict) else [len(real)]
-    few = too_few_images(session.metrics, min(counts), min(real_counts, default=0))
-    if few and session.explicit:
-        raise BadInput(next(iter(few.values())))
-    session = replace(session, metrics=[name for name in session.metrics if name not in few])
-    reals = real if isinstance(real, dict) else extract_features(session, real, "real images")
-    labels = [f"generated images of {subject.name}" for subject in subjects]
-    features = [extract_features(session, each, label) for each, label in zip(sources, labels, strict=True)]
-    return Measurements(session, subjects, sources, features, images, reals, [*notes, *few.values()])
 
 
 def compare(measured: Measurements, resampling: Resampling | None = None) -> Report:
@@ -89,8 +48,8 @@ def compare(measured: Measurements, resampling: Resampling | None = None) -> Rep
         [*rows, *reference],
         protocol_table(measured),
         [*notes, *skipped, *warnings(measured)],
-        galleries(names, measured.sources, fakes, real, measured.real_images),
-        charts(names, fakes, real),
+        galleries(measured),
+        charts(measured),
     )
 
 

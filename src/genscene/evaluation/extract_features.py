@@ -4,8 +4,8 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from rich.console import Console
@@ -13,13 +13,53 @@ from rich.progress import track
 
 from genscene.errors import BadInput
 from genscene.evaluation.image_sources import ImageSource, StoredImages
-from genscene.evaluation.session import EvaluationSession, Features
+from genscene.evaluation.registry import GENERATOR_METRICS, too_few_images
+from genscene.evaluation.session import EvaluationSession, Features, Subject
 from genscene.evaluation.statistics import Accumulator
 from genscene.io.atomic import cache_folder
 from genscene.metrics.networks.extractor import Extractor
 
 CACHE_FORMAT = 3  # raised when the way from images to statistics changes
 SAVE_EVERY, PRINT_EVERY = 20.0, 30.0  # seconds; the latter where there is no terminal
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """The images of all subjects and the real ones, with their features; the latter in the main process."""
+
+    session: EvaluationSession
+    subjects: Sequence[Subject]
+    sources: list[ImageSource]  # one for each subject
+    features: list[Features]
+    real_images: StoredImages | None  # None: statistics that were written before
+    real: Features
+    notes: list[str]
+
+
+def measure(session: EvaluationSession, subjects: Sequence[Subject]) -> Measurements:
+    """Extract the features of equal numbers of images of every subject, and of the real images."""
+    if set(session.metrics) & set(GENERATOR_METRICS):
+        for subject in subjects:
+            session.generator(subject)  # images are refused before anything is measured
+    sources, notes = [session.generated(subject) for subject in subjects], []
+    counts = [len(source) for source in sources]
+    if min(counts) < max(counts):
+        sources = [
+            replace(each, preparation=replace(each.preparation, count=min(counts))) for each in sources
+        ]
+        found = (f"{count} of {subject.name}" for count, subject in zip(counts, subjects, strict=True))
+        notes = [f"Only the first {min(counts)} images of each are compared: there are {', '.join(found)}."]
+    real = session.real()
+    images = real if isinstance(real, StoredImages) else None
+    real_counts = [each.count for each in real.values()] if isinstance(real, dict) else [len(real)]
+    few = too_few_images(session.metrics, min(counts), min(real_counts, default=0))
+    if few and session.explicit:
+        raise BadInput(next(iter(few.values())))
+    session = replace(session, metrics=[name for name in session.metrics if name not in few])
+    reals = real if isinstance(real, dict) else extract_features(session, real, "real images")
+    labels = [f"generated images of {subject.name}" for subject in subjects]
+    features = [extract_features(session, each, label) for each, label in zip(sources, labels, strict=True)]
+    return Measurements(session, subjects, sources, features, images, reals, [*notes, *few.values()])
 
 
 def extract_features(session: EvaluationSession, source: ImageSource, label: str) -> Features:

@@ -7,7 +7,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from genscene.evaluation.image_sources import ImageSource, StoredImages
+from genscene.evaluation.extract_features import Measurements
+from genscene.evaluation.image_sources import ImageSource
 from genscene.evaluation.registry import SPECTRUM
 from genscene.evaluation.report import Gallery, ImageStrip
 from genscene.evaluation.session import Features
@@ -28,52 +29,45 @@ PRECISION_AXES = Axes(
 SPECTRUM_AXES = Axes("mean power spectrum", "frequency / highest frequency", "power, dB", reference="real")
 
 
-def galleries(
-    names: Sequence[str],
-    sources: Sequence[ImageSource],
-    fakes: Sequence[Features],
-    real: Features,
-    real_images: StoredImages | None,
-) -> list[Gallery]:
+def galleries(measured: Measurements) -> list[Gallery]:
     """The first images of every generator, and the real images nearest to them."""
-    strips = [
-        ImageStrip(name, source.read(range(min(SHOWN, len(source)))).float().cpu() / 255)
-        for name, source in zip(names, sources, strict=True)
-    ]
+    strips, real_images, nearest = [], measured.real_images, []
+    for subject, source in zip(measured.subjects, measured.sources, strict=True):
+        images = source.read(range(min(SHOWN, len(source)))).float().cpu() / 255
+        strips.append(ImageStrip(subject.name, images))
     note = "The first images of each; generators of one system share latent codes and cameras in each column."
-    key = image_extractor(real)
+    key = image_extractor(measured.real)
     if real_images is None or key is None:
         return [Gallery("Images", strips, note)]
-    indices = np.linspace(0, len(real_images) - 1, min(SHOWN, len(real_images))).astype(int)
-    strips = [ImageStrip("real", _take(real_images, indices.tolist())), *strips]
-    nearest_strips = []
-    for fake in fakes:
-        rows, _ = nearest_neighbors(fake[key].features[:SHOWN], real[key].features)
-        nearest_strips.append(ImageStrip("nearest real images", _take(real_images, rows[:, 0].tolist())))
-    if len(names) == 1:
-        return [Gallery("Images", [*strips, *nearest_strips], note)]
-    note = "A generator that has memorized training images would give the same images in both rows."
-    pairs = zip(names, strips[1:], nearest_strips, strict=True)
-    return [Gallery("Images", strips, note)] + [
-        Gallery(f"{name}: nearest real images", [ImageStrip("generated", strip.images), closest], note)
-        for name, strip, closest in pairs
-    ]
-
-
-def charts(names: Sequence[str], fakes: Sequence[Features], real: Features) -> dict[str, str]:
-    """Precision against recall, where there are enough images, and power spectra -> SVG by name."""
-    found, key = {}, image_extractor(real)
-    if key is not None and min(len(side[key].features) for side in (*fakes, real)) > max(NEIGHBORS):
-        curves = {
-            name: precision_curve(fake[key], real[key]) for name, fake in zip(names, fakes, strict=True)
-        }
-        found["precision"] = line_chart(curves, PRECISION_AXES)
-    if SPECTRUM in real:
-        spectra = {"real": spectrum(real[SPECTRUM])}
-        for name, fake in zip(names, fakes, strict=True):
-            spectra[name if name != "real" else "real (generated)"] = spectrum(fake[SPECTRUM])
-        found["spectrum"] = line_chart(spectra, SPECTRUM_AXES)
+    for fake in measured.features:
+        rows, _ = nearest_neighbors(fake[key].features[:SHOWN], measured.real[key].features)
+        nearest.append(ImageStrip("nearest real images", _take(real_images, rows[:, 0].tolist())))
+    indices = np.linspace(0, len(real_images) - 1, min(SHOWN, len(real_images))).astype(int).tolist()
+    side_by_side = [ImageStrip("real", _take(real_images, indices)), *strips]
+    if len(strips) == 1:
+        return [Gallery("Images", [*side_by_side, *nearest], note)]
+    found, copies = (
+        [Gallery("Images", side_by_side, note)],
+        "Both rows would be the same for memorized images.",
+    )
+    for strip, closest in zip(strips, nearest, strict=True):
+        pair = [ImageStrip("generated", strip.images), closest]
+        found.append(Gallery(f"{strip.name}: nearest real images", pair, copies))
     return found
+
+
+def charts(measured: Measurements) -> dict[str, str]:
+    """Precision against recall, where there are enough images, and power spectra -> SVG by name."""
+    real, charts, key = measured.real, {}, image_extractor(measured.real)
+    fakes = dict(zip((subject.name for subject in measured.subjects), measured.features, strict=True))
+    if key is not None and min(len(side[key].features) for side in (*fakes.values(), real)) > max(NEIGHBORS):
+        curves = {name: precision_curve(fake[key], real[key]) for name, fake in fakes.items()}
+        charts["precision"] = line_chart(curves, PRECISION_AXES)
+    if SPECTRUM in real:
+        named = {name if name != "real" else "real (generated)": fake for name, fake in fakes.items()}
+        spectra = {name: spectrum(side[SPECTRUM]) for name, side in {"real": real, **named}.items()}
+        charts["spectrum"] = line_chart(spectra, SPECTRUM_AXES)
+    return charts
 
 
 def image_extractor(features: Features) -> str | None:

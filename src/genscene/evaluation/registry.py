@@ -80,34 +80,12 @@ def compute_kernel(fake: FeatureStatistics, real: FeatureStatistics, _: Extracto
     return [(KERNEL_SCALE * found.mean, None if found.deviation is None else KERNEL_SCALE * found.deviation)]
 
 
-def compute_precision_recall(
-    fake: FeatureStatistics, real: FeatureStatistics, _: Extractor
-) -> list[Estimate]:
-    """Precision, recall, density and coverage."""
-    return list(vars(precision_recall(fake.features, real.features)).values())
-
-
 def compute_inception_score(fake: FeatureStatistics, _: FeatureStatistics, by: Extractor) -> list[Estimate]:
     """The inception score of the generated images."""
     if by.head is None:
         raise BadInput(f"{by.name} has no class logits: the inception score needs Inception")
     found = inception_score(torch.cat([part.to(by.head) @ by.head.mT for part in fake.features.split(4096)]))
     return [(found.mean, found.deviation)]
-
-
-def compute_cmmd(fake: FeatureStatistics, real: FeatureStatistics, _: Extractor) -> list[Estimate]:
-    """CMMD."""
-    return [cmmd(fake.features, real.features)]
-
-
-def compute_memorization(fake: FeatureStatistics, real: FeatureStatistics, _: Extractor) -> list[Estimate]:
-    """Fraction of generated images as close to a real one as the closest 1 % of real images are to another."""
-    return [memorization(fake.features, real.features)]
-
-
-def compute_spectral_gap(fake: FeatureStatistics, real: FeatureStatistics, _: Extractor) -> list[Estimate]:
-    """Mean absolute difference of the mean power spectra, without the constant."""
-    return [spectral_gap(*(to_decibels(side.running.mean) for side in (fake, real)))]
 
 
 def frechet_metric(extractor: str, key: str, title: str) -> StatisticsMetric:
@@ -122,28 +100,45 @@ def kernel_metric(extractor: str, key: str, title: str) -> StatisticsMetric:
 
 def precision_recall_metric(extractor: str, prefix: str) -> StatisticsMetric:
     """Precision, recall, density and coverage."""
-    titles = {prefix + name: name for name in ("precision", "recall", "density", "coverage")}
-    how = (compute_precision_recall, resample_precision_recall, (4, 4))
-    return StatisticsMetric(extractor, titles, "high", *how)
+    return StatisticsMetric(
+        extractor,
+        {prefix + name: name for name in ("precision", "recall", "density", "coverage")},
+        "high",
+        lambda fake, real, _: list(vars(precision_recall(fake.features, real.features)).values()),
+        resample_precision_recall,
+        (4, 4),
+    )
 
 
-MEMORIZATION = {"memorization": "memorization (0.01: chance)"}
 STATISTICS_METRICS = {
     "fid": frechet_metric("inception", "fid", "FID"),
     "kid": kernel_metric("inception", "kid_x100", "KID x 100"),
     "fid_clean": frechet_metric("inception_clean", "fid_clean", "FID-clean"),
     "is": StatisticsMetric(
-        "inception", {"is": "inception score"}, "high", compute_inception_score, None, (10, 2)
+        "inception", {"is": "inception score"}, "high", compute_inception_score, least=(10, 2)
     ),
     "pr": precision_recall_metric("vgg16", "pr_"),
     "fd_dinov2": frechet_metric("dinov2", "fd_dinov2", "FD-DINOv2"),
-    "cmmd": StatisticsMetric("clip", {"cmmd": "CMMD"}, "low", compute_cmmd),
+    "cmmd": StatisticsMetric(
+        "clip", {"cmmd": "CMMD"}, "low", lambda fake, real, _: [cmmd(fake.features, real.features)]
+    ),
     "frechet": frechet_metric(CHOSEN, "frechet", "Frechet distance"),
     "kernel": kernel_metric(CHOSEN, "kernel_x100", "kernel distance x 100"),
     "precision_recall": precision_recall_metric(CHOSEN, ""),
-    "memorization": StatisticsMetric(CHOSEN, MEMORIZATION, "low", compute_memorization, None, (2, 100)),
+    "memorization": StatisticsMetric(
+        CHOSEN,
+        {"memorization": "memorization (0.01: chance)"},
+        "low",
+        lambda fake, real, _: [memorization(fake.features, real.features)],
+        least=(2, 100),
+    ),
     "spectrum": StatisticsMetric(
-        SPECTRUM, {"spectrum": "spectral gap"}, "low", compute_spectral_gap, resample_spectrum, unit="dB"
+        SPECTRUM,
+        {"spectrum": "spectral gap"},
+        "low",
+        lambda fake, real, _: [spectral_gap(*(to_decibels(side.running.mean) for side in (fake, real)))],
+        resample_spectrum,
+        unit="dB",
     ),
 }
 GENERATOR_METRICS = {

@@ -107,20 +107,17 @@ class Report:
         return found
 
     def marks(self, key: str) -> list[Mark]:
-        """For every row: whether its score is the best, not distinguishable from the best, or neither.
-
-        No row is marked where there are fewer than two different scores.
-        """
-        scores = [None if row.reference else row.scores.get(key) for row in self.rows]
-        values = [score.value for score in scores if score is not None]
-        if len(set(values)) < 2:
-            return ["" for _ in self.rows]
-        best = min(values) if next(filter(None, scores)).better == "low" else max(values)
-        levels: list[Mark] = ["level" if score is not None and score.level else "" for score in scores]
-        return [
-            "best" if score is not None and score.value == best else level
-            for score, level in zip(scores, levels, strict=True)
-        ]
+        """Whether the score of each row is the best, or not distinguishable from it; nothing where all are equal."""
+        scores = {
+            i: row.scores[key] for i, row in enumerate(self.rows) if key in row.scores and not row.reference
+        }
+        values = [score.value for score in scores.values()]
+        marks: list[Mark] = ["" for _ in self.rows]
+        if len(set(values)) > 1:
+            best = min(values) if self.columns[key].better == "low" else max(values)
+            for i, score in scores.items():
+                marks[i] = "best" if score.value == best else "level" if score.level else ""
+        return marks
 
     def text(self, key: str, value: float) -> str:
         """A value with the digits of its column."""

@@ -74,7 +74,6 @@ class EvaluationSession:
     images: ImageConfig  # how files become images of that size
     extractors: Mapping[str, Extractor]  # by the names that metrics use
     data: str = ""  # of the real images
-    training_data: str = ""  # that the limit of `images` is meant for
     metrics: Sequence[str] = ()
     explicit: bool = False  # metrics were named by the user: what cannot be computed is refused, not skipped
     extractor: str = "random"  # name of the one for metrics that leave it open
@@ -102,7 +101,7 @@ class EvaluationSession:
         """The images of a subject."""
         protocol = self.protocol
         if subject.generator is None:
-            every = replace(self.images, limit=0, center_crop=1.0)  # both are of the training data
+            every = replace(self.images, limit=0, center_crop=1.0)  # these are of the real images
             return StoredImages(self._load(str(subject.path), every), protocol.generated, str(subject.path))
         how = (protocol.generated, self.size, protocol.rounding == "truncated", protocol.psi, self.seed)
         return GeneratedImages(self.generator(subject), *how)
@@ -114,8 +113,6 @@ class EvaluationSession:
             raise BadInput(f"--data {path} is a run: wanted real images, or statistics of some")
         if path.suffix == ".safetensors" or has_statistics(path):
             return self.load_statistics(path)
-        if self.data != self.training_data:
-            images = replace(images, limit=0)
         if self.data.startswith(SYNTHETIC) and preparation.count:
             images, available = replace(images, limit=preparation.count), images.limit or EMBEDDED
         return StoredImages(self._load(self.data, images), preparation, self.data, available)
@@ -143,8 +140,7 @@ class EvaluationSession:
 
     def _load(self, data: str, images: ImageConfig) -> ImageSet:
         """Load images in the main process first: the others read its cache."""
-        load, quiet = load_images, not self.group.is_main
-        return self.group.main_first(lambda: load(data, images, self.size, quiet))
+        return self.group.main_first(lambda: load_images(data, images, self.size, not self.group.is_main))
 
 
 def common_size(subjects: Sequence[Subject], data: str) -> Size:

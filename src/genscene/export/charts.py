@@ -11,18 +11,20 @@ Point = tuple[float, float]
 Series = Mapping[str, Sequence[Point]]
 Span = tuple[float, float]
 
-SIDE, LEFT, TOP, BOTTOM, LEGEND = (
-    400,
-    66,
-    58,
-    58,
-    210,
-)  # pixels: of the square plot, and of the room around it
+SIDE, LEFT, TOP = 400, 66, 58  # pixels: side of the square plot, and its place
+WIDTH, HEIGHT = LEFT + SIDE + 210, TOP + SIDE + 58
 INK, GRAY, PALE = "#1c2026", "#5c626c", "#e2e5ea"
 # distinguishable without red or green (Okabe & Ito 2008), dark enough for thin lines on white
 COLORS = ("#0072b2", "#d55e00", "#008c69", "#b85c94", "#a07800", "#3c96cd", "#6446a0")
 DASHES = ("none", "7 4", "2 3")  # one for each round of colors
 NAME_LENGTH = 24  # characters in the legend
+START = (
+    f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
+    f' font-family="system-ui, sans-serif" font-size="13" fill="{INK}" role="img" aria-label="{{}}">'
+    '<rect width="100%" height="100%" fill="white"/>'
+)
+# an inner svg clips the curves to the plot
+PLOT = f'<svg x="{LEFT}" y="{TOP}" width="{SIDE}" height="{SIDE}" viewBox="{LEFT} {TOP} {SIDE} {SIDE}">{{}}</svg>'
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class Axes:
     y_label: str
     x: Span | None = None  # None: that of the points
     y: Span | None = None
-    dots: bool = False  # whether points are marked, not only connected
-    marked: int | None = None  # index of the point of every curve that is marked by a large dot
+    dots: bool = False  # whether points are drawn, not only connected
+    marked: int | None = None  # index of the point of every curve that is drawn as a large dot
     mark_label: str = ""  # of that point in the legend
     reference: str = ""  # name of the curve that is drawn on top, in black
 
@@ -46,36 +48,31 @@ def line_chart(series: Series, axes: Axes) -> str:
     points = [point for each in finite.values() for point in each]
     if not points:
         raise BadInput(f"chart {axes.title!r} has no finite points, wanted at least one")
-    for name, each in series.items():
-        if axes.marked is not None and not -len(each) <= axes.marked < len(each):
-            raise BadInput(f"chart {axes.title!r}: {name!r} has no point {axes.marked} to mark")
     x, y = axes.x or padded_span([p[0] for p in points]), axes.y or padded_span([p[1] for p in points])
-    styles, curves, dots = _styles(series, axes), [], []
-    for name in sorted(finite, key=lambda name: name == axes.reference):
-        color, dash = styles[name]
+    curves, marks, legend = [], [], []
+    colored = [name for name in series if name != axes.reference]
+    for row, name in enumerate([*colored, *(name for name in series if name == axes.reference)]):
+        color, dash = COLORS[row % len(COLORS)], DASHES[row // len(COLORS) % len(DASHES)]
+        if name == axes.reference:
+            color, dash = INK, DASHES[0]
+        style = f'fill="none" stroke="{color}" stroke-width="2.2" stroke-dasharray="{dash}"'
         places = [_place(point, x, y) for point in finite[name]]
-        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
-        curves.append(f'<polyline points="{path}" stroke="{color}" stroke-dasharray="{dash}"/>')
-        curves += [_dot(p, 2.6, color, "none") for p in places if axes.dots or len(places) == 1]
-        if axes.marked is not None and all(map(math.isfinite, series[name][axes.marked])):
-            dots.append(_dot(_place(series[name][axes.marked], x, y), 5.9, color, "white"))
-    width, height = LEFT + SIDE + LEGEND, TOP + SIDE + BOTTOM
-    # an inner svg clips the curves to the plot
-    plot = f'<svg x="{LEFT}" y="{TOP}" width="{SIDE}" height="{SIDE}" viewBox="{LEFT} {TOP} {SIDE} {SIDE}">'
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-        f' font-family="system-ui, sans-serif" font-size="13" fill="{INK}" role="img" aria-label="{escape(axes.title)}">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-        *_grid(x, y),
-        _text(LEFT, 26, axes.title, 'font-size="15"'),
-        _text(LEFT + SIDE / 2, TOP + SIDE + 42, axes.x_label, 'text-anchor="middle"'),
-        _text(LEFT, TOP - 8, axes.y_label),
-        f'{plot}<g fill="none" stroke-width="2.2" stroke-linejoin="round">{"".join(curves)}</g></svg>',
-        *dots,
-        f'<path d="M{LEFT} {TOP}v{SIDE}h{SIDE}" fill="none" stroke="{GRAY}" stroke-width="1.2"/>',
-        *_legend(styles, axes),
-    ]
-    return "\n".join([*parts, "</svg>"])
+        line = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
+        curves.append(f'<polyline points="{line}" {style} stroke-linejoin="round"/>')
+        curves += [_dot(place, 2.6, color) for place in places if axes.dots or len(places) == 1]
+        if axes.marked is not None:
+            if not -len(series[name]) <= axes.marked < len(series[name]):
+                raise BadInput(f"chart {axes.title!r}: {name!r} has no point {axes.marked} to mark")
+            marked = series[name][axes.marked]
+            marks += [_dot(_place(marked, x, y), 5, color)] if marked in finite[name] else []
+        legend += _entry(row, f'<path d="M0 0h22" {style}/>', name)
+    if axes.mark_label:
+        legend += _entry(len(series), _dot((11, 0), 5, GRAY), axes.mark_label)
+    labels = _text(LEFT, 26, axes.title, 'font-size="15"') + _text(LEFT, TOP - 8, axes.y_label)
+    labels += _text(LEFT + SIDE / 2, TOP + SIDE + 42, axes.x_label, 'text-anchor="middle"')
+    frame = f'<path d="M{LEFT} {TOP}v{SIDE}h{SIDE}" fill="none" stroke="{GRAY}" stroke-width="1.2"/>'
+    parts = [START.format(escape(axes.title)), labels, *_grid(x, y), PLOT.format("".join(curves)), frame]
+    return "\n".join([*parts, *marks, *legend, "</svg>"])
 
 
 def padded_span(values: Sequence[float]) -> Span:
@@ -94,65 +91,37 @@ def ticks(span: Span, most: int = 6) -> list[float]:
     return [i * step for i in range(first, last + 1)]
 
 
-def tick_label(number: float, step: float) -> str:
-    """A tick with as many digits as ticks a step apart need."""
-    if number and not 1e-4 <= abs(step) < 1e6:
-        return f"{number:.3g}"
-    digits = next((d for d in range(7) if abs(round(step, d) - step) < 1e-9 * step), 7)
-    return f"{number + 0.0:.{digits}f}"
-
-
 def _place(point: Point, x: Span, y: Span) -> Point:
     """A point -> its place on the chart in pixels."""
     return LEFT + SIDE * (point[0] - x[0]) / (x[1] - x[0]), TOP + SIDE * (y[1] - point[1]) / (y[1] - y[0])
 
 
-def _styles(series: Series, axes: Axes) -> dict[str, tuple[str, str]]:
-    """Color and dashes of every curve, by its position among those that are not the reference."""
-    styles, i = {}, 0
-    for name in series:
-        styles[name] = (COLORS[i % len(COLORS)], DASHES[i // len(COLORS) % len(DASHES)])
-        i += name != axes.reference
-    return styles | {name: (INK, DASHES[0]) for name in series if name == axes.reference}
-
-
 def _grid(x: Span, y: Span) -> list[str]:
     """Grid lines and tick labels of both axes."""
-    parts = []
-    for span, vertical in ((x, True), (y, False)):
-        values = ticks(span)
-        step = values[1] - values[0] if len(values) > 1 else abs(values[0]) or 1.0
-        for value in values:
-            left, top = _place((value, y[0]) if vertical else (x[0], value), x, y)
-            line = f"v{-SIDE}" if vertical else f"h{SIDE}"
-            parts.append(f'<path d="M{left:.1f} {top:.1f}{line}" stroke="{PALE}"/>')
-            place, anchor = ((left, top + 18), "middle") if vertical else ((left - 9, top + 4), "end")
-            more = f'font-size="12" fill="{GRAY}" text-anchor="{anchor}"'
-            parts.append(_text(*place, tick_label(value, step), more))
+    parts, style = [], f'font-size="12" fill="{GRAY}" text-anchor='
+    for value in ticks(x):
+        left, top = _place((value, y[0]), x, y)
+        parts.append(f'<path d="M{left:.1f} {top:.1f}v{-SIDE}" stroke="{PALE}"/>')
+        parts.append(_text(left, top + 18, f"{value:.6g}", style + '"middle"'))
+    for value in ticks(y):
+        left, top = _place((x[0], value), x, y)
+        parts.append(f'<path d="M{left:.1f} {top:.1f}h{SIDE}" stroke="{PALE}"/>')
+        parts.append(_text(left - 9, top + 4, f"{value:.6g}", style + '"end"'))
     return parts
 
 
-def _legend(styles: Mapping[str, tuple[str, str]], axes: Axes) -> list[str]:
-    """The names of the curves to the right of the plot."""
-    left, parts = LEFT + SIDE + 22, []
-    for row, (name, (color, dash)) in enumerate(styles.items()):
-        top, name = TOP + 10 + 22 * row, " ".join(name.split())
-        half = NAME_LENGTH // 2
-        short = name if len(name) <= NAME_LENGTH else f"{name[:half]}\u2026{name[-half:]}"
-        line = f'stroke="{color}" stroke-width="2.2" stroke-dasharray="{dash}"'
-        parts += [f'<path d="M{left} {top}h22" {line}/>', _text(left + 30, top + 4, short)]
-    if axes.marked is not None and axes.mark_label:
-        top = TOP + 16 + 22 * len(styles)
-        parts += [_dot((left + 11, top), 5, GRAY, "none"), _text(left + 30, top + 4, axes.mark_label)]
-    return parts
+def _entry(row: int, sign: str, name: str) -> list[str]:
+    """A line of the legend, with the middle of a long name left out."""
+    name, half = " ".join(name.split()), NAME_LENGTH // 2
+    short = name if len(name) <= NAME_LENGTH else f"{name[:half]}\u2026{name[-half:]}"
+    return [
+        f'<g transform="translate({LEFT + SIDE + 22} {TOP + 10 + 22 * row})">{sign}{_text(30, 4, short)}</g>'
+    ]
 
 
-def _dot(place: Point, radius: float, color: str, edge: str) -> str:
-    x, y = place
-    return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{color}" stroke="{edge}" stroke-width="1.8"/>'
-    )
+def _dot(place: Point, radius: float, color: str) -> str:
+    return f'<circle cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="{radius}" fill="{color}" stroke="white"/>'
 
 
-def _text(x: float, y: float, words: str, more: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" {more}>{escape(" ".join(words.split()))}</text>'
+def _text(x: float, y: float, text: str, style: str = "") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(" ".join(text.split()))}</text>'

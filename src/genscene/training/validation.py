@@ -93,7 +93,7 @@ def image_validator(metric: str, config: ValidationConfig, state: TrainState) ->
     extractor = load_extractor(name, size, config.weights).on(next(state.system.parameters()).device)
     protocol = Protocol("genscene, while it trains", (metric,), generated=Preparation(config.count))
     images, data = without_augmentation(experiment.images), experiment.data
-    session = EvaluationSession(protocol, size, images, {name: extractor}, data, data, group=state.group)
+    session = EvaluationSession(protocol, size, images, {name: extractor}, data, group=state.group)
     found = session.real()
     real = found if isinstance(found, dict) else extract_features(session, found, "real images")
     for one in real.values():  # what cannot be measured fails now, not after hours

@@ -11,7 +11,8 @@ from genscene.cli.shared.options import parse_size, require_range
 from genscene.distributed import ProcessGroup, init_group
 from genscene.errors import BadInput, suggest
 from genscene.evaluation.bootstrap import Resampling
-from genscene.evaluation.comparison import compare, measure
+from genscene.evaluation.comparison import compare
+from genscene.evaluation.extract_features import measure
 from genscene.evaluation.held_out_views import evaluate_views
 from genscene.evaluation.protocol import PROTOCOLS, Protocol, select_protocol, without_augmentation
 from genscene.evaluation.registry import GENERATOR_METRICS, extractor_names, load_extractor
@@ -73,14 +74,15 @@ class EvaluationOptions:
             known = suggest(self.extractor, EXTRACTORS)
             raise BadInput(f"--extractor: no extractor {self.extractor!r}; {known}")
 
+        # unknown names are refused before anything is loaded
+        extractor_names(self.metric_names, self.extractor)
+        if "identity" in self.metric_names and not self.weights.mobilefacenet:
+            raise BadInput("identity needs a face embedding: --mobilefacenet FILE")
+
     @property
     def metric_names(self) -> list[str]:
-        """The metrics that were named, each once; BadInput for unknown names, before anything is loaded."""
-        names = list(dict.fromkeys(name.strip() for name in self.metrics.split(","))) if self.metrics else []
-        extractor_names(names, self.extractor)
-        if "identity" in names and not self.weights.mobilefacenet:
-            raise BadInput("identity needs a face embedding: --mobilefacenet FILE")
-        return names
+        """The metrics that were named, each once."""
+        return list(dict.fromkeys(name.strip() for name in self.metrics.split(","))) if self.metrics else []
 
     def changed(self) -> list[str]:
         """The names of the options that were given."""
@@ -99,8 +101,7 @@ def run(
     statistics: a folder to which the statistics of the real images are written.
     """
     protocol = select_protocol(options.protocol, options.reals, options.count, options.psi)
-    names, device = options.metric_names, pick_device(options.device)
-    subjects = with_unique_names([load_subject(path) for path in paths])
+    subjects, device = with_unique_names([load_subject(path) for path in paths]), pick_device(options.device)
     fitted = [subject.is_fitted for subject in subjects]
     if any(fitted):
         if not all(fitted):
@@ -119,7 +120,7 @@ def run(
         raise BadInput("--lpips compares with photographs: wanted a scene that was fitted to some")
     data, group = subjects[0].data(options.data), init_group(device)
     try:
-        session = make_session(subjects, data, options, protocol, names, group)
+        session = make_session(subjects, data, options, protocol, group)
         measured = measure(session, subjects)
         if not group.is_main:
             return None
@@ -137,11 +138,13 @@ def make_session(
     data: str,
     options: EvaluationOptions,
     protocol: Protocol,
-    names: list[str],
     group: ProcessGroup,
 ) -> EvaluationSession:
-    """The session: size, background and training data are those of the first subject."""
-    device, experiment = pick_device(options.device), subjects[0].experiment
+    """The session: size, background and fit are those of the first subject."""
+    names, experiment, device = options.metric_names, subjects[0].experiment, pick_device(options.device)
+    images = without_augmentation(experiment.images if experiment else ImageConfig())
+    if experiment is not None and data != experiment.data:
+        images = replace(images, limit=0)  # it is meant for the training data
     size = parse_size(options.size) if options.size else (protocol.size, protocol.size)
     size = size if min(size) else common_size(subjects, data)
     default = [
@@ -149,21 +152,19 @@ def make_session(
         for name, metric in GENERATOR_METRICS.items()
         if all(each.generator and metric.by_default(each.generator, data) for each in subjects)
     ]
-    metrics, extractors = names or [*protocol.metrics, *default], {}
+    metrics, extractors, weights = names or [*protocol.metrics, *default], {}, vars(options.weights)
     for name in extractor_names(metrics, options.extractor):
         option = name.removesuffix("_clean")
-        weights = getattr(options.weights, option, "")
-        if name in EXTRACTORS and EXTRACTORS[name].weights and not weights:
+        if name in EXTRACTORS and EXTRACTORS[name].weights and not weights[option]:
             raise BadInput(f"{name} needs weights: --{option} {EXTRACTORS[name].weights}")
-        extractors[name] = load_extractor(name, size, weights).on(device)
-    faces = options.weights.mobilefacenet
+        extractors[name] = load_extractor(name, size, weights.get(option, "")).on(device)
+    faces = weights["mobilefacenet"]
     return EvaluationSession(
         protocol,
         size,
-        without_augmentation(experiment.images if experiment else ImageConfig()),
+        images,
         extractors,
         data,
-        experiment.data if experiment else "",
         metrics,
         bool(names),
         options.extractor,
@@ -204,6 +205,7 @@ def list_protocols() -> str:
     lines, width = [], max(map(len, PROTOCOLS))
     for name, each in PROTOCOLS.items():
         generated, real = (count or "all" for count in each.wanted)
-        metrics = ", ".join(each.metrics)
-        lines.append(f"  {name:{width}}  {each.source}: {metrics}; {generated} against {real}")
+        lines.append(
+            f"  {name:{width}}  {each.source}: {', '.join(each.metrics)}; {generated} against {real}"
+        )
     return "\n".join(lines)

@@ -8,25 +8,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from genscene.cli.measuring import Measuring, asked_for
+from genscene.cli.results import Result, document
+from genscene.evaluation.asked import ASKED, Question
+from genscene.evaluation.desk import Desk
+from genscene.evaluation.measures import Number
+from genscene.evaluation.sides import Generated, Stored
+from genscene.evaluation.stream import Streaming, Task, measure
+from genscene.evaluation.views import consistency
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from conftest import tiny
 from genscene.cli import main
-from genscene.cli.measuring import Measuring, asked_for
-from genscene.cli.results import Result, document
 from genscene.data import load_images
 from genscene.data.images import listed
 from genscene.errors import BadInput
-from genscene.evaluation.asked import ASKED, Question
-from genscene.evaluation.desk import Desk
-from genscene.evaluation.measures import Number
 from genscene.evaluation.protocol import PROTOCOLS, Side, protocol_of
-from genscene.evaluation.sides import Generated, Stored
 from genscene.evaluation.statistics import Statistics
-from genscene.evaluation.stream import Streaming, Task, measure
-from genscene.evaluation.views import consistency
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.serialise import build_seeded
 from genscene.metrics.frechet import Moments, frechet_distance
