@@ -19,9 +19,9 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from genscene.contract import StepContext  # noqa: E402
-from genscene.data.posed.photographs import PosedImages  # noqa: E402
-from genscene.data.rays import ray_stream  # noqa: E402
-from genscene.data.sources import source_of  # noqa: E402
+from genscene.data.batches import ray_batches  # noqa: E402
+from genscene.data.posed import PosedImages  # noqa: E402
+from genscene.data.sources import data_source  # noqa: E402
 from genscene.distributed import ProcessGroup  # noqa: E402
 from genscene.experiment.schema import Experiment, Stage  # noqa: E402
 from genscene.systems import PRESETS  # noqa: E402
@@ -42,7 +42,7 @@ RAYS, PART = 4096, 512  # pixels that are looked at for each point, at once
 def curve(experiment: Experiment, seconds: float) -> list[tuple[float, float]]:
     """Seconds of training, and decibels after them."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    source = source_of(experiment, quiet=True)
+    source = data_source(experiment, quiet=True)
     assert source.held_out is not None
     pace = (
         timed(init_state(source.experiment, device, ProcessGroup(), "fp32"), source.batches(0, 0, 1), PROBE)
@@ -71,7 +71,7 @@ def timed(game: TrainState, batches: object, count: int, first: int = 0) -> floa
 def decibels(game: TrainState, album: PosedImages) -> float:
     """PSNR on some thousand pixels of photographs that are not learnt."""
     experiment = replace(game.experiment, stages=(Stage(0, (1, 1), RAYS),))
-    batch = next(ray_stream(experiment, album, 0))
+    batch = next(ray_batches(experiment, album, 0))
     (turn,) = game.system.turns()
     parts = [batch[i : i + PART] for i in range(0, RAYS, PART)]
     device = next(game.system.parameters()).device

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, conv1d, pad
 
-from genscene.data import load_images
+from genscene.data.images import load_images
 from genscene.experiment.schema import ImageConfig
 from genscene.metrics.frechet import Moments, frechet_distance
 from genscene.metrics.kernel import kernel_distance

@@ -15,9 +15,9 @@ import torch
 
 from genscene.cli import configure_process
 from genscene.contract import ImageBatch, StepContext
-from genscene.data.pictures import ImageSet
-from genscene.data.posed.photographs import PosedImages
-from genscene.data.rays import ray_stream
+from genscene.data.batches import ray_batches
+from genscene.data.images import ImageSet
+from genscene.data.posed import PosedImages
 from genscene.distributed import ProcessGroup
 from genscene.evaluation.extract_features import extract_features
 from genscene.evaluation.image_sources import StoredImages
@@ -87,7 +87,7 @@ def photographs() -> float:
     assert isinstance(experiment.system, NeRFConfig)
     experiment = replace(experiment, system=experiment.system.fitted(album.camera, torch.ones(100, 2)))
     game = init_state(experiment, device, ProcessGroup(), "fp32")
-    for step, batch in zip(range(2), ray_stream(experiment, album, 0), strict=False):
+    for step, batch in zip(range(2), ray_batches(experiment, album, 0), strict=False):
         train_step(game, batch.to(device), step)
     return highest()
 
@@ -99,7 +99,7 @@ def pictures(count: int = 50_000, side: int = 64) -> float:
         for start in range(0, count, 1000):
             rows = pixels[start : start + 1000]
             rows[:] = np.random.default_rng(start).integers(0, 256, rows.shape, np.uint8)
-            ImageSet(pixels).forget()
+            ImageSet(pixels).release_memory()
         os.environ["GENSCENE_CACHE"] = folder
         extractors = {"random": random_features()}
         session = EvaluationSession(PROTOCOLS["genscene"], (side, side), ImageConfig(), extractors)

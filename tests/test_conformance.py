@@ -8,8 +8,8 @@ import torch
 from conformance import formats, metrics, nerf, pigan
 from conformance.case import FOLDER, cases, judge, opened
 
-MAPPED = {"pigan": pigan.CASES, "nerf": nerf.CASES, "formats": formats.CASES}
-KINDS = {"metrics": metrics.KINDS}  # systems whose cases are mapped by their kind
+MAPPED = {"pigan": pigan.CASES, "nerf": nerf.CASES}
+KINDS = {"formats": formats.KINDS, "metrics": metrics.KINDS}  # systems whose cases are mapped by their kind
 AWAITED = {"graf", "giraffe", "cips", "cgsgan", "splat"}  # systems that do not exist here yet
 GRADIENTS = ("gd_conv", "gd_rgb", "gd_final", "grad_real", "gg_net3", "gg_map0", "gg_sigma", "gg_rgb")
 KINKED = {"pigan/losses": GRADIENTS}  # all pass through the discriminator's leaky rectifiers

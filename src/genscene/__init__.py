@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from genscene.contract import RenderOptions
     from genscene.errors import BadInput
     from genscene.experiment.schema import Experiment
     from genscene.geometry.cameras import Camera, Grid
@@ -32,6 +33,7 @@ __all__ = [
     "Gaussians",
     "Grid",
     "RandomStreams",
+    "RenderOptions",
     "Run",
     "load",
     "train",
@@ -41,11 +43,12 @@ _HOMES = {
     "PRESETS": "genscene.systems",
     "BadInput": "genscene.errors",
     "Camera": "genscene.geometry.cameras",
-    "RandomStreams": "genscene.randomness",
+    "CameraPrior": "genscene.geometry.priors",
     "Experiment": "genscene.experiment.schema",
     "Gaussians": "genscene.scenes",
     "Grid": "genscene.geometry.cameras",
-    "CameraPrior": "genscene.geometry.priors",
+    "RandomStreams": "genscene.randomness",
+    "RenderOptions": "genscene.contract",
     "Run": "genscene.training.run",
     "load": "genscene.io.generator_file",
     "train": "genscene.training.run",

@@ -135,9 +135,8 @@ class Generator(nn.Module, ABC):
 
     latent_dim: int  # 0: there is one scene, which is the weights
     prior: CameraPrior | PlanePrior  # of the views it is trained with
-    bounds: (
-        Vector | None
-    )  # half sides of the box around the origin that holds every scene; None: on the plane
+    # half sides of the box around the origin that holds every scene; None: scenes on the plane
+    bounds: Vector | None
 
     @abstractmethod
     def latents(self, randomness: Randomness) -> Tensor:
@@ -145,8 +144,7 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def style(self, z: Tensor, psi: float = 1.0, camera: Camera | None = None) -> Any:
-        """z [B, latent_dim] -> w, a tensor [B, ...] or a frozen dataclass of such: what people edit and
-        invert.
+        """z [B, latent_dim] -> w, a tensor [B, ...] or frozen dataclass: what is edited and inverted.
 
         psi: truncation, 1: none, towards 0: closer to the mean style. camera: for generators conditioned on
         one.
@@ -244,7 +242,7 @@ class SystemConfig(ABC):
         return 1
 
     def adapt(self, dataset: PosedDataset) -> "SystemConfig":
-        """The same system with the numbers that only the data tell."""
+        """The same system with the numbers that follow from the data."""
         return self
 
     @abstractmethod

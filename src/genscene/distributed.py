@@ -87,8 +87,7 @@ class ProcessGroup:
 
 
 def init_group(device: torch.device) -> ProcessGroup:
-    """Join the group of torchrun's environment variables; on CUDA each process takes the card of its local
-    rank.
+    """Join the group of torchrun; on CUDA each process takes the card of its local rank.
 
     torch imports torch.distributed.nn.functional with the first optimiser, and the default arguments of its
     functions then hold the group for ever: its threads would outlive it and abort the interpreter. So it is

@@ -5,15 +5,11 @@ from collections.abc import Iterable
 
 
 class BadInput(ValueError):
-    """A file, option or argument cannot be used: the message says what was got, what was wanted, and
-    where.
-    """
+    """A file, option or argument cannot be used: what was got, what was wanted, where."""
 
 
 class Diverged(RuntimeError):
-    """A loss or gradient is not finite; the message names the step, the player and the last good
-    checkpoint.
-    """
+    """A loss or gradient is not finite; the message names step, player and last good checkpoint."""
 
 
 class Cancelled(RuntimeError):

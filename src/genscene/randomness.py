@@ -62,9 +62,7 @@ class CounterStreams:
     """
 
     def __init__(self, seed: int, first: int, count: int, device: torch.device | str = "cpu"):
-        """The rays at places first, first + 1, ... of the joint batch; a part gets the numbers of the
-        whole.
-        """
+        """The rays at places first, first + 1, ... of the joint batch."""
         self._keys = splitmix64(torch.arange(first, first + count, device=device) + seed)
         self._counter = 0
 
@@ -77,9 +75,9 @@ class CounterStreams:
         rays, *rest = shape
         assert rays == len(self._keys), f"random numbers for {rays} rays, there are {len(self._keys)}"
         count = math.prod(rest)
-        places = torch.arange(self._counter + 1, self._counter + count + 1, device=self._keys.device)
+        counts = torch.arange(self._counter + 1, self._counter + count + 1, device=self._keys.device)
         self._counter += count
-        bits = splitmix64(self._keys[:, None] + places * GOLDEN)
+        bits = splitmix64(self._keys[:, None] + counts * GOLDEN)
         return ((bits & 0xFFFFFF).float() / 2**24).view(1, rays, *rest)
 
     def normal(self, *shape: int) -> Tensor:

@@ -262,8 +262,8 @@ def test_data_as_files_and_back(tmp_path, capsys):
     assert main(["data", "synthesize", "objects", "--out", str(out), "--count", "3", "--size", "16"]) == 0
     assert main(["data", "inspect", str(out)]) == 0
     text, _ = said(capsys)
-    assert "cameras for 3 of 3 pictures" in text
-    assert "transparency in 3" in text
+    assert "cameras for 3 of 3 images" in text
+    assert "alpha in 3" in text
     assert main(["data", "synthesize", "objects", "--out", str(out)]) == 2
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from conftest import tiny
 from genscene.cli import main
-from genscene.data.sizes import one_size
+from genscene.data.images import common_size
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.experiment.schema import Stage
 from genscene.experiment.serialise import build_seeded
@@ -249,13 +249,13 @@ def test_scenes_are_compared_on_held_out_views(capsys, tmp_path):
     assert "photograph" in out.read_text(encoding="utf-8")
 
 
-def test_one_size_is_that_of_decoded_images(tmp_path):
+def test_common_size_is_that_of_decoded_images(tmp_path):
     turned = Image.Exif()
     turned[0x0112] = 6
     Image.new("RGB", (24, 16)).save(tmp_path / "lying.jpg", exif=turned)
     Image.new("RGB", (16, 24)).save(tmp_path / "upright.jpg")
     (tmp_path / "broken.png").write_bytes(b"none")
-    assert one_size(str(tmp_path)) == (24, 16)
+    assert common_size(str(tmp_path)) == (24, 16)
 
 
 BAD = {
@@ -289,11 +289,11 @@ BAD = {
         ["evaluate", "good", "--data", "few", "--metrics", "memorization"],
         "at least 2 against 100",
     ),
-    "mixed data": (["evaluate", "good", "--data", "mixed"], "mixed holds pictures of mixed sizes"),
+    "mixed data": (["evaluate", "good", "--data", "mixed"], "mixed holds images of mixed sizes"),
     "mixed data of a generator": (["evaluate", "gan0.safetensors", "--data", "mixed"], "mixed sizes"),
-    "mixed generated": (["evaluate", "mixed", "--data", "real"], "--size N makes them one size"),
+    "mixed generated": (["evaluate", "mixed", "--data", "real"], "--size N resizes them to one"),
     "two sizes": (["evaluate", "large", "--data", "real"], "large holds images of 32x32, real of 16x16"),
-    "two sizes in a table": (["compare", "good", "large", "--data", "real"], "--size N makes them one size"),
+    "two sizes in a table": (["compare", "good", "large", "--data", "real"], "--size N resizes them to one"),
     "ending": (["evaluate", "good", "--data", "real", "--out", "a.txt"], "ending with .json"),
     "ending of a page": (
         ["compare", "good", "bad", "--data", "real", "--out", "a.json"],
@@ -330,9 +330,9 @@ BAD = {
     ),
     "no data": (["evaluate", "good"], "--data PATH names the real"),
     "no data of two": (["compare", "good", "bad"], "--data PATH names the real"),
-    "empty": (["evaluate", "empty", "--data", "real"], "empty holds no pictures (0 other files)"),
-    "empty data": (["evaluate", "good", "--data", "empty"], "empty holds no pictures"),
-    "text": (["evaluate", "text", "--data", "real"], "text holds no pictures (1 other files)"),
+    "empty": (["evaluate", "empty", "--data", "real"], "empty holds no images (0 other files)"),
+    "empty data": (["evaluate", "good", "--data", "empty"], "empty holds no images"),
+    "text": (["evaluate", "text", "--data", "real"], "text holds no images (1 other files)"),
     "nowhere": (["evaluate", "good", "--data", "nowhere"], "no such folder or zip: nowhere"),
     "no generator": (["evaluate", "nowhere", "--data", "real"], "no generator at nowhere"),
     "no statistics": (["evaluate", "good", "--data", "gan0.safetensors"], "holds no statistics of genscene"),

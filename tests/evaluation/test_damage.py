@@ -17,8 +17,7 @@ from conftest import tiny
 from genscene.cli import main
 from genscene.cli.shared.evaluation_options import EvaluationOptions
 from genscene.cli.shared.evaluation_results import to_json
-from genscene.data import load_images
-from genscene.data.images import listed
+from genscene.data.images import list_images, load_images
 from genscene.errors import BadInput
 from genscene.evaluation.extract_features import extract_features
 from genscene.evaluation.generator_metrics.view_consistency import view_consistency
@@ -270,7 +269,7 @@ def test_enlarged_images_are_noted(there, capsys):
 def test_error_lines_name_the_input(there, capsys):
     (there / "half.zip").write_bytes(b"PK\x03\x04" + bytes(99))
     with pytest.raises(BadInput, match=r"half\.zip is damaged"):
-        listed(there / "half.zip")
+        list_images(there / "half.zip")
     noise_images(there / "one", 1)
     for words, expected in (
         (["fake/0000.bmp", "--data", "real"], "fake/0000.bmp: wanted a generator"),

@@ -12,7 +12,7 @@ import torch
 from torch.testing import assert_close
 
 import genscene
-from genscene.data.pictures import ImageSet
+from genscene.data.images import ImageSet
 from genscene.errors import BadInput
 from genscene.evaluation import extract_features as module
 from genscene.evaluation.extract_features import extract_features, split_batch

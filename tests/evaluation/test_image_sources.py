@@ -10,8 +10,7 @@ from PIL import Image
 
 from conftest import tiny
 from genscene.contract import Rendering
-from genscene.data import load_images
-from genscene.data.pictures import ImageSet
+from genscene.data.images import ImageSet, load_images
 from genscene.evaluation.image_sources import GeneratedImages, StoredImages, fingerprint, pass_through_format
 from genscene.evaluation.protocol import Preparation
 from genscene.experiment.schema import ImageConfig

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from genscene import kernels
 from genscene.cli import main
-from genscene.data.sources import album_of, source_of
+from genscene.data.sources import data_source, posed_images
 from genscene.errors import BadInput
 from genscene.experiment.schema import Stage
 from genscene.experiment.serialise import build_seeded
@@ -212,10 +212,10 @@ def test_a_scene_is_learnt_rendered_scored_and_exported(tmp_path, capsys):
         main(["export", "cameras", str(run), "--out", str(tmp_path / "c.json"), "--path", "photographs"]) == 0
     )
     frames = json.loads((tmp_path / "c.json").read_text())["frames"]
-    album = album_of(
+    album = posed_images(
         replace(PRESETS["nerf-grid-demo"], data="synthetic:cars", stages=(Stage(0, (32, 32), 8),)), "train"
     )
-    back = album.normal.inverse().poses(album.camera.pose)
+    back = album.transform.inverse().poses(album.camera.pose)
     assert_close(torch.tensor(frames[3]["camera_to_world"]), back[3], atol=1e-4, rtol=1e-4)
     capsys.readouterr()
 
@@ -305,7 +305,7 @@ def test_official_weights_are_read_and_never_run(tmp_path):
 def test_released_presets_take_a_photograph_at_a_time_and_corners():
     preset = PRESETS["nerf-blender-release"]
     small = replace(preset, data="synthetic:cars", stages=(Stage(0, (16, 16), 32),))
-    source = source_of(small, quiet=True)
+    source = data_source(small, quiet=True)
     batch = next(source.batches(0, 0, 1))
     assert len(torch.unique(batch.rays.origins[0], dim=0)) == 1
     assert source.experiment.system.generator.photographs == 100

@@ -262,8 +262,8 @@ def test_photographs_of_another_scene_are_told(there, tmp_path, capsys):
     for folder, other in (("a", False), ("b", True)):
         out = tmp_path / f"{folder}.json"
         assert main(["evaluate", str(there / "run"), "--data", str(there / folder), "--out", str(out)]) == 0
-        assert ("learnt from other photographs" in capsys.readouterr().out) == other
-        assert bool(json.loads(out.read_text())["cautions"]) == other
+        assert ("was fitted to other photographs" in capsys.readouterr().out) == other
+        assert bool(json.loads(out.read_text())["notes"]) == other
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_what_cannot_be_written_is_told_before_it_is_measured(there, tmp_path, c
         raise AssertionError("measured")
 
     (tmp_path / "file").touch()
-    monkeypatch.setattr("genscene.cli.scores.compared", nothing)
+    monkeypatch.setattr("genscene.evaluation.held_out_views.render_held_out", nothing)
     said = refused(["evaluate", str(there / "run"), "--out", str(tmp_path / "file" / "e.json")], capsys)
     assert "cannot make the folder" in said
     monkeypatch.setattr("pathlib.Path.touch", full)

@@ -10,13 +10,13 @@ from safetensors.torch import load_file
 import genscene.training.run as running
 import genscene.training.validation as judging
 from genscene.cli import main
-from genscene.data import load_images
-from genscene.data.sources import source_of
+from genscene.data.images import load_images
+from genscene.data.sources import data_source
 from genscene.errors import BadInput
-from genscene.evaluation.measures import Number
-from genscene.evaluation.photographs import compared
-from genscene.evaluation.protocol import Side
-from genscene.evaluation.sides import Generated, Stored
+from genscene.evaluation.held_out_views import render_held_out
+from genscene.evaluation.image_sources import GeneratedImages, StoredImages
+from genscene.evaluation.protocol import Preparation
+from genscene.evaluation.report import Score
 from genscene.experiment.schema import Stage
 from genscene.io.generator_file import load, opened
 from genscene.metrics.frechet import Moments, frechet_distance
@@ -46,10 +46,9 @@ def scene(steps=6):
 def judged_by_hand(path, experiment):
     """Frechet distance in random features of a published generator, without any of what is tested here."""
     looks = random_features()
-    fakes = Generated(load(path), Side(COUNT), (16, 16)).take(range(COUNT))
-    reals = Stored(load_images(experiment.data, experiment.images, (16, 16), quiet=True), Side(), "").take(
-        range(8)
-    )
+    fakes = GeneratedImages(load(path), Preparation(COUNT), (16, 16)).read(range(COUNT))
+    found = load_images(experiment.data, experiment.images, (16, 16), quiet=True)
+    reals = StoredImages(found, Preparation(), "").read(range(8))
     return frechet_distance(Moments.of(looks(fakes)), Moments.of(looks(reals)))
 
 
@@ -81,7 +80,7 @@ def test_the_best_is_the_lowest_or_the_highest_as_the_metric_has_it(
 ):
     values = iter([3.0, 1.0, 5.0, 1.0])
     monkeypatch.setattr(
-        judging.Judge, "ask", lambda self, generator, source, group: Number("x", "X", next(values), better)
+        judging.Judge, "ask", lambda self, generator, source, group: Score("x", "X", next(values), better)
     )
     train(replace(experiment, steps=4), how(tmp_path, 1, save_every=1, keep_last=9))
     state = tmp_path / "checkpoints" / f"{wanted:08d}.safetensors"
@@ -177,8 +176,8 @@ def test_a_scene_is_judged_by_photographs_that_it_is_not_shown(tmp_path):
         (6, "psnr", "PSNR of 10 photographs"),
     ]
     best = max(found, key=lambda line: line["value"])
-    source = source_of(experiment, quiet=True)
-    values = [each.psnr for each in compared(load(tmp_path / "best.safetensors"), source.held_out)]
+    source = data_source(experiment, quiet=True)
+    values = [each.psnr for each in render_held_out(load(tmp_path / "best.safetensors"), source.held_out)]
     assert sum(values) / len(values) == pytest.approx(best["value"], rel=1e-5)
 
 

@@ -13,7 +13,7 @@ from genscene.randomness import RandomStreams
 def surface_points(
     generator: Generator, camera: Camera, opaque: float = 0.9, options: RenderOptions = DEFAULT_OPTIONS
 ) -> tuple[Tensor, Tensor]:
-    """Where the rays of cameras end in the first scene -> points [N, 3] in world units, colors [N, 3] in [0, 1].
+    """Where the camera rays end in the first scene -> points [N, 3] in world units, colors [N, 3] in [0, 1].
 
     Rays whose opacity is not above `opaque` are left out. Raises BadInput for scenes without depth.
     """

@@ -86,10 +86,10 @@ def print_error(error: object, code: int) -> int:
 
 
 def configure_process() -> None:
-    """Before torch is imported: passive waiting of OpenMP threads, and no return of freed memory to the system.
+    """Before torch is imported: passive waiting of OpenMP threads, freed memory is not returned.
 
-    glibc returns large blocks as soon as they are freed and gets them back page by page: training a field on a CPU
-    takes up to twice as long that way.
+    glibc returns large blocks as soon as they are freed and gets them back page by page: training a field on
+    a CPU takes up to twice as long that way.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:

@@ -1,4 +1,4 @@
-"""genscene data inspect|synthesize|poses: look into pictures, make some, find where they were taken from."""
+"""genscene data inspect|synthesize|poses: report on images, write an embedded set, estimate camera poses."""
 
 import shlex
 from dataclasses import dataclass
@@ -7,15 +7,17 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from genscene.cli.shared.options import parse, parse_size, print_line
-from genscene.data import say
-from genscene.data.inspect import inspect
-from genscene.data.posed.sfm import ADVICE, Matching, place
-from genscene.data.write import write_set
+from genscene.data.prepare.inspect import inspect
+from genscene.data.prepare.poses import ADVICE, Matching, estimate_poses
+from genscene.data.progress import log_line
+from genscene.data.synthetic.write import write_set
 from genscene.errors import BadInput, suggest
 
+VERBS = ("inspect", "synthesize", "poses")
 USAGE = """usage: genscene data inspect PATH
        genscene data synthesize NAME --out FOLDER [--count N] [--size N] [--seed N]
-       genscene data poses FOLDER [--out FOLDER] [--matching exhaustive|sequential] [--no-shared-lens] [--side N]
+       genscene data poses FOLDER [--out FOLDER] [--matching exhaustive|sequential] [--no-shared-lens]
+                                  [--side N]
 """
 
 
@@ -23,7 +25,7 @@ USAGE = """usage: genscene data inspect PATH
 class Inspect:
     """All options of data inspect."""
 
-    path: Positional[Path]  # a folder or zip of pictures
+    path: Positional[Path]  # a folder or zip of images
 
 
 @dataclass(frozen=True)
@@ -32,62 +34,57 @@ class Synthesize:
 
     name: Positional[str]  # an embedded set: cars, objects
     out: Path  # folder to write to; it must be new or empty
-    count: int = 1000  # pictures
+    count: int = 1000  # images
     size: str = "128"  # side, or height x width, in pixels
-    seed: int = 0  # another seed gives other pictures
+    seed: int = 0  # of the scenes and cameras
 
 
 @dataclass(frozen=True)
 class Poses:
     """All options of data poses."""
 
-    folder: Positional[Path]  # photographs of one scene that stands still
+    folder: Positional[Path]  # photographs of one static scene
     out: Path | None = None  # folder to write to, new or empty; FOLDER-posed if not given
-    matching: Matching = (
-        "exhaustive"  # compare all with all, or (frames of a film) with the next ones by name
-    )
+    matching: Matching = "exhaustive"  # match all pairs, or (video frames) each with the next ones by name
     shared_lens: bool = True  # all photographs have one focal length and distortion
-    side: int = 1600  # longer side of what is written, in pixels, if that is smaller; 0 for as it is
+    side: int = 1600  # largest longer side of the written images, in pixels; 0: as it is
 
 
 def main(words: list[str]) -> None:
     """Run the verb."""
-    verbs = ("inspect", "synthesize", "poses")
     if not words or words[0] in ("-h", "--help"):
         print_line(USAGE)
         if not words:
-            raise BadInput(f"what about data? {', '.join(verbs[:-1])} or {verbs[-1]}")
+            raise BadInput(f"data: wanted {', '.join(VERBS[:-1])} or {VERBS[-1]}")
     elif words[0] == "inspect":
-        options = parse(Inspect, words[1:], "genscene data inspect", description="What pictures are there.")
+        options = parse(
+            Inspect, words[1:], "genscene data inspect", description="Report on images and cameras."
+        )
         print_line("\n".join(inspect(options.path)))
     elif words[0] == "synthesize":
-        about = "Pictures of an embedded set with their cameras, masks and depths."
-        made = parse(Synthesize, words[1:], "genscene data synthesize", description=about)
-        write_set(made.name, made.out, made.count, parse_size(made.size), made.seed)
-        print_line(f"{made.out}: {made.count} pictures")
+        about = "Write images of an embedded set with their cameras, masks and depths."
+        given = parse(Synthesize, words[1:], "genscene data synthesize", description=about)
+        write_set(given.name, given.out, given.count, parse_size(given.size), given.seed)
+        print_line(f"{given.out}: {given.count} images")
     elif words[0] == "poses":
-        about = (
-            "Photographs without cameras to photographs with cameras, by structure from motion (COLMAP's)."
-        )
-        poses(parse(Poses, words[1:], "genscene data poses", description=about))
+        about = "Estimate the cameras of photographs by structure from motion (COLMAP's)."
+        _run_poses(parse(Poses, words[1:], "genscene data poses", description=about))
     else:
-        raise BadInput(f"cannot {words[0]!r} data; {suggest(words[0], verbs)}")
+        raise BadInput(f"data: no verb {words[0]!r}; {suggest(words[0], VERBS)}")
 
 
-def poses(options: Poses) -> None:
-    """Find cameras, and print_line of which photographs."""
+def _run_poses(options: Poses) -> None:
+    """Estimate poses, and report which photographs have one."""
     folder = options.folder.expanduser().resolve()
     out = options.out or folder.with_name(f"{folder.name}-posed")
-    placed = place(options.folder, out, options.matching, options.shared_lens, options.side)
-    found = placed.count - len(placed.missing)
-    if placed.missing:
-        say(f"not placed: {', '.join(placed.missing)}")
-    if 2 * found < placed.count:
-        say(
-            "fewer than half were placed: the scene may be a part of what was photographed, or wrong; "
-            + ADVICE
-        )
+    found = estimate_poses(options.folder, out, options.matching, options.shared_lens, options.side)
+    posed = found.count - len(found.missing)
+    if found.missing:
+        log_line(f"no pose for: {', '.join(found.missing)}")
+    if 2 * posed < found.count:
+        log_line(f"fewer than half have a pose: the scene may be incomplete or wrong; {ADVICE}")
     print_line(
-        f"{out}: {found} of {placed.count} photographs placed, {placed.points} points, {placed.error:.2f} pixels off"
+        f"{out}: poses of {posed} of {found.count} photographs, {found.points} points,"
+        f" reprojection error {found.error:.2f} pixels"
     )
     print_line(f"train on them: genscene train nerf-grid-photos --data {shlex.quote(str(out))}")

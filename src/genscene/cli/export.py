@@ -1,4 +1,4 @@
-"""genscene export mesh|pointcloud|cameras|prior: a mesh, points on surfaces, a trajectory, a plot of the prior."""
+"""genscene export mesh|pointcloud|cameras|prior: a mesh, points, a trajectory, a plot of the prior."""
 
 import math
 import sys
@@ -37,7 +37,7 @@ from genscene.render.volume import VolumeGenerator, activate_density
 from genscene.scenes import Field
 from genscene.systems import PRESETS
 
-USAGE = """usage: genscene export mesh GENERATOR --out FILE.glb|obj|ply [--seed N] [--resolution N] [--level X] ...
+USAGE = """usage: genscene export mesh GENERATOR --out FILE.glb|obj|ply [--seed N] [--resolution N] ...
        genscene export pointcloud GENERATOR --out FILE.ply [--count N]
        genscene export cameras GENERATOR --out FILE.json [--path orbit|photographs|...] [--frames N]
        genscene export prior PRESET|GENERATOR --out FILE.png [--count N]
@@ -53,9 +53,8 @@ class Mesh:
     seed: int = 0  # of the scene
     psi: float = 1.0  # truncation: 1: none, towards 0: closer to the average
     resolution: int = 128  # cubes along the longest side
-    level: float | None = (
-        None  # density of the surface; default: half the median where transmittance is a half
-    )
+    # density of the surface; default: half the median where transmittance is a half
+    level: float | None = None
     keep: float = 0.05  # parts with less than this share of the largest one's faces are removed; 0: none
 
 
@@ -119,7 +118,7 @@ EXPORTS = ("mesh", "pointcloud", "cameras", "prior")
 
 
 def export_mesh(options: Mesh) -> None:
-    """Marching cubes through the density of one scene, in the coordinates of the photographs' files if there are."""
+    """Marching cubes through the density of one scene, in the coordinates of the photographs' files."""
     require_suffix("--out", options.out, mesh.ENDINGS)
     require_range("--seed", options.seed, 0, 10**18)
     require_range("--psi", options.psi, *PSI)

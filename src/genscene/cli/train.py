@@ -30,7 +30,8 @@ class Overrides:
     """Short options for several fields at once."""
 
     batch: int | None = None  # images, or rays, a step in every stage, instead of the preset's
-    # side of the images in pixels, in one stage, instead of the preset's stages; of photographs: the longer one
+    # side of the images in pixels, in one stage, instead of the preset's stages; of photographs: the longer
+    # one
     size: int | None = None
     dry_run: bool = False  # print the whole experiment as JSON and exit
 
@@ -72,7 +73,7 @@ def main(words: list[str]) -> None:
 
 
 def without_multipliers(preset: Experiment) -> Experiment:
-    """A preset without learning-rate multipliers: tyro accepts no other keys of a dict than those of its default."""
+    """A preset without multipliers: tyro accepts no other keys of a dict than its default has."""
     optim = {player: replace(each, lr_multipliers={}) for player, each in preset.optim.items()}
     return replace(preset, optim=optim)
 

@@ -1,149 +1,119 @@
-"""What a run learns from: pictures, or photographs whose cameras are known."""
+"""The data source of a run: an image set, or the posed photographs of one scene."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol, cast
+from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from genscene.contract import Background, ImageBatch, RayBatch
-from genscene.data import SYNTHETIC, load_images, say
-from genscene.data.posed.folder import Split, look, splits
-from genscene.data.posed.photographs import PosedImages, photographs, surroundings
-from genscene.data.rays import ray_stream
-from genscene.data.stream import stream
-from genscene.data.synthetic import SETS, views_of_one
-from genscene.errors import BadInput, suggest
+from genscene.data.batches import image_batches, ray_batches
+from genscene.data.images.load import SYNTHETIC, load_images
+from genscene.data.posed.decode import PosedImages, decode_posed, detect_background
+from genscene.data.posed.loader import Split, available_splits, load_posed
+from genscene.data.progress import log_line
+from genscene.data.synthetic import synthetic_set, views_of_one
+from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
 from genscene.experiment.schema import Experiment
 from genscene.geometry.cameras import Camera
 from genscene.geometry.transforms import WorldTransform
 
-VIEWS = 100  # of an embedded scene
+SYNTHETIC_VIEWS = {"train": range(100), "val": range(100, 110)}  # of an embedded scene
+SYNTHETIC_BOUNDS = (1.0, 4.5)
 
 
-class DataSource(Protocol):
-    """Where batches come from."""
+@dataclass(frozen=True)
+class DataSource:
+    """Where the batches of a run come from."""
 
-    experiment: Experiment  # with what only the data could tell
-    held_out: PosedImages | None  # photographs that are not learnt
-    cameras: Camera | None
-    to_files: Tensor | None
-
-    def batches(self, start: int, rank: int, world: int) -> Iterator[ImageBatch | RayBatch]:
-        """This process's part of the batches of steps start, start + 1, ... to the end of the run."""
-        ...
-
-
-@dataclass
-class PictureSource:
-    """Pictures of many things, for a discriminator."""
-
-    experiment: Experiment
-    quiet: bool = False
-    held_out: PosedImages | None = None
-    cameras: Camera | None = None
-    to_files: Tensor | None = None
-
-    def batches(self, start: int, rank: int = 0, world: int = 1) -> Iterator[ImageBatch | RayBatch]:
-        """Batches of pictures."""
-        experiment = self.experiment
-        pictures = load_images(experiment.data, experiment.images, largest_size(experiment), self.quiet)
-        yield from stream(experiment, pictures, start, rank, world)
-
-
-@dataclass
-class AlbumSource:
-    """Photographs of one scene, and their cameras."""
-
-    experiment: Experiment
-    album: PosedImages
-    held_out: PosedImages | None = None
+    experiment: Experiment  # with the values that depend on the data
+    train: PosedImages | None = None  # the training photographs of a system with batch "rays"; else None
+    held_out: PosedImages | None = None  # photographs that are not trained on
+    quiet: bool = False  # no log lines while images are loaded
 
     @property
     def cameras(self) -> Camera | None:
-        """The cameras."""
-        return self.album.camera
+        """The cameras of the training photographs."""
+        return None if self.train is None else self.train.camera
 
     @property
     def to_files(self) -> Tensor | None:
-        """The way back."""
-        return self.album.normal.inverse().matrix().float()
+        """The transform from the scene's world to that of the files -> [4, 4], float32."""
+        return None if self.train is None else self.train.to_files()
 
     def batches(self, start: int, rank: int = 0, world: int = 1) -> Iterator[ImageBatch | RayBatch]:
-        """Batches of rays."""
-        corners = self.experiment.system.pixels == "corner"
-        yield from ray_stream(self.experiment, self.album, start, corners, rank, world)
+        """This rank's part of the batches of steps start, start + 1, ... to the end of the run."""
+        experiment = self.experiment
+        if self.train is None:
+            posed = experiment.system.batch == "posed_images"
+            size = largest_size(experiment)
+            images = load_images(experiment.data, experiment.images, size, self.quiet, cameras=posed)
+            yield from image_batches(experiment, images, start, rank, world)
+        else:
+            yield from ray_batches(experiment, self.train, start, experiment.system.pixels, rank, world)
 
 
 def data_source(experiment: Experiment, quiet: bool = False) -> DataSource:
-    """The source that an experiment names, and the experiment with what only the data could tell."""
+    """The data source of an experiment, with the experiment adapted to its data."""
     if experiment.system.batch != "rays":
-        return PictureSource(experiment, quiet)
-    album = album_of(experiment, "train")
-    assert album.bounds is not None
-    behind = backdrop(experiment, album)
-    system = experiment.system.adapt(replace(album, background=behind))
-    if not quiet and system != experiment.system.adapt(album):
-        say(
-            f"{experiment.data}: what the photographs show stands before {behind}, and so will what is rendered"
+        return DataSource(experiment, quiet=quiet)
+    images = posed_images(experiment, "train")
+    images = replace(images, background=scene_background(experiment, images))
+    system = experiment.system.adapt(images)
+    if not quiet and system != experiment.system.adapt(replace(images, background=None)):
+        log_line(
+            f"{experiment.data}: the photographs have a {images.background} background, so will renderings"
         )
-    pictures = replace(experiment.images, background=behind or experiment.images.background)
-    experiment = replace(experiment, system=system, images=pictures)
-    return AlbumSource(experiment, album, held_out(experiment))
+    config = replace(experiment.images, background=images.background or experiment.images.background)
+    experiment = replace(experiment, system=system, images=config)
+    return DataSource(experiment, images, _held_out(experiment), quiet)
 
 
-def backdrop(experiment: Experiment, album: PosedImages) -> Background | None:
-    """The colour behind what photographs show: what transparency was put on, else that of their borders, if it is one.
+def scene_background(experiment: Experiment, images: PosedImages) -> Background | None:
+    """The background of photographs: what transparency was composited on, else the colour of the borders.
 
-    Raises BadInput where transparency was put on a colour that nothing can be rendered before.
+    Raises BadInput where transparency was composited on a colour that renderings cannot have behind them.
     """
     name = experiment.images.background
-    if not album.clear:
-        return surroundings(album.pixels)
-    if name not in ("black", "white"):
+    if not images.has_alpha:
+        return detect_background(images.pixels)
+    if name not in ("white", "black"):
         raise BadInput(
-            f"{experiment.data}: --images.background {name!r}: scenes are rendered before white or black,"
-            " so transparent photographs are wanted on one of them"
+            f"{experiment.data}: --images.background {name!r}: scenes are rendered on white or black,"
+            " so transparent photographs need one of them"
         )
     return cast(Background, name)
 
 
-def held_out(experiment: Experiment) -> PosedImages | None:
-    """The photographs that are kept from training; None where there are none."""
+def posed_images(experiment: Experiment, split: Split) -> PosedImages:
+    """The photographs of a split; BadInput where the data has no such split."""
+    config, data = experiment.posed, experiment.data
+    if data.startswith(SYNTHETIC):
+        return _synthetic_images(experiment, split)
+    splits = available_splits(data)
+    if split not in splits:
+        raise BadInput(f"{data} has no photographs for {split}; it has some for {', '.join(splits)}")
+    files = load_posed(data, split, config.holdout, config.world)
+    return decode_posed(files, experiment.images.background, config.downscale, config.side)
+
+
+def _held_out(experiment: Experiment) -> PosedImages | None:
+    """The photographs that are not trained on; None where there are none."""
     if experiment.data.startswith(SYNTHETIC):
-        return embedded_album(experiment, "val")
-    there = [split for split in splits(experiment.data) if split != "train"]
-    return album_of(experiment, there[0]) if there and experiment.posed.holdout else None
+        return _synthetic_images(experiment, "val")
+    splits = [split for split in available_splits(experiment.data) if split != "train"]
+    return posed_images(experiment, splits[0]) if splits and experiment.posed.holdout else None
 
 
-def album_of(experiment: Experiment, split: Split) -> PosedImages:
-    """The photographs of a split; BadInput where there is none of that name."""
-    how, behind = experiment.posed, experiment.images.background
-    if experiment.data.startswith(SYNTHETIC):
-        return embedded_album(experiment, split)
-    there = splits(experiment.data)
-    if split not in there:
-        raise BadInput(
-            f"{experiment.data} has no photographs for {split}; there are some for {', '.join(there)}"
-        )
-    return photographs(look(experiment.data, split, how.holdout, how.world), behind, how.downscale, how.side)
-
-
-def embedded_album(experiment: Experiment, split: str) -> PosedImages:
-    """One embedded scene from many sides, in the middle, y upwards."""
+def _synthetic_images(experiment: Experiment, split: Split) -> PosedImages:
+    """Views of the embedded scene of the experiment's seed, its y axis turned to z."""
     name = experiment.data.removeprefix(SYNTHETIC)
-    if name not in SETS:
-        raise BadInput(f"no embedded set {name!r}; {suggest(name, SETS)}")
-    size = largest_size(experiment)
-    numbers = range(VIEWS) if split == "train" else range(VIEWS, VIEWS + 10)
-    truth = views_of_one(name, numbers, size, experiment.seed)
-    pixels = (truth.on_white() * 255).round().byte().movedim(1, -1).numpy()
-    turned = WorldTransform(
-        rotation=torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]).double()
-    )  # y up -> z up
-    camera = replace(truth.camera, pose=turned.poses(truth.camera.pose))
-    bounds = torch.tensor([[1.0, 4.5]]).repeat(len(numbers), 1)
-    return PosedImages(np.ascontiguousarray(pixels), camera, bounds, None, turned)
+    synthetic_set(name)
+    indices = SYNTHETIC_VIEWS["train" if split == "train" else "val"]
+    truth = views_of_one(name, indices, largest_size(experiment), experiment.seed)
+    y_to_z = WorldTransform(rotation=torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]).double())
+    cameras = replace(truth.cameras, pose=y_to_z.poses(truth.cameras.pose))
+    bounds = torch.tensor([SYNTHETIC_BOUNDS]).repeat(len(indices), 1)
+    return PosedImages(truth.pixels().contiguous().numpy(), cameras, bounds, None, y_to_z)

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
-from rich.console import Console
-from rich.progress import track
 
+from genscene.data.progress import log_line, track_progress
 from genscene.errors import BadInput
 from genscene.evaluation.image_sources import ImageSource, StoredImages
 from genscene.evaluation.registry import GENERATOR_METRICS, too_few_images
@@ -119,19 +118,15 @@ def split_batch(begin: int, end: int, batch: int, world: int) -> list[range]:
 
 
 def _progress(steps: range, label: str, quiet: bool) -> Iterator[int]:
-    """The steps, with a progress bar on a terminal and a line now and then elsewhere."""
-    console, began = Console(stderr=True), time.monotonic()
-    if quiet or sys.stderr.isatty():
-        yield from track(steps, label, console=console, disable=quiet, transient=True)
-        return
-    printed = began
-    for done, begin in enumerate(steps, 1):
+    """The steps, with a progress bar on a terminal, and a line with the time left now and then elsewhere."""
+    began = printed = time.monotonic()
+    for done, begin in enumerate(track_progress(steps, label, quiet=quiet), 1):
         yield begin
         now = time.monotonic()
-        if now - printed > PRINT_EVERY:
+        if now - printed > PRINT_EVERY and not quiet and not sys.stderr.isatty():
             left, printed = (now - began) / done * (len(steps) - done) / 60, now
-            line = f"{label}: {min(begin + steps.step, steps.stop)} of {steps.stop}, {left:.1f} minutes left"
-            console.print(line, highlight=False, soft_wrap=True)
+            finished = min(begin + steps.step, steps.stop)
+            log_line(f"{label}: {finished} of {steps.stop}, {left:.1f} minutes left")
 
 
 def _device(extractor: Extractor) -> torch.device:

@@ -5,16 +5,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from genscene import __version__
 from genscene.contract import MAX_BYTES, Generator, RenderOptions
-from genscene.data import SYNTHETIC
-from genscene.data.posed.folder import Split, look, splits
-from genscene.data.posed.photographs import PosedImages
-from genscene.data.sources import album_of
+from genscene.data.images import SYNTHETIC
+from genscene.data.posed import PosedImages, Split, available_splits, load_posed
+from genscene.data.progress import track_progress
+from genscene.data.sources import posed_images
 from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import Resampling, resample_means
 from genscene.evaluation.image_sources import require_finite
@@ -73,7 +71,7 @@ def evaluate_views(
 ) -> Report:
     """The report on scenes that were fitted to the same photographs; data: where these are now, if moved."""
     experiment, networks = common_experiment(subjects, data), load_networks(lpips_files)
-    posed, views, shown = album_of(experiment, split), {}, {}
+    posed, views, shown = posed_images(experiment, split), {}, {}
     notes = [INTERVALS] if resampling is not None else []
     for subject in subjects:
         views[subject.name], shown[subject.name] = score_views(subject, posed, networks)
@@ -141,9 +139,9 @@ def score_views(
 ) -> tuple[ViewScores, list[HeldOutView]]:
     """The scores of every view, and a few views to show."""
     assert subject.generator is not None
-    console, views = Console(stderr=True), render_held_out(subject.generator, posed)
+    views = track_progress(render_held_out(subject.generator, posed), subject.name, len(posed))
     scores, shown = [], []
-    for i, view in enumerate(track(views, subject.name, len(posed), console=console, transient=True)):
+    for i, view in enumerate(views):
         pair = view.image[None], view.photo[None]
         distances = {key: float(network(*pair)) for key, network in networks.items()}
         scores.append({"psnr": view.psnr, "ssim": view.ssim, **distances})
@@ -175,7 +173,7 @@ def is_fitted_elsewhere(subject: Subject, experiment: Experiment) -> bool:
         return False  # e.g. a converted checkpoint
     if data.startswith(SYNTHETIC):
         return data != subject.experiment.data
-    if "train" not in splits(data):
+    if "train" not in available_splits(data):
         return False
-    pose = look(data, "train", config.holdout, config.world).pose.float()
+    pose = load_posed(data, "train", config.holdout, config.world).pose.float()
     return fitted.pose.shape != pose.shape or not torch.allclose(fitted.pose, pose, atol=1e-4)

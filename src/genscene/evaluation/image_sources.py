@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from genscene.contract import MAX_BYTES, Generator, RenderOptions
-from genscene.data.pictures import ImageSet
+from genscene.data.images import ImageSet
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import Preparation
 from genscene.geometry.cameras import Size
@@ -41,7 +41,7 @@ class StoredImages:
         content = hashlib.sha256(str(self.images.pixels.shape).encode())
         for start in range(0, self.count, 256):
             content.update(self.images.pixels[start : min(start + 256, self.count)].tobytes())
-            self.images.forget()
+            self.images.release_memory()
         found: dict[str, str | int | float] = {
             "source": self.source,
             "content": content.hexdigest(),
@@ -58,7 +58,7 @@ class StoredImages:
         """The first images in order; with flip "both" followed by their mirror images."""
         rows = np.array([i % self.count for i in indices])
         images = torch.from_numpy(np.array(self.images.pixels[rows])).movedim(-1, 1)
-        self.images.forget()
+        self.images.release_memory()
         random = self.preparation.flip == "random"
         mirrored = torch.tensor(
             [bool(derive_seed(FLIP_SEED, i) & 1) if random else i >= self.count for i in indices]

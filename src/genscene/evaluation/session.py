@@ -7,9 +7,7 @@ from pathlib import Path
 import torch
 
 from genscene.contract import Generator
-from genscene.data import EMBEDDED, SYNTHETIC, load_images
-from genscene.data.pictures import ImageSet
-from genscene.data.sizes import one_size
+from genscene.data.images import EMBEDDED, SYNTHETIC, ImageSet, common_size, load_images
 from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput
 from genscene.evaluation.image_sources import GeneratedImages, ImageSource, StoredImages
@@ -62,7 +60,7 @@ class Subject:
 
     def size(self) -> Size:
         """Height and width of its images; BadInput where a folder holds images of several sizes."""
-        return largest_size(self.experiment) if self.experiment is not None else one_size(str(self.path))
+        return largest_size(self.experiment) if self.experiment is not None else common_size(str(self.path))
 
 
 @dataclass(frozen=True)
@@ -143,19 +141,19 @@ class EvaluationSession:
         return self.group.main_first(lambda: load_images(data, images, self.size, not self.group.is_main))
 
 
-def common_size(subjects: Sequence[Subject], data: str) -> Size:
+def evaluation_size(subjects: Sequence[Subject], data: str) -> Size:
     """Height and width of all images; BadInput where they differ."""
     first, *others = subjects
     sizes = {each.name: each.size() for each in others}
     if is_images(Path(data)) and not (first.experiment and data == first.experiment.data):
-        size = one_size(data)
+        size = common_size(data)
         if first.experiment is None:  # real images are resized to a generator's size
             sizes[data] = size
     for name, other in sizes.items():
         if other != first.size():
             one, two = (f"{height}x{width}" for height, width in (first.size(), other))
             raise BadInput(
-                f"{first.name} holds images of {one}, {name} of {two}: --size N makes them one size"
+                f"{first.name} holds images of {one}, {name} of {two}: --size N resizes them to one"
             )
     return first.size()
 

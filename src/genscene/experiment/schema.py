@@ -111,6 +111,6 @@ class Experiment:
         for stage in self.stages:
             if stage.batch % stage.accumulation:
                 raise BadInput(
-                    f"stages: the batch of {stage.batch} at step {stage.start} is no multiple of the accumulation"
+                    f"stages: the batch of {stage.batch} at step {stage.start} is no multiple of accumulation"
                     f" {stage.accumulation}"
                 )

@@ -18,7 +18,7 @@ def validate(part: Any, option: str = "") -> None:
     with conditions on several fields have a method `check`, whose lines begin with the name of a field; what
     a system refuses depends on the size of the images: `SystemConfig.check`.
     """
-    hints = type_hints(type(part))
+    hints = type_hints(part.__class__)
     for each in fields(part):
         value = getattr(part, each.name)
         if is_dataclass(value) or value != each.default:

@@ -1,4 +1,4 @@
-"""A mesh from a density field: marching cubes, vertex colors, small parts removed, in the field's coordinates."""
+"""A mesh from a density field: marching cubes, vertex colors, small parts removed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,8 +65,9 @@ def front_direction(points: Tensor) -> Tensor:
 def surface_level(lattice: Lattice) -> float:
     """The density of the surface: half the median density where transmittance falls below a half.
 
-    Transmittance is computed along each axis in both directions, over the columns where it falls so far: the surface is
-    the visible one, whatever the scale of the field. Raises BadInput where no column is that dense.
+    Transmittance is computed along each axis in both directions, over the columns where it falls so far: the
+    surface is the visible one, whatever the scale of the field. Raises BadInput where no column is that
+    dense.
     """
     found = [
         _half_transmittance(lattice.density, axis, lattice.spacing[axis], way)
@@ -81,7 +82,7 @@ def surface_level(lattice: Lattice) -> float:
 
 
 def _half_transmittance(density: np.ndarray, axis: int, step: float, way: int) -> np.ndarray:
-    """Density where transmittance along an axis, in one direction, falls below a half -> [K], of K columns."""
+    """Density where transmittance along an axis falls below a half -> [K], of K columns."""
     columns = np.moveaxis(density, axis, -1).reshape(-1, density.shape[axis])[:, ::way]
     opaque = np.cumsum(columns * step, axis=-1) > np.log(2)
     reached = opaque.any(axis=-1)

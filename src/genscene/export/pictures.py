@@ -23,7 +23,7 @@ def to_bytes(image: Tensor) -> Tensor:
 
 
 def tile(images: Tensor, gap: int = 0) -> Tensor:
-    """Rows x columns of pictures [R, C, 3, H, W] -> one picture [3, ...], with white gaps of so many pixels."""
+    """Rows x columns of pictures [R, C, 3, H, W] -> one picture [3, ...], with white gaps in pixels."""
     padded = torch.nn.functional.pad(images, (0, gap, 0, gap), value=1.0)
     rows, columns, channels, height, width = padded.shape
     whole = padded.permute(2, 0, 3, 1, 4).reshape(channels, rows * height, columns * width)

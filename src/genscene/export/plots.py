@@ -16,7 +16,7 @@ INK, POINT, PALE = (30, 34, 40), (36, 99, 178), (205, 210, 218)
 
 
 def plot_prior(path: str | Path, prior: CameraPrior, count: int = 2000) -> None:
-    """Plot cameras sampled from a prior as PNG: yaw and pitch, and their positions from above and from the front."""
+    """Plot sampled cameras as PNG: yaw and pitch, positions from above and from the front."""
     cameras = prior.sample(RandomStreams(range(count)), (1, 1))
     canvas = Image.new("RGB", (3 * SIDE + 4 * EDGE, SIDE + 2 * EDGE), "white")
     draw = ImageDraw.Draw(canvas)
@@ -25,7 +25,8 @@ def plot_prior(path: str | Path, prior: CameraPrior, count: int = 2000) -> None:
     x, y, z = (column.tolist() for column in position.unbind(-1))
     _disc(draw, 1, list(zip(x, z, strict=True)), "from above: x to the right, z (front) downwards")
     _disc(draw, 2, [(a, -b) for a, b in zip(x, y, strict=True)], "from the front: x to the right, y upwards")
-    title = f"{count} cameras, distribution {prior.distribution}, radius {prior.radius:g}, field of view {prior.fov:g} degrees"
+    title = f"{count} cameras, distribution {prior.distribution}, radius {prior.radius:g}"
+    title += f", field of view {prior.fov:g} degrees"
     draw.text((EDGE, 12), title, fill=INK, font=_font(15))
     with atomic(path) as partial:
         canvas.save(partial, format="PNG")

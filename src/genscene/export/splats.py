@@ -52,7 +52,7 @@ class QuantizedSplats:
 
 
 def read_ply(path: Path) -> Splats:
-    """Read a .ply of 3D Gaussian splatting, of any degree of harmonics. Raises BadInput for any other file."""
+    """Read a .ply of 3D Gaussian splatting, of any degree of harmonics; BadInput for other files."""
     table = _vertices(path)
     names = set(table.dtype.names or ())
     rest = sorted((n for n in names if n.startswith("f_rest_")), key=lambda n: int(n.removeprefix("f_rest_")))

@@ -25,9 +25,7 @@ class Rays:
     directions: Tensor  # [B, R, 3], not normalised: distances are in units of their length
 
     def at(self, t: Tensor) -> Tensor:
-        """t [B, R, S] -> points [B, R, S, 3], computed in float64: near the world's origin the sum
-        cancels.
-        """
+        """t [B, R, S] -> points [B, R, S, 3]; in float64, since near the origin the sum cancels."""
         origins, directions, distances = as_float64(self.origins), as_float64(self.directions), as_float64(t)
         return torch.addcmul(origins[..., None, :], distances[..., None], directions[..., None, :]).to(t)
 
@@ -36,8 +34,7 @@ class Rays:
         return replace(self, directions=normalize(as_float64(self.directions), dim=-1).to(self.directions))
 
     def ndc(self, focal: tuple[float, float], near: float = 1.0) -> "Rays":
-        """Rays in normalised device coordinates: t from 0 to 1 is depth `near` to infinity (NeRF, appendix
-        C).
+        """Rays in normalised device coordinates: t 0 to 1 is depth `near` to infinity (NeRF, appendix C).
 
         For forward-facing scenes whose cameras look along -z, y upwards. focal: 2 f / side for x and y.
         """
@@ -51,9 +48,7 @@ class Rays:
         return Rays(*(x.to(self.origins) for x in ndc))
 
     def t_from_ndc(self, t: Tensor, near: float = 1.0, far: float = 1e3) -> Tensor:
-        """t [B, R, S] along these rays' `ndc` -> along the rays themselves, at most `far` (NeRF,
-        appendix C).
-        """
+        """t [B, R, S] of `ndc` -> t along these rays, at most `far` (NeRF, appendix C)."""
         origin, slope = self.origins[..., 2:], self.directions[..., 2:]
         start = -(near + origin) / slope  # where the ray meets the near plane
         depth = origin + start * slope
@@ -77,9 +72,7 @@ class Camera:
     size: Size  # (height, width) in pixels
 
     def rays(self, pixels: PixelConvention = "center") -> Rays:
-        """One ray through every pixel, R = height * width; directions have z = 1 in the camera, so t is
-        depth.
-        """
+        """One ray through every pixel, R = height * width; directions have z = 1 in the camera."""
         height, width = self.size
         if pixels == "border":
             return self.border_aligned().rays()
@@ -88,9 +81,9 @@ class Camera:
             return self.crop(half_pixel.expand(len(self), 3), self.size).rays()
         pose, intrinsics = as_float64(self.pose), as_float64(self.intrinsics)
         v, u = torch.meshgrid(pixel_centers(height, pose), pixel_centers(width, pose), indexing="ij")
-        places = torch.stack([u, v, torch.ones_like(u)], dim=-1).reshape(1, -1, 3)
+        in_camera = torch.stack([u, v, torch.ones_like(u)], dim=-1).reshape(1, -1, 3)
         with no_autocast(pose):
-            directions = (places @ torch.linalg.inv(intrinsics).mT @ pose[:, :3, :3].mT).to(self.pose)
+            directions = (in_camera @ torch.linalg.inv(intrinsics).mT @ pose[:, :3, :3].mT).to(self.pose)
         return Rays(self.pose[:, None, :3, 3].expand_as(directions), directions)
 
     def crop(self, window: Tensor, size: Size) -> "Camera":
@@ -123,9 +116,7 @@ class Camera:
         return replace(self, size=size)
 
     def reframed(self, size: Size) -> "Camera":
-        """The same cameras for pictures of another shape: same field of view of the shorter side and pixel
-        aspect.
-        """
+        """The same cameras for another picture shape: same pixel aspect and shorter side's field of view."""
         stretch = torch.tensor([self.size[1] / size[1], self.size[0] / size[0]]) * (
             min(size) / min(self.size)
         )

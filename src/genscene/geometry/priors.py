@@ -33,9 +33,8 @@ class CameraPrior:
     yaw: MeanSpread = (math.pi / 2, 0.3)  # mean, and standard deviation or half range, in radians
     pitch: MeanSpread = (math.pi / 2, 0.155)  # mean, and standard deviation or half range, in radians from +y
     radius: Positive = 1.0  # distance from the origin, in world units
-    fov: Annotated[float, Range(0, 179.999, open=True)] = (
-        12.0  # field of view across the shorter image side, in degrees
-    )
+    # field of view across the shorter image side, in degrees
+    fov: Annotated[float, Range(0, 179.999, open=True)] = 12.0
     file: str = ""  # distribution file: a dataset.json or camera path whose cameras are sampled
     # axis of the world that points up; z: all of the above rotated about x (Blender)
     up: Literal["y", "z"] = "y"
@@ -85,8 +84,7 @@ class CameraPrior:
 
     @staticmethod
     def fit(cameras: Camera) -> "CameraPrior":
-        """The prior of given cameras, z up: uniform over their yaws and pitches, mean distance and field of
-        view.
+        """The prior of given cameras, z up: uniform over their angles, mean distance and field of view.
 
         The mean yaw is the angle of their mean viewing direction, its range the largest deviation from that.
         """

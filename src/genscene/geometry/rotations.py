@@ -6,9 +6,7 @@ from torch.nn.functional import normalize
 
 
 def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
-    """The shorter way from a to b, unit quaternions [B, 4], at share [B, 1] of it -> [B, 4] (Shoemake
-    1985).
-    """
+    """Interpolate unit quaternions a, b [B, 4] at share [B, 1] along the shorter arc (Shoemake 1985)."""
     b = torch.where((a * b).sum(-1, keepdim=True) < 0, -b, b)  # q and -q are the same rotation
     cosine = (a * b).sum(-1, keepdim=True).clamp(-1, 1)
     angle = torch.acos(cosine)
@@ -19,9 +17,7 @@ def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
 
 
 def quaternion(matrix: Tensor) -> Tensor:
-    """Rotation matrices [B, 3, 3] -> unit quaternions wxyz [B, 4]: the main eigenvector (Bar-Itzhack
-    2000).
-    """
+    """Rotation matrices [B, 3, 3] -> unit quaternions wxyz [B, 4] (Bar-Itzhack 2000)."""
     (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = (row.unbind(-1) for row in matrix.unbind(-2))
     rows = [
         [xx + yy + zz, zy - yz, xz - zx, yx - xy],

@@ -92,15 +92,28 @@ def ellipse(given: Camera, frames: int) -> Camera:
     radii = eye[:, :2].abs().quantile(0.9, dim=0)
     angle = 2 * math.pi * _turns(frames).to(eye)
     across = torch.stack([angle.cos(), angle.sin()], dim=-1) * radii
-    stands = torch.cat([across, eye[:, 2].mean().expand(frames, 1)], dim=-1)
+    eyes = torch.cat([across, eye[:, 2].mean().expand(frames, 1)], dim=-1)
     return Camera(
-        look_at(stands, (0.0, 0.0, 1.0)), given.intrinsics.mean(dim=0).expand(frames, 3, 3), given.size
+        look_at(eyes, (0.0, 0.0, 1.0)), given.intrinsics.mean(dim=0).expand(frames, 3, 3), given.size
     )
 
 
+def spherified_path(given: Camera, frames: int) -> Camera:
+    """A circle about the z axis at the mean height and RMS distance of given cameras.
+
+    The first and last frame are the same, as in the video path of NeRF's LLFF loader (spherify_poses).
+    """
+    eye = given.pose[:, :3, 3]
+    height = eye[:, 2].mean()
+    radius = (eye.square().sum(dim=-1).mean() - height.square()).clamp_min(0).sqrt()
+    angle = torch.linspace(0, 2 * math.pi, frames, dtype=eye.dtype, device=eye.device)
+    eyes = torch.stack([radius * angle.cos(), radius * angle.sin(), height.expand(frames)], dim=-1)
+    intrinsics = given.intrinsics.mean(dim=0).expand(frames, 3, 3)
+    return Camera(look_at(eyes, (0.0, 0.0, 1.0)), intrinsics, given.size)
+
+
 def forward_spiral(given: Camera, frames: int, focus: float = 0.0, radii: Tensor | None = None) -> Camera:
-    """LLFF's spiral about the average of cameras that face one way (NeRF's videos): two turns, one period
-    along z.
+    """LLFF's spiral about the average of cameras that face one way (NeRF's videos).
 
     focus: the depth of the point that all frames face; 0: the origin's depth, or, where that is not in front,
     the depth for scenes in normalised device coordinates. radii [3]: half axes along the average camera's

@@ -22,9 +22,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside `path`, with its suffix: renamed to it when the block ends, removed if it
-    raises.
-    """
+    """A temporary name beside `path`: renamed to it when the block ends, removed if it raises."""
     path = Path(path)
     make_parent(path)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
@@ -45,9 +43,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def try_lock(path: Path) -> IO[str] | None:
-    """An open file locked against other processes until it is closed; None if one has it, or none can be
-    made.
-    """
+    """An open file, locked until it is closed; None if another process has it, or none can be made."""
     try:
         make_parent(path)
         file = path.open("w")

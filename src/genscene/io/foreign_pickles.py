@@ -86,8 +86,7 @@ class Storage:
 
 
 def read_checkpoint(path: str | Path) -> Any:
-    """The content of a torch checkpoint: dicts, lists, numbers, tensors, and a Placeholder for every other
-    object.
+    """The content of a torch checkpoint: dicts, lists, numbers, tensors; else a Placeholder.
 
     Reads the zip format (torch >= 1.6) and the older one. Raises BadInput, naming the file, for any other
     file and for one that is cut short.
@@ -113,9 +112,7 @@ def unpickle(file: BinaryIO) -> Any:
 
 
 def collect_tensors(thing: Any, prefix: str = "") -> dict[str, Tensor]:
-    """All named tensors of a checkpoint's content, in order: of state dicts, nested dicts and pickled
-    modules.
-    """
+    """All named tensors, in order: of state dicts, nested dicts and pickled modules."""
     return dict(_walk(thing, prefix))
 
 
@@ -200,9 +197,7 @@ def _zipped(path: Path) -> Any:
 
 
 def _legacy(path: Path) -> Any:
-    """torch < 1.6: magic number, version, machine, the object, the keys of the storages, then their
-    numbers.
-    """
+    """torch < 1.6: magic number, version, machine, object, keys of the storages, their numbers."""
     with path.open("rb") as file:
 
         def load(storage: Callable[[Any], Storage]) -> Any:

@@ -1,7 +1,7 @@
-"""Generator files: one safetensors file of a generator's weights, with the experiment and its data in the header.
+"""Generator files: weights in safetensors, the experiment and its data in the header.
 
-format 1: tensors `generator.*`, and of scenes fitted to photographs `cameras.*` and `to_files`; the header's entries are
-JSON: format, genscene (the version that wrote it), experiment, data, licence, measured.
+format 1: tensors `generator.*`, and of scenes fitted to photographs `cameras.*` and `to_files`; the header's
+entries are JSON: format, genscene (the version that wrote it), experiment, data, licence, measured.
 """
 
 import json
@@ -35,9 +35,8 @@ class GeneratorFile:
     generator: Generator
     experiment: Experiment
     cameras: Camera | None = None  # of the photographs that a scene was fitted to
-    to_files: Tensor | None = (
-        None  # [4, 4], transform from the scene's world to that of the photographs' files
-    )
+    # [4, 4], transform from the scene's world to that of the photographs' files
+    to_files: Tensor | None = None
     licence: str = ""  # of the weights
     measured: Mapping[str, Any] = field(default_factory=dict)  # metric -> value
     version: str = __version__  # of genscene that wrote it
@@ -68,7 +67,8 @@ def write(path: str | Path, content: GeneratorFile) -> None:
 def load(path: str | Path) -> Generator:
     """The generator in a file of `genscene train` or `genscene convert`, on the CPU, ready to render.
 
-    Raises BadInput, naming the file, where it is missing, cut short, or of another kind. Nothing in it is executed.
+    Raises BadInput, naming the file, where it is missing, cut short, or of another kind. Nothing in it is
+    executed.
     """
     return read(path).generator
 
@@ -113,7 +113,7 @@ def read(path: str | Path) -> GeneratorFile:
 
 
 def mismatch(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """The first difference in name or shape, or tensor with nan or inf, in words; "" where all tensors fit."""
+    """The first difference in name or shape, or tensor not finite, in words; "" where all fit."""
     for name in sorted({*found, *wanted}):
         if name not in found or name not in wanted:
             return f"{name} is {'missing' if name in wanted else 'none of its tensors'}"

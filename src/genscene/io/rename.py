@@ -22,7 +22,7 @@ def rename(found: Mapping[str, Tensor], rules: Rules, wanted: Mapping[str, Tenso
             continue
         if ours in renamed or ours not in wanted:
             raise BadInput(
-                f"{name} would become {ours}, which is {'filled twice' if ours in renamed else 'none of ours'}"
+                f"{name} would become {ours}, which is {'there twice' if ours in renamed else 'none of ours'}"
             )
         if tensor.shape != wanted[ours].shape:
             raise BadInput(

@@ -1,6 +1,4 @@
-"""The operations with all that does not depend on the point folded into the weights: one product, one
-pass.
-"""
+"""The operations with all that does not depend on the point folded into the weights."""
 
 from collections.abc import Sequence
 

@@ -16,17 +16,14 @@ def film_sine(x: Tensor, weight: Tensor, bias: Tensor, frequency: Tensor, phase:
 
 
 def joint_linear(parts: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
-    """A linear layer on concatenated inputs: parts [B, N, I_k], weight [O, sum of I_k], bias [O] -> [B, N,
-    O].
-    """
+    """A linear layer on concatenated inputs [B, N, I_k], weight [O, sum of I_k] -> [B, N, O]."""
     return linear(torch.cat(list(parts), dim=-1), weight, bias)
 
 
 def linear_twice(
     x: Tensor, other: Tensor, first: Tensor, first_bias: Tensor, second: Tensor, second_bias: Tensor
 ) -> Tensor:
-    """A linear layer of x, then one of its output concatenated with `other`, without an activation in
-    between.
+    """A linear layer of x, then one of its output concatenated with `other`, no activation between.
 
     x [B, N, I], other [B, N, J], first [M, I], second [O, M + J] -> [B, N, O].
     """

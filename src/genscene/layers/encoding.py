@@ -22,9 +22,7 @@ def fourier_features(x: Tensor, bands: Tensor) -> Tensor:
 
 
 def positional_encoding(x: Tensor, octaves: int, spacing: Spacing = "log") -> Tensor:
-    """Positional encoding with frequencies pi 2^k, k < octaves (NeRF, eq. 4): [..., D] -> [..., 2
-    octaves D].
-    """
+    """Frequencies pi 2^k, k < octaves (NeRF, eq. 4): [..., D] -> [..., 2 octaves D]."""
     return fourier_features(torch.pi * x, frequency_bands(octaves, x, spacing))
 
 

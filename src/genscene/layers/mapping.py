@@ -13,9 +13,7 @@ W_AVG_SAMPLES = 10_000
 
 
 class MappingNetwork(nn.Module):
-    """z -> w, with the mean style w_avg that truncation interpolates to (StyleGAN, sec. 2; pi-GAN,
-    sec. 3.1).
-    """
+    """z -> w, with the mean style w_avg for truncation (StyleGAN, sec. 2; pi-GAN, sec. 3.1)."""
 
     w_avg: Tensor  # [*shape]
 

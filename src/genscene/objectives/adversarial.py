@@ -73,16 +73,12 @@ def logistic_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def relativistic_loss(higher: Tensor, lower: Tensor) -> Tensor:
-    """Loss on pairs of logits [B], [B], of which the former should be higher (Jolicoeur-Martineau 2019) ->
-    [].
-    """
+    """Loss on pairs of logits [B], the former should be higher (Jolicoeur-Martineau 2019) -> []."""
     return softplus(lower - higher).mean()
 
 
 def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
-    """Half the mean squared gradient of logits [B] at images [B, 3, H, W] (Mescheder et al. 2018, eq. 9) ->
-    [].
-    """
+    """Half the squared gradient norm of logits [B] at images, mean (Mescheder et al. 2018, eq. 9) -> []."""
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.square().flatten(1).sum(1).mean() / 2
 
@@ -163,10 +159,8 @@ class AdversarialSystem(System):
 
     def turns(self) -> tuple[Turn, ...]:
         """Discriminator, then generator; where fakes are shared, the other way round."""
-        generator, discriminator = (
-            Turn("generator", self.generator_loss),
-            Turn("discriminator", self.discriminator_loss),
-        )
+        generator = Turn("generator", self.generator_loss)
+        discriminator = Turn("discriminator", self.discriminator_loss)
         turns = (generator, discriminator) if self.config.share_fakes else (discriminator, generator)
         loss = self.config.loss
         if not loss.penalty_turn:
@@ -187,9 +181,7 @@ class AdversarialSystem(System):
         return loss, {"generator": loss}
 
     def discriminator_loss(self, batch: ImageBatch, context: StepContext) -> tuple[Tensor, Stats]:
-        """The GAN loss on reals and fakes, the auxiliary loss on fakes, and the penalties when they
-        are due.
-        """
+        """The GAN loss, the auxiliary loss on fakes, and the penalties when they are due."""
         fakes = context.shared.pop(context.first, None)
         if fakes is None:
             with torch.no_grad():
@@ -198,10 +190,8 @@ class AdversarialSystem(System):
         reals, view, windows = self.prepare_reals(batch, context)
         images = 2 * fakes.images - 1
         if penalized:
-            reals, images = (
-                reals.requires_grad_(config.gamma > 0),
-                images.requires_grad_(config.gamma_fake > 0),
-            )
+            reals.requires_grad_(config.gamma > 0)
+            images.requires_grad_(config.gamma_fake > 0)
         real = self.discriminate(reals, view, windows, context).logits
         output = self.discriminate(images, fakes.view, fakes.windows, context)
         loss = config.discriminator(real, output.logits)
@@ -228,9 +218,7 @@ class AdversarialSystem(System):
     def penalties(
         self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, Stats]:
-        """Logits [B] and the images [B, 3, H, W] they depend on -> the weighted penalties [], and each for
-        the log.
-        """
+        """Logits [B] and the images [B, 3, H, W] they depend on -> weighted penalties [], and each."""
         config, total, stats = self.config.loss, real[0].new_zeros(()), {}
         with no_autocast(real[0]):
             for name, gamma, pair in (("r1", config.gamma, real), ("r2", config.gamma_fake, fake)):
@@ -256,16 +244,12 @@ class AdversarialSystem(System):
     def prepare_reals(
         self, batch: ImageBatch, context: StepContext
     ) -> tuple[Tensor, View | None, Tensor | None]:
-        """Real images as the discriminator is given them [B, 3, H, W] in [-1, 1], their cameras, their
-        windows.
-        """
+        """Real images for the discriminator [B, 3, H, W] in [-1, 1], their cameras, their windows."""
         view: View | None = getattr(batch, "cameras", None)
         if not self.config.patches.size:
             return 2 * batch.images - 1, view, None
-        randomness, size = (
-            context.random_streams(len(batch), REALS, batch.images.device),
-            self.discriminator_size(batch),
-        )
+        randomness = context.random_streams(len(batch), REALS, batch.images.device)
+        size = self.discriminator_size(batch)
         windows = self.config.patches.sample(randomness, context.step)
         images = crop_and_resize(batch.images, windows, size, self.config.patches.antialias)
         return 2 * images - 1, view, windows

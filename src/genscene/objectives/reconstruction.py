@@ -5,9 +5,7 @@ from torch.nn.functional import mse_loss
 
 
 def photometric_loss(color: Tensor, target: Tensor, reduction: str = "sum") -> Tensor:
-    """Squared error of colors (NeRF, eq. 6), both of one shape: summed, or averaged as in the official code
-    -> [].
-    """
+    """Squared error of colors (NeRF, eq. 6): the sum, or the mean as in the official code -> []."""
     return mse_loss(color, target, reduction=reduction)
 
 

@@ -33,9 +33,7 @@ class PatchSampler:
 
 
 def crop_and_resize(images: Tensor, windows: Tensor | None, size: Size, antialias: bool = True) -> Tensor:
-    """Windows [B, 3] = (scale, x, y) of images [B, 3, H, W], resampled -> [B, 3, *size]; None: whole
-    images.
-    """
+    """Windows [B, 3] of images [B, 3, H, W], resampled -> [B, 3, *size]; None: whole images."""
     if windows is None:
         return images if images.shape[-2:] == size else resize_antialiased(images, size)
     finer = max(1, round(images.shape[-1] / size[1])) if antialias else 1  # samples along each pixel's side

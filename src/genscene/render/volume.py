@@ -63,9 +63,7 @@ def sample_t(rays: Rays, march: March, jitter: Tensor | None = None) -> Tensor:
 
 
 def query(field: Field, rays: Rays, t: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-    """Evaluate a field at t [B, R, S], seen along directions [B, R, 3] -> [B, R, S, C], raw density [B, R,
-    S].
-    """
+    """Evaluate a field at t [B, R, S] along directions [B, R, 3] -> [B, R, S, C], raw density [B, R, S]."""
     points = rays.at(t)
     features, density = field(points.flatten(1, 2), directions[:, :, None].expand_as(points).flatten(1, 2))
     return features.view(*t.shape, -1), density.view(t.shape)
@@ -80,9 +78,7 @@ def activate_density(raw: Tensor, march: March) -> Tensor:
 def compute_weights(
     density: Tensor, t: Tensor, rays: Rays, march: March, noise: Tensor | None = None
 ) -> Tensor:
-    """Weights of the samples in their pixel (NeRF, eq. 3): raw density, t, noise -> weights, all [B,
-    R, S].
-    """
+    """Weights of samples (NeRF, eq. 3): raw density, t, noise -> weights, all [B, R, S]."""
     raw = density if noise is None else density + noise
     last = march.far - t[..., -1:]
     if march.last_interval is not None:
@@ -99,7 +95,7 @@ def sample_pdf(
     """Importance sampling by the inverse CDF of the weights (NeRF, sec. 5.2) -> t [B, R, count].
 
     t, weights [B, R, S]; uniforms [B, R, count], 0 to 1, None: evenly spaced; floor is added to every weight.
-    In float64: where weights are small, places are small differences of sums near 1.
+    In float64: where weights are small, uniforms are small differences of sums near 1.
     """
     given, (t, weights) = t, (as_float64(t), as_float64(weights))
     edges = (t[..., 1:] + t[..., :-1]) / 2
@@ -108,18 +104,16 @@ def sample_pdf(
     cdf = torch.cat([torch.zeros_like(steps[..., :1]), steps], dim=-1)
     if uniforms is None:
         uniforms = torch.linspace(0, 1, count, dtype=t.dtype, device=t.device).expand(*t.shape[:2], -1)
-    places = uniforms.to(t).contiguous()
-    above = torch.searchsorted(cdf, places, right=True).clamp(1, cdf.shape[-1] - 1)
+    uniforms = uniforms.to(t).contiguous()
+    above = torch.searchsorted(cdf, uniforms, right=True).clamp(1, cdf.shape[-1] - 1)
     low, high = cdf.gather(-1, above - 1), cdf.gather(-1, above)
     left, right = edges.gather(-1, above - 1), edges.gather(-1, above)
     width = torch.where(high - low < 1e-5, 1.0, high - low)  # official NeRF's guard of an empty bin
-    return (left + (places - low) / width * (right - left)).to(given)
+    return (left + (uniforms - low) / width * (right - left)).to(given)
 
 
 def merge(t: Tensor, fine: Tensor, *values: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-    """Sort both sets of distances [B, R, S], [B, R, F], and the values [B, R, *, ...] at them -> [B, R, S +
-    F, ...].
-    """
+    """Sort distances [B, R, S], [B, R, F] and values [B, R, *, ...] at them -> [B, R, S + F, ...]."""
     ordered, order = torch.cat([t, fine], dim=-1).sort(dim=-1)
     merged = []
     for pair in values:
@@ -131,9 +125,8 @@ def merge(t: Tensor, fine: Tensor, *values: tuple[Tensor, Tensor]) -> tuple[Tens
 
 def composite(weights: Tensor, values: Tensor) -> Tensor:
     """Weighted sum over samples: [B, R, S], [B, R, S, C] -> [B, R, C]."""
-    return (weights[..., None] * values).sum(
-        dim=-2
-    )  # not a matrix product: mixed precision would round the picture
+    # not a matrix product: mixed precision would round the picture
+    return (weights[..., None] * values).sum(dim=-2)
 
 
 def composite_ray(
@@ -141,13 +134,13 @@ def composite_ray(
 ) -> RayRendering:
     """Weights, distances [B, R, S], values [B, R, S, C] -> color before a background, distance, opacity."""
     alpha = weights.sum(dim=-1, keepdim=True)
-    filled = weights
+    shares = weights
     if background == "last":
-        filled = torch.cat([weights[..., :-1], weights[..., -1:] + 1 - alpha], dim=-1)
-    color = composite(filled, values)
+        shares = torch.cat([weights[..., :-1], weights[..., -1:] + 1 - alpha], dim=-1)
+    color = composite(shares, values)
     if background == "white":
         color = color + (1 - alpha)
-    mean = composite(filled if raw_depth else weights, distances[..., None])
+    mean = composite(shares if raw_depth else weights, distances[..., None])
     return RayRendering(color, mean if raw_depth else mean / alpha.clamp_min(1e-5), alpha, weights)
 
 
@@ -199,8 +192,7 @@ def in_chunks(
     options: RenderOptions,
     ray_bytes: int,
 ) -> tuple[Tensor, ...]:
-    """Render R rays of B pictures in parts that fit options.max_bytes -> the tensors [B, R, C] that `render`
-    returns.
+    """Render R rays in parts that fit options.max_bytes -> tensors [B, R, C] of all of them.
 
     Where a graph is kept for the backward pass all rays are one part, unless options.recompute: then no graph
     is kept, each part is computed again in the backward pass (Zhang et al. 2022, ARF, sec. 3.3).

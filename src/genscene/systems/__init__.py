@@ -1,6 +1,4 @@
-"""All systems: the classes that configurations are read back into, and the presets, which are built
-when first used.
-"""
+"""All systems: classes that configurations are read back into, and presets, built when first used."""
 
 from typing import TYPE_CHECKING, Any
 

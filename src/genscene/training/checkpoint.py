@@ -73,9 +73,7 @@ def restore(folder: Path, state: TrainState) -> int:
 
 
 def remaining(folder: Path) -> str:
-    """How to resume a run whose state.pt cannot be used: which checkpoints there are, and what to do
-    with them.
-    """
+    """How to resume a run whose state.pt cannot be used: the other checkpoints."""
     state = folder / "state.pt"
     paths = sorted((folder / "checkpoints").glob("*.pt"))
     others = [p for p in paths if not (state.exists() and p.samefile(state))]

@@ -1,6 +1,4 @@
-"""Pictures of a run's progress: fixed latent codes from several views, or held-out photographs beside
-renderings.
-"""
+"""Pictures of a run's progress: fixed latent codes, or held-out photographs and renderings."""
 
 from pathlib import Path
 
@@ -9,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from genscene.contract import Generator, map_tensors
-from genscene.data.posed.photographs import PosedImages
+from genscene.data.posed import PosedImages
 from genscene.export.pictures import depth_picture, depth_range, save_png, tile
 from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior
@@ -42,9 +40,7 @@ def save_grid(
 
 @torch.no_grad()
 def save_held_out(path: Path, generator: Generator, photographs: PosedImages) -> float:
-    """A few photographs, one a row: photograph, rendering, depth -> their mean PSNR in decibels at
-    that size.
-    """
+    """Rows of photograph, rendering, depth -> mean PSNR in decibels at that size."""
     height, width = photographs.camera.size
     factor = max(1.0, max(height, width) / WIDEST)
     size = (round(height / factor), round(width / factor))

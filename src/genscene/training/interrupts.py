@@ -12,9 +12,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def stop_flag() -> Iterator["StopFlag"]:
-    """A flag set by the first SIGINT or SIGTERM, so that the step is finished; the second one
-    interrupts at once.
-    """
+    """A flag set by the first SIGINT or SIGTERM; the second one interrupts at once."""
     flag = StopFlag()
     signals = (signal.SIGINT, signal.SIGTERM)
     try:

@@ -65,9 +65,7 @@ class Logger:
 
 @contextmanager
 def open_logger(folder: Path, start: int, steps: int, unit: str = "images") -> Iterator[Logger]:
-    """Open the log of a run at a step; lines of an earlier process of this step and later ones are
-    removed.
-    """
+    """Open the log of a run at a step; lines of this step and later ones are removed."""
     path = folder / "metrics.jsonl"
     truncate(path, start)
     truncate(folder / EVALUATIONS, start + 1)  # these count the steps done

@@ -80,9 +80,7 @@ def train_player(
 
 
 def optimizer_step(module: nn.Module, optimizer: torch.optim.Optimizer, lr: float, clip: float) -> Tensor:
-    """Clip the gradient, step, clear -> the gradient's norm [] before; where it is not finite, no
-    step is made.
-    """
+    """Clip, step, clear -> the gradient norm [] before; where it is not finite, no step is made."""
     norm = clip_grad_norm_(module.parameters(), clip or float("inf"))
     if torch.isfinite(norm):
         for settings in optimizer.param_groups:
@@ -95,8 +93,8 @@ def optimizer_step(module: nn.Module, optimizer: torch.optim.Optimizer, lr: floa
 @torch.no_grad()
 def update_ema(ema: nn.Module, model: nn.Module, decay: float) -> None:
     """Move the averaged parameters towards the model's by 1 - decay; buffers are copied."""
-    for average, value in zip(ema.parameters(), model.parameters(), strict=True):
-        average.lerp_(value, 1 - decay)
+    for averaged, value in zip(ema.parameters(), model.parameters(), strict=True):
+        averaged.lerp_(value, 1 - decay)
     for buffer, current in zip(ema.buffers(), model.buffers(), strict=True):
         buffer.copy_(current)
 

@@ -1,6 +1,4 @@
-"""A run from the first step to the last: data, weights, loop, checkpoints, pictures; and how it ends
-early.
-"""
+"""A run: data, weights, loop, checkpoints, pictures, and how it ends early."""
 
 import copy
 from contextlib import nullcontext
@@ -102,8 +100,8 @@ def train_loop(state: TrainState, run: Run, source: DataSource, start: int) -> G
             partial.write_text(dumps(experiment) + "\n")
     saved = start
     unit = "rays" if experiment.system.batch == "rays" else "images"
-    opened = open_logger(run.out, start, experiment.steps, unit) if group.is_main else nullcontext()
-    with opened as logger, stop_flag() as stopped:
+    logging = open_logger(run.out, start, experiment.steps, unit) if group.is_main else nullcontext()
+    with logging as logger, stop_flag() as stopped:
         for step, batch in enumerate(chain([first] if first else [], batches), start):
             try:
                 stats = train_step(state, batch.to(device), step)
@@ -181,24 +179,21 @@ def check(experiment: Experiment, run: Run, group: ProcessGroup) -> None:
     validate(run)
     for stage in experiment.stages:
         parts = f"{group.world} processes x accumulation {stage.accumulation}"
+        what = f"the batch of {stage.batch} at step {stage.start}"
         if stage.batch % (group.world * stage.accumulation):
-            raise BadInput(
-                f"the batch of {stage.batch} at step {stage.start} does not split evenly into {parts}"
-            )
+            raise BadInput(f"{what} does not split evenly into {parts}")
         shared = gcd(experiment.system.mbstd_group, stage.batch)
         part = stage.batch // (group.world * stage.accumulation)
         if part % shared:
             raise BadInput(
-                f"the batch of {stage.batch} at step {stage.start} in {parts} gives parts of {part} images, wanted"
-                f" multiples of the {shared} whose minibatch standard deviation is taken together (mbstd-group)"
+                f"{what} in {parts} gives parts of {part} images, wanted multiples of the {shared}"
+                " whose minibatch standard deviation is taken together (mbstd-group)"
             )
         experiment.system.check(stage.size)
 
 
 def can_resume(run: Run) -> bool:
-    """Whether the folder holds a run to resume; BadInput where it cannot be resumed or would be
-    overwritten.
-    """
+    """Whether the folder holds a run to resume; BadInput where it cannot be, or would be overwritten."""
     if run.out.exists() and not run.out.is_dir():
         raise BadInput(f"--out {run.out} is a file, wanted the name of a folder")
     if (run.out / "state.pt").exists():

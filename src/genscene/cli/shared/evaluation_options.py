@@ -17,7 +17,7 @@ from genscene.evaluation.held_out_views import evaluate_views
 from genscene.evaluation.protocol import PROTOCOLS, Protocol, select_protocol, without_augmentation
 from genscene.evaluation.registry import GENERATOR_METRICS, extractor_names, load_extractor
 from genscene.evaluation.report import Report
-from genscene.evaluation.session import EvaluationSession, Subject, common_size, is_images
+from genscene.evaluation.session import EvaluationSession, Subject, evaluation_size, is_images
 from genscene.experiment.schema import ImageConfig
 from genscene.io import generator_file
 from genscene.metrics.networks import EXTRACTORS, build_extractor
@@ -146,7 +146,7 @@ def make_session(
     if experiment is not None and data != experiment.data:
         images = replace(images, limit=0)  # it is meant for the training data
     size = parse_size(options.size) if options.size else (protocol.size, protocol.size)
-    size = size if min(size) else common_size(subjects, data)
+    size = size if min(size) else evaluation_size(subjects, data)
     default = [
         name
         for name, metric in GENERATOR_METRICS.items()

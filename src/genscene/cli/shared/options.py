@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def parse(kind: type[T], words: list[str], prog: str, default: T | None = None, description: str = "") -> T:
-    """Words -> a dataclass of options, by tyro; BadInput with one line for what does not fit. --help exits."""
+    """Words -> a dataclass of options, by tyro; one line of BadInput for what does not fit."""
     captured = io.StringIO()
     try:
         with contextlib.redirect_stderr(captured):

@@ -88,8 +88,8 @@ def views_along(
 ) -> Camera | Grid:
     """The views of a trajectory; without a name those that show the scene: of its prior or its photographs.
 
-    The default of a video is a circle around the scene, a spiral where photographs face one way. source: the file, for
-    error lines.
+    The default of a video is a circle around the scene, a spiral where photographs face one way. source: the
+    file, for error lines.
     """
     generator = content.generator
     if not path and not video and not isinstance(generator.prior, CameraPrior):
@@ -160,7 +160,7 @@ def render_frames(
 
 
 def arrange(pictures: Tensor) -> Tensor:
-    """S pictures [S, 3, H, W] in rows and columns of about equal number -> [R, C, 3, H, W], padded with white."""
+    """S pictures [S, 3, H, W] in about as many rows as columns -> [R, C, 3, H, W], padded with white."""
     columns = math.ceil(math.sqrt(len(pictures)))
     rows = -(-len(pictures) // columns)
     missing = torch.ones(rows * columns - len(pictures), *pictures.shape[1:])

@@ -1,55 +1,88 @@
-"""LLFF's forward-facing scenes: poses_bounds.npy beside images/, row k belonging to the k-th file by name."""
+"""LLFF scenes: poses_bounds.npy beside images/, row k for the k-th image by name."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from genscene.data.images import listed
-from genscene.data.posed import (
-    Posed,
+from genscene.data.images.files import list_images
+from genscene.data.posed.posed_files import (
+    PosedFiles,
     from_opengl,
-    homogeneous,
-    in_sides,
-    picture_folder,
+    image_folder,
+    image_size,
     pinhole_matrix,
-    same_shape,
-    size_of,
-    undistorted,
+    require_same_aspect,
 )
 from genscene.errors import BadInput
 from genscene.geometry.trajectories import average_pose
-from genscene.geometry.transforms import WorldTransform
+from genscene.geometry.transforms import WorldTransform, spherifying_transform
+
+BOUND_FACTOR = 0.75  # NeRF's loader (bd_factor) puts the nearest depth at its inverse
 
 
-def read(folder: Path, images: str = "") -> Posed:
-    """The cameras of a scene for the pictures in one of its folders (images/ or its like), whatever their size.
+def read(folder: Path, images: str = "") -> PosedFiles:
+    """The cameras of a scene for the images in one of its folders: images/, images_4/, ...
 
-    Raises BadInput where the table is none, or its rows and the pictures differ in number.
+    Raises BadInput where the table is damaged, or its rows and the images differ in number.
     """
     path = folder / "poses_bounds.npy"
-    table = table_of(path)
-    files = listed(folder / images if images else picture_folder(folder))
+    table = _read_table(path)
+    files = list_images(folder / images if images else image_folder(folder))
     if len(files.names) != len(table):
         raise BadInput(
-            f"{path} has {len(table)} rows, but there are {len(files.names)} pictures in {files.root}"
+            f"{path} has {len(table)} rows, but there are {len(files.names)} images in {files.root}"
         )
     paths = [files.root / name for name in files.names]
-    sizes = [size_of(picture) for picture in paths]
+    sizes = [image_size(image) for image in paths]
     rows = torch.from_numpy(table)
-    matrix = rows[:, :15].view(-1, 3, 5)
-    for picture, size, wanted in zip(paths, sizes, table[:, [4, 9]], strict=True):
-        same_shape(picture, size, (round(wanted[0]), round(wanted[1])))
-    down, right, back, position, shape = matrix.unbind(-1)
+    for image, size, (height, width) in zip(paths, sizes, table[:, [4, 9]], strict=True):
+        require_same_aspect(image, size, (round(height), round(width)))
+    down, right, back, position, shape = rows[:, :15].view(-1, 3, 5).unbind(-1)
     focals = [f * w / full for f, full, (_, w) in zip(shape[:, 2], shape[:, 1], sizes, strict=True)]
     matrices = [pinhole_matrix(f, f, w / 2, h / 2) for f, (h, w) in zip(focals, sizes, strict=True)]
-    pose = homogeneous(torch.stack([right, down, -back, position], dim=-1))
-    intrinsics = in_sides(torch.stack(matrices), sizes)
-    return Posed(tuple(paths), tuple(sizes), pose, intrinsics, undistorted(len(paths)), rows[:, 15:])
+    pose = torch.eye(4, dtype=torch.float64).repeat(len(rows), 1, 1)
+    pose[:, :3] = torch.stack([right, down, -back, position], dim=-1)
+    return PosedFiles.pinhole(paths, sizes, pose, torch.stack(matrices), rows[:, 15:])
 
 
-def table_of(path: Path) -> np.ndarray:
-    """The rows of poses_bounds.npy -> float64 [N, 17]: 3 x 5 numbers, nearest and farthest depth."""
+def recentering_transform(pose: Tensor, scale: float = 1.0) -> WorldTransform:
+    """From poses [N, 4, 4]: the average pose to the origin, facing -z, y up (recenter_poses); scaled."""
+    middle = from_opengl(average_pose(pose)[None])[0]
+    return WorldTransform(scale, middle[:3, :3].mT, middle[:3, 3])
+
+
+def forward_facing_transform(posed: PosedFiles) -> WorldTransform:
+    """NeRF's world of forward-facing scenes: recentered, the nearest depth at 1 / BOUND_FACTOR."""
+    assert posed.bounds is not None
+    return recentering_transform(posed.pose, 1 / (BOUND_FACTOR * float(posed.bounds.min())))
+
+
+def spherified_transform(posed: PosedFiles) -> WorldTransform:
+    """The world of NeRF's loader for scenes photographed from all sides: recentered, then spherified.
+
+    The scale of recentering cancels, so bounds are not needed. Where cameras are so symmetric that they have
+    no average pose, recentering, which only decides on the direction of the x axis, is left out.
+    """
+    recentering = recentering_transform(posed.pose)
+    if not is_rigid(recentering):
+        recentering = WorldTransform()
+    return recentering.then(spherifying_transform(recentering.poses(posed.pose)))
+
+
+def is_rigid(transform: WorldTransform) -> bool:
+    """Whether a transform has a rotation of determinant 1; symmetric poses have no average."""
+    return bool((torch.linalg.det(transform.rotation) - 1).abs() < 1e-6)
+
+
+def held_out_index(posed: PosedFiles) -> int:
+    """The index of the photograph nearest to the average pose, which NeRF's loader holds out."""
+    return int((posed.pose[:, :3, 3] - average_pose(posed.pose)[:3, 3]).norm(dim=-1).argmin())
+
+
+def _read_table(path: Path) -> np.ndarray:
+    """The rows of poses_bounds.npy -> float64 [N, 17]: a 3 x 5 matrix, nearest and farthest depth."""
     try:
         with path.open("rb") as file:
             found = np.lib.format.read_array(file, allow_pickle=False)
@@ -63,24 +96,7 @@ def table_of(path: Path) -> np.ndarray:
         "has a size, focal length or near that is not positive": (table[:, [4, 9, 14, 15]] > 0).all(axis=1),
         "has a far that is not beyond near": table[:, 16] > table[:, 15],
     }
-    for what, kept in rules.items():
-        if not kept.all():
-            raise BadInput(f"{path}: row {int(kept.argmin())} of {len(table)}, counted from 0, {what}")
+    for fault, correct in rules.items():
+        if not correct.all():
+            raise BadInput(f"{path}: row {int(correct.argmin())} of {len(table)}, counted from 0, {fault}")
     return table
-
-
-def forward(posed: Posed, factor: float = 0.75) -> WorldTransform:
-    """Nearest depth to 1 / factor, average_pose camera to the origin, looking along -z, +y up (NeRF's loader)."""
-    assert posed.bounds is not None
-    middle = from_opengl(average_pose(posed.pose)[None])[0]
-    return WorldTransform(1 / (factor * float(posed.bounds.min())), middle[:3, :3].mT, middle[:3, 3])
-
-
-def recentred(posed: Posed, factor: float = 0.75) -> Posed:
-    """The same cameras in the world of `forward`."""
-    return posed.moved(forward(posed, factor))
-
-
-def holdout(posed: Posed) -> int:
-    """The photograph nearest to the average_pose camera: NeRF keeps it for testing."""
-    return int((posed.pose[:, :3, 3] - average_pose(posed.pose)[:3, 3]).norm(dim=-1).argmin())

@@ -1,10 +1,10 @@
-"""Procedural cars: saloons, hatchbacks, estates, pickups, vans and sports cars of every colour."""
+"""Procedural cars: saloons, hatchbacks, estates, pickups, vans and sports cars in all colours."""
 
 import torch
 from torch import Tensor
 
 from genscene.data.synthetic.raytrace import Solids
-from genscene.data.synthetic.solids import Builder, Slab, between, paint
+from genscene.data.synthetic.solids import Builder, Slab, random_color, to_range
 from genscene.randomness import Randomness
 
 GLASS = torch.tensor([0.10, 0.12, 0.17])
@@ -14,7 +14,8 @@ TRIM = torch.tensor([0.20, 0.20, 0.22])
 HEADLIGHT = torch.tensor([1.0, 0.95, 0.62])
 TAILLIGHT = torch.tensor([0.95, 0.08, 0.06])
 
-# Lengths are shares of the body's: where glass begins and ends at its foot and at the roof; heights are factors.
+# Rear and front end of the glass, at its foot and at the roof, as shares of the body's length; factors of
+# heights and of the length.
 #          foot0  foot1  roof0  roof1  cabin  body   length
 KINDS = torch.tensor([
     [-0.38, 0.20, -0.22, 0.04, 1.00, 1.00, 1.00],  # saloon
@@ -27,19 +28,19 @@ KINDS = torch.tensor([
 PICKUP = 3
 
 
-def cars(draws: Randomness) -> Solids:
-    """One car for each stream of draws, facing +x, standing about the origin, inside [-1, 1]^3."""
-    u = draws.uniform(12)
+def cars(streams: Randomness) -> Solids:
+    """One car for each random stream, facing +x, centered at the origin, inside [-1, 1]^3."""
+    u = streams.uniform(12)
     batch = len(u)
     kind = (u[:, 0] * len(KINDS)).long()
     foot0, foot1, roof0, roof1, cabin_factor, body_factor, length_factor = KINDS[kind].unbind(-1)
-    length = between(u[:, 1], 1.45, 1.70) * length_factor
-    half = between(u[:, 2], 0.30, 0.37)  # of the width
-    body = between(u[:, 3], 0.21, 0.27) * body_factor
-    cabin = between(u[:, 4], 0.22, 0.28) * cabin_factor
-    radius = torch.minimum(between(u[:, 5], 0.15, 0.19), (body - 0.02) / 1.28)  # below the bonnet
-    color = paint(u[:, 6:9])
-    floor = 0.72 * radius - 0.5 * (0.72 * radius + body + cabin)  # the middle of the car is at the origin
+    length = to_range(u[:, 1], 1.45, 1.70) * length_factor
+    half = to_range(u[:, 2], 0.30, 0.37)  # half the width
+    body = to_range(u[:, 3], 0.21, 0.27) * body_factor
+    cabin = to_range(u[:, 4], 0.22, 0.28) * cabin_factor
+    radius = torch.minimum(to_range(u[:, 5], 0.15, 0.19), (body - 0.02) / 1.28)  # below the bonnet
+    color = random_color(u[:, 6:9])
+    floor = 0.72 * radius - 0.5 * (0.72 * radius + body + cabin)  # centers the car at the origin
     waist, top = floor + body, floor + body + cabin
     ground = floor - 0.72 * radius
     builder = Builder(batch)
@@ -52,7 +53,7 @@ def cars(draws: Randomness) -> Solids:
 
 
 def _shell(b: Builder, length: Tensor, half: Tensor, floor: Tensor, waist: Tensor, color: Tensor) -> None:
-    """The body: straight below, drawn in a little above; bumpers in front and behind."""
+    """The body, vertical below and tapered above, with bumpers in front and behind."""
     middle = floor + 0.55 * (waist - floor)
     x0, x1 = -length / 2, length / 2
     b.frustum(Slab(floor, 0.97 * x0, 0.97 * x1, -half, half), Slab(middle, x0, x1, -half, half), color)
@@ -64,10 +65,10 @@ def _shell(b: Builder, length: Tensor, half: Tensor, floor: Tensor, waist: Tenso
 
 
 def _cabin(
-    b: Builder, length: Tensor, half: Tensor, waist: Tensor, top: Tensor, places: Tensor, color: Tensor
+    b: Builder, length: Tensor, half: Tensor, waist: Tensor, top: Tensor, ends: Tensor, color: Tensor
 ) -> None:
-    """Glass all round, and a painted roof on it."""
-    foot0, foot1, roof0, roof1 = places * length
+    """Glass on all sides, and a painted roof."""
+    foot0, foot1, roof0, roof1 = ends * length
     foot, roof = 0.90 * half, 0.74 * half
     edge = top - 0.22 * (top - waist)
     share = (edge - waist) / (top - waist)
@@ -78,7 +79,7 @@ def _cabin(
 
 
 def _bed(b: Builder, pickup: Tensor, length: Tensor, half: Tensor, waist: Tensor, color: Tensor) -> None:
-    """Walls around a pickup's dark bed; on other cars they are nothing."""
+    """Walls around a pickup's bed; of other cars they have negative height, which is empty."""
     high = torch.where(pickup, 0.09, -0.001)
     back, front = -0.485 * length, -0.10 * length
     b.box((back, front), (waist - 0.02, waist + 0.02 * pickup), (-0.85 * half, 0.85 * half), TRIM)
@@ -92,13 +93,13 @@ def _wheels(b: Builder, length: Tensor, half: Tensor, ground: Tensor, radius: Te
     """Four tyres with hubs."""
     for x in (-0.31, 0.31):
         for side in (-1.0, 1.0):
-            centre = torch.stack([x * length, ground + radius, side * (half - 0.05)], dim=-1)
-            b.cylinder(centre, radius, torch.full_like(radius, 0.075), 2, TYRE)
-            b.cylinder(centre, 0.5 * radius, torch.full_like(radius, 0.085), 2, HUB)
+            center = torch.stack([x * length, ground + radius, side * (half - 0.05)], dim=-1)
+            b.cylinder(center, radius, torch.full_like(radius, 0.075), 2, TYRE)
+            b.cylinder(center, 0.5 * radius, torch.full_like(radius, 0.085), 2, HUB)
 
 
 def _lights(b: Builder, length: Tensor, half: Tensor, floor: Tensor, body: Tensor) -> None:
-    """Two in front, two behind."""
+    """Two headlights and two tail lights."""
     y = floor + 0.62 * body
     for side in (-1.0, 1.0):
         front = torch.stack([0.475 * length, y, side * 0.68 * half], dim=-1)

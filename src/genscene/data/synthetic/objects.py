@@ -1,4 +1,4 @@
-"""Procedural toys: houses, trees, tables, chairs, snowmen, robots, of every colour."""
+"""Procedural objects: houses, trees, tables, chairs, snowmen and robots in all colours."""
 
 from collections.abc import Callable
 
@@ -6,31 +6,31 @@ import torch
 from torch import Tensor
 
 from genscene.data.synthetic.raytrace import Solids
-from genscene.data.synthetic.solids import Builder, Slab, between, paint, scaled, together
+from genscene.data.synthetic.solids import Builder, Slab, merge, random_color, scaled, to_range
 from genscene.randomness import Randomness
 
 DARK = torch.tensor([0.16, 0.15, 0.18])
 WOOD = torch.tensor([0.50, 0.33, 0.20])
 SNOW = torch.tensor([0.93, 0.95, 0.98])
 CARROT = torch.tensor([0.98, 0.50, 0.10])
-NUMBERS = 10
+NUMBERS = 10  # random numbers of an object
 
 
-def objects(draws: Randomness) -> Solids:
-    """One toy for each stream of draws, standing about the origin, inside [-1, 1]^3."""
-    kind = (draws.uniform() * len(KINDS)).long()
-    u = draws.uniform(NUMBERS)
+def objects(streams: Randomness) -> Solids:
+    """One object for each random stream, centered at the origin, inside [-1, 1]^3."""
+    kind = (streams.uniform() * len(KINDS)).long()
+    u = streams.uniform(NUMBERS)
     made = [(build, (kind == i).nonzero()[:, 0]) for i, build in enumerate(KINDS)]
-    return scaled(together([(build(u[rows]), rows) for build, rows in made if len(rows)]), 0.8)
+    return scaled(merge([(build(u[rows]), rows) for build, rows in made if len(rows)]), 0.8)
 
 
 def house(u: Tensor) -> Solids:
     """Walls, a gabled roof, a door, windows, a chimney."""
     b = Builder(len(u))
-    half, deep = between(u[:, 0], 0.38, 0.6), between(u[:, 1], 0.32, 0.5)
-    low, eaves = -0.55 * one(u), between(u[:, 2], -0.05, 0.2)
-    top = eaves + between(u[:, 3], 0.25, 0.45)
-    walls, roof = paint(u[:, 4:7]), paint(u[:, 7:10])
+    half, deep = to_range(u[:, 0], 0.38, 0.6), to_range(u[:, 1], 0.32, 0.5)
+    low, eaves = -0.55 * one(u), to_range(u[:, 2], -0.05, 0.2)
+    top = eaves + to_range(u[:, 3], 0.25, 0.45)
+    walls, roof = random_color(u[:, 4:7]), random_color(u[:, 7:10])
     b.box((-half, half), (low, eaves), (-deep, deep), walls)
     over, wide = 1.15 * half, 1.15 * deep
     b.frustum(Slab(eaves, -over, over, -wide, wide), Slab(top, -over, over, -0.01 * wide, 0.01 * wide), roof)
@@ -46,36 +46,36 @@ def house(u: Tensor) -> Solids:
 def tree(u: Tensor) -> Solids:
     """A trunk and a crown of one to three parts."""
     b = Builder(len(u))
-    crown = paint(u[:, 0:3])
-    trunk, height = between(u[:, 3], 0.07, 0.12), between(u[:, 4], 0.25, 0.5)
+    crown = random_color(u[:, 0:3])
+    trunk, height = to_range(u[:, 3], 0.07, 0.12), to_range(u[:, 4], 0.25, 0.5)
     b.cylinder(point(0 * trunk, -0.7 + height / 2, 0 * trunk), trunk, height / 2, 1, WOOD)
-    size, step = between(u[:, 5], 0.35, 0.5), between(u[:, 6], 0.22, 0.32)
+    size, step = to_range(u[:, 5], 0.35, 0.5), to_range(u[:, 6], 0.22, 0.32)
     for i in range(3):
         side = size * (1 - 0.25 * i)
-        centre = point(0.08 * (u[:, 7] - 0.5) * i, height - 0.6 + i * step + 0.15, 0.08 * (u[:, 8] - 0.5) * i)
-        b.ellipsoid(centre, point(side, between(u[:, 9], 0.18, 0.3), side), crown)
+        center = point(0.08 * (u[:, 7] - 0.5) * i, height - 0.6 + i * step + 0.15, 0.08 * (u[:, 8] - 0.5) * i)
+        b.ellipsoid(center, point(side, to_range(u[:, 9], 0.18, 0.3), side), crown)
     return b.build()
 
 
 def table(u: Tensor) -> Solids:
     """A top on four legs, with something on it."""
     b = Builder(len(u))
-    half, deep = between(u[:, 0], 0.45, 0.7), between(u[:, 1], 0.35, 0.55)
-    top, thick = between(u[:, 2], -0.1, 0.15), between(u[:, 3], 0.05, 0.1)
-    color = paint(u[:, 4:7])
+    half, deep = to_range(u[:, 0], 0.45, 0.7), to_range(u[:, 1], 0.35, 0.55)
+    top, thick = to_range(u[:, 2], -0.1, 0.15), to_range(u[:, 3], 0.05, 0.1)
+    color = random_color(u[:, 4:7])
     b.box((-half, half), (top - thick, top), (-deep, deep), color)
     legs(b, half, deep, top - thick, color)
-    pot = between(u[:, 7], 0.12, 0.22)
-    b.cylinder(point(0.3 * half, top + pot, -0.2 * deep), 0.7 * pot, pot, 1, paint(u[:, 7:10].flip(1)))
+    pot = to_range(u[:, 7], 0.12, 0.22)
+    b.cylinder(point(0.3 * half, top + pot, -0.2 * deep), 0.7 * pot, pot, 1, random_color(u[:, 7:10].flip(1)))
     return b.build()
 
 
 def chair(u: Tensor) -> Solids:
     """A seat on four legs with a back."""
     b = Builder(len(u))
-    half, deep = between(u[:, 0], 0.3, 0.42), between(u[:, 1], 0.3, 0.42)
-    seat, top = between(u[:, 2], -0.2, 0.0), between(u[:, 3], 0.45, 0.75)
-    frame, cloth = paint(u[:, 4:7]), paint(u[:, 7:10])
+    half, deep = to_range(u[:, 0], 0.3, 0.42), to_range(u[:, 1], 0.3, 0.42)
+    seat, top = to_range(u[:, 2], -0.2, 0.0), to_range(u[:, 3], 0.45, 0.75)
+    frame, cloth = random_color(u[:, 4:7]), random_color(u[:, 7:10])
     b.box((-half, half), (seat - 0.07, seat), (-deep, deep), frame)
     b.box((-0.85 * half, 0.85 * half), (seat, seat + 0.06), (-0.85 * deep, 0.85 * deep), cloth)
     b.box((-half, half), (seat, top), (-deep, -deep + 0.08), frame)
@@ -84,14 +84,16 @@ def chair(u: Tensor) -> Solids:
 
 
 def snowman(u: Tensor) -> Solids:
-    """Three balls, a hat, a nose, a scarf."""
+    """Three balls with a hat, a nose and a scarf."""
     b = Builder(len(u))
-    low, middle, high = (between(u[:, i], *r) for i, r in enumerate([(0.3, 0.4), (0.23, 0.29), (0.17, 0.22)]))
+    low, middle, high = (
+        to_range(u[:, i], *r) for i, r in enumerate([(0.3, 0.4), (0.23, 0.29), (0.17, 0.22)])
+    )
     foot = -0.75 + low
     chest, head = foot + 0.75 * (low + middle), foot + 0.75 * (low + 2 * middle + high)
     for height, radius in ((foot, low), (chest, middle), (head, high)):
         b.ellipsoid(point(0 * low, height, 0 * low), point(radius, radius, radius), SNOW.expand(len(u), 3))
-    hat, scarf = paint(u[:, 3:6]), paint(u[:, 6:9])
+    hat, scarf = random_color(u[:, 3:6]), random_color(u[:, 6:9])
     b.cylinder(point(0 * low, head + 0.75 * high, 0 * low), 1.2 * high, 0 * low + 0.02, 1, hat)
     b.cylinder(point(0 * low, head + high, 0 * low), 0.75 * high, 0.3 * high, 1, hat)
     b.cylinder(point(0 * low, head - 0.8 * high, 0 * low), 0.95 * high, 0 * low + 0.04, 1, scarf)
@@ -104,10 +106,10 @@ def snowman(u: Tensor) -> Solids:
 def robot(u: Tensor) -> Solids:
     """A boxy body with a head, arms, legs and eyes."""
     b = Builder(len(u))
-    half, deep = between(u[:, 0], 0.24, 0.36), between(u[:, 1], 0.18, 0.26)
-    body, trim = paint(u[:, 4:7]), paint(u[:, 7:10])
-    hip, neck = -0.25 * one(u), between(u[:, 2], 0.2, 0.35)
-    head = between(u[:, 3], 0.26, 0.36)
+    half, deep = to_range(u[:, 0], 0.24, 0.36), to_range(u[:, 1], 0.18, 0.26)
+    body, trim = random_color(u[:, 4:7]), random_color(u[:, 7:10])
+    hip, neck = -0.25 * one(u), to_range(u[:, 2], 0.2, 0.35)
+    head = to_range(u[:, 3], 0.26, 0.36)
     b.box((-half, half), (hip, neck), (-deep, deep), body)
     b.box((-0.7 * half, 0.7 * half), (neck + 0.03, neck + head), (-0.8 * deep, 0.8 * deep), trim)
     for side in (-1.0, 1.0):

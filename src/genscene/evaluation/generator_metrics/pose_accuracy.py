@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, leaky_relu, mse_loss
 
 from genscene.contract import Generator, map_tensors
-from genscene.data import SYNTHETIC, load_images
+from genscene.data.images import SYNTHETIC, load_images
 from genscene.data.synthetic import SETS
 from genscene.errors import BadInput
 from genscene.evaluation.generator_metrics import camera_prior

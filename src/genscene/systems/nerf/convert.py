@@ -89,9 +89,7 @@ def state_dicts(path: Path) -> StateDicts:
 
 
 def settings_beside(path: Path) -> dict[str, str]:
-    """Settings 'name = value' of the args.txt or config.txt beside a checkpoint; empty where there is
-    neither.
-    """
+    """Settings 'name = value' of args.txt or config.txt beside a checkpoint, if there are any."""
     found: dict[str, str] = {}
     for name in ("config.txt", "args.txt"):
         file = path.with_name(name)
@@ -137,9 +135,7 @@ def with_settings(experiment: Experiment, settings: dict[str, str], content: Sta
 
 
 def read_keras(path: Path) -> dict[str, Tensor]:
-    """One network of the official code, a pickled list of Keras' arrays, under the names of the
-    PyTorch port.
-    """
+    """One network of the official code, a list of Keras arrays, under the PyTorch port's names."""
     found = keras_arrays(path)
     if len(found) != 2 * len(KERAS):
         raise BadInput(

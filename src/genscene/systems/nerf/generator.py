@@ -96,9 +96,7 @@ class NeRFField(nn.Module):
             return positional_encoding(x, octaves, self.config.bands) if octaves else x
 
     def raw(self, position: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-        """Encoded positions, directions [B, N, C] -> colors before the sigmoid [B, N, 3], raw density
-        [B, N].
-        """
+        """Encoded positions, directions [B, N, C] -> colors before the sigmoid [B, N, 3], density [B, N]."""
         x = position
         for i, layer in enumerate(self.layers):
             assert isinstance(layer, nn.Linear)
@@ -146,9 +144,7 @@ class NeRFGenerator(SingleSceneGenerator, VolumeGenerator):
     def render(
         self, scene: CoarseFine, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS
     ) -> Rendering:
-        """The scene, B cameras or rays of one picture -> pictures in [0, 1], depth, alpha, the coarse
-        pictures.
-        """
+        """The scene, B cameras or rays of one picture -> fine and coarse pictures in [0, 1], depth, alpha."""
         rays, size = self.rays(view)
         if options.background is None:
             options = replace(options, background=self.config.background)

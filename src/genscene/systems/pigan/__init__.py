@@ -1,3 +1,1 @@
-"""pi-GAN (Chan et al., CVPR 2021): periodic implicit generative adversarial networks for 3D-aware image
-synthesis.
-"""
+"""pi-GAN (Chan et al. 2021): periodic implicit generative adversarial networks."""

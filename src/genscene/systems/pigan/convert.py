@@ -42,8 +42,7 @@ CLASSES = {
 
 
 def convert(path: Path, preset: str) -> tuple[Experiment, PiGANGenerator]:
-    """Read a released generator.pth, or an ema.pth beside one; preset: whose cameras it gets, "" for its
-    class's.
+    """Read a released generator.pth, or an ema.pth beside one; preset: to take cameras from.
 
     Raises BadInput where the file is neither, or its tensors do not fit. Nothing in the file is executed.
     """

@@ -1,6 +1,4 @@
-"""pi-GAN's discriminators: residual, progressively growing, with or without coordinate channels and encoder
-heads.
-"""
+"""pi-GAN's discriminators: residual, progressively growing, with CoordConv and encoder heads."""
 
 import math
 from dataclasses import dataclass
@@ -65,9 +63,7 @@ def append_coords(x: Tensor, windows: Tensor | None) -> Tensor:
 
 
 class Block(nn.Module):
-    """Two convolutions and a shortcut, halving the image: by pooling, or by the second convolution's
-    stride.
-    """
+    """Two convolutions and a shortcut, halving the image by pooling or by the second one's stride."""
 
     def __init__(self, inputs: int, outputs: int, kind: str):
         super().__init__()
@@ -111,15 +107,13 @@ class Discriminator(nn.Module):
     def forward(
         self, images: Tensor, alpha: float = 1.0, windows: Tensor | None = None
     ) -> DiscriminatorOutput:
-        """images [B, 3, H, W] in [-1, 1], windows [B, 3]; alpha < 1: the from_rgb of half the size is blended
-        in.
-        """
+        """images [B, 3, H, W] in [-1, 1], windows [B, 3]; alpha < 1: blend in from_rgb of half the size."""
         start = image_level(min(images.shape[-2:]), self.config)
-        x = self.enter(start, images)
+        x = self.apply_from_rgb(start, images)
         for i, block in enumerate(self.blocks[start:], start):
             if i == start + 1 and alpha < 1:
                 half = interpolate(images, scale_factor=0.5, mode="nearest")
-                x = alpha * x + (1 - alpha) * self.enter(i, half)
+                x = alpha * x + (1 - alpha) * self.apply_from_rgb(i, half)
             x = block(x, windows)
         if self.config.mbstd_group:
             x = minibatch_std(x, self.config.mbstd_group)
@@ -128,7 +122,7 @@ class Discriminator(nn.Module):
             return DiscriminatorOutput(out[:, 0])
         return DiscriminatorOutput(out[:, 0], out[:, 1 : 1 + self.latent_dim], out[:, 1 + self.latent_dim :])
 
-    def enter(self, level: int, images: Tensor) -> Tensor:
+    def apply_from_rgb(self, level: int, images: Tensor) -> Tensor:
         """Images through the from_rgb layer of a level -> [B, channels, H, W]."""
         return leaky_relu(self.from_rgb[level](images), 0.2)
 
@@ -143,14 +137,13 @@ def image_level(size: int, config: DiscriminatorConfig) -> int:
     return level
 
 
-def minibatch_std(x: Tensor, group: int) -> Tensor:
-    """Append the mean standard deviation within groups of neighbouring images as a channel (Karras et al.
-    2018, sec. 3).
+def minibatch_std(x: Tensor, mbstd_group: int) -> Tensor:
+    """Append the mean standard deviation within groups of images as a channel (Karras et al. 2018).
 
-    x [B, C, H, W] holds reals or fakes, never both; groups have the greatest size that divides both `group`
-    and B.
+    x [B, C, H, W] holds reals or fakes, never both; groups have the greatest size that divides both
+    `mbstd_group` and B.
     """
-    size = math.gcd(group, len(x))
+    size = math.gcd(mbstd_group, len(x))
     std = x.unflatten(0, (-1, size)).var(dim=1, unbiased=False).add(1e-8).sqrt().mean(dim=(1, 2, 3))
     channel = std.repeat_interleave(size)[:, None, None, None].expand(-1, 1, *x.shape[-2:])
     return torch.cat([x, channel], dim=1)

@@ -1,6 +1,4 @@
-"""pi-GAN's generator: latent code -> FiLM styles -> SIREN field -> picture; and the ablations of its
-field.
-"""
+"""pi-GAN's generator: latent code -> FiLM styles -> SIREN field -> picture; the field's ablations."""
 
 import math
 from dataclasses import dataclass, replace
@@ -215,9 +213,7 @@ class PiGANGenerator(VolumeGenerator):
         return self.mapping.latents(randomness, self.latent_dim)
 
     def style(self, z: Tensor, psi: float = 1.0, camera: Camera | None = None) -> Tensor:
-        """z [B, latent_dim] -> raw frequencies and phases w [B, 2, L, W], or codes [B, Z]; psi:
-        truncation.
-        """
+        """z [B, latent_dim] -> raw frequencies and phases w [B, 2, L, W], or codes [B, Z]."""
         return self.mapping(z, psi)
 
     def bind(self, w: Tensor) -> StyledField:

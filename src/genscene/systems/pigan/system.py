@@ -87,9 +87,7 @@ class PiGAN(AdversarialSystem):
     def discriminate(
         self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext
     ) -> DiscriminatorOutput:
-        """Images [B, 3, H, W] in [-1, 1], windows [B, 3] -> predictions; not autocast, since R1
-        differentiates twice.
-        """
+        """Images [B, 3, H, W] in [-1, 1] -> predictions; no autocast, since R1 differentiates twice."""
         with no_autocast(images):
             return self.discriminator(images, self.fade_alpha(context), windows)
 
@@ -114,9 +112,7 @@ class PiGAN(AdversarialSystem):
         return self.config.z_weight * mse_loss(output.z, fakes.z) + self.config.pose_weight * pose_error
 
     def fade_alpha(self, context: StepContext) -> float:
-        """Weight of the layers that this stage has added, 0 to 1; released presets fade in the first stage,
-        too.
-        """
+        """Weight of this stage's layers, 0 to 1; released presets fade in the first stage, too."""
         if self.config.generator.legacy.fade_first_stage and self.config.fade_steps:
             return min(1.0, (context.step - context.stage_start) / self.config.fade_steps)
         return super().fade_alpha(context)

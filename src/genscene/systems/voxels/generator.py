@@ -1,6 +1,4 @@
-"""Pictures of voxel grids: only samples in occupied space are evaluated, only those with weight are
-colored.
-"""
+"""Pictures of voxel grids: only occupied space is sampled, only samples with weight are colored."""
 
 from dataclasses import dataclass
 
@@ -84,9 +82,7 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
     def render(
         self, scene: VoxelField, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS
     ) -> Rendering:
-        """The scene, B cameras or rays of one picture -> pictures in [0, 1], depth, alpha, distortion if
-        asked for.
-        """
+        """The scene, B cameras or rays of one picture -> pictures in [0, 1], depth, alpha."""
         rays, size = self.rays(view)
         rays = rays.unit()
         noise = RayNoise(None if options.randomness is None else options.randomness.uniform(len(rays)))
@@ -115,9 +111,7 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
         jitter: Tensor | None,
         options: RenderOptions,
     ) -> tuple[Tensor, ...]:
-        """R unit rays [R, 3], jitter [R] -> color [R, 3], depth, opacity and, if asked for, distortion [R,
-        1].
-        """
+        """R unit rays [R, 3], jitter [R] -> color [R, 3], depth, opacity, distortion [R, 1]."""
         samples = self.sample_occupied(origins, directions, jitter, options.samples)
         weights = compute_weights(scene.voxels.raw_density(samples.coords), samples, self.march)
         kept = (weights.detach() > MIN_WEIGHT).nonzero()[:, 0]
@@ -138,19 +132,17 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
         """`distortion` of each ray [R]; lengths in half boxes near the cameras, in their inverse far away."""
         unit = max(self.config.voxels.box)
         near = samples.t / unit
-        places, lengths = near, samples.length / unit
+        middles, lengths = near, samples.length / unit
         if self.config.voxels.contracted:
-            places = torch.where(near < 0.5, near, 1 - 0.25 / near.clamp_min(0.5))
+            middles = torch.where(near < 0.5, near, 1 - 0.25 / near.clamp_min(0.5))
             lengths = lengths * torch.where(near < 0.5, 1.0, 0.25 / near.square().clamp_min(0.25))
-        return distortion(weights, places, lengths, samples)
+        return distortion(weights, middles, lengths, samples)
 
     @torch.no_grad()
     def sample_occupied(
         self, origins: Tensor, directions: Tensor, jitter: Tensor | None, samples: int = 0
     ) -> Samples:
-        """Samples half a voxel apart along R unit rays, where the occupancy grid is set; samples: per half
-        voxel.
-        """
+        """Samples in occupied space, half a voxel apart over `samples`, along R unit rays."""
         begin, end, edges = self.intervals(origins, directions, samples)
         lengths = edges.diff()
         within = 0.5 if jitter is None else jitter[:, None]
@@ -163,9 +155,7 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
     def intervals(
         self, origins: Tensor, directions: Tensor, samples: int = 0
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Where R rays enter and leave the box [R], [R], and edges of S intervals from the entry on
-        [S + 1].
-        """
+        """Entry into and exit from the box [R], [R], and edges of S intervals from the entry on [S + 1]."""
         config, step, march = self.config.voxels, self.step_length(samples), self.march
         if config.contracted:
             edges = [march.near]
@@ -202,13 +192,13 @@ def compute_weights(raw: Tensor, samples: Samples, march: March) -> Tensor:
     return (-passed).exp().to(raw) * -torch.expm1(-optical)
 
 
-def distortion(weights: Tensor, places: Tensor, lengths: Tensor, samples: Samples) -> Tensor:
+def distortion(weights: Tensor, middles: Tensor, lengths: Tensor, samples: Samples) -> Tensor:
     """How far apart the weights of each ray are (Barron et al. 2022, eq. 15) -> [R].
 
-    weights, places and lengths [N] of the intervals of the samples, ray by ray, from near to far.
+    weights, middles and lengths [N] of the intervals of the samples, ray by ray, from near to far.
     """
-    earlier = sum_before(weights, samples), sum_before(weights * places, samples)
-    pairs = 2 * weights * (places * earlier[0] - earlier[1])  # the double sum, each pair once
+    earlier = sum_before(weights, samples), sum_before(weights * middles, samples)
+    pairs = 2 * weights * (middles * earlier[0] - earlier[1])  # the double sum, each pair once
     return sum_by_ray(pairs + weights.square() * lengths / 3, samples).to(weights)
 
 

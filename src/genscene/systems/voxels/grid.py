@@ -1,6 +1,4 @@
-"""Voxel grids: density and color at the corners of cubes, in levels from coarse to fine, and an occupancy
-grid.
-"""
+"""Voxel grids: density and color at corners of cubes, coarse to fine, and an occupancy grid."""
 
 import math
 from dataclasses import dataclass
@@ -158,10 +156,9 @@ class VoxelGrid(nn.Module):
 
 
 def view_network(config: VoxelConfig) -> nn.Sequential:
-    """Features of a point and an encoded direction -> what is added to its color before the sigmoid, at
-    first nothing.
+    """Features of a point and an encoded direction -> an offset of its color, initially zero.
 
-    So color that does not depend on the view is learnt first (Sun et al. 2022, DVGO).
+    So color that does not depend on the view is learned first (Sun et al. 2022, DVGO).
     """
     inputs, width = config.features - 3 + (6 * config.octaves or 3), config.width
     last = nn.Linear(width, 3)

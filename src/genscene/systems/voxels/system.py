@@ -39,9 +39,7 @@ class VoxelsConfig(SystemConfig):
     distortion: NonNegative = 0.0  # weight of the distortion loss (Barron et al. 2022), against haze
 
     def adapt(self, dataset: PosedDataset) -> "VoxelsConfig":
-        """With the photographs' cameras and background; a box that is not all of space scales with their
-        distance / 4.
-        """
+        """With the photographs' cameras and background; a finite box scales with their distance / 4."""
         prior = CameraPrior.fit(dataset.camera)
         background = dataset.background or self.generator.background
         generator = replace(self.generator, prior=prior, background=background)
@@ -61,9 +59,7 @@ class VoxelsConfig(SystemConfig):
         return VoxelsSystem(self)
 
     def check(self, size: Size) -> None:
-        """Raise BadInput for levels that never begin or in the wrong order; rays come from images of any
-        size.
-        """
+        """Raise BadInput for levels in the wrong order; rays come from images of any size."""
         ends, levels = self.ends, self.generator.voxels.levels
         if len(ends) != len(levels) - 1 or list(ends) != sorted(ends):
             raise BadInput(

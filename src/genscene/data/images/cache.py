@@ -1,0 +1,66 @@
+"""Decoded images cached on disk as one array, which is mapped into memory."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genscene.errors import BadInput
+from genscene.io.atomic import atomic, cache_folder, make_parent
+
+VERSION = 3  # to be raised with every change of the decoding or of the embedded sets
+Shape = tuple[int, ...]
+Cached = tuple[np.ndarray, dict[str, Any]]  # uint8 array, notes that JSON can hold
+Allocate = Callable[[Shape], np.ndarray]  # shape -> uint8 array to be filled
+
+
+def cached_array(key: Any, compute: Callable[[Allocate], Cached]) -> Cached:
+    """The array and notes stored under a key (any JSON value), computed and stored where there are none.
+
+    compute allocates one array, fills it and returns it, or its first rows. The array lies on disk, so it may
+    exceed the memory; where the cache cannot be written or is too full, it is allocated in memory and not
+    stored.
+    """
+    digest = hashlib.blake2b(json.dumps([VERSION, key]).encode(), digest_size=16).hexdigest()
+    array, notes = (cache_folder() / "pictures" / f"{digest}{suffix}" for suffix in (".npy", ".json"))
+    try:
+        return _load(array, notes)
+    except (OSError, ValueError):
+        pass
+    partial = array.with_name(f".{array.stem}.{os.getpid()}.partial")
+    try:
+        pixels, about = compute(lambda shape: _allocate(partial, shape))
+        if not isinstance(pixels, np.memmap):
+            return pixels, about
+        pixels.flush()
+        partial.replace(array)
+        with atomic(notes) as text:
+            text.write_text(json.dumps({"rows": len(pixels), "about": about}))
+    finally:
+        if partial.exists():
+            partial.unlink()
+    return _load(array, notes)
+
+
+def _load(array: Path, notes: Path) -> Cached:
+    """What an earlier call stored; OSError or ValueError where there is no such entry."""
+    stored = json.loads(notes.read_text())
+    if not isinstance(stored, dict) or not {"rows", "about"} <= set(stored):
+        raise ValueError(f"{notes} is no cache entry")
+    return np.load(array, mmap_mode="r")[: stored["rows"]], stored["about"]
+
+
+def _allocate(path: Path, shape: Shape) -> np.ndarray:
+    """A uint8 array mapped to a file; in memory where the file cannot be written or would not fit."""
+    try:
+        make_parent(path)
+        if shutil.disk_usage(path.parent).free > 2 * int(np.prod(shape, dtype=np.int64)):
+            return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    except (OSError, BadInput):
+        pass
+    return np.empty(shape, np.uint8)

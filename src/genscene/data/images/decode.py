@@ -1,0 +1,143 @@
+"""One image file of any format decoded to the size and colours of the training data."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from genscene.errors import BadInput
+from genscene.experiment.schema import ImageConfig
+from genscene.geometry.cameras import Size
+
+ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
+COLORS = {"white": (255, 255, 255), "black": (0, 0, 0)}
+ORIENTATION, TRANSPOSED = 0x0112, (5, 6, 7, 8)  # EXIF tag, and its values that swap height and width
+
+
+class UnreadableImage(Exception):
+    """A file that is not a complete image; the message gives the reason."""
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How every image of a set is decoded."""
+
+    size: Size  # of the result
+    config: ImageConfig
+
+    @property
+    def keep_alpha(self) -> bool:
+        """Whether alpha is kept, so that batches can be composited on random colours."""
+        return self.config.background == "random"
+
+
+def decode_image(content: bytes, options: DecodeOptions) -> np.ndarray:
+    """The bytes of an image file -> uint8 [H, W, 3], or [H, W, 4] premultiplied where alpha is kept.
+
+    Raises UnreadableImage for a file that is truncated, not an image, or a decompression bomb.
+    """
+    pixels = np.asarray(fit_to_size(to_premultiplied(open_image(content)), options))
+    return pixels if options.keep_alpha else composite(pixels, parse_color(options.config.background))
+
+
+def open_image(content: bytes) -> Image.Image:
+    """The bytes of an image file -> the fully decoded image, transposed as its EXIF orientation says."""
+    try:
+        image = Image.open(io.BytesIO(content))
+        image.load()
+        return ImageOps.exif_transpose(image)
+    except Exception as error:  # Pillow raises a dozen kinds for damaged files, and for decompression bombs
+        raise UnreadableImage(
+            str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        ) from None
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Whether an image has an alpha channel or a transparent colour."""
+    return image.mode in ALPHA_MODES or "transparency" in image.info
+
+
+def to_premultiplied(image: Image.Image) -> Image.Image:
+    """Any mode (grey, 16-bit, palette, CMYK, with or without alpha) -> mode RGBa: premultiplied, 8 bits."""
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_to_8_bits(np.asarray(image), image.mode))
+    if has_alpha(image):
+        return image.convert("RGBA").convert("RGBa")
+    return image.convert("RGB").convert("RGBA").convert("RGBa")
+
+
+def _to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
+    """16-bit, 32-bit or floating-point grey values of a Pillow mode -> uint8."""
+    wide = values.astype(np.float64)
+    if mode == "F":
+        wide = wide * (255 if wide.max(initial=0) <= 1 else 1)
+    elif mode != "I" or wide.max(initial=0) > 255:
+        wide = wide / 257  # 65535 is white
+    return (wide.clip(0, 255) + 0.5).astype(np.uint8)
+
+
+def fit_to_size(image: Image.Image, options: DecodeOptions) -> Image.Image:
+    """An RGBa image cropped to its center and resized with antialiasing: cover, contain or stretch."""
+    height, width = options.size
+    box = center_crop_box(image.size, options.config.center_crop)
+    across, down = box[2] - box[0], box[3] - box[1]
+    bicubic = Image.Resampling.BICUBIC
+    if options.config.fit == "stretch":
+        return image.resize((width, height), bicubic, box)
+    if options.config.fit == "cover":
+        scale = min(across / width, down / height)
+        x, y = box[0] + (across - scale * width) / 2, box[1] + (down - scale * height) / 2
+        return image.resize((width, height), bicubic, (x, y, x + scale * width, y + scale * height))
+    scale = max(across / width, down / height)
+    inner = (max(1, round(across / scale)), max(1, round(down / scale)))
+    canvas = Image.new("RGBa", (width, height))
+    canvas.paste(image.resize(inner, bicubic, box), ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    return canvas
+
+
+def center_crop_box(size: tuple[int, int], share: float) -> tuple[float, float, float, float]:
+    """(width, height), share of the shorter side -> central square (left, top, right, bottom); 1: all."""
+    width, height = size
+    if share >= 1:
+        return 0.0, 0.0, float(width), float(height)
+    side = min(size) * share
+    return (width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2
+
+
+def is_enlarged(content: bytes, options: DecodeOptions) -> bool:
+    """Whether `decode_image` upsamples this (readable) image file."""
+    with Image.open(io.BytesIO(content)) as image:
+        square = options.size[0] == options.size[1]  # then orientation does not matter: EXIF costs a decoding
+        height, width = (image.height, image.width) if square else oriented_size(image)
+    left, top, right, bottom = center_crop_box((width, height), options.config.center_crop)
+    wider, higher = right - left < options.size[1], bottom - top < options.size[0]
+    return wider and higher if options.config.fit == "contain" else wider or higher
+
+
+def oriented_size(image: Image.Image) -> Size:
+    """(height, width) of an opened image after its EXIF orientation is applied."""
+    transposed = image.getexif().get(ORIENTATION) in TRANSPOSED
+    return (image.width, image.height) if transposed else (image.height, image.width)
+
+
+def composite(pixels: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
+    """Premultiplied uint8 [H, W, 4] over a colour -> uint8 [H, W, 3]."""
+    rest = 255 - pixels[..., 3:].astype(np.uint16)
+    behind = (rest * np.array(color, np.uint16) + 127) // 255
+    return np.minimum(pixels[..., :3] + behind, 255).astype(np.uint8)
+
+
+def parse_color(name: str) -> tuple[int, int, int]:
+    """white, black or R,G,B -> three integers from 0 to 255."""
+    if name in COLORS:
+        return COLORS[name]
+    try:
+        r, g, b = (int(part) for part in name.split(","))
+    except ValueError:
+        r = g = b = -1
+    if not 0 <= min(r, g, b) <= max(r, g, b) <= 255:
+        raise BadInput(
+            f"background {name!r}: wanted white, black, random or R,G,B with numbers from 0 to 255"
+        )
+    return r, g, b

@@ -1,0 +1,132 @@
+"""Folders and zips of image files: listed, read by name, never unpacked to disk."""
+
+import io
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from genscene.data.images.decode import UnreadableImage, oriented_size
+from genscene.errors import BadInput
+from genscene.geometry.cameras import Size
+
+SUFFIXES = frozenset(s for s in Image.registered_extensions() if s not in (".pdf", ".mpg", ".mpeg"))
+Fingerprint = tuple[int, ...]
+Entry = tuple[str, Fingerprint]  # name relative to the root, with forward slashes
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """The image files of a folder or zip, sorted by name."""
+
+    root: Path
+    names: tuple[str, ...]  # relative to the root, with forward slashes
+    fingerprints: tuple[Fingerprint, ...]  # of each file: changes whenever its content does
+    others: int  # number of files without the suffix of an image
+
+    @contextmanager
+    def open(self) -> Iterator["FileReader"]:
+        """A reader of these files by name."""
+        if not self.root.is_file():
+            yield FileReader(self.root, None)
+            return
+        with zipfile.ZipFile(self.root) as archive:
+            yield FileReader(self.root, archive)
+
+
+@dataclass(frozen=True)
+class FileReader:
+    """Reads files by name out of a folder or an open zip."""
+
+    root: Path
+    archive: zipfile.ZipFile | None
+
+    def read(self, name: str) -> bytes:
+        """The content of a file; UnreadableImage where it cannot be read."""
+        try:
+            return self.archive.read(name) if self.archive else (self.root / name).read_bytes()
+        except (OSError, zipfile.BadZipFile, KeyError, RuntimeError, EOFError, ValueError) as error:
+            raise UnreadableImage(str(error)[:120]) from None
+
+
+def list_images(path: str | Path) -> ImageFiles:
+    """The image files of a folder or zip, hidden ones excluded; BadInput where there are none."""
+    root = Path(path).expanduser()
+    if root.is_dir():
+        found = list(_folder_entries(root))
+    elif zipfile.is_zipfile(root):
+        found = _zip_entries(root)
+    elif root.suffix == ".zip" and root.is_file():
+        raise BadInput(f"{root} is damaged: not a complete zip")
+    elif root.exists():
+        raise BadInput(f"{root} is neither a folder nor a zip of images")
+    else:
+        raise BadInput(f"no such folder or zip: {root}")
+    found.sort()
+    images = [entry for entry in found if Path(entry[0]).suffix.lower() in SUFFIXES]
+    if not images:
+        raise BadInput(f"{root} holds no images ({len(found)} other files)")
+    names, fingerprints = zip(*images, strict=True)
+    return ImageFiles(root, names, fingerprints, len(found) - len(images))
+
+
+def common_size(path: str) -> Size:
+    """(height, width) of all images of a folder or zip, by their headers; BadInput where two differ."""
+    files, first = list_images(path), None
+    with files.open() as reader:
+        for name in files.names:
+            try:
+                with Image.open(io.BytesIO(reader.read(name))) as image:
+                    size = oriented_size(image)
+            except (UnreadableImage, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+                continue  # unreadable files are reported when they are decoded
+            if first is None:
+                first = (name, size)
+            elif size != first[1]:
+                one, other = (f"{name} is {size[0]}x{size[1]}" for name, size in (first, (name, size)))
+                raise BadInput(
+                    f"{path} holds images of mixed sizes ({one}, {other}): --size N resizes them to one"
+                )
+    if first is None:
+        raise BadInput(f"none of the {len(files.names)} images in {path} can be read")
+    return first[1]
+
+
+def require_new_folder(folder: Path) -> None:
+    """Raise BadInput where a folder that is to be written exists and is not empty, or is a file."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"{folder} exists already and is not an empty folder; nothing was written")
+
+
+def _folder_entries(root: Path) -> Iterator[Entry]:
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in names:
+            if name.startswith("."):
+                continue
+            path = Path(folder, name)
+            try:
+                status = path.stat()
+            except OSError:
+                continue  # a dangling link
+            yield path.relative_to(root).as_posix(), _fingerprint(status)
+
+
+def _zip_entries(root: Path) -> list[Entry]:
+    try:
+        whole = _fingerprint(root.stat())
+        with zipfile.ZipFile(root) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise BadInput(f"{root} is not a complete zip ({error})") from None
+    hidden = ("__MACOSX/", ".")
+    return [(e.filename, (e.file_size, e.CRC, *whole)) for e in entries if not e.filename.startswith(hidden)]
+
+
+def _fingerprint(status: os.stat_result) -> Fingerprint:
+    """Size, times and inode: a tool that restores the modification time of a file still changes its ctime."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino

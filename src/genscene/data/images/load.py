@@ -1,0 +1,190 @@
+"""Image sets loaded from folders, zips and embedded sets: decoded once, then mapped from the cache."""
+
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, replace
+
+import numpy as np
+import torch
+
+from genscene.data.images.cache import Allocate, Cached, cached_array
+from genscene.data.images.decode import (
+    DecodeOptions,
+    UnreadableImage,
+    decode_image,
+    is_enlarged,
+    parse_color,
+)
+from genscene.data.images.files import FileReader, ImageFiles, list_images
+from genscene.data.images.image_set import ImageSet
+from genscene.data.progress import log_line, track_progress
+from genscene.data.synthetic import synthesize, synthetic_set
+from genscene.errors import BadInput
+from genscene.experiment.schema import ImageConfig
+from genscene.geometry.camera_files import read_labels
+from genscene.geometry.cameras import Camera, Size
+
+SYNTHETIC = "synthetic:"  # prefix of a source that names an embedded set
+EMBEDDED = 5000  # images of an embedded set where the configuration gives no limit
+TRACED_TOGETHER = 20  # images that one thread ray-traces at once
+QUEUED = 64  # files held in memory while they wait to be decoded
+Decoded = tuple[np.ndarray, bool]  # an image, and whether it was enlarged
+
+
+def load_images(
+    source: str, config: ImageConfig, size: Size, quiet: bool = False, cameras: bool = False
+) -> ImageSet:
+    """The images of a folder, zip or embedded set (synthetic:NAME) at one size, without unreadable files.
+
+    cameras: read them from dataset.json (EG3D's labels); embedded sets always have theirs. Raises BadInput
+    where no image can be loaded, or where one has no camera.
+    """
+    if config.background != "random":
+        parse_color(config.background)
+    if source.startswith(SYNTHETIC):
+        return _load_synthetic(source.removeprefix(SYNTHETIC), config.limit or EMBEDDED, size, quiet)
+    files = list_images(source)
+    chosen = evenly_spaced(len(files.names), config.limit)
+    options = DecodeOptions(size, config)
+    key = [
+        str(files.root.resolve()),
+        files.names,
+        files.fingerprints,
+        size,
+        asdict(replace(config, flip=False)),
+    ]
+
+    def compute(allocate: Allocate) -> Cached:
+        pixels, readable, unreadable, enlarged = decode_files(files, chosen, options, quiet, allocate)
+        return pixels, {"readable": readable, "unreadable": unreadable, "enlarged": enlarged}
+
+    pixels, notes = cached_array(key, compute)
+    if notes["unreadable"] and not quiet:
+        log_unreadable(notes["unreadable"], len(chosen))
+    labels = _read_cameras(files, notes["readable"], size) if cameras else None
+    return ImageSet(pixels, labels, tuple(notes["enlarged"]))
+
+
+def evenly_spaced(count: int, limit: int) -> list[int]:
+    """At most `limit` of `count` indices, evenly spaced; all of them for 0."""
+    if not limit or limit >= count:
+        return list(range(count))
+    return [i * count // limit for i in range(limit)]
+
+
+def log_unreadable(reasons: dict[str, str], count: int) -> None:
+    """Log the first names of unreadable files, out of `count`, with the reasons."""
+    log_line(f"{len(reasons)} of {count} images cannot be read and are left out:")
+    for name, reason in list(reasons.items())[:5]:
+        log_line(f"  {name}: {reason}")
+    if len(reasons) > 5:
+        log_line(f"  and {len(reasons) - 5} more; list them all with: genscene data inspect")
+
+
+def decode_files(
+    files: ImageFiles, chosen: list[int], options: DecodeOptions, quiet: bool, allocate: Allocate
+) -> tuple[np.ndarray, list[int], dict[str, str], list[int]]:
+    """Decode the chosen files -> pixels uint8 [N, H, W, C], N readable indices, reasons by unreadable name.
+
+    Fourth: the rows among the N whose files were enlarged.
+    """
+    pixels = allocate((len(chosen), *options.size, 4 if options.keep_alpha else 3))
+    readable: list[int] = []
+    enlarged: list[int] = []
+    unreadable: dict[str, str] = {}
+    with files.open() as reader, ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = _decode_in_order(pool, reader, [files.names[i] for i in chosen], options)
+        for index, (name, result) in zip(
+            chosen, track_progress(results, "decoding images", len(chosen), quiet), strict=True
+        ):
+            if isinstance(result, UnreadableImage):
+                unreadable[name] = str(result)
+            else:
+                pixels[len(readable)], upsampled = result
+                enlarged += [len(readable)] if upsampled else []
+                readable.append(index)
+    if not readable:
+        name, reason = next(iter(unreadable.items()))
+        raise BadInput(
+            f"none of the {len(chosen)} images in {files.root} can be read; the first: {name}: {reason}"
+        )
+    return pixels[: len(readable)], readable, unreadable, enlarged
+
+
+def _decode_in_order(
+    pool: ThreadPoolExecutor, reader: FileReader, names: list[str], options: DecodeOptions
+) -> Iterator[tuple[str, Decoded | UnreadableImage]]:
+    """Decode files in parallel and yield them in order, with at most QUEUED of them in memory."""
+    queue: list[tuple[str, Future[Decoded | UnreadableImage]]] = []
+    for name in names:
+        try:
+            content: bytes | UnreadableImage = reader.read(name)
+        except UnreadableImage as error:
+            content = error
+        queue.append((name, pool.submit(_decode, content, options)))
+        if len(queue) >= QUEUED:
+            first, job = queue.pop(0)
+            yield first, job.result()
+    for name, job in queue:
+        yield name, job.result()
+
+
+def _decode(content: bytes | UnreadableImage, options: DecodeOptions) -> Decoded | UnreadableImage:
+    if isinstance(content, UnreadableImage):
+        return content
+    try:
+        return decode_image(content, options), is_enlarged(content, options)
+    except UnreadableImage as error:
+        return error
+
+
+def _read_cameras(files: ImageFiles, indices: list[int], size: Size) -> Camera:
+    """The cameras of the files at N indices, from the dataset.json among them."""
+    path = f"{files.root}/dataset.json"
+    with files.open() as reader:
+        try:
+            content = reader.read("dataset.json")
+        except UnreadableImage as error:
+            raise BadInput(f"{files.root} has no dataset.json to read cameras from ({error})") from None
+    labels = read_labels(content, path, size)
+    names = [files.names[i] for i in indices]
+    missing = [name for name in names if name not in labels]
+    if missing:
+        raise BadInput(f"{path} has no camera for {len(missing)} images, the first: {missing[0]}")
+    rows = [labels[name] for name in names]
+    pose, intrinsics = torch.cat([c.pose for c in rows]), torch.cat([c.intrinsics for c in rows])
+    return Camera(pose.float(), intrinsics.float(), size)
+
+
+def _load_synthetic(name: str, count: int, size: Size, quiet: bool) -> ImageSet:
+    """The first `count` images of an embedded set on white, with their true cameras."""
+    synthetic_set(name)
+
+    def compute(allocate: Allocate) -> Cached:
+        if not quiet and not sys.stderr.isatty():
+            log_line(f"ray-tracing {count} images of {name}")
+        traced = track_progress(_ray_trace(name, count, size), f"ray-tracing {name}", count, quiet)
+        pixels, labels = allocate((count, *size, 3)), []
+        for i, (image, label) in enumerate(traced):
+            pixels[i] = image
+            labels.append(label)
+        return pixels, {"labels": labels}
+
+    pixels, notes = cached_array(["synthetic", name, count, size], compute)
+    return ImageSet(pixels, Camera.from_label(torch.tensor(notes["labels"]), size))
+
+
+def _ray_trace(name: str, count: int, size: Size) -> Iterator[tuple[np.ndarray, list[float]]]:
+    """The first images of an embedded set, uint8 [H, W, 3], and their labels [25], one thread per core."""
+    parts = [range(i, min(i + TRACED_TOGETHER, count)) for i in range(0, count, TRACED_TOGETHER)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # small tensors: threads inside an operation would wait for one another
+    try:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for truth in pool.map(lambda part: synthesize(name, part, size), parts):
+                pixels = truth.pixels().numpy()
+                yield from zip(pixels, truth.cameras.label().tolist(), strict=True)
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,175 @@
+"""Posed photographs decoded: uint8 images of one size with pinhole cameras, distortion removed."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genscene.contract import Background
+from genscene.data.images.decode import has_alpha, parse_color, to_premultiplied
+from genscene.data.posed.posed_files import PosedFiles
+from genscene.data.posed.undistort import UndistortMap, undistort_image, undistort_map
+from genscene.data.progress import track_progress
+from genscene.errors import BadInput
+from genscene.geometry.cameras import Camera, Size
+from genscene.geometry.transforms import WorldTransform
+
+
+@dataclass(frozen=True)
+class PosedImages:
+    """N photographs in memory and their cameras."""
+
+    pixels: np.ndarray  # [N, H, W, 3], uint8
+    camera: Camera  # N pinhole cameras, float32
+    bounds: Tensor | None  # [N, 2], nearest and farthest depth, float32
+    masks: np.ndarray | None  # [N, H, W], uint8, 255 where pixels are used, else 0; None: all are used
+    transform: WorldTransform  # from the world of the files to that of the cameras
+    has_alpha: bool = False  # whether any photograph had transparent pixels
+    background: Background | None = None  # the one colour around the scene; None: several, or not determined
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def to_files(self) -> Tensor:
+        """The transform from the cameras' world to that of the files -> [4, 4], float32."""
+        return self.transform.inverse().matrix().float()
+
+
+def decode_posed(
+    posed: PosedFiles, background: str = "white", downscale: float = 1.0, side: int = 0
+) -> PosedImages:
+    """Decode photographs, sides divided by `downscale`, or the longer one reduced to `side` if smaller.
+
+    At full size, transparency is composited on the background (white, black or R,G,B) and distortion is
+    removed; then images are downsampled. Raises BadInput, naming the file, for one that cannot be decoded,
+    has another size, or of which mask and distortion leave no pixel.
+    """
+    color, size = parse_color(background), _output_size(posed, downscale, side)
+    undistortion_of = _undistort_maps(posed)
+    masked = posed.masks is not None or posed.distortion_model != "pinhole"
+    pixels = np.empty((len(posed), *size, 3), np.uint8)
+    masks = np.empty((len(posed), *size), np.uint8) if masked else None
+    transparent = np.zeros(len(posed), bool)
+
+    def decode(i: int) -> None:
+        undistortion = undistortion_of(i)
+        image, transparent[i] = _composite(_open(posed.paths[i], posed.sizes[i]), color)
+        pixels[i] = _downsample(image if undistortion is None else undistort_image(image, undistortion), size)
+        if masks is not None:
+            # Only where every source pixel is valid.
+            masks[i] = _downsample(_valid_mask(posed, i, undistortion), size) // 255 * 255
+            if not masks[i].any():
+                cause = "camera (focal length, principal point, distortion)" + (
+                    " and mask" if posed.masks else ""
+                )
+                raise BadInput(f"{posed.paths[i]}: no pixel to train on is left by its {cause}")
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in track_progress(pool.map(decode, range(len(posed))), "decoding photographs", len(posed)):
+            pass
+    cameras = Camera(posed.pose.float(), posed.intrinsics.float(), size)
+    bounds = None if posed.bounds is None else posed.bounds.float()
+    return PosedImages(pixels, cameras, bounds, masks, posed.transform, bool(transparent.any()))
+
+
+def detect_background(pixels: np.ndarray, share: float = 0.95, tolerance: int = 8) -> Background | None:
+    """The colour of the borders of N opaque photographs, uint8 [N, H, W, 3]; None: neither black nor white.
+
+    At least `share` of all border pixels must be within `tolerance` of the colour.
+    """
+    sides = (pixels[:, 0], pixels[:, -1], pixels[:, 1:-1, 0], pixels[:, 1:-1, -1])
+    border = np.concatenate([side.reshape(-1, 3) for side in sides])
+    if (border <= tolerance).all(axis=1).mean() >= share:
+        return "black"
+    return "white" if (border >= 255 - tolerance).all(axis=1).mean() >= share else None
+
+
+def _output_size(posed: PosedFiles, downscale: float, side: int) -> Size:
+    """The one (height, width) of all decoded photographs."""
+    least = min(map(min, posed.sizes))
+    if not 1 <= downscale <= max(1, least) or side < 0:
+        wanted = f"a factor from 1 to {least}, the shortest side, and pixels from 0"
+        raise BadInput(f"downscale {downscale} and side {side}: wanted {wanted}")
+    reduced = [_reduced_size(size, downscale, side) for size in posed.sizes]
+    for path, size, (height, width) in zip(posed.paths, reduced, posed.sizes, strict=True):
+        if size != reduced[0]:
+            first, name = posed.sizes[0], posed.paths[0].name
+            raise BadInput(
+                f"{path} is {width}x{height} pixels, but {name} is {first[1]}x{first[0]}: wanted one size"
+            )
+    return reduced[0]
+
+
+def _reduced_size(size: Size, downscale: float, side: int) -> Size:
+    """A size divided by the larger of the two factors; never enlarged."""
+    factor = max(downscale, max(size) / side if side else 1.0)
+    height, width = (max(1, round(n / factor)) for n in size)
+    return height, width
+
+
+def _open(path: Path, size: Size) -> Image.Image:
+    """An image file fully decoded as stored, which its camera is for, whatever its EXIF orientation."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except Exception as error:  # Pillow raises a dozen kinds for damaged files
+        raise BadInput(f"cannot decode the image {path} ({str(error)[:120]})") from None
+    if (image.height, image.width) != size:
+        raise BadInput(f"{path} is {image.width}x{image.height} pixels, wanted {size[1]}x{size[0]}")
+    return image
+
+
+def _composite(image: Image.Image, color: tuple[int, int, int]) -> tuple[np.ndarray, bool]:
+    """An image of any mode over a colour -> uint8 [H, W, 3], and whether any pixel was transparent."""
+    if not has_alpha(image):
+        return np.asarray(to_premultiplied(image))[..., :3], False
+    rgba = np.asarray(image.convert("RGBA")).astype(np.uint16)
+    alpha = rgba[..., 3:]
+    opaque = (rgba[..., :3] * alpha + np.array(color, np.uint16) * (255 - alpha) + 127) // 255
+    return opaque.astype(np.uint8), bool((alpha < 255).any())
+
+
+def _downsample(image: np.ndarray, size: Size) -> np.ndarray:
+    """uint8 [H, W, ...] -> the same at a size: block means where sides divide, else antialiased bicubic."""
+    if image.shape[:2] == size:
+        return image
+    divides = all(n % m == 0 for n, m in zip(image.shape, size, strict=False))
+    filter_ = Image.Resampling.BOX if divides else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(image).resize(size[::-1], filter_))
+
+
+def _valid_mask(posed: PosedFiles, index: int, undistortion: UndistortMap | None) -> np.ndarray:
+    """Pixels of a photograph in its mask and within its distorted image -> uint8 [H, W], 0 or 255."""
+    size = posed.sizes[index]
+    mask = np.full(size, 255, np.uint8)
+    if posed.masks is not None:
+        grey = np.asarray(to_premultiplied(_open(posed.masks[index], size)))[..., 0]
+        mask = np.where(grey >= 128, 255, 0).astype(np.uint8)
+        if not mask.any():
+            raise BadInput(
+                f"{posed.masks[index]}, the mask of {posed.paths[index].name}, is black or transparent"
+                " everywhere: it leaves no pixel to train on"
+            )
+    if undistortion is None:
+        return mask
+    sampled = undistort_image(mask[..., None], undistortion)[..., 0]
+    return np.where(undistortion.valid.numpy(), sampled // 255 * 255, 0).astype(np.uint8)
+
+
+def _undistort_maps(posed: PosedFiles) -> Callable[[int], UndistortMap | None]:
+    """The map of a photograph by index, computed once for consecutive ones of one camera; None: pinhole."""
+    keys = torch.cat([posed.intrinsics.flatten(1), posed.distortion], dim=1)
+    first = [int((keys == key).all(dim=1).long().argmax()) for key in keys]
+
+    @lru_cache(maxsize=4)
+    def compute(i: int) -> UndistortMap:
+        return undistort_map(posed.intrinsics[i], posed.distortion[i], posed.distortion_model, posed.sizes[i])
+
+    return lambda i: None if posed.distortion_model == "pinhole" else compute(first[i])
