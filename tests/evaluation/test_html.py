@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -132,7 +133,10 @@ def test_equal_scores_are_not_marked():
 def test_details_are_in_the_table_of_a_single_generator_only():
     scores = {name: Score(name, name, 1.0, "low", detail=name == "b") for name in "ab"}
     assert list(Report("t", "s", [Row("one", scores)]).columns) == ["a", "b"]
-    assert list(Report("t", "s", [Row("one", scores), Row("two", scores)]).columns) == ["a"]
+    other = scores | {"b": replace(scores["b"], value=2.0)}
+    both = Report("t", "s", [Row("one", scores), Row("two", other)])
+    assert list(both.columns) == ["a"]
+    assert both.marks("b") == ["", ""]
 
 
 def test_bars_share_one_axis():

@@ -108,9 +108,8 @@ class Report:
 
     def marks(self, key: str) -> list[Mark]:
         """Whether the score of each row is the best, or not distinguishable from it; nothing where all are equal."""
-        scores = {
-            i: row.scores[key] for i, row in enumerate(self.rows) if key in row.scores and not row.reference
-        }
+        rows = {i: row for i, row in enumerate(self.rows) if not row.reference}
+        scores = {i: row.scores[key] for i, row in rows.items() if key in row.scores and key in self.columns}
         values = [score.value for score in scores.values()]
         marks: list[Mark] = ["" for _ in self.rows]
         if len(set(values)) > 1:
