@@ -19,10 +19,10 @@ from genscene.data.batches import ray_batches
 from genscene.data.images import ImageSet
 from genscene.data.posed import PosedImages
 from genscene.distributed import ProcessGroup
-from genscene.evaluation.protocol import PROTOCOLS, Side
-from genscene.evaluation.sides import Stored
-from genscene.evaluation.stream import Task
-from genscene.evaluation.stream import measure as measured
+from genscene.evaluation.extract_features import extract_features
+from genscene.evaluation.image_sources import StoredImages
+from genscene.evaluation.protocol import PROTOCOLS, Preparation
+from genscene.evaluation.session import EvaluationSession
 from genscene.experiment.schema import ImageConfig, Stage
 from genscene.geometry.transforms import WorldTransform
 from genscene.metrics.frechet import frechet_distance
@@ -101,8 +101,10 @@ def pictures(count: int = 50_000, side: int = 64) -> float:
             rows[:] = np.random.default_rng(start).integers(0, 256, rows.shape, np.uint8)
             ImageSet(pixels).release_memory()
         os.environ["GENSCENE_CACHE"] = folder
-        task = Task(PROTOCOLS["genscene"], (side, side), ImageConfig(), (random_features(),))
-        (found,) = measured(Stored(ImageSet(pixels), Side(), "noise"), "pictures", task)
+        extractors = {"random": random_features()}
+        session = EvaluationSession(PROTOCOLS["genscene"], (side, side), ImageConfig(), extractors)
+        images = StoredImages(ImageSet(pixels), Preparation(), "noise")
+        found = extract_features(session, images, "images")["random"]
         frechet_distance(found.moments, found.moments)
         kernel_distance(found.features, found.features)
         return highest()

@@ -266,8 +266,8 @@ def test_photographs_of_another_scene_are_cautioned_about(runs, tmp_path, capsys
     for folder, other in (("a", False), ("b", True)):
         out = tmp_path / f"{folder}.json"
         assert main(["evaluate", str(runs / "run"), "--data", str(runs / folder), "--out", str(out)]) == 0
-        assert ("learnt from other photographs" in capsys.readouterr().out) == other
-        assert bool(json.loads(out.read_text())["cautions"]) == other
+        assert ("was fitted to other photographs" in capsys.readouterr().out) == other
+        assert bool(json.loads(out.read_text())["notes"]) == other
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_measuring(runs, tmp_
         raise AssertionError("measured")
 
     (tmp_path / "file").touch()
-    monkeypatch.setattr("genscene.cli.scores.compared", nothing)
+    monkeypatch.setattr("genscene.evaluation.held_out_views.render_held_out", nothing)
     line = refused(["evaluate", str(runs / "run"), "--out", str(tmp_path / "file" / "e.json")], capsys)
     assert "cannot make the folder" in line
     monkeypatch.setattr("pathlib.Path.touch", full)

@@ -13,10 +13,10 @@ from genscene.cli import main
 from genscene.data.images import load_images
 from genscene.data.sources import data_source
 from genscene.errors import BadInput
-from genscene.evaluation.measures import Number
-from genscene.evaluation.photographs import compared
-from genscene.evaluation.protocol import Side
-from genscene.evaluation.sides import Generated, Stored
+from genscene.evaluation.held_out_views import render_held_out
+from genscene.evaluation.image_sources import GeneratedImages, StoredImages
+from genscene.evaluation.protocol import Preparation
+from genscene.evaluation.report import Score
 from genscene.experiment.schema import EMA, Stage
 from genscene.io.generator_file import load, read
 from genscene.metrics.frechet import Moments, frechet_distance
@@ -48,10 +48,9 @@ def scene(steps=6):
 def frechet_by_hand(path, experiment):
     """Frechet distance in random features of a saved generator, without the code that is tested here."""
     extractor = random_features()
-    fakes = Generated(load(path), Side(COUNT), (16, 16)).take(range(COUNT))
-    reals = Stored(load_images(experiment.data, experiment.images, (16, 16), quiet=True), Side(), "").take(
-        range(8)
-    )
+    fakes = GeneratedImages(load(path), Preparation(COUNT), (16, 16)).read(range(COUNT))
+    found = load_images(experiment.data, experiment.images, (16, 16), quiet=True)
+    reals = StoredImages(found, Preparation(), "").read(range(8))
     return frechet_distance(Moments.of(extractor(fakes)), Moments.of(extractor(reals)))
 
 
@@ -96,7 +95,7 @@ def test_the_best_is_the_lowest_or_the_highest_as_the_metric_says(
 ):
     values = iter(VALUES)
     monkeypatch.setattr(
-        Validator, "measure", lambda self, generator, source: Number("frechet", "X", next(values), better)
+        Validator, "measure", lambda self, generator, source: Score("frechet", "X", next(values), better)
     )
     train(replace(experiment, steps=4), evaluated(tmp_path, 1, save_every=1, keep_last=9))
     state = tmp_path / "checkpoints" / f"{wanted:08d}.safetensors"
@@ -194,7 +193,7 @@ def test_a_scene_is_evaluated_on_held_out_photographs(tmp_path):
     ]
     best = max(found, key=lambda line: line["value"])
     source = data_source(experiment, quiet=True)
-    values = [each.psnr for each in compared(load(tmp_path / "best.safetensors"), source.held_out)]
+    values = [each.psnr for each in render_held_out(load(tmp_path / "best.safetensors"), source.held_out)]
     assert sum(values) / len(values) == pytest.approx(best["value"], rel=1e-5)
 
 
