@@ -206,9 +206,10 @@ def test_a_scene_is_fitted_rendered_evaluated_and_exported(tmp_path, capsys):
     assert main(["train", "nerf-grid-demo", *words, "--grid-every", "0", "--batch", "1024"]) == 0
     assert main(["evaluate", str(run), "--out", str(tmp_path / "n.json")]) == 0
     report = json.loads((tmp_path / "n.json").read_text())
-    assert report["mean"]["psnr"] > 18
+    (scores,), (views,) = report["generators"].values(), report["views"].values()
+    assert scores["psnr"]["value"] > 18
     assert report["protocol"]["split"] == "val"
-    assert len(report["photographs"]) == 10
+    assert len(views) == 10
     assert main(["render", str(run), "--out", str(tmp_path / "p.png"), "--frames", "2"]) == 0
     assert main(["export", "mesh", str(run), "--out", str(tmp_path / "m.ply"), "--resolution", "24"]) == 0
     assert main(["export", "pointcloud", str(run), "--out", str(tmp_path / "c.ply"), "--count", "2000"]) == 0
