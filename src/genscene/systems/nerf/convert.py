@@ -40,18 +40,17 @@ KERAS = [
 StateDicts = dict[str, dict[str, Tensor]]
 
 
-def load_official(network: NeRFField, found: dict[str, Tensor]) -> None:
-    """Load one official network's tensors."""
+def rename_official(network: NeRFField, found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """One official network's tensors under the names of ours."""
     wanted = dict(network.named_parameters())
     if not any(name.startswith("output_linear") for name in found):
-        network.load_state_dict(rename(found, NETWORK, wanted))
-        return
+        return rename(found, NETWORK, wanted)
     split = {name: tensor for name, tensor in found.items() if not name.startswith("output_linear")}
     for end in ("weight", "bias"):
         # red, green, blue, density, and sometimes one that is never used
         rows = found[f"output_linear.{end}"]
         split |= {f"output_linear.color.{end}": rows[:3], f"output_linear.density.{end}": rows[3:4]}
-    network.load_state_dict(rename(split, NO_VIEWS, wanted))
+    return rename(split, NO_VIEWS, wanted)
 
 
 def convert(path: Path, preset: str) -> tuple[Experiment, NeRFGenerator]:
@@ -72,7 +71,7 @@ def convert(path: Path, preset: str) -> tuple[Experiment, NeRFGenerator]:
         (generator.fine, "network_fine_state_dict"),
     ):
         if ours is not None:
-            load_official(ours, content[theirs])
+            ours.load_state_dict(rename_official(ours, content[theirs]))
     return experiment, generator
 
 
