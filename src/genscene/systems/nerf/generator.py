@@ -48,12 +48,20 @@ class NeRFGeneratorConfig:
     """All the numbers of the generator."""
 
     field: FieldConfig = FieldConfig()
+    fine_width: Natural = 0  # channels of the fine network's layers; 0: as many as the coarse one's
+    fine_depth: Natural = 0  # layers of the fine network; 0: as many as the coarse one's
     # the coarse network's samples, and fine_samples that its weights place for the fine one; 0: one network
     # (ablation)
     march: March = March(2.0, 6.0, 64, fine_samples=128, last_interval=None, bins="equal")
     background: Background = "white"
     prior: CameraPrior = CameraPrior()  # cameras around the scene, fitted to those of the photographs
     pixels: PixelConvention = "center"  # corner: rays through the pixels' upper left corners (official code)
+
+    @property
+    def fine_field(self) -> FieldConfig:
+        """The fine network."""
+        field = self.field
+        return replace(field, width=self.fine_width or field.width, depth=self.fine_depth or field.depth)
 
     def check(self) -> None:
         """Raise BadInput for a background that no photograph has."""
@@ -144,7 +152,7 @@ class NeRFGenerator(SingleSceneGenerator, VolumeGenerator):
         self.config, self.march, self.pixels, self.prior = config, config.march, config.pixels, config.prior
         self.bounds = (config.field.extent,) * 3
         self.coarse = NeRFField(config.field)
-        self.fine = NeRFField(config.field) if config.march.fine_samples else None
+        self.fine = NeRFField(config.fine_field) if config.march.fine_samples else None
 
     def bind(self, w: Tensor) -> CoarseFine:
         """w [B, 0] -> the scene, for B views."""
