@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.side import Side, Work
-from genscene.evaluation.stream import Streaming
+from genscene.evaluation.session import EvaluationSession
 from genscene.metrics.networks.inception import EPSILON, RULES, Convolution, Inception, fold_batch_norm
 from genscene.metrics.networks.random_features import random_features
 from genscene.metrics.networks.weights import load_weights
@@ -34,7 +34,7 @@ def convolutions(side: Side) -> Work:
     """Features of 128 images by random convolutions: one image at a time, and in batches as streamed."""
     extractor = random_features().on(side.device)
     images = random_images(MANY, side)
-    batch = 1 if side.plain else Streaming().batch
+    batch = 1 if side.plain else EvaluationSession.batch
     return lambda: torch.cat([extractor(part) for part in images.split(batch)])
 
 

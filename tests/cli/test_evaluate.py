@@ -1,8 +1,9 @@
-"""genscene evaluate and compare: the numbers, the files beside them, and how bad input is refused."""
+"""genscene evaluate and compare: scores, the files they write, and how bad input is refused."""
 
 import json
 import re
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,21 +13,21 @@ from PIL import Image
 from conftest import tiny
 from genscene.cli import main
 from genscene.data.images import common_size
-from genscene.evaluation.statistics import Statistics
+from genscene.evaluation.statistics import FeatureStatistics
 from genscene.experiment.schema import Stage
 from genscene.experiment.serialise import build_seeded
 from genscene.io.atomic import cache_folder
-from genscene.io.generator_file import save_generator
+from genscene.io.generator_file import GeneratorFile, write
 from genscene.metrics.networks.extractor import Extractor
 from genscene.systems import PRESETS
 from genscene.training.run import Run, train
 
 SMALL = ["--device", "cpu", "--batch", "16"]
-QUICK = ["--metrics", "frechet,manifold", "--count", "12", *SMALL]
+QUICK = ["--metrics", "frechet,precision_recall", "--count", "12", *SMALL]
 
 
-def painted(folder, count, seed, size=(16, 16)):
-    """Pictures of soft colours as files; the colours of two seeds differ."""
+def color_images(folder, count, seed, size=(16, 16)):
+    """Images of smooth colors as files; the colors of two seeds differ."""
     folder.mkdir(parents=True, exist_ok=True)
     draws = np.random.default_rng(seed)
     for i in range(count):
@@ -37,7 +38,7 @@ def painted(folder, count, seed, size=(16, 16)):
 
 @pytest.fixture(scope="module")
 def there(tmp_path_factory):
-    """Folders of pictures, two small generators and two small scenes."""
+    """Folders of images, two small generators and two small fitted scenes."""
     root = tmp_path_factory.mktemp("there")
     for name, count, seed in (
         ("real", 210, 0),
@@ -46,17 +47,18 @@ def there(tmp_path_factory):
         ("few", 8, 2),
         ("one", 1, 3),
     ):
-        painted(root / name, count, seed)
-    painted(root / "mixed", 3, 4)
-    painted(root / "mixed" / "more", 3, 5, (16, 24))
-    painted(root / "large", 12, 4, (32, 32))
+        color_images(root / name, count, seed)
+    color_images(root / "mixed", 3, 4)
+    color_images(root / "mixed" / "more", 3, 5, (16, 24))
+    color_images(root / "large", 12, 4, (32, 32))
     (root / "empty").mkdir()
     (root / "text").mkdir()
-    (root / "text" / "a.txt").write_text("no picture")
+    (root / "text" / "a.txt").write_text("no image")
     (root / "garbage.pth").write_bytes(b"garbage" * 99)
     for seed in (0, 1):
         experiment = replace(tiny("pigan-carla", steps=1), seed=seed)
-        save_generator(root / f"gan{seed}.safetensors", build_seeded(experiment).generator, experiment)
+        content = GeneratorFile(build_seeded(experiment).generator, experiment)
+        write(root / f"gan{seed}.safetensors", content)
     train(tiny("pigan-carla", steps=1), Run(root / "cars", device="cpu", grid_every=0))
     scene = replace(
         PRESETS["nerf-grid-demo"], data="synthetic:cars", stages=(Stage(0, (16, 16), 64),), steps=2
@@ -68,8 +70,8 @@ def there(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def beside(there, monkeypatch, tmp_path):
-    """Names are short in what the tests ask, and nothing is left there."""
+def working_folder(there, monkeypatch, tmp_path):
+    """Paths are relative to the folder of the data, and nothing is written there."""
     monkeypatch.chdir(there)
     monkeypatch.setenv("COLUMNS", "200")
     before = sorted(there.rglob("*"))
@@ -84,62 +86,66 @@ def done(words, capsys):
     return out
 
 
+def values(path, name):
+    return {key: score["value"] for key, score in json.loads(path.read_text())["generators"][name].items()}
+
+
 def opens(path):
+    if path.suffix == ".svg":
+        return ElementTree.parse(path).getroot().tag.endswith("svg")
     with Image.open(path) as image:
         image.load()
         return min(image.size) > 8
 
 
-def test_a_folder_of_pictures_is_measured_and_told_of(tmp_path, capsys):
+def test_a_folder_of_images_is_evaluated(tmp_path, capsys):
     out = tmp_path / "new" / "x.json"
     said = done(["evaluate", "good", "--data", "real", "--out", str(out), *SMALL], capsys)
-    assert "good: 120 generated against 210 real pictures of 16x16" in said
+    assert "120 generated images of each against 210 real ones (real), 16x16 pixels" in said
     assert "biased upwards" in said
     found = json.loads(out.read_text())
-    shares = {f"manifold_{share}" for share in ("precision", "recall", "density", "coverage")}
-    names = {"frechet", "kernel_x100", "copies", "spectrum"} | shares
-    assert set(found["metrics"]) == names
-    assert all(np.isfinite(number["value"]) for number in found["metrics"].values())
-    assert found["metrics"]["frechet"]["better"] == "low"
-    assert found["protocol"]["size"] == [16, 16]
-    assert found["protocol"]["fields"]["random"]["extractor"] == "random-convolutions-1"
-    assert (found["real"]["source"], found["real"]["pictures"], found["generated"]["pictures"]) == (
-        "real",
-        210,
-        120,
-    )
-    pictures = {"x.png", "x-precision.png", "x-spectrum.png"}
-    assert {p.name for p in out.parent.iterdir()} == pictures | {"x.json"}
-    assert all(opens(out.parent / name) for name in pictures)
-    assert all(name in said for name in pictures)
+    scores, protocol = found["generators"]["good"], found["protocol"]
+    shares = {"precision", "recall", "density", "coverage"}
+    assert set(scores) == {"frechet", "kernel_x100", "memorization", "spectrum"} | shares
+    assert all(np.isfinite(score["value"]) for score in scores.values())
+    assert scores["frechet"]["better"] == "low"
+    assert scores["frechet"]["extractor"] == "random-convolutions-1"
+    assert protocol["size"] == "16x16"
+    assert protocol["extractor (random)"] == "random-convolutions-1"
+    assert [protocol[f"real: {name}"] for name in ("source", "images")] == ["real", 210]
+    assert protocol["generator 1: images"] == 120
+    figures = {"x.png", "x-precision.svg", "x-spectrum.svg"}
+    assert {p.name for p in out.parent.iterdir()} == figures | {"x.json"}
+    assert all(opens(out.parent / name) for name in figures)
+    assert all(name in said for name in figures)
 
 
-def test_a_folder_is_as_good_as_itself(tmp_path, capsys):
+def test_a_folder_compared_with_itself(tmp_path, capsys):
     out = tmp_path / "x.json"
     done(["evaluate", "good", "--data", "good", "--out", str(out), *SMALL], capsys)
-    numbers = {name: number["value"] for name, number in json.loads(out.read_text())["metrics"].items()}
+    numbers = values(out, "good")
     done(["evaluate", "bad", "--data", "good", "--out", str(out), *SMALL], capsys)
-    others = {name: number["value"] for name, number in json.loads(out.read_text())["metrics"].items()}
+    others = values(out, "bad")
     assert abs(numbers["frechet"]) < 1e-6 * others["frechet"]
-    assert all(numbers[f"manifold_{share}"] == 1 for share in ("precision", "recall", "coverage"))
-    assert numbers["copies"] == 1
+    assert all(numbers[share] == 1 for share in ("precision", "recall", "coverage"))
+    assert numbers["memorization"] == 1
     assert numbers["spectrum"] == 0
-    assert others["copies"] < 0.1
-    assert others["manifold_precision"] < 0.9
+    assert others["memorization"] < 0.1
+    assert others["precision"] < 0.9
 
 
-def test_statistics_that_were_written_give_the_same_numbers(tmp_path, capsys):
+def test_written_statistics_give_the_same_scores(tmp_path, capsys):
     kept, one, other = tmp_path / "kept", tmp_path / "one.json", tmp_path / "other.json"
     done(["evaluate", "good", "--data", "real", "--statistics", str(kept), "--out", str(one), *SMALL], capsys)
     assert {p.name for p in kept.iterdir()} == {"random.safetensors", "spectrum.safetensors"}
     done(["evaluate", "good", "--data", str(kept), "--out", str(other), *SMALL], capsys)
     first, second = (json.loads(p.read_text()) for p in (one, other))
     assert first == second
-    assert not other.with_suffix(".png").exists(), "there are no real pictures to show"
-    assert opens(tmp_path / "other-precision.png")
+    assert opens(other.with_suffix(".png")), "generated images without the real ones"
+    assert opens(tmp_path / "other-precision.svg")
 
 
-def test_what_was_measured_once_is_not_measured_again(capsys, monkeypatch, tmp_path):
+def test_features_are_extracted_once(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("GENSCENE_CACHE", str(tmp_path))
     words = ["evaluate", "gan0.safetensors", "--data", "real", *QUICK]
     first, calls = done(words, capsys), []
@@ -154,59 +160,68 @@ def test_what_was_measured_once_is_not_measured_again(capsys, monkeypatch, tmp_p
     calls.clear()
     assert done([*words, "--seed", "3"], capsys) != first
     assert calls == [12]
-    assert list(cache_folder().glob("statistics/*/tally.safetensors"))
+    assert list(cache_folder().glob("statistics/*/moments.safetensors"))
 
 
-def test_a_run_is_measured_against_what_it_was_trained_on(capsys):
+def test_a_run_is_compared_with_its_training_data(capsys):
     said = done(["evaluate", "cars", *QUICK], capsys)
-    assert "cars: 12 generated against 8 real pictures of 16x16" in said
-    said = done(["evaluate", "cars", "--metrics", "consistency,frechet", "--count", "4", *SMALL], capsys)
+    assert "12 generated images of each against 8 real ones (synthetic:cars), 16x16 pixels" in said
+    said = done(["evaluate", "cars", "--metrics", "view_consistency,frechet", "--count", "4", *SMALL], capsys)
     assert "view consistency" in said
     assert "Frechet distance" in said
 
 
-def test_few_pictures_have_numbers_but_no_curve(tmp_path, capsys):
+def test_few_images_have_scores_but_no_curve(tmp_path, capsys):
     out = tmp_path / "x.json"
-    words = ["--data", "real", "--metrics", "manifold", "--reals", "8", "--count", "8", *SMALL]
+    words = ["--data", "real", "--metrics", "precision_recall", "--reals", "8", "--count", "8", *SMALL]
     done(["evaluate", "few", *words, "--out", str(out)], capsys)
     assert {p.name for p in tmp_path.iterdir()} == {"x.json", "x.png"}
     done(["compare", "few", "good", *words, "--out", str(out.with_suffix(".html"))], capsys)
-    assert "10 neighbours" not in out.with_suffix(".html").read_text(encoding="utf-8")
+    assert "10 neighbors" not in out.with_suffix(".html").read_text(encoding="utf-8")
 
 
 def test_a_page_compares_generators(tmp_path, capsys):
     out = tmp_path / "page.html"
-    words = ["--data", "real", "--metrics", "frechet,manifold,spectrum,copies", "--resamples", "39", *SMALL]
+    words = [
+        "--data",
+        "real",
+        "--metrics",
+        "frechet,precision_recall,spectrum,memorization",
+        "--resamples",
+        "39",
+        *SMALL,
+    ]
     said = done(["compare", "good", "bad", *words, "--out", str(out), "--title", "A < B"], capsys)
     page, found = out.read_text(encoding="utf-8"), json.loads((tmp_path / "page.json").read_text())
     assert "good" in page
     assert "bad" in page
     assert "A &lt; B" in page
     assert page.count("data:image/png;base64,") >= 5
+    assert page.count("<polyline") == 2 + 3
     assert set(found["generators"]) == {"good", "bad"}
-    assert found["reference"]["name"] == "real pictures, 105 against 105 others"
+    assert found["reference"]["name"] == "real images, 105 against 105 others"
     good, bad = (found["generators"][name]["frechet"] for name in ("good", "bad"))
     assert good["value"] < bad["value"]
-    assert bad["interval"][0] <= bad["value"] <= bad["interval"][1]
-    assert (good["not_told_apart_from_best"], bad["not_told_apart_from_best"]) == (False, False)
+    assert bad["interval"]["low"] <= bad["value"] <= bad["interval"]["high"]
+    assert (good["not_distinguishable_from_best"], bad["not_distinguishable_from_best"]) == (False, False)
     assert re.search(r"Frechet distance \(.*\)\s+\d+\.\d+\*", said)
     assert found["protocol"]["size"] == "16x16"
 
 
-def test_generators_of_one_name_are_told_apart_by_their_places(capsys, tmp_path):
+def test_generators_of_one_name_are_called_by_their_paths(capsys, tmp_path):
     out = tmp_path / "page.html"
     words = ["--data", "real", "--metrics", "spectrum", "--count", "120", *SMALL, "--out", str(out)]
     done(["compare", "gan0.safetensors", "gan1.safetensors", *words], capsys)
     assert {"gan0", "gan1"} == set(json.loads((tmp_path / "page.json").read_text())["generators"])
-    painted(tmp_path / "good", 5, 1)
+    color_images(tmp_path / "good", 5, 1)
     said = done(["compare", "good", "good", str(tmp_path / "good"), *words], capsys)
-    assert "Only the first 5 pictures of each" in said
+    assert "Only the first 5 images of each" in said
     assert {"good", "good #2", str(tmp_path / "good")} == set(
         json.loads((tmp_path / "page.json").read_text())["generators"]
     )
 
 
-def test_pictures_beside_a_generator_are_all_looked_at_whatever_it_was_trained_on(capsys, tmp_path):
+def test_the_limit_of_a_generators_data_is_not_that_of_other_images(capsys, tmp_path):
     words = [
         "--data",
         "real",
@@ -220,11 +235,11 @@ def test_pictures_beside_a_generator_are_all_looked_at_whatever_it_was_trained_o
     ]
     done(["compare", "gan0.safetensors", "good", *words], capsys)
     settings = json.loads((tmp_path / "p.json").read_text())["protocol"]
-    assert [settings[f"generator {i}: pictures"] for i in (1, 2)] == ["20", "20"]
-    assert settings["generator 2: of"] == "120"
+    assert [settings[f"generator {i}: images"] for i in (1, 2)] == [20, 20]
+    assert settings["generator 2: available"] == 120
 
 
-def test_scenes_are_compared_on_held_out_photographs(capsys, tmp_path):
+def test_scenes_are_compared_on_held_out_views(capsys, tmp_path):
     out = tmp_path / "page.html"
     said = done(["compare", "scene2", "scene40", "--out", str(out), "--resamples", "39"], capsys)
     assert "PSNR (dB, high)" in said
@@ -234,7 +249,7 @@ def test_scenes_are_compared_on_held_out_photographs(capsys, tmp_path):
     assert "photograph" in out.read_text(encoding="utf-8")
 
 
-def test_common_size_is_that_of_the_pictures_as_they_are_decoded(tmp_path):
+def test_common_size_is_that_of_decoded_images(tmp_path):
     turned = Image.Exif()
     turned[0x0112] = 6
     Image.new("RGB", (24, 16)).save(tmp_path / "lying.jpg", exif=turned)
@@ -255,7 +270,7 @@ BAD = {
     "no extractor": (["evaluate", "good", "--data", "real", "--extractor", "rndom"], "did you mean 'random'"),
     "fid without weights": (
         ["evaluate", "good", "--data", "real", "--metrics", "fid"],
-        "inception wants weights",
+        "inception needs weights",
     ),
     "other weights": (
         ["evaluate", "good", "--data", "real", "--metrics", "fid", "--inception", "garbage.pth"],
@@ -265,40 +280,52 @@ BAD = {
         ["evaluate", "good", "--data", "real", "--metrics", "fid", "--inception", "no.pth"],
         "no.pth",
     ),
-    "one picture": (["evaluate", "one", "--data", "real"], "one: 1 generated pictures: wanted at least 2"),
-    "one real picture": (["evaluate", "good", "--data", "one"], "1 real pictures: wanted at least 2"),
+    "one image": (
+        ["evaluate", "one", "--data", "real"],
+        "one: 1 generated images of one: wanted at least 2",
+    ),
+    "one real image": (["evaluate", "good", "--data", "one"], "1 real images: wanted at least 2"),
     "too few for a metric": (
-        ["evaluate", "good", "--data", "few", "--metrics", "copies"],
+        ["evaluate", "good", "--data", "few", "--metrics", "memorization"],
         "at least 2 against 100",
     ),
     "mixed data": (["evaluate", "good", "--data", "mixed"], "mixed holds images of mixed sizes"),
     "mixed data of a generator": (["evaluate", "gan0.safetensors", "--data", "mixed"], "mixed sizes"),
-    "mixed generated": (["evaluate", "mixed", "--data", "real"], "--size N makes them one size"),
-    "two sizes": (["evaluate", "large", "--data", "real"], "large holds pictures of 32x32, real of 16x16"),
-    "two sizes in a table": (["compare", "good", "large", "--data", "real"], "--size N makes them one size"),
+    "mixed generated": (["evaluate", "mixed", "--data", "real"], "--size N resizes them to one"),
+    "two sizes": (["evaluate", "large", "--data", "real"], "large holds images of 32x32, real of 16x16"),
+    "two sizes in a table": (["compare", "good", "large", "--data", "real"], "--size N resizes them to one"),
     "ending": (["evaluate", "good", "--data", "real", "--out", "a.txt"], "ending with .json"),
     "ending of a page": (
         ["compare", "good", "bad", "--data", "real", "--out", "a.json"],
         "ending with .html",
     ),
     "one generator": (["compare", "good", "--data", "real"], "wanted at least 2"),
-    "few resamples": (["compare", "good", "bad", "--data", "real", "--resamples", "5"], "wants at least 39"),
-    "scene and generator": (["compare", "scene2", "gan0.safetensors"], "cannot stand in one table"),
+    "few resamples": (["compare", "good", "bad", "--data", "real", "--resamples", "5"], "needs at least 39"),
+    "scene and generator": (["compare", "scene2", "gan0.safetensors"], "cannot be compared"),
     "identity": (["evaluate", "gan0.safetensors", "--metrics", "identity"], "--mobilefacenet FILE"),
     "identity of two": (
         ["compare", "gan0.safetensors", "cars", "--metrics", "identity"],
         "--mobilefacenet FILE",
     ),
-    "pictures are asked": (
-        ["evaluate", "good", "--data", "real", "--metrics", "consistency"],
-        "good are pictures",
+    "a metric of the generator of images": (
+        ["evaluate", "good", "--data", "real", "--metrics", "view_consistency"],
+        "good are images",
     ),
-    "some are pictures": (
-        ["compare", "gan0.safetensors", "few", "--metrics", "spectrum,consistency", "--count", "4", *SMALL],
-        "few are pictures",
+    "some are images": (
+        [
+            "compare",
+            "gan0.safetensors",
+            "few",
+            "--metrics",
+            "spectrum,view_consistency",
+            "--count",
+            "4",
+            *SMALL,
+        ],
+        "few are images",
     ),
     "poses": (
-        ["evaluate", "gan0.safetensors", "--data", "real", "--metrics", "steadiness", *SMALL],
+        ["evaluate", "gan0.safetensors", "--data", "real", "--metrics", "pose_accuracy", *SMALL],
         "poses are known",
     ),
     "no data": (["evaluate", "good"], "--data PATH names the real"),
@@ -312,7 +339,7 @@ BAD = {
     "a run as data": (["evaluate", "good", "--data", "cars"], "--data cars is a run"),
     "count": (["evaluate", "good", "--data", "real", "--count", "1"], "--count 1: wanted a number from 2"),
     "size": (["evaluate", "good", "--data", "real", "--size", "wide"], "wide"),
-    "spectra": (["evaluate", "good", "--data", "real", "--size", "16x20"], "spectra want square pictures"),
+    "spectra": (["evaluate", "good", "--data", "real", "--size", "16x20"], "spectra need square images"),
     "too small": (["evaluate", "good", "--data", "real", "--size", "8"], "sides of at least 16"),
 }
 
@@ -332,10 +359,10 @@ def test_bad_input_is_one_line_and_nothing_is_written(words, expected, capsys, t
     assert not list(tmp_path.iterdir())
 
 
-def test_statistics_of_another_protocol_are_refused_with_what_differs(tmp_path, capsys):
+def test_statistics_of_another_protocol_are_refused_by_field(tmp_path, capsys):
     kept = tmp_path / "kept"
     done(["evaluate", "good", "--data", "real", "--statistics", str(kept), *QUICK], capsys)
-    before = torch.clone(Statistics.load(kept / "random.safetensors").tally.mean)
+    before = torch.clone(FeatureStatistics.load(kept / "random.safetensors").running.mean)
     assert main(["evaluate", "good", "--data", str(kept), "--size", "32", *QUICK]) == 2
     _, err = capsys.readouterr()
     assert err.count("\n") == 1
@@ -343,7 +370,7 @@ def test_statistics_of_another_protocol_are_refused_with_what_differs(tmp_path, 
     assert "16x16" in err
     assert "here: 32x32" in err
     assert main(["evaluate", "good", "--data", str(kept), "--protocol", "cips", *QUICK]) == 2
-    assert "format of reals" in capsys.readouterr()[1]
+    assert "real_format" in capsys.readouterr()[1]
     assert main(["evaluate", "good", "--data", str(kept), *SMALL]) == 2
     assert "no spectrum.safetensors" in capsys.readouterr()[1]
-    assert torch.equal(Statistics.load(kept / "random.safetensors").tally.mean, before)
+    assert torch.equal(FeatureStatistics.load(kept / "random.safetensors").running.mean, before)

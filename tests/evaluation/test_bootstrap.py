@@ -1,4 +1,4 @@
-"""Intervals: where a formula knows them, as often right as they say, and narrow where what they compare is shared."""
+"""Bootstrap intervals have the coverage that theory predicts; paired differences cancel the reals."""
 
 import pytest
 import torch
@@ -6,175 +6,184 @@ from torch.testing import assert_close
 
 from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import (
-    ROWS,
-    Interval,
-    basic,
-    better,
-    bootstrap,
-    centred,
-    counts,
-    frechet_resamples,
-    indicators,
-    kernel_resamples,
-    mean_resamples,
-    student,
+    BLOCK,
+    Resampled,
+    Resampling,
+    centered_interval,
+    resample_counts,
+    resample_frechet,
+    resample_kernel,
+    resample_means,
+    resample_precision_recall,
+    student_quantile,
     weighted_moments,
 )
+from genscene.evaluation.report import Interval, Score
 from genscene.metrics.frechet import Moments, frechet_distance
 from genscene.metrics.kernel import mmd, polynomial_kernel
 from genscene.metrics.precision_recall import precision_recall
 
 
-def test_a_resample_is_rows_drawn_with_replacement():
-    drawn = torch.stack(list(counts(500, 40, seed=1)))
-    assert (drawn.sum(dim=1) == 500).all()
-    assert (drawn == 0).double().mean().item() == pytest.approx(0.368, abs=0.01)  # 1 / e are left out
-    assert torch.equal(drawn, torch.stack(list(counts(500, 40, seed=1))))
-    assert not torch.equal(drawn, torch.stack(list(counts(500, 40, seed=2))))
+def scores(better, *values):
+    return [Score("x", "a score", value, better) for value in values]
 
 
-def test_the_spread_of_a_mean_is_what_statistics_says():
+def test_rows_are_sampled_with_replacement():
+    counts = torch.stack(list(resample_counts(500, 40, seed=1)))
+    assert (counts.sum(dim=1) == 500).all()
+    assert (counts == 0).double().mean().item() == pytest.approx(0.368, abs=0.01)  # 1 / e are left out
+    assert torch.equal(counts, torch.stack(list(resample_counts(500, 40, seed=1))))
+    assert not torch.equal(counts, torch.stack(list(resample_counts(500, 40, seed=2))))
+
+
+def test_the_spread_of_a_mean_is_its_standard_error():
     x = torch.randn(400, dtype=torch.float64) * 3 + 7
-    each = bootstrap(lambda often: float(often.double() @ x) / 400, 400, 800, seed=3)
-    assert each.std().item() == pytest.approx(x.std(correction=0).item() / 20, rel=0.08)
-    found = mean_resamples([x], 800, seed=3)
-    assert_close(found.each.std(), each.std(), rtol=0.1, atol=0)
+    found = resample_means([x], Resampling(40, seed=3))
+    assert found.resamples.shape == (1, 800)
+    assert found.resamples.std().item() == pytest.approx(x.std(correction=0).item() / 20, rel=0.1)
     width = found.interval(0, 0.95)
     assert width.high - width.low == pytest.approx(2 * 1.96 * 3 / 20, rel=0.15)
 
 
-def test_an_interval_turns_its_resamples_round():
-    each = torch.arange(1.0, 400)  # the 20th smallest of 399 is 20
-    assert basic(300.0, each, 0.9) == Interval(600 - 380, 600 - 20)
-    assert centred(300.0, each, 0.9) == Interval(300 - 180, 300 + 180)
+def test_the_ends_are_quantiles_of_many_resamples():
+    resamples = torch.arange(1.0, 400)  # the 20th smallest of 399 is 20
+    assert centered_interval(300.0, resamples, 0.9) == Interval(300 - 180, 300 + 180)
 
 
-def test_few_resamples_say_how_far_they_spread():
+def test_the_ends_of_few_resamples_are_student_quantiles():
     for freedom, known in ((38, 2.0244), (99, 1.9842), (10**6, 1.9600)):  # tables of Student's t
-        assert student(0.95, freedom) == pytest.approx(known, abs=3e-4)
-    each = torch.randn(99, dtype=torch.float64)
-    found = centred(5.0, each)
+        assert student_quantile(0.95, freedom) == pytest.approx(known, abs=3e-4)
+    resamples = torch.randn(99, dtype=torch.float64)
+    found = centered_interval(5.0, resamples)
     assert found.high - 5 == pytest.approx(5 - found.low)
-    assert found.high - 5 == pytest.approx(1.984467 * each.std().item(), rel=1e-4)
+    assert found.high - 5 == pytest.approx(1.984467 * resamples.std().item(), rel=1e-4)
 
 
-def test_few_resamples_give_steadier_widths_than_their_ends_would():
+def test_student_quantiles_of_few_resamples_are_steadier_than_their_ends():
     few, many = (torch.randn(300, count, dtype=torch.float64) for count in (100, 400))
-    ends = few.quantile(
-        torch.tensor([0.0202, 0.9798], dtype=torch.float64), dim=1
-    )  # of 100, as `centred` has of 200
-    quantiles, spread, wide = (
-        ends[1] - ends[0],
-        *(torch.tensor([(i := centred(0.0, each)).high - i.low for each in rows]) for rows in (few, many)),
+    ends = few.quantile(torch.tensor([0.0202, 0.9798], dtype=torch.float64), dim=1)
+    quantiles = ends[1] - ends[0]
+    student, wide = (
+        torch.tensor([(i := centered_interval(0.0, each)).high - i.low for each in rows])
+        for rows in (few, many)
     )
-    assert spread.std() < 0.9 * quantiles.std()
-    assert spread.mean().item() == pytest.approx(wide.mean().item(), rel=0.02)
+    assert student.std() < 0.9 * quantiles.std()
+    assert student.mean().item() == pytest.approx(wide.mean().item(), rel=0.02)
 
 
-def test_an_interval_holds_the_mean_of_all_sets_and_not_so_often_another_set():
-    """Of means both shares are known: 0.95, and P(|t| < 1.96 / sqrt 2) = 0.834."""
-    means, others, held, other = 0.0, torch.randn(600, 100, dtype=torch.float64).mean(dim=1), 0, 0
+def test_coverage_of_the_expectation_and_of_another_set():
+    """Of means both are known: 0.95, and P(|t| < 1.96 / sqrt 2) = 0.834."""
+    others, covered, other = torch.randn(600, 100, dtype=torch.float64).mean(dim=1), 0, 0
     for trial, another in enumerate(others.tolist()):
-        found = mean_resamples([torch.randn(100)], 200, trial).interval(0)
-        held += found.low <= means <= found.high
-        other += found.low <= another <= found.high
-    assert held / 600 == pytest.approx(0.945, abs=0.025)
+        found = resample_means([torch.randn(100)], Resampling(10, trial)).interval(0)
+        covered += found.contains(0)
+        other += found.contains(another)
+    assert covered / 600 == pytest.approx(0.945, abs=0.025)
     assert other / 600 == pytest.approx(0.834, abs=0.04)
 
 
 @pytest.mark.parametrize(
-    ("resamples", "share", "said"), [(38, 0.95, "39 resamples"), (50, 1.0, "share in"), (0, 0.5, "3")]
+    ("resamples", "level", "message"), [(38, 0.95, "39 resamples"), (50, 1.0, "level in"), (0, 0.5, "3")]
 )
-def test_too_few_resamples_are_refused(resamples, share, said):
-    with pytest.raises(BadInput, match=said):
-        basic(0.0, torch.zeros(resamples), share)
+def test_too_few_resamples_are_refused(resamples, level, message):
+    with pytest.raises(BadInput, match=message):
+        centered_interval(0.0, torch.zeros(resamples), level)
 
 
-def test_better_means_that_nothing_is_not_among_what_may_be():
-    assert better(Interval(-3, -1))
-    assert better(Interval(0.1, 0.2))
-    assert not better(Interval(-1, 0.1))
-    assert not better(Interval(0, 1))
+def test_a_score_is_level_unless_the_difference_excludes_zero():
+    resampled = Resampled(torch.tensor([1.0, 1.01]), torch.tensor([[1.0], [1.01]]) + torch.randn(1, 400))
+    one, other = resampled.attach(scores("low", 1.02, 1.0))
+    assert not other.level  # the best
+    assert not one.level  # paired differences do not vary
+    assert not resampled.attach(scores("high", 1.02, 1.0))[0].level
+    independent = Resampled(torch.tensor([1.0, 1.01]), torch.randn(2, 400))
+    assert [each.level for each in independent.attach(scores("low", 1.0, 1.01))] == [False, True]
 
 
-def test_weights_are_rows_written_out():
-    features = torch.randn(ROWS + 300, 6) * 2 + 50
-    often = next(counts(len(features), 1, seed=5))
-    wanted, found = Moments.of(features.repeat_interleave(often, dim=0)), weighted_moments(features, often)
+def test_an_interval_is_shifted_to_the_score():
+    resamples = torch.tensor([[1.0], [2.0]]) + torch.linspace(-0.1, 0.1, 41)
+    resampled = Resampled(torch.tensor([1.0, 2.0]), resamples)
+    plain, shifted = (resampled.attach(scores("low", *values)) for values in ((1.0, 2.0), (3.0, 4.0)))
+    for one, other in zip(plain, shifted, strict=True):
+        assert other.value - one.value == pytest.approx(2)
+        assert other.interval.low - one.interval.low == pytest.approx(2)
+        assert other.interval.high - one.interval.high == pytest.approx(2)
+
+
+def test_weighted_moments_are_those_of_repeated_rows():
+    features = torch.randn(BLOCK + 300, 6) * 2 + 50
+    counts = next(resample_counts(len(features), 1, seed=5))
+    wanted = Moments.of(features.repeat_interleave(counts, dim=0))
+    found = weighted_moments(features, counts)
     assert_close(found.mean, wanted.mean, atol=0, rtol=1e-12)
     assert_close(found.covariance, wanted.covariance, atol=1e-10, rtol=1e-10)
 
 
-def test_the_frechet_distance_of_sets_as_they_are_and_drawn_again():
-    real, fake = torch.randn(300, 5), torch.randn(200, 5) + 1
-    found = frechet_resamples([fake, fake[:150]], real, 4, seed=0)
-    assert found.each.shape == (2, 4)
+def test_frechet_distances_of_the_sets_and_of_resamples():
+    real, fake, how = torch.randn(300, 5), torch.randn(200, 5) + 1, Resampling(4)
+    (found,) = resample_frechet([fake, fake[:150]], real, how)
+    assert found.resamples.shape == (2, 4)
     assert found.estimate[0].item() == pytest.approx(frechet_distance(Moments.of(real), Moments.of(fake)))
-    assert torch.equal(found.each, frechet_resamples([fake, fake[:150]], real, 4, seed=0).each)
-    alone = frechet_resamples([fake[:150]], real, 4, seed=0)
-    assert_close(alone.each[0], found.each[1])  # who stands beside it changes nothing
+    assert torch.equal(found.resamples, resample_frechet([fake, fake[:150]], real, how)[0].resamples)
+    (alone,) = resample_frechet([fake[:150]], real, how)
+    assert_close(alone.resamples[0], found.resamples[1])  # other generators change nothing
 
 
-def test_intervals_are_right_as_often_as_they_say():
-    """Two Gaussians 8 wide: the distance of the laws is known, the mean at N = 200 is that of all trials."""
-    apart, wider, centre, limits, estimates = 0.3, 1.2, [], [], []
+def test_frechet_intervals_cover_the_expected_distance():
+    """Two Gaussians of width 8: the limit is known, the mean at N = 200 is that of all trials."""
+    shift, scale, intervals, estimates = 0.3, 1.2, [], []
     for trial in range(60):
-        real, fake = torch.randn(200, 8), torch.randn(200, 8) * wider + apart
-        found = frechet_resamples([fake], real, 59, seed=trial)
+        real, fake = torch.randn(200, 8), torch.randn(200, 8) * scale + shift
+        (found,) = resample_frechet([fake], real, Resampling(59, trial))
         estimates.append(float(found.estimate[0]))
-        centre.append(found.interval(0, 0.9))
-        limits.append(found.limit(0, 0.9))
-    law, mean = 8 * apart**2 + 8 * (wider - 1) ** 2, sum(estimates) / 60
-    assert mean > law * 1.15  # 200 pictures seem farther away than pictures without end
-    assert sum(each.low <= mean <= each.high for each in centre) >= 48
-    assert sum(each.low <= law <= each.high for each in limits) >= 48
-    assert sum(each.low <= mean <= each.high for each in limits) < 48  # each is an interval of its own thing
+        intervals.append(found.interval(0, 0.9))
+    limit, mean = 8 * shift**2 + 8 * (scale - 1) ** 2, sum(estimates) / 60
+    assert mean > limit * 1.15  # the distance of 200 images is biased upwards
+    assert sum(each.contains(mean) for each in intervals) >= 48
 
 
-def test_what_the_reals_do_to_both_cancels():
-    real, latents = torch.randn(150, 4) * 2, torch.randn(150, 4)
-    found = frechet_resamples([latents + 1, latents + 1.1], real, 99, seed=1)
+def test_the_effect_of_the_reals_cancels_in_differences():
+    real, latents, how = torch.randn(150, 4) * 2, torch.randn(150, 4), Resampling(99, 1)
+    (found,) = resample_frechet([latents + 1, latents + 1.1], real, how)
     alone, paired = found.interval(1), found.difference(1, 0)
     assert paired.high - paired.low < 0.5 * (alone.high - alone.low)
-    assert better(paired)
-    same = frechet_resamples([latents, latents.clone()], real, 99, seed=1).difference(0, 1)
-    assert not better(same)
+    assert not paired.contains(0)
+    assert resample_frechet([latents, latents.clone()], real, how)[0].difference(0, 1).contains(0)
 
 
-def test_the_kernel_distance_leaves_out_pairs_with_oneself():
+def test_the_kernel_distance_leaves_out_pairs_of_a_row_with_itself():
     real, fake = torch.randn(300, 4), torch.randn(250, 4) * 1.1
-    found = kernel_resamples([fake], real, 60, seed=2)
-    assert found.estimate[0].item() == pytest.approx(mmd(fake, real).item(), abs=1e-9)
-    off = (found.each[0].mean() - found.estimate[0]) / found.each[0].std() * 60**0.5
-    assert abs(off) < 3
-    # with them the bias would be the mean own kernel over N, for each of both sets
-    assert polynomial_kernel(real, real).diagonal().mean() / 300 > 3 * found.each[0].std() / 60**0.5
+    (found,) = resample_kernel([fake], real, Resampling(15, 2))
+    assert found.estimate[0].item() == pytest.approx(100 * mmd(fake, real).item(), abs=1e-7)
+    bias = (found.resamples[0].mean() - found.estimate[0]) / found.resamples[0].std() * 60**0.5
+    assert abs(bias) < 3
+    # with them the bias would be the mean of the diagonal over N, for each of both sets
+    diagonal = polynomial_kernel(real, real).diagonal().mean()
+    assert 100 * diagonal / 300 > 3 * found.resamples[0].std() / 60**0.5
 
 
 def test_the_kernel_distance_of_a_set_from_itself():
     real, fake = torch.randn(40, 3), torch.randn(40, 3)
-    found = kernel_resamples([fake, real], real, 2, seed=2)
+    (found,) = resample_kernel([fake, real], real, Resampling(1, 2))
     whole = polynomial_kernel(real, real).double()
-    assert found.estimate[1].item() == pytest.approx(
-        2 * ((whole.sum() - whole.trace()) / (40 * 39) - whole.mean()).item(), abs=1e-6
-    )
+    wanted = 2 * ((whole.sum() - whole.trace()) / (40 * 39) - whole.mean())
+    assert found.estimate[1].item() == pytest.approx(100 * wanted.item(), abs=1e-4)
 
 
-def test_indicators_are_what_precision_and_recall_count():
+def test_precision_and_recall_are_means_of_indicators():
     fake, real = torch.randn(120, 4) * 0.8, torch.randn(150, 4)
-    inside, reached = indicators(fake, real)
+    precision, recall = resample_precision_recall([fake, fake], real, Resampling(5))
     wanted = precision_recall(fake, real)
-    assert inside.double().mean().item() == pytest.approx(wanted.precision)
-    assert reached.double().mean().item() == pytest.approx(wanted.recall)
-    found = mean_resamples([inside, inside], 100, seed=0)
-    assert found.difference(0, 1) == Interval(0, 0)
-    assert found.interval(0).low < wanted.precision < found.interval(0).high
+    assert precision.estimate[0].item() == pytest.approx(wanted.precision)
+    assert recall.estimate[0].item() == pytest.approx(wanted.recall)
+    assert precision.difference(0, 1) == Interval(0, 0)
+    assert precision.interval(0).low < wanted.precision < precision.interval(0).high
 
 
-def test_sets_that_are_none_are_refused():
-    with pytest.raises(BadInput, match="one D"):
-        frechet_resamples([torch.zeros(5, 3)], torch.zeros(5, 4), 2, seed=0)
-    with pytest.raises(BadInput, match="N at least 2"):
-        kernel_resamples([torch.zeros(1, 3)], torch.zeros(5, 3), 2, seed=0)
-    with pytest.raises(BadInput, match="at least one generator"):
-        mean_resamples([], 2, seed=0)
+def test_features_of_the_wrong_shape_are_refused():
+    with pytest.raises(BadInput, match=r"wanted \[N, D\] and \[M, D\]"):
+        resample_frechet([torch.zeros(5, 3)], torch.zeros(5, 4), Resampling(2))
+    with pytest.raises(BadInput, match="at least 2"):
+        resample_kernel([torch.zeros(1, 3)], torch.zeros(5, 3), Resampling(2))
+    with pytest.raises(BadInput, match="at least one"):
+        resample_means([], Resampling(2))

@@ -1,36 +1,24 @@
-"""Charts: round ticks, curves where their numbers say, and nothing drawn of what is no number."""
+"""Line charts: round ticks, curves at the places of their points, nothing of values that are not finite."""
 
 import math
 from itertools import pairwise
+from xml.etree import ElementTree
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from genscene.errors import BadInput
-from genscene.export.charts import (
-    BOTTOM,
-    COLOURS,
-    INK,
-    KEY,
-    LEFT,
-    RIGHT,
-    TOP,
-    Axes,
-    curves,
-    drawn,
-    label,
-    reach,
-    ticks,
-)
+from genscene.export.charts import COLORS, DASHES, INK, LEFT, SIDE, TOP, Axes, line_chart, padded_span, ticks
 
-UNIT = Axes("title", "recall", "precision", (0, 1), (0, 1), (200, 200), marked="k = 3")
+UNIT = Axes("title", "recall", "precision", (0, 1), (0, 1))
+SVG = "{http://www.w3.org/2000/svg}"
 
 
-def coloured(image, colour):
-    """Whether each pixel has a colour, inside the plot at one pixel for each of the layout."""
-    plot = np.asarray(image)[TOP + 2 : TOP + 198, LEFT + 2 : LEFT + 198].astype(int)
-    return (np.abs(plot - colour) < 12).all(-1)
+def elements(svg, tag):
+    return [each.attrib for each in ElementTree.fromstring(svg).iter(SVG + tag)]
+
+
+def texts(svg):
+    return [each.text for each in ElementTree.fromstring(svg).iter(SVG + "text")]
 
 
 @pytest.mark.parametrize(
@@ -45,54 +33,58 @@ def test_ticks_are_round_and_few(span):
     assert float(steps.pop().split("e")[0]) in (1, 2, 2.5, 5)
 
 
-def test_labels_have_the_digits_of_their_steps():
-    assert [label(x, 0.25) for x in (0, 0.25, 1)] == ["0.00", "0.25", "1.00"]
-    assert [label(x, 20) for x in (-40, -0.0, 20)] == ["-40", "0", "20"]
-    assert label(2e-7, 1e-7) == "2e-07"
+def test_tick_labels_are_short():
+    for y, wanted in (((0, 1), "0.2"), ((-60, 0), "-20"), ((0, 3e-7), "1e-07")):
+        assert wanted in texts(line_chart({"a": [(0.5, y[0])]}, Axes("t", "x", "y", (0, 1), y)))
 
 
-def test_a_curve_lies_where_its_numbers_say():
-    found = coloured(drawn({"a": [(0.1, 0.25), (0.9, 0.25)]}, UNIT, density=1), COLOURS[0])
-    rows, columns = np.nonzero(found)
-    assert abs(rows.mean() - (150 - 2)) < 1.5  # a quarter of the way up
-    assert abs(columns.min() - 18) <= 2
-    assert abs(columns.max() - 178) <= 2
+def test_a_curve_is_at_the_places_of_its_points():
+    (curve,) = elements(line_chart({"a": [(0.1, 0.25), (0.9, 0.25)]}, UNIT), "polyline")
+    points = [tuple(map(float, point.split(","))) for point in curve["points"].split()]
+    wanted = [(LEFT + 0.1 * SIDE, TOP + 0.75 * SIDE), (LEFT + 0.9 * SIDE, TOP + 0.75 * SIDE)]
+    assert [pytest.approx(point) for point in wanted] == points
+    assert curve["stroke"] == COLORS[0]
 
 
-def test_a_curve_ends_where_the_plot_does():
-    image = drawn({"a": [(-1.0, 0.5), (2.0, 0.5)]}, UNIT, density=1)
-    outside = np.asarray(image)[TOP + 90 : TOP + 110].astype(int)
-    beside = np.concatenate([outside[:, : LEFT - 1], outside[:, LEFT + 202 :]], axis=1)
-    assert not (np.abs(beside - COLOURS[0]) < 12).all(-1).any()
+def test_curves_are_clipped_to_the_plot():
+    root = ElementTree.fromstring(line_chart({"a": [(-1.0, 0.5), (2.0, 0.5)]}, UNIT))
+    (plot,) = root.findall(f"{SVG}svg")
+    assert plot.attrib["viewBox"] == f"{LEFT} {TOP} {SIDE} {SIDE}"
+    assert len(list(root.iter(f"{SVG}polyline"))) == len(plot.findall(f"{SVG}polyline")) == 1
 
 
-def test_marked_points_and_the_curve_in_ink_are_seen():
+def test_marked_points_and_the_reference():
     points = [(0.2, 0.2), (0.5, 0.5), (0.8, 0.8)]
-    plain, marked = (coloured(drawn({"a": points}, UNIT, m, 1), COLOURS[0]) for m in (None, {"a": 1}))
-    assert marked[90:106, 90:106].sum() > plain[90:106, 90:106].sum() + 20
-    axes = Axes("t", "x", "y", (0, 1), (0, 1), (200, 200), against="reals")
-    assert coloured(drawn({"a": points, "reals": points}, axes, density=1), INK).sum() > 100
+    assert not elements(line_chart({"a": points}, UNIT), "circle")
+    marked = line_chart({"a": points}, Axes("t", "x", "y", (0, 1), (0, 1), marked=1, mark_label="k = 3"))
+    middle = f"{LEFT + SIDE / 2:.1f}"
+    assert [each["cx"] for each in elements(marked, "circle")][0] == middle
+    assert "k = 3" in texts(marked)
+    axes = Axes("t", "x", "y", (0, 1), (0, 1), dots=True, reference="real")
+    found = line_chart({"real": points, "a": points}, axes)
+    assert [each["stroke"] for each in elements(found, "polyline")] == [COLORS[0], INK]  # the last is on top
+    assert len(elements(found, "circle")) == 6
 
 
 def test_many_curves_differ_in_dashes():
-    flat = {str(i): [(0.0, 0.5), (1.0, 0.5)] for i in range(len(COLOURS) + 1)}
-    first, last = (
-        drawn({**{n: [] for n in flat}, n: flat[n]}, UNIT, density=1) for n in (min(flat), max(flat))
-    )
-    assert 0.3 < coloured(last, COLOURS[0]).sum() / coloured(first, COLOURS[0]).sum() < 0.9
+    curves = {str(i): [(0.0, 0.5), (1.0, 0.5)] for i in range(len(COLORS) + 1)}
+    found = elements(line_chart(curves, UNIT), "polyline")
+    assert found[0]["stroke"] == found[-1]["stroke"]
+    assert [found[0]["stroke-dasharray"], found[-1]["stroke-dasharray"]] == list(DASHES[:2])
 
 
-def test_a_file_of_curves(tmp_path):
-    series = {"a\nlong name " * 9: [(0.0, math.nan), (1.0, -math.inf), (2.0, 3.0)], "b": [(5.0, 3.0)]}
-    curves(tmp_path / "chart.png", series, Axes("two\nlines", "x", "y"))
-    with Image.open(tmp_path / "chart.png") as image:
-        assert image.size == (2 * (LEFT + 400 + RIGHT + KEY), 2 * (TOP + 400 + BOTTOM))
-    assert reach([3.0, 3.0])[0] < 3 < reach([3.0, 3.0])[1]
-    assert reach([0.0]) == (-1, 1)
+def test_names_are_escaped_and_shortened_and_spans_never_empty():
+    series = {"a\n<long> name " * 9: [(0.0, math.nan), (1.0, -math.inf), (2.0, 3.0)], "b": [(5.0, 3.0)]}
+    found = line_chart(series, Axes("two\n& lines", "x", "y"))
+    assert "two & lines" in texts(found)
+    assert max(map(len, texts(found))) < 30
+    assert [len(each["points"].split()) for each in elements(found, "polyline")] == [1, 1]
+    assert padded_span([3.0, 3.0])[0] < 3 < padded_span([3.0, 3.0])[1]
+    assert padded_span([0.0]) == (-1, 1)
 
 
-def test_a_chart_of_nothing_is_refused():
-    with pytest.raises(BadInput, match="no points"):
-        drawn({"a": [(0.0, math.nan)]}, UNIT)
-    with pytest.raises(BadInput, match="point 3 of 'a'"):
-        drawn({"a": [(0.0, 1.0)]}, UNIT, {"a": 3})
+def test_a_chart_without_points_is_refused():
+    with pytest.raises(BadInput, match="no finite points"):
+        line_chart({"a": [(0.0, math.nan)]}, UNIT)
+    with pytest.raises(BadInput, match="'a' has no point 3 to mark"):
+        line_chart({"a": [(0.0, 1.0)]}, Axes("t", "x", "y", marked=3))

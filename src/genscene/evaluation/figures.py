@@ -1,85 +1,112 @@
-"""Numbers as pictures: what real and generated pictures look like, precision against recall, spectra."""
+"""Images and charts of a report: generated and real images, precision against recall, power spectra."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from genscene.errors import BadInput
-from genscene.evaluation.measures import profiles
-from genscene.evaluation.sides import Lot, Stored
-from genscene.evaluation.statistics import Statistics
-from genscene.export.charts import Axes, Series
+from genscene.evaluation.extract_features import Measurements
+from genscene.evaluation.image_sources import ImageSource
+from genscene.evaluation.registry import SPECTRUM
+from genscene.evaluation.report import Gallery, ImageStrip
+from genscene.evaluation.session import Features
+from genscene.evaluation.statistics import FeatureStatistics
+from genscene.export.charts import Axes, Point, line_chart
+from genscene.export.pictures import tile, to_bytes
 from genscene.metrics.precision_recall import nearest_neighbors, precision_recall
+from genscene.metrics.spectrum import to_decibels
 
-SHOWN = 8  # pictures in a row
-NEIGHBOURS = (1, 2, 3, 4, 5, 7, 10)  # of the precision and recall curve
-USUAL = NEIGHBOURS.index(3)
-MOST = 3000  # features of a side that the curve is drawn from
-
-
-@dataclass(frozen=True)
-class Beside:
-    """Pictures [n, 3, H, W] in [0, 1]: generated ones, and the real ones whose features are the closest."""
-
-    fake: Tensor
-    nearest: Tensor
+SHOWN = 8  # images in a strip
+NEIGHBORS = (1, 2, 3, 4, 5, 7, 10)  # of the curve of precision and recall
+CURVE_FEATURES = 3000  # of either side, for that curve
+SIDE, GAP, MARGIN, CAPTION, FONT = 128, 4, 16, 26, 14  # pixels of a contact sheet
+INK = (28, 32, 38)
+PRECISION_AXES = Axes(
+    "precision and recall, 1 to 10 neighbors", "recall", "precision", (0, 1), (0, 1), True, 2, "3 neighbors"
+)
+SPECTRUM_AXES = Axes("mean power spectrum", "frequency / highest frequency", "power, dB", reference="real")
 
 
-def some(lot: Lot, count: int = SHOWN) -> Tensor:
-    """Pictures evenly chosen from a lot -> [n, 3, H, W] in [0, 1]."""
-    places = np.linspace(0, len(lot) - 1, min(count, len(lot))).astype(int)
-    return torch.cat([lot.take(range(place, place + 1)) for place in places.tolist()]).float().cpu() / 255
+def galleries(measured: Measurements) -> list[Gallery]:
+    """The first images of every generator, and the real images nearest to them."""
+    strips, real_images, nearest = [], measured.real_images, []
+    for subject, source in zip(measured.subjects, measured.sources, strict=True):
+        images = source.read(range(min(SHOWN, len(source)))).float().cpu() / 255
+        strips.append(ImageStrip(subject.name, images))
+    note = "The first images of each; generators of one system share latent codes and cameras in each column."
+    key = image_extractor(measured.real)
+    if real_images is None or key is None:
+        return [Gallery("Images", strips, note)]
+    for fake in measured.features:
+        rows, _ = nearest_neighbors(fake[key].features[:SHOWN], measured.real[key].features)
+        nearest.append(ImageStrip("nearest real images", _take(real_images, rows[:, 0].tolist())))
+    indices = np.linspace(0, len(real_images) - 1, min(SHOWN, len(real_images))).astype(int).tolist()
+    side_by_side = [ImageStrip("real", _take(real_images, indices)), *strips]
+    if len(strips) == 1:
+        return [Gallery("Images", [*side_by_side, *nearest], note)]
+    found, copies = (
+        [Gallery("Images", side_by_side, note)],
+        "Both rows would be the same for memorized images.",
+    )
+    for strip, closest in zip(strips, nearest, strict=True):
+        pair = [ImageStrip("generated", strip.images), closest]
+        found.append(Gallery(f"{strip.name}: nearest real images", pair, copies))
+    return found
 
 
-def beside(lot: Lot, fake: Statistics, real: Statistics, reals: Stored, count: int = SHOWN) -> Beside:
-    """The first generated pictures, and each one's nearest neighbour among the real ones whose features were kept."""
-    count = min(count, len(lot))
-    rows, _ = nearest_neighbors(fake.features[:count], real.features)
-    closest = torch.cat([reals.take(range(place, place + 1)) for place in rows[:, 0].tolist()])
-    return Beside(lot.take(range(count)).float().cpu() / 255, closest.float() / 255)
+def charts(measured: Measurements) -> dict[str, str]:
+    """Precision against recall, where there are enough images, and power spectra -> SVG by name."""
+    real, charts, key = measured.real, {}, image_extractor(measured.real)
+    fakes = dict(zip((subject.name for subject in measured.subjects), measured.features, strict=True))
+    if key is not None and min(len(side[key].features) for side in (*fakes.values(), real)) > max(NEIGHBORS):
+        curves = {name: precision_curve(fake[key], real[key]) for name, fake in fakes.items()}
+        charts["precision"] = line_chart(curves, PRECISION_AXES)
+    if SPECTRUM in real:
+        named = {name if name != "real" else "real (generated)": fake for name, fake in fakes.items()}
+        spectra = {name: spectrum(side[SPECTRUM]) for name, side in {"real": real, **named}.items()}
+        charts["spectrum"] = line_chart(spectra, SPECTRUM_AXES)
+    return charts
 
 
-def plenty(fake: Statistics, real: Statistics) -> bool:
-    """Whether both sides have pictures enough for the curve of precision and recall."""
-    return min(len(fake.features), len(real.features)) > max(NEIGHBOURS)
+def image_extractor(features: Features) -> str | None:
+    """The first extractor whose features describe whole images, unlike power spectra."""
+    return next((name for name in features if name != SPECTRUM), None)
 
 
-def precision_curve(fake: Statistics, real: Statistics) -> list[tuple[float, float]]:
-    """Recall and precision as the balls grow from one neighbour to ten."""
-    one, other = fake.features[:MOST], real.features[:MOST]
-    if not plenty(fake, real):
-        few = min(len(one), len(other))
-        raise BadInput(
-            f"precision and recall up to {max(NEIGHBOURS)} neighbours want more than {few} pictures"
-        )
-    found = [precision_recall(one, other, k) for k in NEIGHBOURS]
+def precision_curve(fake: FeatureStatistics, real: FeatureStatistics) -> list[Point]:
+    """(recall, precision) for 1 to 10 neighbors."""
+    sides = fake.features[:CURVE_FEATURES], real.features[:CURVE_FEATURES]
+    found = [precision_recall(*sides, k) for k in NEIGHBORS]
     return [(each.recall, each.precision) for each in found]
 
 
-WORDS = "precision and recall, 1 to 10 neighbours"
-PRECISION_AXES = Axes(WORDS, "recall", "precision", (0, 1), (0, 1), marked="3 neighbours", dots=True)
-SPECTRUM_AXES = Axes("mean power spectrum", "frequency, share of the highest", "power, dB", against="real")
+def spectrum(statistics: FeatureStatistics) -> list[Point]:
+    """(fraction of the highest frequency, mean power in dB), without the constant."""
+    power = to_decibels(statistics.running.mean)
+    return [(i / (len(power) - 1), float(value)) for i, value in enumerate(power) if i]
 
 
-def spectra(fakes: Mapping[str, Statistics], real: Statistics) -> Series:
-    """Mean power in dB over frequency, of every generator and of the real pictures."""
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for name, fake in fakes.items():
-        generated, photographed = profiles(fake, real)
-        curves.setdefault("real", points(photographed))
-        curves[name if name != "real" else "real (generated)"] = points(generated)
-    return curves
+def contact_sheet(strips: Sequence[ImageStrip]) -> Image.Image:
+    """Strips below each other, each under its name; small images are enlarged by a whole factor."""
+    rows = []
+    for strip in strips:
+        factor = max(1, round(SIDE / max(strip.images.shape[-2:])))
+        enlarged = strip.images.repeat_interleave(factor, dim=-2).repeat_interleave(factor, dim=-1)
+        rows.append(Image.fromarray(to_bytes(tile(enlarged[None], GAP)).numpy()))
+    font = ImageFont.load_default(FONT)
+    width = max(*(row.width for row in rows), *(round(font.getlength(strip.name) + 0.5) for strip in strips))
+    height = sum(CAPTION + row.height + MARGIN for row in rows)
+    sheet = Image.new("RGB", (width + 2 * MARGIN, height + MARGIN), "white")
+    draw, top = ImageDraw.Draw(sheet), MARGIN
+    for strip, row in zip(strips, rows, strict=True):
+        draw.text((MARGIN, top + CAPTION / 2), strip.name, fill=INK, font=font, anchor="lm")
+        sheet.paste(row, (MARGIN, top + CAPTION))
+        top += CAPTION + row.height + MARGIN
+    return sheet
 
 
-def points(profile: Tensor) -> list[tuple[float, float]]:
-    """Power in dB [N // 2 + 1] -> (share of the highest frequency, power), without the constant."""
-    last = len(profile) - 1
-    return [(i / last, float(value)) for i, value in enumerate(profile) if i]
-
-
-def titled(axes: Axes, words: str) -> Axes:
-    """The same axes, with what the chart is made of in its title."""
-    return replace(axes, title=f"{axes.title} ({words})")
+def _take(source: ImageSource, indices: Sequence[int]) -> Tensor:
+    """Images of a source -> [N, 3, H, W] in [0, 1]."""
+    return torch.cat([source.read(range(i, i + 1)) for i in indices]).float().cpu() / 255

@@ -1,121 +1,130 @@
-"""What is told of several generators: a table of numbers, pictures, charts, and how all of it was got."""
+"""A report: scores of one or several generators, images, charts, and the protocol behind them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor
 
 from genscene.errors import BadInput
-from genscene.evaluation.bootstrap import Interval
 
+Better = Literal["low", "high"]
 Mark = Literal["", "best", "level"]
 
 
 @dataclass(frozen=True)
-class Column:
-    """A metric."""
+class Interval:
+    """A confidence interval."""
 
-    name: str  # with the number of pictures where it depends on it, e.g. Frechet distance, 10k
-    low: bool = True  # whether low is better
-    digits: int = 2  # after the point
-    unit: str = ""
-    note: str = ""  # what it measures, in a few words
-    key: str = ""  # as JSON has it; nothing: its name
+    low: float
+    high: float
+
+    def contains(self, value: float) -> bool:
+        """Whether a value is in the closed interval."""
+        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A number of one generator."""
+class Score:
+    """One measured number of one generator."""
 
+    key: str  # in JSON, e.g. kernel_x100
+    title: str  # in tables, e.g. kernel distance x 100
     value: float
-    interval: Interval | None = None
-    level: bool = False  # whether its paired difference from the best leaves open which of both is better
+    better: Better
+    unit: str = ""
+    extractor: str = ""  # network that computed the features, where the title does not imply it
+    deviation: float | None = None  # standard deviation over subsets of the images
+    detail: bool = False  # explains another score: in tables of a single generator only
+    digits: int = 0  # after the point; 0: two, or three where the value is below 1 and has no unit
+    settings: Mapping[str, object] = field(default_factory=dict)  # what it depends on beyond the protocol
+    interval: Interval | None = None  # 95 %
+    level: bool = False  # the interval of the paired difference from the best score contains 0
 
-    def numbers(self) -> tuple[float, ...]:
-        """The value, and the ends of the interval where it has one."""
-        return (self.value, self.interval.low, self.interval.high) if self.interval else (self.value,)
+    def __post_init__(self) -> None:
+        ends = [] if self.interval is None else [self.interval.low, self.interval.high]
+        numbers = [self.value, *ends] + ([] if self.deviation is None else [self.deviation])
+        if not all(map(math.isfinite, numbers)):
+            got = ", ".join(f"{number:g}" for number in numbers)
+            raise BadInput(f"{self.title} is {got}: wanted finite numbers")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A generator."""
+    """The scores of one generator, by their keys."""
 
     name: str
-    cells: tuple[Cell | None, ...]  # one for each column; None: this number was not made
-    note: str = ""  # e.g. the system, steps, parameters
-    reference: bool = False  # shown for comparison, e.g. photographs against photographs; never the best
+    scores: Mapping[str, Score]
+    note: str = ""  # e.g. the system and its number of parameters
+    reference: bool = False  # for comparison, e.g. real images against real images; never marked
 
 
 @dataclass(frozen=True)
-class Strip:
-    """Pictures in a row."""
+class ImageStrip:
+    """Named images side by side."""
 
     name: str
-    images: Tensor  # [n, 3, H, W] in [0, 1]
+    images: Tensor  # [N, 3, H, W] in [0, 1]
+
+    def __post_init__(self) -> None:
+        if self.images.dim() != 4 or self.images.shape[1] != 3:
+            raise BadInput(f"images {list(self.images.shape)} of {self.name!r}, wanted [N, 3, H, W]")
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Rows of pictures below each other; what stands in one column belongs together."""
+    """Strips below each other; images in one column belong together."""
 
     title: str
-    strips: tuple[Strip, ...]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart as a picture."""
-
-    title: str  # what it shows, for those who cannot see it too
-    png: bytes
-    width: int  # pixels it is to be shown at
+    strips: Sequence[ImageStrip]
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All of it."""
+    """Everything that is printed, written as JSON, or put on the page."""
 
     title: str
-    lead: str  # one or two sentences: what is compared, on what
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    galleries: tuple[Gallery, ...] = ()
-    charts: tuple[Chart, ...] = ()
-    protocol: Mapping[str, str] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()  # below the table, e.g. what its intervals are of
+    summary: str  # which images are compared, and how many
+    rows: Sequence[Row]
+    protocol: Mapping[str, object] = field(default_factory=dict)
+    notes: Sequence[str] = ()  # e.g. what the intervals mean, and warnings
+    galleries: Sequence[Gallery] = ()
+    charts: Mapping[str, str] = field(default_factory=dict)  # SVG by name
+    views: Mapping[str, Sequence[Mapping[str, float]]] = field(
+        default_factory=dict
+    )  # of scenes: of each view
 
-    def __post_init__(self) -> None:
-        for row in self.rows:
-            if len(row.cells) != len(self.columns):
-                raise BadInput(
-                    f"{row.name!r} has {len(row.cells)} numbers, wanted one for each of {len(self.columns)}"
-                )
-            for column, cell in zip(self.columns, row.cells, strict=True):
-                if cell is not None and not all(map(math.isfinite, cell.numbers())):
-                    said = ", ".join(f"{number:g}" for number in cell.numbers())
-                    raise BadInput(
-                        f"{column.name} of {row.name!r} is {said}: wanted finite numbers to compare"
-                    )
+    @property
+    def columns(self) -> dict[str, Score]:
+        """The first score of every key that is in the table."""
+        found: dict[str, Score] = {}
+        for row in sorted(self.rows, key=lambda row: row.reference):
+            for key, score in row.scores.items():
+                if len(self.rows) == 1 or not score.detail:
+                    found.setdefault(key, score)
+        return found
 
-    def marks(self, column: int) -> tuple[Mark, ...]:
-        """What each row's number of a column is: one of the best, level with them, or neither.
+    def marks(self, key: str) -> list[Mark]:
+        """Whether the score of each row is the best, or not distinguishable from it; nothing where all are equal."""
+        rows = {i: row for i, row in enumerate(self.rows) if not row.reference}
+        scores = {i: row.scores[key] for i, row in rows.items() if key in row.scores and key in self.columns}
+        values = [score.value for score in scores.values()]
+        marks: list[Mark] = ["" for _ in self.rows]
+        if len(set(values)) > 1:
+            best = min(values) if self.columns[key].better == "low" else max(values)
+            for i, score in scores.items():
+                marks[i] = "best" if score.value == best else "level" if score.level else ""
+        return marks
 
-        All are unmarked where there is nothing to choose: one number, or the same of all.
-        """
-        cells = [row.cells[column] for row in self.rows if not row.reference]
-        values = {cell.value for cell in cells if cell is not None}
-        if len(values) < 2:
-            return tuple("" for _ in self.rows)
-        best = min(values) if self.columns[column].low else max(values)
-        return tuple(mark(None if row.reference else row.cells[column], best) for row in self.rows)
+    def text(self, key: str, value: float) -> str:
+        """A value with the digits of its column."""
+        first = self.columns[key]
+        return f"{value:.{first.digits or (2 if abs(first.value) >= 1 or first.unit else 3)}f}"
 
-
-def mark(cell: Cell | None, best: float) -> Mark:
-    """What a number is beside the best of its column."""
-    if cell is None:
-        return ""
-    return "best" if cell.value == best else "level" if cell.level else ""
+    def interval_text(self, key: str, score: Score) -> str:
+        """The interval of a score, e.g. [11.9, 12.8], or its deviation over subsets, or ""."""
+        if score.interval is not None:
+            return f"[{self.text(key, score.interval.low)}, {self.text(key, score.interval.high)}]"
+        return "" if score.deviation is None else f"+- {score.deviation:.2g}"

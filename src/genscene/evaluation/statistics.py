@@ -1,10 +1,11 @@
-"""What is kept of the features of one side: moments of all, the features of the first many, and how they were got."""
+"""Statistics of image features: moments of all images, features of the first ones, and how they were computed."""
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -13,87 +14,72 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from genscene.errors import BadInput
-from genscene.evaluation.protocol import agree
-from genscene.evaluation.sides import Notes
+from genscene.evaluation.image_sources import Provenance
 from genscene.io.atomic import atomic, try_lock
 from genscene.metrics.frechet import Moments, RunningMoments
 
-KIND = "genscene statistics"
+KIND, FORMAT = "genscene statistics", 1
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """Of one side, by one extractor, under one protocol."""
+class FeatureStatistics:
+    """Statistics of one set of images by one extractor under one protocol."""
 
-    protocol: Mapping[str, str]  # all that must be equal for two numbers to be compared
-    notes: Notes  # what the pictures are
-    tally: RunningMoments
-    features: Tensor  # [K, D] float32, of the first K pictures
+    protocol: Mapping[str, str]  # everything that must be equal for two scores to be comparable
+    provenance: Provenance  # which images
+    running: RunningMoments
+    features: Tensor  # [K, D] float32, of the first K images
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return self.running.count
 
     @property
     def moments(self) -> Moments:
-        """Mean and covariance of the features of all pictures."""
-        return self.tally.moments()
-
-    def beside(self, other: "Statistics", names: tuple[str, str]) -> None:
-        """Raise BadInput where the other's protocol is not this one's; names: what to call the two."""
-        agree(self.protocol, other.protocol, names)
+        """Mean and covariance of the features of all images."""
+        return self.running.moments()
 
     def save(self, path: str | Path) -> None:
-        """Write them as one safetensors file, protocol and notes in its header."""
-        about = {
-            "kind": KIND,
-            "protocol": dict(self.protocol),
-            "notes": dict(self.notes),
-            "count": self.tally.count,
-        }
-        tensors = {"mean": self.tally.mean, "scatter": self.tally.scatter, "features": self.features}
+        """Write a safetensors file with protocol, provenance, count and format in its header."""
+        header = {"kind": KIND, "format": FORMAT, "protocol": dict(self.protocol)}
+        header |= {"provenance": dict(self.provenance), "count": self.count}
+        tensors = {"mean": self.running.mean, "scatter": self.running.scatter, "features": self.features}
         with atomic(path) as partial:
-            whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-            save_file(whole, partial, metadata={"about": json.dumps(about)})
+            contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+            save_file(contiguous, partial, metadata={"about": json.dumps(header)})
 
     @staticmethod
-    def load(path: str | Path) -> "Statistics":
-        """Read what `save` wrote; BadInput names the file where it holds anything else."""
+    def load(path: str | Path) -> "FeatureStatistics":
+        """Read what `save` wrote; BadInput names the file where it holds anything else, or is of another format."""
         try:
             with safe_open(path, framework="pt") as file:
-                about = json.loads((file.metadata() or {}).get("about", "{}"), parse_constant=no_number)
+                header = json.loads(
+                    (file.metadata() or {}).get("about", "{}"), parse_constant=_refuse_constant
+                )
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except Exception as error:  # a damaged file can raise anything
+            reason = " ".join(str(error).split())
+            raise BadInput(f"{path} is not a complete file of statistics ({reason})") from None
+        if not isinstance(header, dict) or header.get("kind") != KIND:
+            raise BadInput(f"{path} holds no statistics of genscene, wanted a file of evaluate --statistics")
+        if header.get("format") != FORMAT:
+            got = f"statistics of format {header.get('format')}, this version reads format {FORMAT}"
+            raise BadInput(f"{path} holds {got}: write them again with evaluate --statistics")
+        if not _valid_header(header) or set(tensors) != {"mean", "scatter", "features"}:
+            raise BadInput(f"{path} holds damaged statistics: its header or its tensors are incomplete")
+        count, images = header["count"], header["provenance"].get("images")
+        problem = find_damage(count, tensors)
+        if problem or images != count:
             raise BadInput(
-                f"{path} is no whole file of statistics ({' '.join(str(error).split())})"
-            ) from None
-        if not ours(about) or set(tensors) != {"mean", "scatter", "features"}:
-            raise BadInput(f"{path} holds no statistics of genscene: wanted what evaluate --statistics wrote")
-        count, told = about["count"], about["notes"].get("pictures")
-        wrong = misfit(count, tensors) or (
-            f"count {count}, but {told} pictures are told of" if told != count else ""
-        )
-        if wrong:
-            raise BadInput(f"{path} holds damaged statistics: {wrong}")
-        tally = RunningMoments(count, tensors["mean"], tensors["scatter"])
-        return Statistics(about["protocol"], about["notes"], tally, tensors["features"])
+                f"{path} holds damaged statistics: {problem or f'count {count}, but its header names {images} images'}"
+            )
+        running = RunningMoments(count, tensors["mean"], tensors["scatter"])
+        return FeatureStatistics(header["protocol"], header["provenance"], running, tensors["features"])
 
 
-def ours(about: Any) -> bool:
-    """Whether a header tells of statistics."""
-    if not isinstance(about, dict) or about.get("kind") != KIND:
-        return False
-    kinds = {"protocol": dict, "notes": dict, "count": int}
-    if not all(isinstance(about.get(name), kind) for name, kind in kinds.items()):
-        return False
-    words, notes = about["protocol"].values(), about["notes"]
-    plain = all(isinstance(value, str | int | float) for value in notes.values())
-    return plain and isinstance(notes.get("of", 0), int) and all(isinstance(value, str) for value in words)
-
-
-def no_number(word: str) -> None:
-    """What JSON does not know, but Python reads: NaN and Infinity; raises ValueError."""
-    raise ValueError(f"its header holds {word}")
-
-
-def misfit(count: int, tensors: Mapping[str, Tensor]) -> str:
-    """What is wrong with mean [D], scatter [D, D] and features [K, D] of so many pictures; nothing: ""."""
+def find_damage(count: int, tensors: Mapping[str, Tensor]) -> str:
+    """What is wrong with mean [D], scatter [D, D] and features [K, D] of so many images; "" where nothing is."""
     features, width = tensors.get("features", tensors["mean"][None]), tensors["mean"].numel()
     rows = len(features) if features.dim() else 0
     shapes = {"mean": (width,), "scatter": (width, width), "features": (rows, width)}
@@ -102,71 +88,82 @@ def misfit(count: int, tensors: Mapping[str, Tensor]) -> str:
         if tensor.dtype != dtype or tensor.shape != shapes[name]:
             return f"{name} is {tensor.dtype} {list(tensor.shape)}, wanted {dtype} {list(shapes[name])}"
         if not bool(tensor.isfinite().all()):
-            return f"{name} holds numbers that are not finite"
-    return "" if count >= max(2, rows) and rows else f"count {count}, but {rows} features were kept"
+            return f"{name} holds values that are not finite"
+    return "" if count >= max(2, rows) and rows else f"count {count}, but {rows} features"
 
 
-class Growing:
-    """Statistics in the making; with a folder they outlive the process and go on from there."""
+class Accumulator:
+    """Accumulates features; with a folder, the state survives the process and another one resumes from it."""
 
-    def __init__(self, folder: Path | None, count: int, width: int, keep: int):
-        """For so many pictures of features so wide, of which the first `keep` are kept."""
-        self.folder, self.count, self.width = folder, count, width
-        self.tally: RunningMoments | None = None
-        shape, self.done = (min(keep, count), width), 0
+    def __init__(self, folder: Path | None, shape: tuple[int, int], max_features: int):
+        """For features of shape [N, D], of which the first max_features rows are stored."""
+        (self.count, self.width), self.done = shape, 0
+        self.running: RunningMoments | None = None
         self.lock = None if folder is None else try_lock(folder / "lock")
-        if folder is None or self.lock is None:  # where another process is at it: without
-            self.folder, self.features = None, np.zeros(shape, np.float32)
+        self.folder = folder if self.lock is not None else None  # none where another process works there
+        shape = (min(max_features, self.count), self.width)
+        if self.folder is None:
+            self.features = np.zeros(shape, np.float32)
             return
-        rows, size = folder / "features.f32", 4 * shape[0] * width
-        known = self._known() if rows.is_file() and rows.stat().st_size == size else None
-        self.features = np.memmap(rows, np.float32, "w+" if known is None else "r+", shape=shape)
-        if known is not None:
-            self.tally, self.done = known, known.count
+        rows, size = self.folder / "features.f32", 4 * shape[0] * self.width
+        saved = self._load(self.folder) if rows.is_file() and rows.stat().st_size == size else None
+        self.features = np.memmap(rows, np.float32, "w+" if saved is None else "r+", shape=shape)
+        if saved is not None:
+            self.running, self.done = saved, saved.count
 
-    def add(self, places: range, features: Tensor) -> None:
-        """Features [B, D] of the pictures at these places; those that were there before are left out."""
-        new = features[max(0, self.done - places.start) :].cpu()
+    def add(self, indices: range, features: Tensor) -> None:
+        """Features [B, D] of the images with these indices; those that were added before are ignored."""
+        new = features[max(0, self.done - indices.start) :].cpu()
         if not len(new):
             return
         room = self.features[self.done : self.done + len(new)]
         room[:] = new[: len(room)].numpy()
         part = RunningMoments.of(new)
-        self.tally = part if self.tally is None else self.tally.merged(part)
+        self.running = part if self.running is None else self.running.merged(part)
         self.done += len(new)
 
     def save(self) -> None:
-        """Note how far it has come, features first."""
-        if self.folder is None or self.tally is None:
+        """Save the state: features first, so that the moments never count more than are there."""
+        if self.folder is None or self.running is None:
             return
         if isinstance(self.features, np.memmap):
             self.features.flush()
-        tensors = {"mean": self.tally.mean, "scatter": self.tally.scatter}
-        with atomic(self.folder / "tally.safetensors") as partial:
+        tensors = {"mean": self.running.mean, "scatter": self.running.scatter}
+        with atomic(self.folder / "moments.safetensors") as partial:
             save_file(tensors, partial, metadata={"count": str(self.done)})
 
     def close(self) -> None:
-        """Let other processes go on from here."""
+        """Release the lock."""
         if self.lock is not None:
             self.lock.close()
 
-    def whole(self, protocol: Mapping[str, str], notes: Notes) -> Statistics:
-        """The statistics of all pictures."""
-        assert self.tally is not None
-        return Statistics(protocol, notes, self.tally, torch.from_numpy(self.features))
+    def statistics(self, protocol: Mapping[str, str], provenance: Provenance) -> FeatureStatistics:
+        """The statistics of all images."""
+        assert self.running is not None
+        return FeatureStatistics(protocol, provenance, self.running, torch.from_numpy(self.features))
 
-    def _known(self) -> RunningMoments | None:
-        """The tally an earlier process left; None where there is none, or none that fits."""
-        assert self.folder is not None
-        try:
-            with safe_open(self.folder / "tally.safetensors", framework="pt") as file:
+    def _load(self, folder: Path) -> RunningMoments | None:
+        """The moments that an earlier process saved; None where there are none that fit."""
+        with suppress(SafetensorError, OSError, KeyError, ValueError):
+            with safe_open(folder / "moments.safetensors", framework="pt") as file:
                 count = int((file.metadata() or {})["count"])
                 tensors = {name: file.get_tensor(name) for name in ("mean", "scatter")}
-        except (SafetensorError, OSError, KeyError, ValueError):
-            return None
-        fits = (
-            tensors["mean"].shape == (self.width,)
-            and count <= self.count
-            and not misfit(max(2, count), tensors)
-        )
-        return RunningMoments(count, **tensors) if fits else None
+            damaged = count > self.count or tensors["mean"].shape != (self.width,)
+            return (
+                None if damaged or find_damage(max(2, count), tensors) else RunningMoments(count, **tensors)
+            )
+        return None
+
+
+def _valid_header(header: dict[str, Any]) -> bool:
+    kinds = {"protocol": dict, "provenance": dict, "count": int}
+    if not all(isinstance(header.get(name), kind) for name, kind in kinds.items()):
+        return False
+    plain = all(isinstance(value, str | int | float) for value in header["provenance"].values())
+    texts = all(isinstance(value, str) for value in header["protocol"].values())
+    return plain and texts and isinstance(header["provenance"].get("available", 0), int)
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    """Refuse NaN and Infinity, which JSON does not have, but Python reads."""
+    raise ValueError(f"its header holds {word}")

@@ -33,18 +33,26 @@ def precision_recall(
 
     half_precision: round features and distances to float16, as StyleGAN3's metrics do.
     """
+    counts, covered, recalled = ball_membership(fake, real, neighbors, half_precision)
+    precise, coverage, recall = (int((x > 0).sum()) / len(x) for x in (counts, covered, recalled))
+    return PrecisionRecall(precise, recall, int(counts.sum()) / (neighbors * len(fake)), coverage)
+
+
+def ball_membership(
+    fake: Tensor, real: Tensor, neighbors: int = 3, half_precision: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Features [N, D], [M, D] -> in how many balls of reals each fake is, int64 [N]; whether the ball of each real
+    contains a fake, and whether each real is in a ball of a fake, bool [M].
+    """
     check_feature_sets("precision and recall", fake, real)
     real_radii, fake_radii = (neighbor_radii(x, neighbors, half_precision) for x in (real, fake))
-    covered, recalled = torch.zeros(2, len(real), dtype=torch.bool, device=real.device)
-    precise, pairs = 0, 0
+    counts, (covered, recalled) = [], torch.zeros(2, len(real), dtype=torch.bool, device=real.device)
     for rows, distances in pairwise_distances(fake, real, half_precision):
         inside = distances <= real_radii
-        precise += int(inside.any(dim=1).sum())
-        pairs += int(inside.sum())
+        counts.append(inside.sum(dim=1))
         covered |= inside.any(dim=0)
         recalled |= (distances <= fake_radii[rows, None]).any(dim=0)
-    recall, coverage = (int(x.sum()) / len(real) for x in (recalled, covered))
-    return PrecisionRecall(precise / len(fake), recall, pairs / (neighbors * len(fake)), coverage)
+    return torch.cat(counts), covered, recalled
 
 
 def neighbor_radii(features: Tensor, neighbors: int = 3, half_precision: bool = False) -> Tensor:

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from genscene.contract import Generator
-from genscene.data.images import load_images
 from genscene.data.sources import DataSource
 from genscene.errors import BadInput, suggest
-from genscene.evaluation.measures import METRICS, Number, extractor_for
-from genscene.evaluation.photographs import compared
-from genscene.evaluation.protocol import Protocol, Side, untreated
-from genscene.evaluation.sides import Generated, Stored
-from genscene.evaluation.statistics import Statistics
-from genscene.evaluation.stream import Streaming, Task, measure
+from genscene.evaluation.extract_features import extract_features
+from genscene.evaluation.held_out_views import render_held_out
+from genscene.evaluation.image_sources import GeneratedImages
+from genscene.evaluation.protocol import Preparation, Protocol, without_augmentation
+from genscene.evaluation.registry import STATISTICS_METRICS, load_extractor
+from genscene.evaluation.report import Score
+from genscene.evaluation.session import EvaluationSession
+from genscene.evaluation.statistics import FeatureStatistics
 from genscene.experiment.schedules import largest_size
 from genscene.io import generator_file
 from genscene.io.generator_file import GeneratorFile
@@ -43,69 +44,67 @@ class Validator:
     metric: str
     state: TrainState
     extractor: Extractor | None  # None: of held-out photographs
-    task: Task | None
-    real: Statistics | None  # in the main process
+    session: EvaluationSession | None
+    real: FeatureStatistics | None  # in the main process
 
-    def measure(self, generator: Generator, source: DataSource) -> Number | None:
+    def measure(self, generator: Generator, source: DataSource) -> Score | None:
         """The metric of a generator; None in processes that are not the main one."""
-        group = self.state.group
-        if self.task is None or self.extractor is None:
+        if self.session is None or self.extractor is None:
             assert source.held_out is not None
-            if not group.is_main:
+            if not self.state.group.is_main:
                 return None
-            found = [each.psnr for each in compared(generator, source.held_out)]
+            found = [each.psnr for each in render_held_out(generator, source.held_out)]
             title = f"PSNR of {len(found)} photographs"
-            return Number(PSNR, title, sum(found) / len(found), "high", unit="dB")
-        images = Generated(generator, self.task.protocol.fakes, self.task.size)
-        quiet = Streaming(cache=False, group=group, quiet=True)
-        fakes = measure(images, "generated pictures", self.task, quiet)
+            return Score(PSNR, title, sum(found) / len(found), "high", unit="dB")
+        images = GeneratedImages(generator, self.session.protocol.generated, self.session.size)
+        quiet = replace(self.session, cache=False, quiet=True)
+        features = extract_features(quiet, images, "generated images")
         if self.real is None:
             return None
-        number = METRICS[self.metric].compute(fakes[0], self.real, self.extractor)[0]
-        counts = f"{fakes[0].tally.count} against {self.real.tally.count}"
-        return replace(number, title=f"{number.title}, {counts}")
+        (fake,) = features.values()
+        score = STATISTICS_METRICS[self.metric].scores(fake, self.real, self.extractor)[0]
+        return replace(score, title=f"{score.title}, {fake.count} against {self.real.count}")
 
 
 def build_validator(config: ValidationConfig, state: TrainState, source: DataSource) -> Validator | None:
-    """The validator of a run, its real images measured; None where none is configured."""
+    """The validator of a run, its real images measured; None where none was asked for."""
     if not config.every:
         return None
     posed = state.experiment.system.batch == "rays"
     metric = config.metric or (PSNR if posed else "frechet")
     if posed != (metric == PSNR):
-        known = [PSNR] if posed else METRICS
+        known = [PSNR] if posed else STATISTICS_METRICS
         raise BadInput(f"--best-by {metric}: not for what is trained here; {suggest(metric, known)}")
     if metric == PSNR:
         if source.held_out is None:
             raise BadInput("--evaluate-every: no photographs are held out to compare with")
         return Validator(metric, state, None, None, None)
-    if metric not in METRICS:
-        raise BadInput(f"--best-by: no metric {metric!r}; {suggest(metric, METRICS)}")
+    if metric not in STATISTICS_METRICS:
+        raise BadInput(f"--best-by: no metric {metric!r}; {suggest(metric, STATISTICS_METRICS)}")
+    if config.count < 2:
+        raise BadInput(f"--evaluate-count {config.count}: wanted at least 2")
     return image_validator(metric, config, state)
 
 
 def image_validator(metric: str, config: ValidationConfig, state: TrainState) -> Validator:
     """A validator by images, at the largest size that is trained on."""
-    experiment, group = state.experiment, state.group
-    size, wanted = largest_size(experiment), METRICS[metric].extractor or "random"
-    extractor = extractor_for(wanted, size, config.weights).on(next(state.system.parameters()).device)
-    images = untreated(experiment.images)
-    protocol = Protocol("genscene, while it trains", (metric,), fakes=Side(config.count))
-    task = Task(protocol, size, images, (extractor,))
-    found = group.main_first(lambda: load_images(experiment.data, images, size, quiet=not group.is_main))
-    real = measure(
-        Stored(found, protocol.reals, experiment.data), "real pictures", task, Streaming(group=group)
-    )
-    for one in real:  # what cannot be measured fails now, not after hours
-        few = Statistics(one.protocol, one.notes, one.tally, one.features[: config.count])
-        METRICS[metric].compute(few, one, extractor)
-    return Validator(metric, state, extractor, task, real[0] if real else None)
+    experiment, chosen = state.experiment, STATISTICS_METRICS[metric]
+    size, name = largest_size(experiment), chosen.extractor or "random"
+    extractor = load_extractor(name, size, config.weights).on(next(state.system.parameters()).device)
+    protocol = Protocol("genscene, while it trains", (metric,), generated=Preparation(config.count))
+    images, data = without_augmentation(experiment.images), experiment.data
+    session = EvaluationSession(protocol, size, images, {name: extractor}, data, group=state.group)
+    found = session.real()
+    real = found if isinstance(found, dict) else extract_features(session, found, "real images")
+    for one in real.values():  # what cannot be measured fails now, not after hours
+        chosen.scores(replace(one, features=one.features[: config.count]), one, extractor)
+    return Validator(metric, state, extractor, session, next(iter(real.values()), None))
 
 
 def validate_run(
     validator: Validator, content: GeneratorFile, folder: Path, source: DataSource, done: int
 ) -> str:
-    """Measure the generator, log the number, save the generator if it is the best -> a line.
+    """Measure the generator after so many steps, log the number, save the generator if it is the best -> a line.
 
     In processes that are not the main one: an empty line.
     """
@@ -115,13 +114,13 @@ def validate_run(
         return ""
     path = folder / EVALUATIONS
     weights = validator.extractor.weights if validator.extractor is not None else ""
-    protocol = {"metric": number.name, "title": number.title, "weights": weights}  # title: of how many images
+    protocol = {"metric": number.key, "title": number.title, "weights": weights}  # title: of how many images
     before = [line["value"] for line in logged(path) if protocol.items() <= line.items()]
     best = all(number.value < value if number.better == "low" else number.value > value for value in before)
     with path.open("a") as file:
         file.write(json.dumps({"step": done, "value": number.value, "best": best, **protocol}) + "\n")
     if best:
-        measured = {**content.measured, number.name: number.value}
+        measured = {**content.measured, number.key: number.value}
         generator_file.write(folder / "best.safetensors", replace(content, measured=measured))
     unit = f" {number.unit}" if number.unit else ""
     saved = f", the best so far: {folder / 'best.safetensors'}" if best else ""

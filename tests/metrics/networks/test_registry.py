@@ -19,7 +19,7 @@ def random_images(count=2, size=32):
 
 
 def test_extractors_are_built_by_name_with_the_weights_they_need():
-    networks = {"inception", "inception-clean", "vgg16", "dinov2", "clip", "mobilefacenet"}
+    networks = {"inception", "inception_clean", "vgg16", "dinov2", "clip", "mobilefacenet"}
     assert set(EXTRACTORS) == {"random", "squeezenet"} | networks
     with pytest.raises(BadInput, match="no extractor 'incepton'; did you mean 'inception'"):
         build_extractor("incepton")
@@ -29,7 +29,7 @@ def test_extractors_are_built_by_name_with_the_weights_they_need():
         build_extractor("random", "x.npz")
     extractor = build_extractor("random")
     assert extractor(random_images()).shape == (2, extractor.width)
-    for name in ("squeezenet", "inception", "inception-clean", "vgg16", "mobilefacenet"):
+    for name in ("squeezenet", "inception", "inception_clean", "vgg16", "mobilefacenet"):
         with pytest.raises(BadInput, match=r"no weights.* at nowhere.npz"):
             build_extractor(name, "nowhere.npz")
 

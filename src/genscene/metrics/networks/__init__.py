@@ -23,7 +23,7 @@ EXTRACTORS = {
     "random": Entry("random_features", "random_features"),
     "squeezenet": Entry("squeezenet", "squeezenet_features", FILE),
     "inception": Entry("inception", "inception_features", DOWNLOAD),
-    "inception-clean": Entry("inception", "inception_features", DOWNLOAD, {"clean": True}),
+    "inception_clean": Entry("inception", "inception_features", DOWNLOAD, {"clean": True}),
     "vgg16": Entry("vgg16", "vgg16_features", DOWNLOAD),
     "dinov2": Entry("transformers_hub", "dinov2_features", f"{HUB}facebook/dinov2-large"),
     "clip": Entry("transformers_hub", "clip_features", f"{HUB}openai/clip-vit-large-patch14-336"),

@@ -1,0 +1,135 @@
+"""Reports as tables on the terminal, JSON, images and pages."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from genscene import __version__
+from genscene.cli.shared.options import print_line, require_suffix
+from genscene.evaluation.figures import contact_sheet
+from genscene.evaluation.html import render_page
+from genscene.evaluation.report import Mark, Report, Row
+from genscene.io.atomic import atomic, make_parent
+
+SIGNS: dict[Mark, str] = {"": "", "best": "*", "level": "~"}
+IN_JSON = ("title", "value", "better", "unit", "extractor", "deviation", "interval", "settings")
+
+
+def check_output(out: Path | None, suffix: str) -> None:
+    """Raise before anything is computed where a report cannot be written; leaves no file or folder behind."""
+    if out is None:
+        return
+    require_suffix("--out", out, [suffix])
+    if os.environ.get("RANK", "0") != "0":
+        return  # the main process writes
+    new = [folder for folder in out.parents if not folder.exists()]
+    try:
+        for path in {out, out.with_suffix(".json")}:
+            make_parent(path)
+            probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
+            probe.touch()
+            probe.unlink()
+    finally:
+        for folder in new:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def output(report: Report, out: Path | None) -> None:
+    """Print a report, and write it where that was asked for."""
+    print_report(report)
+    for path in write_report(report, out) if out is not None else ():
+        print_line(str(path))
+
+
+def print_report(report: Report) -> None:
+    """Print the scores, a metric a line, and the notes; of a single scene also the scores of every view."""
+    print_line(report.summary)
+    console, single = (
+        Console(markup=False, emoji=False),
+        len(report.rows) == 1,
+    )  # names of folders are not markup
+    for scores in report.views.values() if single else ():
+        table = Table("view", *(report.columns[key].title for key in scores[0]), box=None, pad_edge=False)
+        for i, view in enumerate(scores):
+            table.add_row(str(i), *(report.text(key, value) for key, value in view.items()))
+        console.print(table)
+    table = Table("", *(row.name for row in report.rows), box=None, pad_edge=False)
+    networks: dict[str, list[str]] = {}
+    for key, first in report.columns.items():
+        marked = zip(report.rows, report.marks(key), strict=True)
+        unit = f"{first.unit}, " if first.unit else ""
+        table.add_row(
+            f"{first.title} ({unit}{first.better})", *(_cell(report, row, key, mark) for row, mark in marked)
+        )
+        networks.setdefault(first.extractor, []).append(first.title)
+    console.print(table)
+    print_line(
+        "low, high: which is better" + ("" if single else "; *: best; ~: not distinguishable from the best")
+    )
+    lines = [f"{row.name}: {row.note}" for row in report.rows if row.reference]
+    lines += [f"by {network}: {', '.join(titles)}" for network, titles in networks.items() if network]
+    for line in [*lines, *(f"note: {note}" for note in report.notes)]:
+        print_line(line)
+
+
+def _cell(report: Report, row: Row, key: str, mark: Mark) -> str:
+    score = row.scores.get(key)
+    if score is None:
+        return "-"
+    return f"{report.text(key, score.value)}{SIGNS[mark]} {report.interval_text(key, score)}".strip()
+
+
+def write_report(report: Report, out: Path) -> Iterator[Path]:
+    """Write JSON with a page (.html), or with images and charts -> the names of the files; texts all or none."""
+    page = out.suffix == ".html"
+    texts = {out: render_page(report)} if page else {}
+    texts[out.with_suffix(".json")] = json.dumps(to_json(report), indent=2, allow_nan=False) + "\n"
+    texts |= (
+        {} if page else {out.with_name(f"{out.stem}-{name}.svg"): svg for name, svg in report.charts.items()}
+    )
+    with ExitStack() as stack:
+        for path, text in texts.items():
+            stack.enter_context(atomic(path)).write_text(text, encoding="utf-8")
+    yield from texts
+    for gallery in () if page else report.galleries:
+        with atomic(out.with_suffix(".png")) as partial:
+            contact_sheet(gallery.strips).save(partial, format="PNG", optimize=True)
+        yield out.with_suffix(".png")
+
+
+def to_json(report: Report) -> dict[str, object]:
+    """Scores, protocol, notes, and the scores of every held-out view."""
+    rows = [(row, _scores(report, i)) for i, row in enumerate(report.rows)]
+    reference = [
+        {"name": row.name, "note": row.note, "scores": scores} for row, scores in rows if row.reference
+    ]
+    return {
+        "genscene": __version__,
+        "generators": {row.name: scores for row, scores in rows if not row.reference},
+        "reference": reference[0] if reference else None,
+        "protocol": dict(report.protocol),
+        "notes": list(report.notes),
+        **({"views": dict(report.views)} if report.views else {}),
+    }
+
+
+def _scores(report: Report, index: int) -> dict[str, object]:
+    """The scores of a row by their keys, without empty fields."""
+    found: dict[str, object] = {}
+    for key, score in report.rows[index].scores.items():
+        fields = {
+            name: value
+            for name, value in asdict(score).items()
+            if name in IN_JSON and value not in (None, "", {})
+        }
+        mark = report.marks(key)[index]
+        marks = {"best": mark == "best", "not_distinguishable_from_best": mark == "level"}
+        found[key] = fields if len(report.rows) == 1 else {**fields, **marks}
+    return found

@@ -1,0 +1,178 @@
+"""Evaluation of one or several generators under one protocol: from images to a report."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from genscene import __version__
+from genscene.errors import BadInput
+from genscene.evaluation.bootstrap import Resampling
+from genscene.evaluation.extract_features import Measurements
+from genscene.evaluation.figures import charts, galleries
+from genscene.evaluation.registry import (
+    GENERATOR_METRICS,
+    STATISTICS_METRICS,
+    compute_frechet,
+)
+from genscene.evaluation.report import Report, Row, Score
+from genscene.evaluation.session import EvaluationSession, Features
+from genscene.evaluation.statistics import FeatureStatistics
+from genscene.metrics.frechet import RunningMoments
+
+RESAMPLED_FEATURES = 10_000  # of either side
+OWN_FIELDS = ("extractor", "weights", "layer", "resize")  # fields of a protocol that each extractor has
+INTERVALS = (
+    "Brackets: 95 % bootstrap intervals of the expected score of a set of this size, from at most 10,000 images"
+    " of either side. About 95 of 100 such intervals contain the expectation, about 84 of 100 the score of one"
+    " other set. Training again from another seed is not covered. All generators are compared on the same"
+    " resampled real images; a score that is not distinguishable from the best may differ from it by chance."
+)
+Scores = list[dict[str, Score]]  # of each subject, by key
+
+
+def compare(measured: Measurements, resampling: Resampling | None = None) -> Report:
+    """The report on one or several subjects; with resampling it has intervals and a row of real images."""
+    session, subjects, fakes, real = measured.session, measured.subjects, measured.features, measured.real
+    names, (own_scores, skipped) = [subject.name for subject in subjects], generator_scores(measured)
+    scores = zip(subjects, statistics_scores(session, fakes, real, resampling), own_scores, strict=True)
+    rows = [Row(subject.name, one | own, subject.description) for subject, one, own in scores]
+    notes = [*measured.notes, *([] if resampling is None else [INTERVALS, *without_interval(rows)])]
+    reference = [] if resampling is None else reference_row(measured)
+    counts = f"{len(measured.sources[0])} generated images of each"
+    if real:
+        counts += f" against {next(iter(real.values())).count} real ones ({session.data})"
+    return Report(
+        " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))),
+        f"{counts}, {session.size[1]}x{session.size[0]} pixels. {session.protocol.source}.",
+        [*rows, *reference],
+        protocol_table(measured),
+        [*notes, *skipped, *warnings(measured)],
+        galleries(measured),
+        charts(measured),
+    )
+
+
+def statistics_scores(
+    session: EvaluationSession,
+    fakes: Sequence[Features],
+    real: Features,
+    resampling: Resampling | None = None,
+) -> Scores:
+    """The scores that are computed from statistics, with intervals where they are resampled."""
+    rows: Scores = [{} for _ in fakes]
+    for metric in (STATISTICS_METRICS[name] for name in session.metrics if name in STATISTICS_METRICS):
+        key = metric.extractor or session.extractor
+        sides, extractor = [side[key] for side in (*fakes, real)], session.extractors[key]
+        columns = list(zip(*(metric.scores(fake, sides[-1], extractor) for fake in sides[:-1]), strict=True))
+        resampled = []
+        if resampling is not None and metric.resample is not None:
+            *features, real_features = (side.features[:RESAMPLED_FEATURES] for side in sides)
+            resampled = metric.resample(features, real_features, resampling)
+        attached = [each.attach(scores) for each, scores in zip(resampled, columns, strict=False)]
+        for scores in [*attached, *columns[len(attached) :]]:
+            for row, score in zip(rows, scores, strict=True):
+                row[score.key] = score
+    return rows
+
+
+def generator_scores(measured: Measurements) -> tuple[Scores, list[str]]:
+    """The scores of the generators themselves, and notes on those that cannot be computed.
+
+    Raises BadInput where a metric that was named can be computed for none.
+    """
+    session, subjects = measured.session, measured.subjects
+    rows, notes = [dict[str, Score]() for _ in subjects], []
+    for name in (name for name in session.metrics if name in GENERATOR_METRICS):
+        failed = 0
+        for row, subject in zip(rows, subjects, strict=True):
+            try:
+                row |= {score.key: score for score in GENERATOR_METRICS[name].compute(session, subject)}
+            except BadInput as error:
+                failed += 1
+                if session.explicit and failed == len(subjects):
+                    raise
+                notes.append(f"no {name} of {subject.name}: {error}")
+    return rows, notes
+
+
+def reference_row(measured: Measurements) -> list[Row]:
+    """The scores of some real images against the others; scores that need more images are left out."""
+    parts = {key: split_statistics(each, len(measured.sources[0])) for key, each in measured.real.items()}
+    one, others = ({key: part[side] for key, part in parts.items()} for side in (0, 1))
+    scores: dict[str, Score] = {}
+    for name in measured.session.metrics:
+        try:
+            scores |= statistics_scores(replace(measured.session, metrics=[name]), [one], others)[0]
+        except BadInput:
+            continue
+    if not scores:
+        return []
+    key = next(iter(parts))
+    count, generated = one[key].count, measured.features[0][key].count
+    note = f"the generators: {generated} against {measured.real[key].count}"
+    if count < generated:
+        note += "; fewer images make distances larger, so a generator may score lower"
+    return [Row(f"real images, {count} against {others[key].count} others", scores, note, reference=True)]
+
+
+def split_statistics(whole: FeatureStatistics, count: int) -> list[FeatureStatistics]:
+    """Statistics of `count` evenly spaced images, at most half of those with features, and of the others.
+
+    As many as of each generator make the scores comparable with theirs.
+    """
+    stored = len(whole.features)
+    count = max(1, min(count, stored // 2))
+    chosen = torch.zeros(stored, dtype=torch.bool)
+    chosen[torch.arange(count) * stored // count] = True
+    parts = whole.features[chosen], whole.features[~chosen]
+    return [replace(whole, running=RunningMoments.of(part), features=part) for part in parts]
+
+
+def without_interval(rows: Sequence[Row]) -> list[str]:
+    """A note on the scores that have no interval; networks are named, since titles may be the same."""
+    every = {key: score for row in rows for key, score in row.scores.items() if not score.detail}
+    bare = [score for score in every.values() if score.interval is None]
+    names = [f"{each.title} by {each.extractor}" if each.extractor else each.title for each in bare]
+    return [f"Without intervals, so that the best may be so by chance: {', '.join(names)}."] if names else []
+
+
+def warnings(measured: Measurements) -> list[str]:
+    """Notes on biased distances, on counts that are not the protocol's, on enlarged images, of extractors."""
+    biased, notes, session = [], [], measured.session
+    used = [STATISTICS_METRICS[name].compute for name in session.metrics if name in STATISTICS_METRICS]
+    protocol = session.protocol
+    for fake, real in (
+        (fake[key], real) for fake in measured.features for key, real in measured.real.items()
+    ):
+        width, count = len(fake.running.mean), real.count // protocol.real.copies
+        if compute_frechet in used and min(fake.count, real.count) < width:
+            why = f"biased upwards where features have width {width}; the kernel distance is not"
+            biased.append(f"Frechet distances of {fake.count} against {real.count} images are {why}")
+        available = int(real.provenance.get("available", count))
+        notes += protocol.count_notes(fake.count // protocol.generated.copies, count, available)
+        for kind, side in (("generated", fake), ("real", real)):
+            if enlarged := side.provenance.get("enlarged", 0):
+                size = side.protocol["size"]
+                notes.append(f"{enlarged} {kind} images are smaller than {size} and were enlarged")
+    remarks = [f"{each.name}: {each.remark}" for each in session.extractors.values() if each.remark]
+    return list(dict.fromkeys([*biased[:1], *notes, *remarks]))
+
+
+def protocol_table(measured: Measurements) -> dict[str, object]:
+    """Everything that must be the same for other scores to be comparable with these."""
+    session, real = measured.session, measured.real
+    protocol, counts = session.protocol, session.protocol.wanted
+    table: dict[str, object] = {"genscene": __version__, "protocol": protocol.source, "psi": protocol.psi}
+    table |= {"seed": session.seed, "generated_images": counts[0] or "all", "real_images": counts[1] or "all"}
+    for key, statistics in real.items():
+        for name, value in statistics.protocol.items():
+            table[f"{name} ({key})" if name in OWN_FIELDS else name] = value
+    for key in list(real)[:1]:
+        sides = {
+            "real": real[key],
+            **{f"generator {i}": each[key] for i, each in enumerate(measured.features, 1)},
+        }
+        for side, statistics in sides.items():
+            table |= {f"{side}: {name}": value for name, value in statistics.provenance.items()}
+    return table

@@ -1,0 +1,137 @@
+"""Streaming of images through extractors: the memory of one batch, resumable, in one process or several."""
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import torch
+
+from genscene.data.progress import log_line, track_progress
+from genscene.errors import BadInput
+from genscene.evaluation.image_sources import ImageSource, StoredImages
+from genscene.evaluation.registry import GENERATOR_METRICS, too_few_images
+from genscene.evaluation.session import EvaluationSession, Features, Subject
+from genscene.evaluation.statistics import Accumulator
+from genscene.io.atomic import cache_folder
+from genscene.metrics.networks.extractor import Extractor
+
+CACHE_FORMAT = 3  # raised when the way from images to statistics changes
+SAVE_EVERY, PRINT_EVERY = 20.0, 30.0  # seconds; the latter where there is no terminal
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """The images of all subjects and the real ones, with their features; the latter in the main process."""
+
+    session: EvaluationSession
+    subjects: Sequence[Subject]
+    sources: list[ImageSource]  # one for each subject
+    features: list[Features]
+    real_images: StoredImages | None  # None: statistics that were written before
+    real: Features
+    notes: list[str]
+
+
+def measure(session: EvaluationSession, subjects: Sequence[Subject]) -> Measurements:
+    """Extract the features of equal numbers of images of every subject, and of the real images."""
+    if set(session.metrics) & set(GENERATOR_METRICS):
+        for subject in subjects:
+            session.generator(subject)  # images are refused before anything is measured
+    sources, notes = [session.generated(subject) for subject in subjects], []
+    counts = [len(source) for source in sources]
+    if min(counts) < max(counts):
+        sources = [
+            replace(each, preparation=replace(each.preparation, count=min(counts))) for each in sources
+        ]
+        found = (f"{count} of {subject.name}" for count, subject in zip(counts, subjects, strict=True))
+        notes = [f"Only the first {min(counts)} images of each are compared: there are {', '.join(found)}."]
+    real = session.real()
+    images = real if isinstance(real, StoredImages) else None
+    real_counts = [each.count for each in real.values()] if isinstance(real, dict) else [len(real)]
+    few = too_few_images(session.metrics, min(counts), min(real_counts, default=0))
+    if few and session.explicit:
+        raise BadInput(next(iter(few.values())))
+    session = replace(session, metrics=[name for name in session.metrics if name not in few])
+    reals = real if isinstance(real, dict) else extract_features(session, real, "real images")
+    labels = [f"generated images of {subject.name}" for subject in subjects]
+    features = [extract_features(session, each, label) for each, label in zip(sources, labels, strict=True)]
+    return Measurements(session, subjects, sources, features, images, reals, [*notes, *few.values()])
+
+
+def extract_features(session: EvaluationSession, source: ImageSource, label: str) -> Features:
+    """The statistics of a source by every extractor of a session; label: of the progress bar.
+
+    Under torchrun every process calls this, and only the main one gets statistics.
+    """
+    if not session.extractors:
+        return {}
+    if len(source) < 2:
+        path = f"{source.source}: " if isinstance(source, StoredImages) else ""
+        raise BadInput(f"{path}{len(source)} {label}: wanted at least 2 for a covariance")
+    provenance, accumulators = source.provenance, dict[str, Accumulator]()
+    content = {name: value for name, value in provenance.items() if name not in ("source", "available")}
+    for name, extractor in session.extractors.items() if session.group.is_main else ():
+        fields = [session.fields(extractor), content, asdict(source.preparation), session.max_features]
+        key = json.dumps([CACHE_FORMAT, *fields], sort_keys=True).encode()
+        folder = cache_folder() / "statistics" / hashlib.blake2b(key, digest_size=16).hexdigest()
+        shape = (len(source), extractor.width)
+        accumulators[name] = Accumulator(folder if session.cache else None, shape, session.max_features)
+    try:
+        _stream(session, source, label, accumulators)
+    finally:
+        for each in accumulators.values():
+            each.close()
+    fields_of = {name: session.fields(extractor) for name, extractor in session.extractors.items()}
+    return {name: each.statistics(fields_of[name], provenance) for name, each in accumulators.items()}
+
+
+def _stream(
+    session: EvaluationSession, source: ImageSource, label: str, accumulators: Mapping[str, Accumulator]
+) -> None:
+    """Extract the features that are missing, each process of its part, and accumulate them in order."""
+    group, saved = session.group, time.monotonic()
+    start = group.broadcast_int(min((each.done for each in accumulators.values()), default=0))
+    steps = range(start, len(source), session.batch * group.world)
+    for begin in _progress(steps, f"extracting features of {label}", session.quiet or not group.is_main):
+        parts = split_batch(begin, len(source), session.batch, group.world)
+        images = source.read(parts[group.rank]) if len(parts[group.rank]) else None
+        for name, extractor in session.extractors.items():
+            device = _device(extractor)
+            empty = torch.zeros(0, extractor.width, device=device)
+            features = empty if images is None else extractor(images.to(device))
+            gathered = group.all_gather_rows(features, [len(part) for part in parts])
+            for part, rows in zip(parts, gathered, strict=True) if name in accumulators else ():
+                accumulators[name].add(part, rows)
+        if time.monotonic() - saved > SAVE_EVERY or begin + steps.step >= len(source):
+            saved = time.monotonic()
+            for each in accumulators.values():
+                each.save()
+
+
+def split_batch(begin: int, end: int, batch: int, world: int) -> list[range]:
+    """The next indices of every process; at the end the last ones get fewer or none."""
+    starts = [min(begin + rank * batch, end) for rank in range(world)]
+    return [range(start, min(start + batch, end)) for start in starts]
+
+
+def _progress(steps: range, label: str, quiet: bool) -> Iterator[int]:
+    """The steps, with a progress bar on a terminal, and a line with the time left now and then elsewhere."""
+    began = printed = time.monotonic()
+    for done, begin in enumerate(track_progress(steps, label, quiet=quiet), 1):
+        yield begin
+        now = time.monotonic()
+        if now - printed > PRINT_EVERY and not quiet and not sys.stderr.isatty():
+            left, printed = (now - began) / done * (len(steps) - done) / 60, now
+            finished = min(begin + steps.step, steps.stop)
+            log_line(f"{label}: {finished} of {steps.stop}, {left:.1f} minutes left")
+
+
+def _device(extractor: Extractor) -> torch.device:
+    """The device of the extractor's network."""
+    if isinstance(extractor.compute, torch.nn.Module):
+        for tensor in (*extractor.compute.parameters(), *extractor.compute.buffers()):
+            return tensor.device
+    return torch.device("cpu")

@@ -1,0 +1,102 @@
+"""View consistency: one view of a scene is reprojected into a neighboring one by its depth."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from genscene.contract import Generator
+from genscene.errors import BadInput
+from genscene.evaluation.generator_metrics import camera_prior, sample_scenes, settings
+from genscene.evaluation.image_sources import require_finite
+from genscene.evaluation.report import Score
+from genscene.evaluation.session import EvaluationSession, Subject
+from genscene.geometry.camera_files import read_cameras
+from genscene.geometry.cameras import Camera, Size
+from genscene.metrics.views import Agreement, RenderedView, reproject
+from genscene.randomness import RandomStreams
+from genscene.scenes import Scene
+
+PAIRS, ANGLE, TOLERANCE = 64, 15.0, 0.05  # scenes; degrees between two views; relative difference of depths
+
+
+@torch.no_grad()
+def view_consistency(
+    session: EvaluationSession,
+    subject: Subject,
+    pairs: int = PAIRS,
+    angle: float = ANGLE,
+    tolerance: float = TOLERANCE,
+) -> list[Score]:
+    """Render scenes from two cameras about `angle` degrees apart, and reproject one image into the other.
+
+    A scene fitted to photographs is rendered from their cameras; tolerance is that of `reproject`.
+    """
+    if not 0 < angle < 90:
+        raise BadInput(f"cameras {angle:g} degrees apart, wanted more than 0 and less than 90")
+    found, turns, generator = [], [], session.generator(subject)
+    for scene, streams in sample_scenes(session, generator, pairs):
+        first, second = camera_pair(subject, streams, session.size, angle)
+        one, other = (_render(generator, scene, camera.to(session.device)) for camera in (first, second))
+        found.append(reproject(one, other, tolerance))
+        turns.append(degrees_between(first.pose[:, :3, 2], second.pose[:, :3, 2]))
+    every = Agreement(*(torch.cat(column) for column in zip(*(vars(x).values() for x in found), strict=True)))
+    compared, degrees = int(every.squared.isfinite().sum()), float(torch.cat(turns).mean())
+    if not compared:
+        raise BadInput(f"no opaque pixel of the first view is visible in the second in any of {pairs} pairs")
+    psnr, absolute, depth = (float(x.nanmean()) for x in (every.psnr, every.absolute, every.depth))
+    visible, title = float(every.visible.nan_to_num().mean()), f"view consistency ({degrees:.0f} degrees)"
+    counts = {"pairs": pairs, "pairs_compared": compared, "angle": angle, "degrees": degrees}
+    how = settings(session, generator, tolerance=tolerance, **counts)
+    return [
+        Score("view_consistency_psnr", title, psnr, "high", unit="dB", settings=how),
+        Score("view_consistency_absolute", f"{title}, mean error of colors", absolute, "low", detail=True),
+        Score("view_consistency_depth", f"{title}, median error of depths", depth, "low", detail=True),
+        Score("view_consistency_visible", f"{title}, pixels compared", visible, "high", detail=True),
+    ]
+
+
+def _render(generator: Generator, scene: Scene, camera: Camera) -> RenderedView:
+    """B scenes from B cameras, with depth; BadInput where the renderer has none."""
+    rendering = generator.render(scene, camera)
+    if rendering.depth is None or rendering.alpha is None or rendering.rays is None:
+        raise BadInput("this generator renders no depth, by which views could be reprojected")
+    image = require_finite(rendering.image).clamp(0, 1)
+    return RenderedView(image, rendering.depth, rendering.alpha, rendering.rays, camera.pose)
+
+
+def camera_pair(subject: Subject, streams: RandomStreams, size: Size, angle: float) -> tuple[Camera, Camera]:
+    """Two cameras for each stream, about `angle` degrees apart: of two photographs, or of the prior.
+
+    Of the prior the second is turned in yaw towards the mean by two to four thirds of the angle, or by the
+    prior's spread where that is less, so that it is likely under the prior, too.
+    """
+    assert subject.generator is not None
+    prior, cameras = camera_prior(subject.generator), subject.cameras
+    if cameras is not None and len(cameras) > 1:
+        return neighboring_cameras(cameras.to("cpu").resized(size), streams, angle)
+    if prior.distribution == "file":
+        return neighboring_cameras(read_cameras(prior.file, size), streams, angle)
+    if prior.distribution == "fixed" or prior.yaw[1] <= 0:
+        raise BadInput(
+            f"the camera prior ({prior.distribution}) has no spread in yaw: there is no second view"
+        )
+    yaw, pitch = prior.sample_angles(streams)
+    step = (math.radians(angle) * (2 + 2 * streams.uniform()) / 3).clamp_max(prior.yaw[1])
+    other = torch.where(yaw > prior.yaw[0], yaw - step, yaw + step)
+    return prior.camera_at(yaw, pitch, size), prior.camera_at(other, pitch, size)
+
+
+def neighboring_cameras(cameras: Camera, streams: RandomStreams, angle: float) -> tuple[Camera, Camera]:
+    """For each stream one of the cameras, and the one whose axis differs by about `angle` degrees."""
+    if len(cameras) < 2:
+        raise BadInput("there is only one camera, wanted another view to compare with")
+    chosen = (streams.uniform() * len(cameras)).long()
+    degrees = degrees_between(cameras.pose[chosen, None, :3, 2], cameras.pose[None, :, :3, 2])
+    difference = (degrees - angle).abs().scatter(1, chosen[:, None], torch.inf)
+    return cameras[chosen], cameras[difference.argmin(dim=1)]
+
+
+def degrees_between(a: Tensor, b: Tensor) -> Tensor:
+    """Angles between unit vectors [..., 3] -> [...] in degrees, exact where they are small (Kahan)."""
+    return torch.rad2deg(2 * torch.atan2((a - b).norm(dim=-1), (a + b).norm(dim=-1)))

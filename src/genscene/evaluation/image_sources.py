@@ -1,0 +1,138 @@
+"""Real and generated images as bytes, prepared as a protocol specifies."""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genscene.contract import MAX_BYTES, Generator, RenderOptions
+from genscene.data.images import ImageSet
+from genscene.errors import BadInput
+from genscene.evaluation.protocol import Preparation
+from genscene.geometry.cameras import Size
+from genscene.randomness import RandomStreams, derive_seed
+
+FLIP_SEED, LATENT_SEED = 11, 12  # uses of the seed
+Provenance = Mapping[str, str | int | float]
+
+
+@dataclass(frozen=True)
+class StoredImages:
+    """Images of a folder, a zip or a synthetic set."""
+
+    images: ImageSet
+    preparation: Preparation
+    source: str
+    available: int = 0  # images that these were chosen from, where only some were loaded
+
+    @property
+    def count(self) -> int:
+        """Number of images, before mirroring."""
+        return min(self.preparation.count or len(self.images), len(self.images))
+
+    @property
+    def provenance(self) -> Provenance:
+        """What identifies the images: path, numbers used, available and enlarged, SHA-256 of the pixels."""
+        content = hashlib.sha256(str(self.images.pixels.shape).encode())
+        for start in range(0, self.count, 256):
+            content.update(self.images.pixels[start : min(start + 256, self.count)].tobytes())
+            self.images.release_memory()
+        found: dict[str, str | int | float] = {
+            "source": self.source,
+            "content": content.hexdigest(),
+            "images": len(self),
+        }
+        enlarged = sum(i < self.count for i in self.images.enlarged)
+        available = {"available": max(len(self.images), self.available)}
+        return found | available | ({"enlarged": enlarged} if enlarged else {})
+
+    def __len__(self) -> int:
+        return self.count * self.preparation.copies
+
+    def read(self, indices: range) -> Tensor:
+        """The first images in order; with flip "both" followed by their mirror images."""
+        rows = np.array([i % self.count for i in indices])
+        images = torch.from_numpy(np.array(self.images.pixels[rows])).movedim(-1, 1)
+        self.images.release_memory()
+        random = self.preparation.flip == "random"
+        mirrored = torch.tensor(
+            [bool(derive_seed(FLIP_SEED, i) & 1) if random else i >= self.count for i in indices]
+        )
+        images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+        return pass_through_format(images, self.preparation)
+
+
+@dataclass(frozen=True)
+class GeneratedImages:
+    """Images of latent codes 0, 1, ... of a seed, each from its own camera of the generator's prior."""
+
+    generator: Generator
+    preparation: Preparation
+    size: Size
+    truncate: bool = False  # to bytes, instead of rounding
+    psi: float = 1.0
+    seed: int = 0
+    max_bytes: int = MAX_BYTES
+
+    @property
+    def provenance(self) -> Provenance:
+        """What identifies the images: SHA-256 of the generator, its mode, truncation and seed."""
+        mode = "training" if self.generator.training else "evaluation"
+        content: dict[str, str | int | float] = {"images": len(self), "content": fingerprint(self.generator)}
+        return content | {"mode": mode, "psi": self.psi, "seed": self.seed}
+
+    def __len__(self) -> int:
+        return self.preparation.count
+
+    def read(self, indices: range) -> Tensor:
+        """Images of the latent codes with these numbers; BadInput where one is not finite."""
+        images = require_finite(self.render(indices)).clamp(0, 1) * 255
+        return pass_through_format((images if self.truncate else images.round()).byte(), self.preparation)
+
+    @torch.no_grad()
+    def render(self, indices: range) -> Tensor:
+        """The same images before quantization -> [B, 3, H, W], not clamped."""
+        generator = self.generator
+        device = next(generator.parameters()).device
+        streams = RandomStreams([derive_seed(LATENT_SEED, self.seed, i) for i in indices], device)
+        scene = generator.scene(generator.latents(streams), self.psi)
+        view, options = generator.prior.sample(streams, self.size), RenderOptions(max_bytes=self.max_bytes)
+        return generator.render(scene, view, options).image
+
+
+ImageSource = StoredImages | GeneratedImages
+
+
+def require_finite(images: Tensor) -> Tensor:
+    """The same images; BadInput where they hold nan or inf, which quantization would hide."""
+    if not bool(images.isfinite().all()):
+        raise BadInput(
+            "the generator rendered values that are not finite (nan or inf): there is nothing to evaluate"
+        )
+    return images
+
+
+def pass_through_format(images: Tensor, preparation: Preparation) -> Tensor:
+    """Bytes [B, 3, H, W] -> the same after writing and reading them in the file format of the preparation."""
+    if preparation.format != "jpeg":
+        return images  # PNG is lossless
+    decoded = []
+    for image in images.movedim(1, -1).cpu():
+        content = io.BytesIO()
+        Image.fromarray(image.numpy()).save(content, "JPEG", quality=preparation.quality)
+        decoded.append(np.asarray(Image.open(content)))
+    return torch.from_numpy(np.stack(decoded)).movedim(-1, 1).to(images.device)
+
+
+def fingerprint(generator: Generator) -> str:
+    """SHA-256 of a generator's class, configuration and weights."""
+    content = hashlib.sha256(f"{type(generator).__name__} {getattr(generator, 'config', '')}".encode())
+    for name, tensor in generator.state_dict().items():
+        content.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        content.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return content.hexdigest()

@@ -1,0 +1,168 @@
+"""An evaluation session: what is computed, of which images, prepared in the same way, by the same extractors."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from genscene.contract import Generator
+from genscene.data.images import EMBEDDED, SYNTHETIC, ImageSet, common_size, load_images
+from genscene.distributed import ProcessGroup
+from genscene.errors import BadInput
+from genscene.evaluation.image_sources import GeneratedImages, ImageSource, StoredImages
+from genscene.evaluation.protocol import Protocol, require_same_protocol
+from genscene.evaluation.statistics import FeatureStatistics
+from genscene.experiment.schedules import largest_size
+from genscene.experiment.schema import Experiment, ImageConfig
+from genscene.geometry.cameras import Camera, Size
+from genscene.metrics.networks.extractor import Extractor
+
+Features = dict[str, FeatureStatistics]  # by the names of the extractors; empty in all but the main process
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated: a generator, or a folder or zip of generated images."""
+
+    path: Path
+    generator: Generator | None = None
+    experiment: Experiment | None = None
+    cameras: Camera | None = None  # of the photographs that a scene was fitted to
+    alias: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its alias, the folder of its run, or its file."""
+        own = self.path.parent.name if self.path.name == "generator.safetensors" else self.path.stem
+        return self.alias or own or str(self.path)
+
+    @property
+    def description(self) -> str:
+        """Its system and number of parameters."""
+        if self.generator is None or self.experiment is None:
+            return "images"
+        parameters = sum(parameter.numel() for parameter in self.generator.parameters())
+        return f"{type(self.experiment.system).__name__.removesuffix('Config')}, {parameters:,} parameters"
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it is a scene fitted to photographs."""
+        return self.experiment is not None and self.experiment.system.batch == "rays"
+
+    def data(self, given: str) -> str:
+        """The given data, else the training data; BadInput where there is neither."""
+        known = given or (self.experiment.data if self.experiment else "")
+        if not known:
+            what = "images" if self.generator is None else "a generator whose training data is unknown"
+            raise BadInput(f"{self.path}: {what}; --data PATH names the real images to compare with")
+        return known
+
+    def size(self) -> Size:
+        """Height and width of its images; BadInput where a folder holds images of several sizes."""
+        return largest_size(self.experiment) if self.experiment is not None else common_size(str(self.path))
+
+
+@dataclass(frozen=True)
+class EvaluationSession:
+    """What is computed, how all images are prepared, and the extractors of their features."""
+
+    protocol: Protocol
+    size: Size
+    images: ImageConfig  # how files become images of that size
+    extractors: Mapping[str, Extractor]  # by the names that metrics use
+    data: str = ""  # of the real images
+    metrics: Sequence[str] = ()
+    explicit: bool = False  # metrics were named by the user: what cannot be computed is refused, not skipped
+    extractor: str = "random"  # name of the one for metrics that leave it open
+    load_embedding: Callable[[], Extractor] | None = None  # of faces, for identity
+    seed: int = 0  # of latent codes and cameras
+    device: torch.device = torch.device("cpu")
+    # none of the following changes a score
+    batch: int = 32  # images at once
+    max_features: int = 50_000  # images whose features are stored for kernel and nearest-neighbor metrics
+    cache: bool = True  # save statistics by content, and resume what an earlier process left
+    group: ProcessGroup = ProcessGroup()
+    quiet: bool = False
+
+    def fields(self, extractor: Extractor) -> dict[str, str]:
+        """The protocol of the statistics of an extractor."""
+        return self.protocol.fields(extractor, self.size, self.images)
+
+    def generator(self, subject: Subject) -> Generator:
+        """The generator of a subject, on the device; BadInput where the subject is images."""
+        if subject.generator is None:
+            raise BadInput(f"{', '.join(self.metrics)}: wanted generators, {subject.path} are images")
+        return subject.generator.to(self.device)
+
+    def generated(self, subject: Subject) -> ImageSource:
+        """The images of a subject."""
+        protocol = self.protocol
+        if subject.generator is None:
+            every = replace(self.images, limit=0, center_crop=1.0)  # these are of the real images
+            return StoredImages(self._load(str(subject.path), every), protocol.generated, str(subject.path))
+        how = (protocol.generated, self.size, protocol.rounding == "truncated", protocol.psi, self.seed)
+        return GeneratedImages(self.generator(subject), *how)
+
+    def real(self) -> StoredImages | Features:
+        """The real images, or their statistics that were written before."""
+        path, preparation, images, available = Path(self.data), self.protocol.real, self.images, 0
+        if (path / "experiment.json").is_file():
+            raise BadInput(f"--data {path} is a run: wanted real images, or statistics of some")
+        if path.suffix == ".safetensors" or has_statistics(path):
+            return self.load_statistics(path)
+        if self.data.startswith(SYNTHETIC) and preparation.count:
+            images, available = replace(images, limit=preparation.count), images.limit or EMBEDDED
+        return StoredImages(self._load(self.data, images), preparation, self.data, available)
+
+    def load_statistics(self, path: Path) -> Features:
+        """Statistics that were written before; BadInput where their protocol is not that of this session."""
+        found = {}
+        for name, extractor in self.extractors.items():
+            file = path / f"{name}.safetensors" if path.is_dir() else path
+            if not file.is_file():
+                raise BadInput(f"{path} holds no statistics of {extractor.name} (no {file.name})")
+            found[name] = statistics = FeatureStatistics.load(file)
+            require_same_protocol(statistics.protocol, self.fields(extractor), (str(file), "here"))
+            width = len(statistics.running.mean)
+            if width != extractor.width:
+                raise BadInput(f"{file} holds features of width {width}, wanted {extractor.width}")
+            used, wanted = statistics.count // self.protocol.real.copies, self.protocol.real.count
+            available = max(used, int(statistics.provenance.get("available", used)))
+            if used != min(wanted or available, available):
+                here = f"here: {f'the first {wanted}' if wanted else 'all'}"
+                fix = f"--reals {used if used < available else 0} uses them"
+                counts = f"real images ({file}: {used} of {available}, {here}; {fix})"
+                raise BadInput(f"statistics of different protocols cannot be compared: {counts}")
+        return found
+
+    def _load(self, data: str, images: ImageConfig) -> ImageSet:
+        """Load images in the main process first: the others read its cache."""
+        return self.group.main_first(lambda: load_images(data, images, self.size, not self.group.is_main))
+
+
+def evaluation_size(subjects: Sequence[Subject], data: str) -> Size:
+    """Height and width of all images; BadInput where they differ."""
+    first, *others = subjects
+    sizes = {each.name: each.size() for each in others}
+    if is_images(Path(data)) and not (first.experiment and data == first.experiment.data):
+        size = common_size(data)
+        if first.experiment is None:  # real images are resized to a generator's size
+            sizes[data] = size
+    for name, other in sizes.items():
+        if other != first.size():
+            one, two = (f"{height}x{width}" for height, width in (first.size(), other))
+            raise BadInput(
+                f"{first.name} holds images of {one}, {name} of {two}: --size N resizes them to one"
+            )
+    return first.size()
+
+
+def is_images(path: Path) -> bool:
+    """Whether a path is a zip, or a folder that holds neither a run nor statistics."""
+    return path.suffix == ".zip" or (path.is_dir() and not has_statistics(path))
+
+
+def has_statistics(path: Path) -> bool:
+    """Whether a path is a folder with files of statistics, or of generators."""
+    return path.is_dir() and any(path.glob("*.safetensors"))
