@@ -167,7 +167,7 @@ def mean_scores(views: Sequence[ViewScores], resampling: Resampling | None) -> l
 
 
 def is_fitted_elsewhere(subject: Subject, experiment: Experiment) -> bool:
-    """Whether the cameras of the experiment's data are not those that a scene was fitted to, as far as known."""
+    """Whether a scene was fitted to other cameras than those of the experiment's data, as far as known."""
     fitted, data, config = subject.cameras, experiment.data, experiment.posed
     if fitted is None or subject.experiment is None:
         return False  # e.g. a converted checkpoint

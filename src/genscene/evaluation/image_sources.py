@@ -111,9 +111,7 @@ ImageSource = StoredImages | GeneratedImages
 def require_finite(images: Tensor) -> Tensor:
     """The same images; BadInput where they hold nan or inf, which quantization would hide."""
     if not bool(images.isfinite().all()):
-        raise BadInput(
-            "the generator rendered values that are not finite (nan or inf): there is nothing to evaluate"
-        )
+        raise BadInput("the generator rendered values that are not finite (nan or inf)")
     return images
 
 

@@ -1,4 +1,4 @@
-"""An evaluation session: what is computed, of which images, prepared in the same way, by the same extractors."""
+"""An evaluation session: what is computed, of which images, how they are prepared, and by which networks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -152,9 +152,8 @@ def evaluation_size(subjects: Sequence[Subject], data: str) -> Size:
     for name, other in sizes.items():
         if other != first.size():
             one, two = (f"{height}x{width}" for height, width in (first.size(), other))
-            raise BadInput(
-                f"{first.name} holds images of {one}, {name} of {two}: --size N resizes them to one"
-            )
+            sizes_differ = f"{first.name} holds images of {one}, {name} of {two}"
+            raise BadInput(f"{sizes_differ}: --size N resizes them to one")
     return first.size()
 
 

@@ -33,10 +33,8 @@ def identity(session: EvaluationSession, subject: Subject, latents: int = LATENT
     similarity = first @ second.mT
     same, pairs = similarity.diagonal().mean(), latents * (latents - 1)
     different = (similarity.sum() - similarity.trace()) / pairs
-    title, how = (
-        "identity across views",
-        settings(session, generator, latents=latents, **extractor.protocol()),
-    )
+    how = settings(session, generator, latents=latents, **extractor.protocol())
+    title = "identity across views"
     return [
         Score("identity", title, float(same), "high", extractor=extractor.name, settings=how),
         Score("identity_different", f"{title}, different latent codes", float(different), "low", detail=True),
