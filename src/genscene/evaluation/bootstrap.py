@@ -60,7 +60,7 @@ class Resampled:
 
 
 def centered_interval(estimate: float, resamples: Tensor, level: float = LEVEL) -> Interval:
-    """The basic interval (Davison & Hinkley 1997, eq. 5.6) of resamples [R], their mean moved to the estimate.
+    """The basic interval (Davison & Hinkley 1997, eq. 5.6) of resamples [R], its mean moved to the estimate.
 
     It is one of the expected score of sets of the same sizes, which includes the bias of finite sets.
     """
