@@ -23,8 +23,7 @@ class Compare:
     options: Annotated[EvaluationOptions, arg(name="")] = EvaluationOptions()
     resamples: int = Resampling.count  # for the interval of a Frechet distance, at least 39
     title: str = ""  # of the page
-    # a name ending with .html: write a page, and scores and protocol as JSON beside it
-    out: Path | None = None
+    out: Path | None = None  # NAME.html: write a page, and scores and protocol as NAME.json
 
 
 def main(words: list[str]) -> None:
@@ -34,7 +33,7 @@ def main(words: list[str]) -> None:
         raise BadInput(f"{len(verb.generators)} to compare, wanted at least 2 (for one: genscene evaluate)")
     if verb.resamples < 39:
         raise BadInput(f"--resamples {verb.resamples}: an interval of 95 % needs at least 39")
-    check_output(verb.out, ".html")
+    check_output(verb.out)
     report = run(verb.generators, verb.options, Resampling(verb.resamples, verb.options.seed))
     if report is not None:
         output(replace(report, title=verb.title or report.title), verb.out)

@@ -21,14 +21,13 @@ class Evaluate:
     generator: Positional[Path]
     options: Annotated[EvaluationOptions, arg(name="")] = EvaluationOptions()
     statistics: Path | None = None  # a folder: write the statistics of the real images there
-    # a name ending with .json: write scores and protocol, and images and charts beside it
-    out: Path | None = None
+    out: Path | None = None  # NAME.html: write a page, and scores and protocol as NAME.json
 
 
 def main(words: list[str]) -> None:
     """Run the verb."""
     verb = parse(Evaluate, words, "genscene evaluate", description=ABOUT + describe_choices())
-    check_output(verb.out, ".json")
+    check_output(verb.out)
     report = run((verb.generator,), verb.options, statistics=verb.statistics)
     if report is not None:
         output(report, verb.out)

@@ -16,7 +16,6 @@ from genscene.evaluation.registry import GENERATOR_METRICS, too_few_images
 from genscene.evaluation.session import EvaluationSession, Features, Subject
 from genscene.evaluation.statistics import Accumulator
 from genscene.io.atomic import cache_folder
-from genscene.metrics.networks.extractor import Extractor
 
 CACHE_FORMAT = 3  # raised when the way from images to statistics changes
 SAVE_EVERY, PRINT_EVERY = 20.0, 30.0  # seconds; the latter where there is no terminal
@@ -98,9 +97,8 @@ def _stream(
         parts = split_batch(begin, len(source), session.batch, group.world)
         images = source.read(parts[group.rank]) if len(parts[group.rank]) else None
         for name, extractor in session.extractors.items():
-            device = _device(extractor)
-            empty = torch.zeros(0, extractor.width, device=device)
-            features = empty if images is None else extractor(images.to(device))
+            empty = torch.zeros(0, extractor.width, device=session.device)
+            features = empty if images is None else extractor(images.to(session.device))
             gathered = group.all_gather_rows(features, [len(part) for part in parts])
             for part, rows in zip(parts, gathered, strict=True) if name in accumulators else ():
                 accumulators[name].add(part, rows)
@@ -126,11 +124,3 @@ def _progress(steps: range, label: str, quiet: bool) -> Iterator[int]:
             left, printed = (now - began) / done * (len(steps) - done) / 60, now
             finished = min(begin + steps.step, steps.stop)
             log_line(f"{label}: {finished} of {steps.stop}, {left:.1f} minutes left")
-
-
-def _device(extractor: Extractor) -> torch.device:
-    """The device of the extractor's network."""
-    if isinstance(extractor.compute, torch.nn.Module):
-        for tensor in (*extractor.compute.parameters(), *extractor.compute.buffers()):
-            return tensor.device
-    return torch.device("cpu")

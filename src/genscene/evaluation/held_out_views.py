@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genscene import __version__
-from genscene.contract import MAX_BYTES, Generator, RenderOptions
+from genscene.contract import Generator
 from genscene.data.images import SYNTHETIC
 from genscene.data.posed import PosedImages, Split, available_splits, load_posed
 from genscene.data.progress import track_progress
@@ -46,14 +46,12 @@ class HeldOutView:
 
 
 @torch.no_grad()
-def render_held_out(
-    generator: Generator, posed: PosedImages, max_bytes: int = MAX_BYTES
-) -> Iterator[HeldOutView]:
+def render_held_out(generator: Generator, posed: PosedImages) -> Iterator[HeldOutView]:
     """Every photograph with its rendering; where a mask excludes pixels, both are white."""
-    device, options = next(generator.parameters()).device, RenderOptions(max_bytes=max_bytes)
+    device = next(generator.parameters()).device
     scene = generator.scene(generator.latents(RandomStreams([0], device)))
     for i in range(len(posed)):
-        rendering = generator.render(scene, posed.camera[i : i + 1].to(device), options)
+        rendering = generator.render(scene, posed.camera[i : i + 1].to(device))
         image = (require_finite(rendering.image)[0].clamp(0, 1).cpu() * 255).round() / 255
         photo = torch.from_numpy(posed.pixels[i].copy()).movedim(-1, 0).float() / 255
         if posed.masks is not None:

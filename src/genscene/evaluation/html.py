@@ -13,10 +13,7 @@ from genscene.evaluation.report import ImageStrip, Interval, Mark, Report, Row, 
 from genscene.export.pictures import to_bytes
 
 BAR_WIDTH, BAR_HEIGHT = 120, 14  # pixels of the bar of an interval
-PIXELATED, LARGEST = (
-    64,
-    320,
-)  # pixels: up to which images are enlarged as squares; from which they are reduced
+PIXELATED, LARGEST = 64, 512  # pixels: side up to which images are enlarged as squares; from which reduced
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 SENSES = {"low": "\u2193 low is better", "high": "\u2191 high is better"}
 MARKS: dict[Mark, str] = {"": "", "best": "best", "level": "not distinguishable from the best"}

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genscene.contract import MAX_BYTES, Generator, RenderOptions
+from genscene.contract import Generator
 from genscene.data.images import ImageSet
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import Preparation
@@ -77,7 +77,6 @@ class GeneratedImages:
     truncate: bool = False  # to bytes, instead of rounding
     psi: float = 1.0
     seed: int = 0
-    max_bytes: int = MAX_BYTES
 
     @property
     def provenance(self) -> Provenance:
@@ -101,8 +100,7 @@ class GeneratedImages:
         device = next(generator.parameters()).device
         streams = RandomStreams([derive_seed(LATENT_SEED, self.seed, i) for i in indices], device)
         scene = generator.scene(generator.latents(streams), self.psi)
-        view, options = generator.prior.sample(streams, self.size), RenderOptions(max_bytes=self.max_bytes)
-        return generator.render(scene, view, options).image
+        return generator.render(scene, generator.prior.sample(streams, self.size)).image
 
 
 ImageSource = StoredImages | GeneratedImages

@@ -156,23 +156,10 @@ def make_session(
         if name in EXTRACTORS and EXTRACTORS[name].weights and not weights[option]:
             raise BadInput(f"{name} needs weights: --{option} {EXTRACTORS[name].weights}")
         extractors[name] = load_extractor(name, size, weights.get(option, "")).on(device)
-    faces = weights["mobilefacenet"]
-    return EvaluationSession(
-        protocol,
-        size,
-        images,
-        extractors,
-        data,
-        metrics,
-        bool(names),
-        options.extractor,
-        (lambda: build_extractor("mobilefacenet", faces)) if faces else None,
-        options.seed,
-        device,
-        options.batch,
-        cache=options.cache,
-        group=group,
-    )
+    faces = build_extractor("mobilefacenet", weights["mobilefacenet"]) if "identity" in metrics else None
+    faces = faces.on(device) if faces else None
+    what = (data, metrics, bool(names), options.extractor, faces, options.seed, device, options.batch)
+    return EvaluationSession(protocol, size, images, extractors, *what, cache=options.cache, group=group)
 
 
 def load_subject(path: Path) -> Subject:

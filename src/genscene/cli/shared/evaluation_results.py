@@ -2,8 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from rich.table import Table
 
 from genscene import __version__
 from genscene.cli.shared.options import print_line, require_suffix
-from genscene.evaluation.figures import contact_sheet
 from genscene.evaluation.html import render_page
 from genscene.evaluation.report import Mark, Report, Row
 from genscene.io.atomic import atomic, make_parent
@@ -22,16 +20,16 @@ EMPTY: tuple[object, ...] = (None, "", {})
 IN_JSON = ("title", "value", "better", "unit", "extractor", "deviation", "interval", "settings")
 
 
-def check_output(out: Path | None, suffix: str) -> None:
+def check_output(out: Path | None) -> None:
     """Raise before anything is computed where a report cannot be written; leaves no file or folder behind."""
     if out is None:
         return
-    require_suffix("--out", out, [suffix])
+    require_suffix("--out", out, [".html", ".json"])
     if os.environ.get("RANK", "0") != "0":
         return  # the main process writes
     new = [folder for folder in out.parents if not folder.exists()]
     try:
-        for path in {out, out.with_suffix(".json")}:
+        for path in (out.with_suffix(".html"), out.with_suffix(".json")):
             make_parent(path)
             probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
             probe.touch()
@@ -43,10 +41,15 @@ def check_output(out: Path | None, suffix: str) -> None:
 
 
 def output(report: Report, out: Path | None) -> None:
-    """Print a report, and write it where that was asked for."""
+    """Print a report, and write it as a page and JSON, both or none."""
     print_report(report)
-    for path in write_report(report, out) if out is not None else ():
-        print_line(str(path))
+    if out is not None:
+        page, numbers = out.with_suffix(".html"), out.with_suffix(".json")
+        text = json.dumps(to_json(report), indent=2, allow_nan=False) + "\n"
+        with atomic(page) as partial_page, atomic(numbers) as partial_numbers:
+            partial_page.write_text(render_page(report), encoding="utf-8")
+            partial_numbers.write_text(text, encoding="utf-8")
+        print_line(f"{page}\n{numbers}")
 
 
 def print_report(report: Report) -> None:
@@ -79,24 +82,6 @@ def _cell(report: Report, row: Row, key: str, mark: Mark) -> str:
     if score is None:
         return "-"
     return f"{report.text(key, score.value)}{SIGNS[mark]} {report.interval_text(key, score)}".strip()
-
-
-def write_report(report: Report, out: Path) -> Iterator[Path]:
-    """Write JSON and a page (.html), all or none, or JSON, charts and images -> the names of the files."""
-    texts = {out.with_suffix(".json"): json.dumps(to_json(report), indent=2, allow_nan=False) + "\n"}
-    is_page = out.suffix == ".html"
-    if is_page:
-        texts = {out: render_page(report), **texts}
-    for name, svg in report.charts.items() if not is_page else ():
-        texts[out.with_name(f"{out.stem}-{name}.svg")] = svg
-    with ExitStack() as stack:
-        for path, text in texts.items():
-            stack.enter_context(atomic(path)).write_text(text, encoding="utf-8")
-    yield from texts
-    for gallery in report.galleries if not is_page else ():
-        with atomic(out.with_suffix(".png")) as partial:
-            contact_sheet(gallery.strips).save(partial, format="PNG", optimize=True)
-        yield out.with_suffix(".png")
 
 
 def to_json(report: Report) -> dict[str, object]:
