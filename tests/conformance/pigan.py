@@ -1,144 +1,79 @@
-"""What pi-GAN's official code computes, from our parts."""
+"""pi-GAN's cases: what the released code computes, by our functions, by kind."""
 
+import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
-from genscene.systems.pigan.field import StyledField
 from torch import Tensor
 
-from conformance.case import Case
-from genscene.contract import ImageBatch, StepContext
-from genscene.geometry.cameras import Camera
-from genscene.geometry.priors import CameraPrior, camera_angles
+from conformance.case import Args, Case, Results, attach, compute_outputs, fed_part, once
+from conformance.pigan_parts import (
+    Recorded,
+    angle_numbers,
+    angle_queues,
+    build_discriminator,
+    build_generator,
+    build_prior,
+    cameras_at,
+    discriminator_config,
+    generator_config,
+    picture_size,
+    pixels,
+    recorded_numbers,
+    render,
+)
+from genscene.contract import ImageBatch, Rendering, StepContext
+from genscene.geometry.priors import CameraPrior
 from genscene.io.rename import rename
-from genscene.render.march import March, RayNoise
+from genscene.layers.mapping import MappingNetwork
+from genscene.objectives.adversarial import GENERATOR as GENERATOR_TURN
+from genscene.objectives.adversarial import GANLoss, top_k
+from genscene.randomness import Randomness
+from genscene.render.march import March
 from genscene.render.volume import sample_t
-from genscene.systems.pigan.convert import CLASSES, DISCRIMINATOR, GENERATOR, fill
-from genscene.systems.pigan.discriminator import STRIDED_CHANNELS, Discriminator, DiscriminatorConfig
-from genscene.systems.pigan.generator import PiGANGenerator, PiGANGeneratorConfig
-from genscene.systems.pigan.presets import PRESETS
-from genscene.systems.pigan.system import Fakes, PiGAN, PiGANConfig
+from genscene.systems.pigan.convert import GENERATOR
+from genscene.systems.pigan.generator import FieldConfig, PiGANGeneratorConfig, mapping_layers
+from genscene.systems.pigan.system import PiGAN, PiGANConfig
 
-Results = dict[str, Any]
-
-LAWS = {
-    "uniform": "uniform",
-    "gaussian": "gaussian",
-    "normal": "gaussian",
-    "truncated_gaussian": "truncated",
-    "spherical_uniform": "sphere",
-    "hybrid": "hybrid",
-    None: "fixed",
-}
-JUDGES = {
-    "disc_ccs_encoder": DiscriminatorConfig("coord-strided", STRIDED_CHANNELS, heads=True),
-    "disc_progressive_encoder": DiscriminatorConfig("progressive", heads=True),
-    "disc_strided": DiscriminatorConfig("strided", STRIDED_CHANNELS),
-}
-
-
-class Recorded:
-    """Random numbers that were written down: handed out in order, whatever shape is asked for."""
-
-    def __init__(self, *numbers: Tensor):
-        self.numbers = list(numbers)
-
-    def uniform(self, *shape: int) -> Tensor:
-        """The next."""
-        return self.numbers.pop(0)
-
-    normal = uniform
-
-
-def orbit_of(options: dict[str, Any], law: str | None) -> CameraPrior:
-    """Their camera arguments as ours."""
-    yaw, pitch = (
-        (options[f"{a}_mean"], options[f"{a}_stddev"])
-        for a in (
-            "horizontal" if "horizontal_mean" in options else "h",
-            "vertical" if "vertical_mean" in options else "v",
-        )
-    )
-    return CameraPrior(LAWS[law], yaw, pitch, 1.0, options.get("fov", 12))
-
-
-def generator_of(case: Case, state: str = "generator") -> PiGANGenerator:
-    """Their generator with the case's weights."""
-    options = case.about["constructor"]["forward"]
-    released = PRESETS[CLASSES[case.about["constructor"]["siren"]]].system
-    assert isinstance(released, PiGANConfig)
-    background = "white" if options.get("white_back") else "last" if options.get("last_back") else "black"
-    config = replace(
-        released.generator,
-        march=March(options["ray_start"], options["ray_end"], options["num_steps"], options["clamp_mode"]),
-        hierarchical=options["hierarchical_sample"],
-        background=background,
-        eval_background=background,
-        orbit=orbit_of(options, options.get("sample_dist")),
-    )
-    generator = PiGANGenerator(config).to(case.dtype)
-    fill(generator, rename(case.weights(state), GENERATOR, dict(generator.named_parameters())))
-    return generator
-
-
-def perturb_of(case: Case) -> RayNoise:
-    """The recorded random numbers of a march."""
-    options = case.about["constructor"]["forward"]
-    jitter = case["jitter"][..., 0]
-    batch, rays = jitter.shape[:2]
-    importance = case["importance"].view(batch, rays, -1) if options["hierarchical_sample"] else None
-    if not options["nerf_noise"]:
-        return RayNoise(jitter, importance)
-    noises = (options["nerf_noise"] * case[name][..., 0] for name in ("noise0", "noise1"))
-    return RayNoise(jitter, importance, *noises)
-
-
-def camera_of(case: Case, generator: PiGANGenerator) -> Camera:
-    """The recorded camera."""
-    size = (case.about["constructor"]["forward"]["img_size"],) * 2
-    numbers = (
-        case["pose"][..., 0].mT
-        if "inputs/pose" in case.arrays
-        else torch.zeros(len(case["z"]), 2).to(case.dtype)
-    )
-    return generator.orbit.sample(Recorded(numbers), size)
-
-
-def positions(camera: Camera, generator: PiGANGenerator) -> Tensor:
-    """(pitch, yaw) as their renderer returns them."""
-    yaw, pitch = camera_angles(camera, generator.orbit.yaw[0])
-    return torch.stack([pitch, yaw], dim=-1)
+OPENGL = (1.0, -1.0, -1.0, 1.0)  # right, down, forward -> right, up, back
 
 
 def camera(case: Case) -> Results:
-    options = case.about["constructor"]
-    u, g, t = case["u"][..., 0].mT, case["g"][..., 0].mT, case["t"][:, :, 0].movedim(1, 0)
-    recorded = {
-        "uniform": (u,),
-        "gaussian": (g,),
-        "truncated_gaussian": (t,),
-        "spherical_uniform": (u,),
-        "hybrid": (torch.full((6,), 0.3), u, g),
-    }
-    size, results = (options["resolution"],) * 2, {}
-    for law, numbers in recorded.items():
-        orbit = orbit_of(options["spherical_uniform" if law == "spherical_uniform" else "dist"], law)
-        yaw, pitch = orbit.sample_angles(Recorded(*numbers))
-        results[f"pose_{law}"] = torch.stack([yaw, pitch], dim=-1)
-        results[f"pos_{law}"] = orbit.camera_at(yaw, pitch, size).pose[:, :3, 3]
-    orbit = replace(orbit_of(options["dist"], "gaussian"), fov=options["fov"])
-    opengl = torch.tensor([1.0, -1.0, -1.0, 1.0]).to(case.dtype)
-    fixed = orbit.camera_at(*case["yaw_pitch"].unbind(-1), size)
-    still = replace(fixed[:1], pose=torch.eye(4).to(case.dtype)[None])
-    march = March(options["ray_start"], options["ray_end"], options["num_steps"])
-    rays = orbit.sample(Recorded(g), size).corner_aligned().rays().unit()
-    t_regular, t = sample_t(rays, march, None), sample_t(rays, march, case["jitter"][..., 0])
-    return results | {
-        "cam2world": fixed.pose * opengl,
-        "cam_dirs": still.corner_aligned().rays().unit().directions[0] * opengl[:3],
-        "z_regular": t_regular[0, 0],
+    """Cameras of every distribution, their rays and the samples along them."""
+
+    def quantity(name: str, args: Args) -> Tensor:
+        of = args.get("of", name)
+        return camera_quantities(case, args)["cam2world" if of.startswith("inputs/") else of]
+
+    return compute_outputs(case, quantity)
+
+
+def camera_quantities(case: Case, args: Args) -> dict[str, Tensor]:
+    """Cameras at given angles, or sampled with the recorded numbers, and what is computed from them."""
+    prior, given = camera_prior(args), str(args.get("of", ""))
+    if given.startswith("inputs/"):
+        yaw, pitch = fed_part(case[given], args).unbind(-1)
+    else:
+        numbers = torch.zeros(args["n_cameras"], 2, dtype=case.dtype)
+        if args.get("numbers") is not None:
+            numbers = fed_part(angle_numbers(case[args["numbers"]]), args)
+        queues = angle_queues(args.get("mode"), numbers, args["hybrid_number"])
+        yaw, pitch = prior.sample_angles(Recorded(*queues))
+    cameras = cameras_at(prior, yaw, pitch, picture_size(args["resolution"]))
+    still = replace(cameras[:1], pose=torch.eye(4).to(cameras.pose)[None])
+    rays = cameras.rays("border").unit()
+    march = March(args["ray_start"], args["ray_end"], args["num_steps"])
+    jitter = fed_part(case[args["jitter"]], args)[..., 0] if args.get("jitter") else None
+    t, opengl = sample_t(rays, march, jitter), yaw.new_tensor(OPENGL)
+    return {
+        "yaw_pitch": torch.stack([yaw, pitch], dim=-1),
+        "position": cameras.pose[:, :3, 3],
+        "cam2world": cameras.pose * opengl,
+        "cam_dirs": still.rays("border").unit().directions[0] * opengl[:3],
+        "z_regular": sample_t(rays, march)[0, 0],
         "z_jittered": t,
         "world_points": rays.at(t),
         "world_dirs": rays.directions,
@@ -146,136 +81,186 @@ def camera(case: Case) -> Results:
     }
 
 
+def camera_prior(args: Args) -> CameraPrior:
+    """The distribution that the arguments name, with the numbers that they name."""
+    name = args.get("dist", "dist")
+    yaw, pitch = (
+        (args[f"{name}.{axis}_mean"], args[f"{name}.{axis}_stddev"]) for axis in ("horizontal", "vertical")
+    )
+    return build_prior(args.get("mode"), yaw, pitch, args["fov"])
+
+
 def mapping(case: Case) -> Results:
-    generator = PiGANGenerator(PiGANGeneratorConfig()).to(case.dtype)
-    names = {f"siren.mapping_network.{name}": value for name, value in case.weights("mapping").items()}
-    wanted = {n: p for n, p in generator.named_parameters() if n.startswith("mapping")}
-    generator.load_state_dict(rename(names, GENERATOR, wanted), strict=False)
-    w = generator.style(case["z"])
-    return {"frequencies": w[:, 0].flatten(1), "phase_shifts": w[:, 1].flatten(1)}
+    """Raw frequencies and phases of latent codes."""
+
+    def quantity(name: str, args: Args) -> Tensor:
+        field = FieldConfig(width=args["film_width"], depth=args["film_layers"] - 1)
+        config = PiGANGeneratorConfig(
+            latent_dim=args["z_dim"],
+            mapping_width=args["map_hidden_dim"],
+            mapping_depth=args["n_layers"] - 1,
+            field=field,
+        )
+        shape = (2, args["film_layers"], args["film_width"])
+        network = MappingNetwork(mapping_layers(config), config.latent_dim, shape).to(case.dtype)
+        wanted = {f"mapping.{name}": parameter for name, parameter in network.named_parameters()}
+        (state_dict,) = case.about["state_dicts"]
+        official = {f"mapping_network.{n}": tensor for n, tensor in case.weights(state_dict).items()}
+        renamed = rename(official, GENERATOR, wanted)
+        attach(network, {name.removeprefix("mapping."): tensor for name, tensor in renamed.items()})
+        w = network(fed_part(case["z"], args))
+        return w[:, ["first half", "second half"].index(args["of"])].flatten(1)
+
+    return compute_outputs(case, quantity)
 
 
-def field(case: Case) -> Results:
-    kind = case.about["source_objects"][0].split(".")[-1]
-    system = PRESETS[CLASSES[kind]].system
-    assert isinstance(system, PiGANConfig)
-    generator = PiGANGenerator(system.generator).to(case.dtype)
-    fill(generator, rename(case.weights("siren"), GENERATOR, dict(generator.named_parameters())))
-    w = generator.style(case["z"])
-    points, directions = case["points"], case["dirs"]
-    outs = {}
-    for name, styles in (("out", w), ("out_half", 0.5 * w)):
-        colors, density = generator.bind(styles)(points, directions)
-        outs[name] = torch.cat([colors, density[..., None]], dim=-1)
-    return outs
+def field_network(case: Case) -> Results:
+    """Colors and raw density of points."""
+    (state_dict,) = case.about["state_dicts"]
+    build = once(lambda args: build_generator(case, args, state_dict))
+
+    def quantity(name: str, args: Args) -> Tensor:
+        generator = build(args)
+        z, points, directions = (fed_part(case[key], args) for key in ("z", "points", "dirs"))
+        w = args.get("style_scale", 1.0) * generator.style(z)
+        colors, density = generator.bind(w)(points, directions)
+        return torch.cat([colors, density[..., None]], dim=-1)
+
+    return compute_outputs(case, quantity)
 
 
-def render(case: Case) -> Results:
-    generator = generator_of(case)
-    camera = camera_of(case, generator)
-    scene = generator.scene(case["z"])
-    rendering = generator.trace(scene, camera, perturb_of(case), generator.config.background, 10**9)
-    return {"pixels": 2 * rendering.image - 1, "positions": positions(camera, generator)}
+def generator(case: Case) -> Results:
+    """Pictures and the angles of their cameras."""
+    return pictures(case, lambda args: render(build_generator(case, args), case, args))
 
 
 def staged(case: Case) -> Results:
-    generator = generator_of(case)
-    averages = [
-        case[name].view(1, *generator.average.shape[1:]) for name in ("avg_frequencies", "avg_phase_shifts")
-    ]
-    generator.average.copy_(torch.cat(averages))
-    camera = camera_of(case, generator)
-    scene = generator.scene(case["z"], psi=case.about["constructor"]["forward"]["psi"])
-    results = {}
-    for name, seen in (("pixels", scene), ("pixels_locked", generator.lock_view(scene))):
-        assert isinstance(seen, StyledField)
-        rendering = generator.trace(seen, camera, perturb_of(case), "last", 80)
-        results[name] = 2 * rendering.image - 1
-    last = generator.trace(scene, camera, perturb_of(case), "last", 80)
-    assert last.depth is not None
-    assert last.alpha is not None
-    return results | {"depth": last.depth[:, 0], "weight": 2 * last.alpha - 1}
+    """Pictures with truncation towards given averages, in chunks."""
+
+    def render_truncated(args: Args) -> tuple[Rendering, Tensor]:
+        generator = build_generator(case, args)
+        averages = (case[f"avg_{name}"] for name in ("frequencies", "phase_shifts"))
+        shape = generator.mapping.w_avg.shape[1:]
+        generator.mapping.w_avg = torch.stack([average.view(shape) for average in averages])
+        max_bytes = 16 * args["hidden_dim"] * args["max_batch_size"]
+        return render(generator, case, args, args["psi"], max_bytes)
+
+    return pictures(case, render_truncated)
+
+
+def pictures(case: Case, render: Callable[[Args], tuple[Rendering, Tensor]]) -> Results:
+    """Pictures as the fill_mode has them, depth, and angles of what `render` returns for arguments."""
+    cached = once(render)
+
+    def quantity(name: str, args: Args) -> Tensor:
+        rendering, angles = cached(args)
+        of, shape = args.get("of", name), case.about["outputs"][name]["shape"]
+        if of.startswith("position"):
+            return angles
+        if of.startswith("depth"):
+            return rendering.depth[:, 0]
+        image = pixels(rendering, args)
+        # a picture of the opacity is stored with one channel
+        return image[:, :1] if args["fill_mode"] == "weight" and shape[1:2] == [1] else image
+
+    return compute_outputs(case, quantity)
 
 
 def discriminator(case: Case) -> Results:
-    judge = Discriminator(JUDGES[case.about["case"]], 256).to(case.dtype)
-    judge.load_state_dict(rename(case.weights("discriminator"), DISCRIMINATOR, judge.state_dict()))
-    results = {}
-    for size in (64, 32):
-        for fade, mark in ((0.5, "a05"), (1.0, "a1")):
-            verdict = judge(case[f"image{size}"], fade)
-            results[f"logit_{size}_{mark}"] = verdict.logits[:, None]
-            results[f"latent_{size}_{mark}"] = verdict.z
-            results[f"position_{size}_{mark}"] = verdict.pose
-    return results
+    """Logits, predicted latent codes and predicted (pitch, yaw) of images."""
+    build = once(lambda args: build_discriminator(case, args))
+
+    def quantity(name: str, args: Args) -> Tensor:
+        images = fed_part(case[args["input"]], args)
+        output = build(case.settings)(images, args["alpha"])
+        values = {"logit": output.logits[:, None], "latent": output.z, "position": output.pose}
+        return values[summand(args["of"])]
+
+    return compute_outputs(case, quantity)
+
+
+def summand(of: str) -> str:
+    """X of "sum(X)": quantities that are differentiated are summed anyway."""
+    return of.removeprefix("sum(").removesuffix(")") if of.startswith("sum(") else of
+
+
+@dataclass(frozen=True)
+class RecordedContext(StepContext):
+    """A step whose random numbers are the recorded ones, the same in every turn."""
+
+    recorded: Callable[[], Randomness] | None = None
+
+    def random_streams(self, count: int, turn: int, device: torch.device | str) -> Randomness:
+        """The recorded numbers, from the first on."""
+        return self.recorded()
 
 
 def losses(case: Case) -> Results:
-    options, generator = case.about["constructor"], generator_of(case)
-    config = PiGANConfig(
-        generator.config,
-        JUDGES["disc_ccs_encoder"],
-        gamma=options["r1_lambda"],
-        z_weight=options["z_lambda"],
-        pose_weight=options["pos_lambda"],
-        topk=options["topk_v"],
-        topk_interval=options["topk_interval"],
-        fade_steps=10,
-    )
-    system = PiGAN(config).to(case.dtype)
-    system.generator = generator
-    judge = system.discriminator
-    judge.load_state_dict(rename(case.weights("discriminator"), DISCRIMINATOR, judge.state_dict()))
-    camera = camera_of(case, generator)
-    image = generator.trace(generator.scene(case["z"]), camera, perturb_of(case), "black", 10**9).image
-    fakes = Fakes(image, case["z"], positions(camera, generator))
-    step = options["step"]
-    moment = StepContext(step, stage_start=step - round(10 * options["alpha"]))  # faded in by alpha
-    batch = ImageBatch((case["real"] + 1) / 2)
-    d_loss, stats = system.judgement(batch, fakes.detach(), moment)
-    d_loss.backward()
-    grads = {n: p.grad.clone() for n, p in judge.named_parameters() if p.grad is not None}
-    real = case["real"].clone().requires_grad_()
-    logits = judge(real, options["alpha"]).logits
-    (grad_real,) = torch.autograd.grad(logits.sum(), real)
-    verdict = judge(2 * image - 1, options["alpha"])
-    identity = system.identity(verdict, fakes)
-    assert isinstance(identity, Tensor)
-    g_loss, _ = system.deception(fakes, moment)
-    g_loss.backward()
-    field = generator.field
-    share = max(0.99 ** (step / config.topk_interval), config.topk)
+    """Both players' losses, their terms, and gradients."""
+    compute = once(lambda args: loss_quantities(case, args))
+
+    def quantity(name: str, args: Args) -> Tensor:
+        with torch.enable_grad():
+            return compute(args)[summand(args["of"])]
+
+    return compute_outputs(case, quantity)
+
+
+def loss_quantities(case: Case, args: Args) -> dict[str, Tensor]:
+    """Everything that the losses of one step are made of."""
+    system = build_system(case, args)
+    faded = args["alpha"] > 0  # one step of 1 / alpha since the stage began, or none
+    shared: dict[Any, Any] = {}
+    recorded = partial(recorded_numbers, case, args)
+    context = RecordedContext(args["step"], args["step"] - faded, shared=shared, recorded=recorded)
+    batch = ImageBatch((fed_part(case["real"], args) + 1) / 2)
+    fakes = system.sample_fakes(batch, context, GENERATOR_TURN)
+    shared[context.first] = fakes.detach()
+    d_loss, stats = system.discriminator_loss(batch, context)
+    g_loss, _ = system.generator_loss(batch, context)
+    real = system.discriminate(2 * batch.images - 1, None, None, context).logits
+    fake = system.discriminate(2 * fakes.images - 1, fakes.view, None, context)
+    still, loss = fakes.detach(), system.config.loss
+    output = system.discriminate(2 * still.images - 1, still.view, None, context)
+    share = max(args["topk_base"] ** (args["step"] / loss.top_k_interval), loss.top_k)
     return {
-        "d_loss": d_loss[None],
-        "r1": (config.gamma * stats["r1"])[None],
-        "identity_d": identity[None],
-        "grad_real": grad_real,
-        "gd_final": grads["last.weight"][:2],
-        "gd_conv": grads["blocks.5.first.weight"][:2],
-        "gd_rgb": grads["entrances.4.weight"],
-        "g_loss": g_loss[None],
-        "topk": [len(torch.arange(-(-len(image) * share // 1)))],
-        "fake_logits": verdict.logits[:, None],
-        "gg_net3": field.layers[3].weight.grad[:8],
-        "gg_map0": generator.mapping[0].weight.grad[:8],
-        "gg_sigma": field.density.weight.grad,
-        "gg_rgb": field.color.weight.grad,
+        "d_loss": d_loss,
+        "g_loss": g_loss,
+        "0.5*r1_lambda*mean squared gradient norm": loss.gamma * stats.get("r1", 0 * d_loss),
+        "identity term of d_loss": 0 * d_loss + system.auxiliary_loss(output, still),
+        "real logits": real[:, None],
+        "logits of the fakes": fake.logits[:, None],
+        "k": torch.tensor(len(top_k(fake.logits, share))),
     }
 
 
-CASES: dict[str, Callable[[Case], Results]] = {
+def build_system(case: Case, args: Args) -> PiGAN:
+    """Both players with the case's weights, and the losses of the settings."""
+    config = PiGANConfig(
+        generator=generator_config(args),
+        discriminator=discriminator_config(case, args),
+        loss=GANLoss(
+            gamma=args["r1_lambda"],
+            top_k=args["topk_v"] or 1.0,
+            top_k_interval=args["topk_interval"] or 1,
+        ),
+        fade_steps=1 / args["alpha"] if args["alpha"] else 1,
+        z_weight=args["z_lambda"],
+        pose_weight=args["pos_lambda"],
+        noise_steps=math.inf if args["nerf_noise"] else 0,  # 1; recorded noise is scaled
+    )
+    system = PiGAN(config)
+    system.generator = build_generator(case, args)
+    system.discriminator = build_discriminator(case, args)
+    return system
+
+
+KINDS: dict[str, Callable[[Case], Results]] = {
     "camera": camera,
     "mapping": mapping,
-    "siren_tall": field,
-    "siren_spatial": field,
-    "siren_embedding128": field,
-    "render_flat_softplus_lastback": render,
-    "render_hier_relu": render,
-    "render_hier_softplus_noise": render,
-    "render_hier_white": render,
-    "staged_psi07": staged,
-    "disc_ccs_encoder": discriminator,
-    "disc_progressive_encoder": discriminator,
-    "disc_strided": discriminator,
+    "field": field_network,
+    "generator": generator,
+    "generator_staged": staged,
+    "discriminator": discriminator,
     "losses": losses,
 }

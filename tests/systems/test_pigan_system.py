@@ -48,7 +48,7 @@ def test_every_size_has_an_entrance_and_fading_starts_at_half_the_size(kind):
     assert_close(rest.logits, judge(images, 0.0).logits)  # at 0 only the picture of half the size counts
 
 
-@pytest.mark.parametrize("size", [3, 2, 24, 64])
+@pytest.mark.parametrize("size", [3, 1, 24, 64])
 def test_other_sizes_are_refused(size):
     with pytest.raises(BadInput, match="powers of two"):
         Discriminator(DiscriminatorConfig(channels=(4, 4, 4, 4, 4)), 4)(torch.zeros(1, 3, size, size))

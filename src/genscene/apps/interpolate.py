@@ -11,7 +11,7 @@ from genscene.randomness import RandomStreams
 
 
 def styles_of_seeds(generator: Generator, seeds: Sequence[int], psi: float = 1.0) -> Any:
-    """The styles w of S seeds, [S, ...] or dataclasses of such; a seed's scene does not depend on the others."""
+    """The styles w of S seeds, [S, ...] or dataclasses of such; a seed's does not depend on the others."""
     device = next(generator.parameters()).device
     return generator.style(generator.latents(RandomStreams(seeds, device)), psi)
 

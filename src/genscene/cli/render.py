@@ -31,8 +31,8 @@ class Render:
     generator: Positional[Path]  # a .safetensors file, or the folder of a run
     out: Path  # FILE.png for a sheet of pictures, FILE.mp4 or FILE.gif for a video
     seeds: str = "0-7"  # scenes: 0-7, or 0,5,9; one a row in a sheet, side by side in a video
-    # orbit, front, steep, zoom, dolly, spiral, photographs, ellipse, or a .json of cameras; default: see the
-    # docs
+    # orbit, front, steep, zoom, dolly, spiral, photographs, ellipse, or a .json of cameras; empty: the yaws
+    # of the prior for pictures, orbit for videos
     path: str = ""
     frames: int = 0  # pictures in a row, or frames of the video; 0: 5, or 90
     rendering: Annotated[RenderingOptions, arg(name="")] = RenderingOptions()

@@ -30,8 +30,7 @@ class Overrides:
     """Short options for several fields at once."""
 
     batch: int | None = None  # images, or rays, a step in every stage, instead of the preset's
-    # side of the images in pixels, in one stage, instead of the preset's stages; of photographs: the longer
-    # one
+    # side of the images in pixels (of photographs the longer one), in one stage instead of the preset's
     size: int | None = None
     dry_run: bool = False  # print the whole experiment as JSON and exit
 

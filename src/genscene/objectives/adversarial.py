@@ -31,8 +31,7 @@ DISCRIMINATOR, GENERATOR, REALS, PENALTY = 0, 1, 2, 3  # numbers of the turns, f
 class GANLoss:
     """The losses of both players, and their penalties."""
 
-    # logistic: non-saturating (Goodfellow et al. 2014); relativistic: reals against fakes in pairs (R3GAN);
-    # hinge
+    # logistic: non-saturating (Goodfellow et al. 2014); relativistic: reals and fakes in pairs (R3GAN); hinge
     kind: Literal["logistic", "relativistic", "hinge"] = "logistic"
     gamma: NonNegative = 10.0  # weight of R1: gamma / 2 * |gradient of the logit at real images|^2; 0: none
     gamma_fake: NonNegative = 0.0  # weight of R2, the same at fakes; 0: none

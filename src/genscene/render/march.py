@@ -22,9 +22,9 @@ class March:
     shift: float = 0.0  # added to raw density; negative: space is empty at first
     # length of the last interval; 1e10: whatever is there is opaque (official NeRF); None: to far
     last_interval: Positive | None = 1e10
+    jitter: bool = True  # in training samples are jittered; off: evenly spaced (official NeRF: perturb 0)
     # intervals that samples are jittered in: centered on evenly spaced distances (pi-GAN); equal parts of
-    # near
-    # to far (NeRF, eq. 2); between the midpoints of evenly spaced distances (official NeRF)
+    # near to far (NeRF, eq. 2); between the midpoints of evenly spaced distances (official NeRF)
     bins: Literal["centered", "equal", "midpoints"] = "centered"
     inverse_depth: bool = False  # samples evenly spaced in 1 / distance
     # normalised device coordinates for forward-facing scenes: twice the focal lengths x, y in image sides

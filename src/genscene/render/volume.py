@@ -31,9 +31,9 @@ class RayRendering:
 
 def sample_ray_noise(randomness: Randomness, rays: int, march: March, density_noise: float = 0.0) -> RayNoise:
     """Random numbers for R rays of each picture; density_noise: standard deviation."""
-    jitter = randomness.uniform(rays, march.samples)
     fine = march.fine_samples
-    importance = randomness.uniform(rays, fine) if fine else None
+    jitter = randomness.uniform(rays, march.samples) if march.jitter else None
+    importance = randomness.uniform(rays, fine) if march.jitter and fine else None
     if density_noise == 0:
         return RayNoise(jitter, importance)
     coarse = density_noise * randomness.normal(rays, march.samples) if fine else None

@@ -1,6 +1,7 @@
 """NeRF's released checkpoints: the PyTorch port's .tar files, the official .npy files of Keras weights."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,18 +41,17 @@ KERAS = [
 StateDicts = dict[str, dict[str, Tensor]]
 
 
-def load_official(network: NeRFField, found: dict[str, Tensor]) -> None:
-    """Load one official network's tensors."""
+def rename_official(network: NeRFField, found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """One official network's tensors under the names of ours."""
     wanted = dict(network.named_parameters())
     if not any(name.startswith("output_linear") for name in found):
-        network.load_state_dict(rename(found, NETWORK, wanted))
-        return
+        return rename(found, NETWORK, wanted)
     split = {name: tensor for name, tensor in found.items() if not name.startswith("output_linear")}
     for end in ("weight", "bias"):
         # red, green, blue, density, and sometimes one that is never used
         rows = found[f"output_linear.{end}"]
         split |= {f"output_linear.color.{end}": rows[:3], f"output_linear.density.{end}": rows[3:4]}
-    network.load_state_dict(rename(split, NO_VIEWS, wanted))
+    return rename(split, NO_VIEWS, wanted)
 
 
 def convert(path: Path, preset: str) -> tuple[Experiment, NeRFGenerator]:
@@ -72,7 +72,7 @@ def convert(path: Path, preset: str) -> tuple[Experiment, NeRFGenerator]:
         (generator.fine, "network_fine_state_dict"),
     ):
         if ours is not None:
-            load_official(ours, content[theirs])
+            ours.load_state_dict(rename_official(ours, content[theirs]))
     return experiment, generator
 
 
@@ -104,8 +104,27 @@ def with_settings(experiment: Experiment, settings: dict[str, str], content: Sta
     """The experiment with the sizes of the weights, and what the settings say."""
     system = experiment.system
     assert isinstance(system, NeRFConfig)
-    config = system.generator
-    state = content["network_fn_state_dict"]
+    config, march = system.generator, system.generator.march
+    field, fine_samples = field_config(content["network_fn_state_dict"]), 0
+    if "network_fine_state_dict" in content:
+        fine_samples = int(settings.get("N_importance", march.fine_samples))
+        fine = field_config(content["network_fine_state_dict"])
+        config = replace(config, fine_width=fine.width, fine_depth=fine.depth)
+    march = replace(
+        march,
+        samples=int(settings.get("N_samples", march.samples)),
+        fine_samples=fine_samples,
+        jitter=float(settings.get("perturb", march.jitter)) > 0,
+    )
+    background = config.background
+    if settings.get("dataset_type", "blender") == "blender" and "white_bkgd" in settings:
+        background = "white" if settings["white_bkgd"] == "True" else "black"
+    generator = official(replace(config, field=field, march=march, background=background))
+    return replace(experiment, system=replace(system, generator=generator))
+
+
+def field_config(state: Mapping[str, Tensor]) -> FieldConfig:
+    """The sizes of a network of nerf-pytorch, from its tensors."""
     first = state["pts_linears.0.weight"]
     view_dependent = "rgb_linear.weight" in state
     views = state["views_linears.0.weight"].shape[1] - len(first) if view_dependent else 27
@@ -114,7 +133,7 @@ def with_settings(experiment: Experiment, settings: dict[str, str], content: Sta
         for n, t in state.items()
         if (m := re.fullmatch(r"pts_linears\.(\d+)\.weight", n))
     }
-    field = FieldConfig(
+    return FieldConfig(
         width=len(first),
         depth=len(widths),
         skips=tuple(i for i, width in sorted(widths.items()) if i and width > len(first)),
@@ -122,16 +141,6 @@ def with_settings(experiment: Experiment, settings: dict[str, str], content: Sta
         direction_octaves=(views - 3) // 6,
         view_dependent=view_dependent,
     )
-    march = config.march
-    fine = (
-        int(settings.get("N_importance", march.fine_samples)) if "network_fine_state_dict" in content else 0
-    )
-    march = replace(march, samples=int(settings.get("N_samples", march.samples)), fine_samples=fine)
-    background = config.background
-    if settings.get("dataset_type", "blender") == "blender" and "white_bkgd" in settings:
-        background = "white" if settings["white_bkgd"] == "True" else "black"
-    generator = official(replace(config, field=field, march=march, background=background))
-    return replace(experiment, system=replace(system, generator=generator))
 
 
 def read_keras(path: Path) -> dict[str, Tensor]:

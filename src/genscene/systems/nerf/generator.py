@@ -48,12 +48,20 @@ class NeRFGeneratorConfig:
     """All the numbers of the generator."""
 
     field: FieldConfig = FieldConfig()
+    fine_width: Natural = 0  # channels of the fine network's layers; 0: as many as the coarse one's
+    fine_depth: Natural = 0  # layers of the fine network; 0: as many as the coarse one's
     # the coarse network's samples, and fine_samples that its weights place for the fine one; 0: one network
     # (ablation)
     march: March = March(2.0, 6.0, 64, fine_samples=128, last_interval=None, bins="equal")
     background: Background = "white"
     prior: CameraPrior = CameraPrior()  # cameras around the scene, fitted to those of the photographs
     pixels: PixelConvention = "center"  # corner: rays through the pixels' upper left corners (official code)
+
+    @property
+    def fine_field(self) -> FieldConfig:
+        """The fine network."""
+        field = self.field
+        return replace(field, width=self.fine_width or field.width, depth=self.fine_depth or field.depth)
 
     def check(self) -> None:
         """Raise BadInput for a background that no photograph has."""
@@ -64,13 +72,17 @@ class NeRFGeneratorConfig:
 class NeRFField(nn.Module):
     """One scene: encoded position -> density and feature; feature and encoded direction -> color."""
 
-    def __init__(self, config: FieldConfig):
+    def __init__(self, config: FieldConfig, inputs: tuple[int, int] | None = None):
+        """inputs: channels of an encoded position and direction; None: those of the config's encodings."""
         super().__init__()
         self.config, width = config, config.width
-        position, direction = (encoded_width(config, n) for n in (config.octaves, config.direction_octaves))
+        position, direction = inputs or (
+            encoded_width(config, config.octaves),
+            encoded_width(config, config.direction_octaves),
+        )
         sides = [position] + [width] * config.depth
-        inputs = [a + position * (i in config.skips) for i, a in enumerate(sides[:-1])]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(inputs, sides[1:], strict=True))
+        widths = [a + position * (i in config.skips) for i, a in enumerate(sides[:-1])]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, sides[1:], strict=True))
         self.density = nn.Linear(width, 1)
         self.feature = nn.Linear(width, width) if config.view_dependent else None
         self.color_layer = nn.Linear(width + direction, width // 2) if config.view_dependent else None
@@ -97,17 +109,22 @@ class NeRFField(nn.Module):
 
     def raw(self, position: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
         """Encoded positions, directions [B, N, C] -> colors before the sigmoid [B, N, 3], density [B, N]."""
-        x = position
-        for i, layer in enumerate(self.layers):
-            assert isinstance(layer, nn.Linear)
-            parts = (position, x) if i in self.config.skips else (x,)
-            x = relu(kernels.joint_linear(parts, layer.weight, layer.bias), inplace=True)
+        x = self.trunk(position)
         density = self.density(x)[..., 0]
         feature, color = self.feature, self.color_layer
         if feature is None or color is None:
             return self.color(x), density
         hidden = kernels.linear_twice(x, direction, feature.weight, feature.bias, color.weight, color.bias)
         return self.color(relu(hidden, inplace=True)), density
+
+    def trunk(self, position: Tensor) -> Tensor:
+        """Encoded positions [B, N, C] -> features of the last layer before the density [B, N, width]."""
+        x = position
+        for i, layer in enumerate(self.layers):
+            assert isinstance(layer, nn.Linear)
+            parts = (position, x) if i in self.config.skips else (x,)
+            x = relu(kernels.joint_linear(parts, layer.weight, layer.bias), inplace=True)
+        return x
 
 
 def encoded_width(config: FieldConfig, octaves: int) -> int:
@@ -135,7 +152,7 @@ class NeRFGenerator(SingleSceneGenerator, VolumeGenerator):
         self.config, self.march, self.pixels, self.prior = config, config.march, config.pixels, config.prior
         self.bounds = (config.field.extent,) * 3
         self.coarse = NeRFField(config.field)
-        self.fine = NeRFField(config.field) if config.march.fine_samples else None
+        self.fine = NeRFField(config.fine_field) if config.march.fine_samples else None
 
     def bind(self, w: Tensor) -> CoarseFine:
         """w [B, 0] -> the scene, for B views."""

@@ -69,7 +69,9 @@ class NeRFConfig(SystemConfig):
         octaves = min(2, generator.field.octaves)
         field = replace(generator.field, width=8, depth=3, skips=(1,), octaves=octaves)
         march = replace(march, samples=4, fine_samples=min(4, march.fine_samples))
-        return replace(self, generator=replace(generator, field=field, march=march))
+        return replace(
+            self, generator=replace(generator, field=field, fine_width=0, fine_depth=0, march=march)
+        )
 
 
 class NeRF(System):

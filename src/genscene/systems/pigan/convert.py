@@ -31,8 +31,7 @@ DISCRIMINATOR: Rules = (
     (r"pose_layer\.(weight|bias)", None),  # not used by the released code
 )
 
-# The box warp is in no tensor, it follows from the pickled class; the preset adds cameras, distances and
-# background
+# The box warp is in no tensor: it follows from the pickled class. The preset adds cameras and distances.
 CLASSES = {
     "TALLSIREN": "pigan-carla-release",
     "SPATIALSIRENBASELINE": "pigan-celeba-release",

@@ -130,9 +130,9 @@ class Discriminator(nn.Module):
 def image_level(size: int, config: DiscriminatorConfig) -> int:
     """The level, 0 for the largest, of images whose shorter side is `size`; BadInput where there is none."""
     level = len(config.channels) - int(math.log2(max(1, size)))
-    if size < 4 or 2 ** int(math.log2(size)) != size or level < 0:
+    if size < 2 or 2 ** int(math.log2(size)) != size or level < 0:
         raise BadInput(
-            f"this discriminator takes images of 4, 8, ... {config.size} pixels (powers of two), not {size}"
+            f"this discriminator takes images of 2, 4, ... {config.size} pixels (powers of two), not {size}"
         )
     return level
 
