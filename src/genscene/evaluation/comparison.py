@@ -35,7 +35,7 @@ def compare(measured: Measurements, resampling: Resampling | None = None) -> Rep
     rows = [Row(subject.name, one | own, subject.description) for subject, one, own in scores]
     notes = [*measured.notes, *([] if resampling is None else [INTERVALS, *without_interval(rows)])]
     reference = [] if resampling is None else reference_row(measured)
-    counts = f"{len(measured.sources[0])} generated images of each"
+    counts = f"{len(measured.sources[0])} generated images{' of each' if len(names) > 1 else ''}"
     if real:
         counts += f" against {next(iter(real.values())).count} real ones ({session.data})"
     return Report(

@@ -41,7 +41,7 @@ def galleries(measured: Measurements) -> list[Gallery]:
     indices = np.linspace(0, len(real_images) - 1, min(SHOWN, len(real_images))).astype(int).tolist()
     side_by_side = [ImageStrip("real", _take(real_images, indices)), *strips]
     if len(strips) == 1:
-        return [Gallery("Images", [*side_by_side, *nearest], note)]
+        return [Gallery("Images", [*side_by_side, *nearest], "The first images, and the nearest real ones.")]
     found, copies = (
         [Gallery("Images", side_by_side, note)],
         "Both rows would be the same for memorized images.",

@@ -98,17 +98,15 @@ def evaluate_views(
 
 def common_experiment(subjects: Sequence[Subject], data: str) -> Experiment:
     """The experiment of the first; BadInput where the held-out views of another one are different."""
-    found = [
-        replace(each.experiment, data=data or each.experiment.data) for each in subjects if each.experiment
-    ]
+    experiments = [subject.experiment for subject in subjects if subject.experiment is not None]
+    found = [replace(each, data=data or each.data) for each in experiments]
     wanted = view_fields(found[0])
     for subject, fields in zip(subjects, map(view_fields, found), strict=True):
-        different = [
-            f"{name}: {value} and {wanted[name]}" for name, value in fields.items() if value != wanted[name]
-        ]
+        names = [name for name in fields if fields[name] != wanted[name]]
+        different = [f"{name}: {fields[name]} and {wanted[name]}" for name in names]
         if different:
-            names = f"{subject.name} and {subjects[0].name}"
-            raise BadInput(f"{names} have different held-out views: {'; '.join(different)}")
+            pair = f"{subject.name} and {subjects[0].name}"
+            raise BadInput(f"{pair} have different held-out views: {'; '.join(different)}")
     return found[0]
 
 

@@ -34,7 +34,7 @@ class Score:
     value: float
     better: Better
     unit: str = ""
-    extractor: str = ""  # network that computed the features, where the title does not imply it
+    extractor: str = ""  # that computed the features
     deviation: float | None = None  # standard deviation over subsets of the images
     detail: bool = False  # explains another score: in tables of a single generator only
     digits: int = 0  # after the point; 0: two, or three where the value is below 1 and has no unit

@@ -45,9 +45,8 @@ class EvaluationOptions:
     # a folder, a zip, synthetic:NAME, or statistics; default: the training data of the (first) generator
     data: str = ""
     protocol: str = "tracking"  # of the names above
-    metrics: str = (
-        ""  # of the names above, separated by commas; default: the protocol's and those of the generator
-    )
+    # of the names above, separated by commas; default: the protocol's, and those of the generator
+    metrics: str = ""
     # of frechet, kernel, precision_recall and memorization: random, squeezenet, inception, ...
     extractor: str = "random"
     count: int | None = None  # generated images, instead of the protocol's number
