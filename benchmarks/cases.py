@@ -1,4 +1,4 @@
-"""What is timed."""
+"""The cases that are timed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from genscene.training.loop import Precision
 
 @dataclass(frozen=True)
 class Case:
-    """Two ways to do one thing: the plain one, in float32, and ours."""
+    """Two ways to compute the same: the plain one, in float32, and ours."""
 
     make: Callable[[Side], Work]
     precision: Precision = "fp32"  # of ours
@@ -31,7 +31,7 @@ CASES = {
     ),
     "NeRF step": Case(nerf.step),
     "NeRF step, bf16": Case(nerf.step, "bf16", exact=False),
-    "NeRF render": Case(nerf.render, exact=False),  # untrained: rounding moves the second pass's samples
+    "NeRF render": Case(nerf.render, exact=False),  # untrained: rounding moves the samples of the second pass
     "Inception features": Case(extractors.inception),
     "random features of 128 pictures, 64 x 64": Case(extractors.convolutions),
 }

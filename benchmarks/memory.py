@@ -1,7 +1,7 @@
-"""Peak memory: pictures of any size train in the memory of small ones.
+"""Peak memory: fakes of any size are trained on in the memory of small ones.
 
-python -m benchmarks.memory CASE prints the peak in MiB: of a generator's turn what it takes above what was there
-before; of a whole step everything the process ever had.
+python -m benchmarks.memory CASE prints the peak in MiB: of a generator's turn that above what was in use
+before; of a whole step that of the process.
 """
 
 import os
@@ -33,67 +33,69 @@ from genscene.systems import PRESETS
 from genscene.systems.nerf.presets import TURNTABLE
 from genscene.systems.nerf.system import NeRFConfig
 from genscene.systems.pigan.system import PiGANConfig
-from genscene.training.loop import only, train_step
+from genscene.training.loop import requires_grad_only, train_step
 from genscene.training.run import init_state
 
 BATCH = 2
 CASES = {
     "generator's turn, 32 x 32": (32, False, False),
     "generator's turn, 64 x 64": (64, False, False),
-    "generator's turn, 64 x 64, deferred": (64, True, False),
-    "generator's turn, 128 x 128, deferred": (128, True, False),
-    "generator's turn, 256 x 256, deferred": (256, True, False),
-    "whole step of both players, 256 x 256, deferred, and the program": (256, True, True),
+    "generator's turn, 64 x 64, recomputed": (64, True, False),
+    "generator's turn, 128 x 128, recomputed": (128, True, False),
+    "generator's turn, 256 x 256, recomputed": (256, True, False),
+    "whole step of both players, 256 x 256, recomputed, and the program": (256, True, True),
 }
 NERF = "NeRF, 1024 rays of 100 photographs of 800 x 800, and the program"
-PICTURES = (
+IMAGES = (
     "50,000 pictures of 64 x 64 by random convolutions, with Frechet and kernel distance, and the program"
 )
-NAMES = (*CASES, NERF, PICTURES)
+NAMES = (*CASES, NERF, IMAGES)
 
 
-def highest() -> float:
-    """Most memory this process ever had, in MiB."""
+def peak_mebibytes() -> float:
+    """Peak memory of this process, in MiB."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def measure(side: int, deferred: bool, whole: bool) -> float:
-    """The peak of a turn of the generator of faces, or of a whole step, with a batch of two."""
+def measure(side: int, recompute: bool, whole: bool) -> float:
+    """The peak of a turn of pi-GAN's generator, or of a whole step, with a batch of two."""
     preset = PRESETS["pigan-celeba"]
     assert isinstance(preset.system, PiGANConfig)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    made = replace(preset.system, deferred=deferred)
-    photos = ImageBatch(torch.rand(BATCH, 3, side, side, device=device))
+    config = replace(preset.system, recompute=recompute)
+    images = ImageBatch(torch.rand(BATCH, 3, side, side, device=device))
     if whole:
-        experiment = replace(preset, system=made, stages=(Stage(0, (side, side), BATCH),))
-        train_step(init_state(experiment, device, ProcessGroup(), "fp32"), photos, 1)
-        return highest()
-    system = made.build().to(device)
-    before = highest()
-    with only(system, "generator"):
-        system.paint(photos, StepContext(0), 1).images.square().mean().backward()
-    return highest() - before
+        experiment = replace(preset, system=config, stages=(Stage(0, (side, side), BATCH),))
+        train_step(init_state(experiment, device, ProcessGroup(), "fp32"), images, 1)
+        return peak_mebibytes()
+    system = config.build().to(device)
+    before = peak_mebibytes()
+    with requires_grad_only(system, "generator"):
+        system.sample_fakes(images, StepContext(0), 1).images.square().mean().backward()
+    return peak_mebibytes() - before
 
 
-def photographs() -> float:
+def measure_nerf() -> float:
     """The peak of two steps of the released NeRF's settings on a set of the usual size."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pixels = np.random.default_rng(0).integers(0, 256, (100, 800, 800, 3), np.uint8)
     camera = TURNTABLE.sample(RandomStreams(range(100)), (800, 800))
-    album = PosedImages(pixels, camera, torch.tensor([[2.0, 6.0]]).repeat(100, 1), None, WorldTransform())
+    photographs = PosedImages(
+        pixels, camera, torch.tensor([[2.0, 6.0]]).repeat(100, 1), None, WorldTransform()
+    )
     experiment = PRESETS["nerf-blender-release"]
     assert isinstance(experiment.system, NeRFConfig)
-    experiment = replace(experiment, system=experiment.system.fitted(album.camera, torch.ones(100, 2)))
-    game = init_state(experiment, device, ProcessGroup(), "fp32")
-    for step, batch in zip(range(2), ray_batches(experiment, album, 0), strict=False):
-        train_step(game, batch.to(device), step)
-    return highest()
+    experiment = replace(experiment, system=experiment.system.adapt(photographs))
+    state = init_state(experiment, device, ProcessGroup(), "fp32")
+    for step, batch in zip(range(2), ray_batches(experiment, photographs, 0), strict=False):
+        train_step(state, batch.to(device), step)
+    return peak_mebibytes()
 
 
-def pictures(count: int = 50_000, side: int = 64) -> float:
-    """The peak of streaming so many pictures, mapped from a file, and of comparing them with themselves."""
+def measure_evaluation(count: int = 50_000, side: int = 64) -> float:
+    """The peak of streaming so many images, mapped from a file, and of comparing them with themselves."""
     with tempfile.TemporaryDirectory() as folder:
         pixels = np.lib.format.open_memmap(f"{folder}/pixels.npy", "w+", np.uint8, (count, side, side, 3))
         for start in range(0, count, 1000):
@@ -107,10 +109,10 @@ def pictures(count: int = 50_000, side: int = 64) -> float:
         found = extract_features(session, images, "images")["random"]
         frechet_distance(found.moments, found.moments)
         kernel_distance(found.features, found.features)
-        return highest()
+        return peak_mebibytes()
 
 
 if __name__ == "__main__":
     configure_process()
-    alone = {NERF: photographs, PICTURES: pictures}
-    print(f"{alone[sys.argv[1]]() if sys.argv[1] in alone else measure(*CASES[sys.argv[1]]):.1f}")
+    name, others = sys.argv[1], {NERF: measure_nerf, IMAGES: measure_evaluation}
+    print(f"{others[name]() if name in others else measure(*CASES[name]):.1f}")

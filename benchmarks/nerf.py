@@ -1,12 +1,12 @@
-"""NeRF: a step of the paper's network, and a picture; a step of the voxels."""
+"""NeRF at the paper's size: a training step, and a picture."""
 
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from benchmarks.side import Side, Work
-from genscene.contract import MAX_BYTES, RayBatch
+from benchmarks.side import WHOLE, Side, Work
+from genscene.contract import MAX_BYTES, RayBatch, RenderOptions
 from genscene.distributed import ProcessGroup
 from genscene.experiment.schema import Stage
 from genscene.geometry.cameras import Rays
@@ -17,16 +17,16 @@ from genscene.training.run import init_state
 
 
 def step(side: Side) -> Work:
-    """One step of the paper-size networks, 64 + 128 samples -> the loss."""
+    """One step of both networks, 64 + 128 samples -> the loss."""
     count = 4096 if side.large else 1024
     preset = PRESETS["nerf-blender"]
     stage = Stage(0, (800, 800), count, accumulation=1 if side.plain else count // 256)
-    game = init_state(replace(preset, stages=(stage,)), side.device, ProcessGroup(), side.precision)
-    batch = looking_in(count).to(side.device)
+    state = init_state(replace(preset, stages=(stage,)), side.device, ProcessGroup(), side.precision)
+    batch = rays_to_the_origin(count).to(side.device)
 
     def work() -> Tensor:
         with side.kernels():
-            return train_step(game, batch, 1)["loss"].double()[None]
+            return train_step(state, batch, 1)["loss"].double()[None]
 
     return work
 
@@ -37,20 +37,20 @@ def render(side: Side) -> Work:
     config = PRESETS["nerf-blender"].system
     assert isinstance(config, NeRFConfig)
     generator = config.build().generator.to(side.device)
-    assert generator.orbit is not None
-    camera = generator.orbit.camera_at(torch.ones(1), torch.ones(1), (size, size)).to(side.device)
+    camera = config.generator.prior.camera_at(torch.ones(1), torch.ones(1), (size, size)).to(side.device)
+    options = RenderOptions(max_bytes=WHOLE if side.plain else MAX_BYTES)
 
     @torch.no_grad()
     def work() -> Tensor:
         with side.kernels(), side.mixed():
             scene = generator.bind(torch.zeros(1, 0))
-            return generator.render(scene, camera, 1 << 50 if side.plain else MAX_BYTES).image
+            return generator.render(scene, camera, options).image
 
     return work
 
 
-def looking_in(count: int) -> RayBatch:
-    """Rays from a distance of 4 towards the middle, and grey."""
+def rays_to_the_origin(count: int) -> RayBatch:
+    """Rays from a distance of 4 to the origin, with random colors."""
     random = torch.Generator().manual_seed(0)
     eye = torch.nn.functional.normalize(torch.randn(1, count, 3, generator=random), dim=-1) * 4
     return RayBatch(Rays(eye, -eye / 4), torch.rand(1, count, 3, generator=random))

@@ -1,8 +1,8 @@
-"""make bench: what is faster than the plain formulation, and by how much.
+"""make bench: speed and memory against the plain formulation.
 
-Each side runs in a process of its own, in turn, several times; what counts is the median of the ratios. The reference
-is the oracle: the formulas as the papers write them, whole pictures at once, float32, the system's allocator. CUDA is
-used where it is there.
+Both sides of a case run in processes of their own, in turn, several times; the result is the median of the
+ratios. The plain side is the oracle: the formulas as the papers write them, whole pictures at once, float32,
+the system's allocator. CUDA is used where it is available.
 """
 
 import argparse
@@ -35,11 +35,11 @@ class Result:
     plain_ms: float
     ours_ms: float
     ratio: float  # median of plain / ours over the repeats: above 1 is faster
-    difference: float  # largest of what came out, in units of its largest number
+    difference: float  # largest difference of the outputs, over the largest absolute output
 
 
 class Worker:
-    """A process that does one side of a case when it is asked to."""
+    """A process that computes one side of a case on request."""
 
     def __init__(self, case: str, side: str, folder: Path):
         self.result = folder / f"{side}.npy"
@@ -49,12 +49,12 @@ class Worker:
             raise SystemExit(f"benchmarks: {case!r}, side {side}, did not start")
 
     def answer(self) -> str:
-        """The next line it prints."""
+        """The next line that it prints."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
     def once(self) -> float:
-        """Do it once -> seconds."""
+        """Compute once -> seconds."""
         assert self.process.stdin is not None
         print(file=self.process.stdin, flush=True)
         return float(self.answer())
@@ -65,7 +65,7 @@ class Worker:
 
 
 def compare(name: str, repeats: int) -> Result:
-    """Both sides of a case, in turn."""
+    """Time both sides of a case, in turn."""
     with tempfile.TemporaryDirectory() as folder:
         plain, ours = (Worker(name, side, Path(folder)) for side in ("plain", "ours"))
         pairs = [(plain.once(), ours.once()) for _ in range(repeats)]
@@ -87,14 +87,14 @@ def peak(case: str) -> float:
 
 
 def machine() -> dict[str, str]:
-    """What it was measured on."""
+    """Versions and hardware of this machine."""
     card = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     threads = str(torch.get_num_threads())
     return {"torch": torch.__version__, "card": card, "cpu": platform.machine(), "threads": threads}
 
 
 def show(results: list[Result], peaks: dict[str, float]) -> None:
-    """Print one table."""
+    """Print the results as one table."""
     table = Table("what", "plain ms", "ours ms", "times as fast", "differs by", title=str(machine()))
     for r in results:
         table.add_row(
@@ -109,7 +109,7 @@ def main() -> None:
     """Measure, print the table, write results.json."""
     options = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     options.add_argument("--repeats", type=int, default=9)
-    options.add_argument("--only", default="", help="cases whose name has this in it")
+    options.add_argument("--only", default="", help="only cases whose name contains this")
     options.add_argument("--out", type=Path, default=HERE / "results.json")
     chosen = options.parse_args()
     names = [name for name in CASES if chosen.only in name]

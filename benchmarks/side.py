@@ -10,12 +10,13 @@ from torch import Tensor
 from genscene import kernels
 from genscene.training.loop import Precision
 
-Work = Callable[[], Tensor]  # does it once -> numbers that both sides must agree on
+Work = Callable[[], Tensor]  # computes once -> numbers that both sides must agree on
+WHOLE = 1 << 50  # of RenderOptions.max_bytes: pictures at once, as the official code renders in training
 
 
 @dataclass(frozen=True)
 class Side:
-    """Who does it, and where."""
+    """How a case is computed, and where."""
 
     plain: bool  # the formulas as the papers write them, float32, whole pictures
     device: torch.device
@@ -31,5 +32,5 @@ class Side:
         return kernels.oracle() if self.plain else nullcontext()
 
     def mixed(self) -> AbstractContextManager[object]:
-        """bf16 where it is asked for."""
+        """Autocast to bf16 where that is the precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")

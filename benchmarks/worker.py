@@ -1,7 +1,7 @@
 """One side of one case in a process of its own: python -m benchmarks.worker CASE plain|ours RESULT
 
-The plain side keeps the system's allocator, ours runs as the command line does. For every line on stdin it does the
-work once and prints the seconds that took; RESULT gets what came out the first time.
+The plain side has the system's allocator, ours runs as the command line does. For every line on stdin the
+case is computed once and its seconds are printed; RESULT is the file of the first result.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What all tests share: a cache of their own, and presets small enough to run."""
+"""Fixtures of all tests: fixed seeds, a temporary cache, and presets small enough to run."""
 
 import os
 from dataclasses import replace
@@ -7,25 +7,29 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
 import torch
+from hypothesis import settings
 
 from genscene.experiment.schema import Experiment, Stage
 from genscene.systems import PRESETS
 
+settings.register_profile("seeded", derandomize=True, deadline=None)
+settings.load_profile("seeded")  # the same examples every time
+
 
 @pytest.fixture(autouse=True)
 def seeded():
-    """Every test draws the same numbers, whichever ran before."""
+    """Every test starts with the same seed of torch's global generator."""
     torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory):
-    """Nothing is read from or left in the user's cache."""
+def temporary_cache(tmp_path_factory):
+    """The user's cache is neither read nor written."""
     os.environ["GENSCENE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 def tiny(name: str, steps: int = 3) -> Experiment:
-    """A preset with everything small, on embedded pictures, all its stages within the steps."""
+    """A preset with a small system and batch, on a synthetic set, all its stages within the steps."""
     preset = PRESETS[name]
     count = min(len(preset.stages), steps)
     stages = tuple(
@@ -38,5 +42,5 @@ def tiny(name: str, steps: int = 3) -> Experiment:
 
 @pytest.fixture
 def experiment() -> Experiment:
-    """A small pi-GAN on embedded cars."""
+    """A small pi-GAN on synthetic cars."""
     return replace(tiny("pigan-carla"), stages=(Stage(0, (16, 16), 4),))

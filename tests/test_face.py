@@ -1,4 +1,4 @@
-"""The face: every public name resolves, every command of the README runs as far as it can without training."""
+"""Public names resolve, and the commands of the documents are parsed and run until a file is missing."""
 
 import re
 import shlex
@@ -22,7 +22,7 @@ def test_other_names_are_refused():
         genscene.nothing  # noqa: B018
 
 
-def test_the_two_lists_of_the_face_agree():
+def test_both_lists_of_public_names_agree():
     assert set(genscene._HOMES) == set(genscene.__all__)
 
 
@@ -38,12 +38,12 @@ def commands():
 
 
 @pytest.mark.parametrize("words", commands())
-def test_every_documented_command_is_understood(words, capsys, tmp_path, monkeypatch):
-    """Options are parsed; what fails, fails for files that are only there after training."""
+def test_every_documented_command_is_parsed(words, capsys, tmp_path, monkeypatch):
+    """A command fails only where it wants a file that training, or a download, makes."""
     monkeypatch.chdir(tmp_path)
     if words[0] == "train" and "--help" not in words:
         words = [*words, "--dry-run"]
     code = main(words) if words[0] not in ("data", "doctor") else 0
     _, err = capsys.readouterr()
-    wanted_files = ("no generator at", "no checkpoint at", "no such folder", "wants --data", "no camera file")
-    assert code == 0 or any(words in err for words in wanted_files), err
+    missing = ("no generator at", "no checkpoint at", "no such folder", "wants --data", "no camera file")
+    assert code == 0 or any(words in err for words in missing), err

@@ -1,4 +1,4 @@
-"""It learns, it does not only run: the demo, cut short, against the ground truth of its pictures."""
+"""Training: the demo, cut short, is measured against the ground truth of its images."""
 
 import math
 from dataclasses import replace
@@ -33,7 +33,7 @@ def test_the_regressor_is_cached(reference, monkeypatch):
     assert torch.equal(again.regressor.yaw(images), reference.regressor.yaw(images))
 
 
-def test_the_demo_learns_cars_from_unposed_pictures(reference, tmp_path):
+def test_the_demo_learns_cars_from_unposed_images(reference, tmp_path):
     experiment = replace(PRESETS["pigan-demo"], steps=400, images=ImageConfig(limit=1500))
     before = build_seeded(experiment).generator.eval()
     after = train(experiment, Run(tmp_path, precision="bf16", grid_every=0))
@@ -54,7 +54,7 @@ def test_the_frechet_distance_of_gaussians_is_the_closed_form():
     assert abs(frechet_distance(Moments.of(features), Moments.of(features))) < 1e-6
 
 
-def test_the_resultant_of_angles():
+def test_the_mean_resultant_length_of_angles():
     assert mean_resultant_length(torch.tensor([0.3, 0.3, 0.3])) == pytest.approx(1.0)
     assert mean_resultant_length(torch.tensor([0.0, math.pi / 2, math.pi, -math.pi / 2])) == pytest.approx(
         0.0, abs=1e-6

@@ -1,18 +1,21 @@
-"""Random numbers belong to their picture."""
+"""Random numbers belong to their picture, or to their ray."""
 
+import pytest
 import torch
+from torch.testing import assert_close
 
-from genscene.randomness import RandomStreams, derive_seed
+from genscene.contract import StepContext
+from genscene.randomness import CounterStreams, RandomStreams, derive_seed
 
 
-def test_a_stream_does_not_know_its_neighbours():
+def test_a_stream_does_not_depend_on_its_neighbors():
     together, alone = RandomStreams([5, 6, 7]), RandomStreams([6])
     for shape in ((), (3,), (2, 40)):
         assert torch.equal(together.uniform(*shape)[1], alone.uniform(*shape)[0])
         assert torch.equal(together.normal(*shape)[1], alone.normal(*shape)[0])
 
 
-def test_neighbouring_seeds_share_nothing():
+def test_neighboring_seeds_give_unrelated_numbers():
     numbers = RandomStreams(range(50)).normal(200)
     correlation = torch.corrcoef(numbers).fill_diagonal_(0)
     assert correlation.abs().max() < 0.35
@@ -20,7 +23,39 @@ def test_neighbouring_seeds_share_nothing():
     assert RandomStreams([0]).uniform(1000).max() < 1
 
 
-def test_mixing_tells_order_and_sign_apart():
+def test_derived_seeds_depend_on_order_sign_and_count():
     seeds = {derive_seed(1, 2), derive_seed(2, 1), derive_seed(-1, 2), derive_seed(1), derive_seed(1, 2, 0)}
     assert len(seeds) == 5
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_part_of_a_batch_of_rays_has_the_numbers_of_the_whole():
+    whole, part = CounterStreams(7, 0, 10), CounterStreams(7, 4, 3)
+    for name in ("uniform", "normal"):
+        assert torch.equal(getattr(whole, name)(10, 5)[:, 4:7], getattr(part, name)(3, 5))
+    many = CounterStreams(3, 0, 1000)
+    uniform, normal = many.uniform(1000, 50)[0], many.normal(1000, 50)[0]
+    assert uniform.min() >= 0
+    assert uniform.max() < 1
+    assert_close(uniform.mean(), torch.tensor(0.5), atol=0.01, rtol=0)
+    assert_close(normal.std(), torch.tensor(1.0), atol=0.02, rtol=0)
+    assert torch.corrcoef(uniform.T)[0, 1].abs() < 0.1
+    assert torch.corrcoef(uniform[:40])[0, 1].abs() < 0.5
+
+
+def test_rays_have_one_stream_each_and_no_others():
+    streams = CounterStreams(7, 0, 10)
+    assert len(streams) == 1
+    assert streams.uniform(10).shape == (1, 10)
+    with pytest.raises(AssertionError, match="random numbers for 9 rays, there are 10"):
+        streams.uniform(9, 2)
+
+
+def test_the_streams_of_a_step_are_those_of_the_place_in_the_joint_batch():
+    whole, part = StepContext(5, seed=3).random_streams(4, 1, "cpu"), StepContext(5, seed=3, first=2)
+    assert torch.equal(whole.normal(6)[2:], part.random_streams(2, 1, "cpu").normal(6))
+    first = {float(StepContext(step, seed=s).random_streams(1, t, "cpu").uniform()) for s, step, t in
+             ((3, 5, 1), (4, 5, 1), (3, 6, 1), (3, 5, 2))}  # fmt: skip
+    assert len(first) == 4
+    rays = StepContext(5, seed=3).ray_streams(8, 0, "cpu").uniform(8)
+    assert torch.equal(rays[:, 5:], StepContext(5, seed=3, first=5).ray_streams(3, 0, "cpu").uniform(3))

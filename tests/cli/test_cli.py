@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it refuses and how, what it leaves behind."""
+"""The command line: output, error lines, exit codes, files."""
 
 import json
 import os
@@ -29,29 +29,24 @@ def run_folder(tmp_path_factory):
     return folder
 
 
-def said(capsys):
-    out, err = capsys.readouterr()
-    return out, err
-
-
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(verb, capsys):
     assert main([verb, "--help"]) == 0
-    out, _ = said(capsys)
+    out, _ = capsys.readouterr()
     assert f"genscene {verb}" in out
 
 
 @pytest.mark.parametrize(
     "words", [["export", "mesh"], ["export", "cameras"], ["data", "inspect"], ["data", "synthesize"]]
 )
-def test_every_second_verb_has_help(words, capsys):
+def test_every_subverb_has_help(words, capsys):
     assert main([*words, "--help"]) == 0
-    assert "genscene" in said(capsys)[0]
+    assert "genscene" in capsys.readouterr()[0]
 
 
-def test_help_of_a_preset_lists_every_number(capsys):
+def test_help_of_a_preset_lists_its_options(capsys):
     assert main(["train", "pigan-cats", "--help"]) == 0
-    out, _ = said(capsys)
+    out, _ = capsys.readouterr()
     for flag in (
         "--system.generator.march.samples",
         "--optim.generator.lr",
@@ -63,9 +58,9 @@ def test_help_of_a_preset_lists_every_number(capsys):
         assert flag in out
 
 
-def test_version_and_bare_call(capsys):
+def test_the_version_and_a_call_without_words(capsys):
     assert main(["--version"]) == 0
-    assert genscene.__version__ in said(capsys)[0]
+    assert genscene.__version__ in capsys.readouterr()[0]
     assert main([]) == 2
 
 
@@ -81,16 +76,16 @@ BAD = {
     "no data": (["train", "pigan-cats"], "wants --data PATH"),
     "missing folder": (["train", "pigan-cats", "--data", "nowhere"], "no such folder or zip: nowhere"),
     "odd size": (["train", "pigan-cats", "--size", "48", "--data", "x"], "powers of two"),
-    "odd batch": (["train", "pigan-cats", "--batch", "0", "--data", "x"], "positive"),
+    "no batch": (["train", "pigan-cats", "--batch", "0", "--data", "x"], "batch 0: wanted 1 or more"),
     "no such device": (["train", "pigan-cats", "--device", "tpu"], "--device"),
     "heads": (["train", "pigan-cats", "--system.pose-weight", "3"], "heads"),
     "no generator": (
         ["render", "nowhere.safetensors", "--out", "a.png"],
         "no generator at nowhere.safetensors",
     ),
-    "no ending": (["render", "x", "--out", "a.tiff"], "require_suffix with .png"),
+    "no suffix": (["render", "x", "--out", "a.tiff"], "wanted a file ending with .png"),
     "out is needed": (["render", "x"], "--out"),
-    "no mesh ending": (["export", "mesh", "x", "--out", "a.stl"], ".glb, .obj, .ply"),
+    "no mesh suffix": (["export", "mesh", "x", "--out", "a.stl"], ".glb, .obj, .ply"),
     "export what": (["export", "mash", "x"], "did you mean 'mesh'"),
     "convert to what": (["convert", "x", "--out", "a.pt"], ".safetensors"),
     "convert what": (["convert", "nowhere.pth", "--out", "a.safetensors"], "no checkpoint at nowhere.pth"),
@@ -104,20 +99,20 @@ BAD = {
 def test_bad_input_is_one_line_and_code_two(words, expected, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(words) == 2
-    _, err = said(capsys)
+    _, err = capsys.readouterr()
     assert err.startswith("genscene: ")
     assert err.count("\n") == 1
     assert expected in err
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
-def test_a_dry_run_prints_the_whole_experiment_and_writes_nothing(capsys, tmp_path, monkeypatch):
+def test_a_dry_run_prints_the_experiment_and_writes_nothing(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = [
         "train",
         "pigan-carla",
         "--dry-run",
-        "--system.gamma",
+        "--system.loss.gamma",
         "3",
         "--optim.generator.lr",
         "1e-3",
@@ -125,8 +120,8 @@ def test_a_dry_run_prints_the_whole_experiment_and_writes_nothing(capsys, tmp_pa
         "8",
     ]
     assert main(words) == 0
-    document = json.loads(said(capsys)[0])
-    assert document["system"]["gamma"] == 3.0
+    document = json.loads(capsys.readouterr()[0])
+    assert document["system"]["loss"]["gamma"] == 3.0
     assert document["optim"]["generator"]["lr"] == 1e-3
     assert [stage["batch"] for stage in document["stages"]] == [8, 8, 8]
     assert not list(tmp_path.iterdir())
@@ -134,15 +129,15 @@ def test_a_dry_run_prints_the_whole_experiment_and_writes_nothing(capsys, tmp_pa
 
 def test_presets_and_doctor(capsys):
     assert main(["presets"]) == 0
-    assert "pigan-celeba-release" in said(capsys)[0]
+    assert "pigan-celeba-release" in capsys.readouterr()[0]
     assert main(["doctor"]) == 0
-    out, _ = said(capsys)
+    out, _ = capsys.readouterr()
     assert "torch" in out
     assert "cache" in out
 
 
 @pytest.mark.parametrize("show", ["image", "depth", "alpha", "normal"])
-def test_a_sheet_of_pictures(run_folder, tmp_path, capsys, show):
+def test_a_sheet_of_pictures_of_every_quantity(run_folder, tmp_path, capsys, show):
     out = tmp_path / "sheet.png"
     words = [
         "render",
@@ -159,12 +154,12 @@ def test_a_sheet_of_pictures(run_folder, tmp_path, capsys, show):
     assert main(words) == 0
     with Image.open(out) as image:
         assert image.size == (5 * 12, 3 * 8)
-    assert said(capsys)[0].strip() == str(out)
+    assert capsys.readouterr()[0].strip() == str(out)
 
 
 @pytest.mark.parametrize("path", ["orbit", "front", "steep", "zoom", "dolly", "spiral"])
-def test_films_along_every_path(run_folder, tmp_path, path):
-    out = tmp_path / "film.gif"
+def test_videos_along_every_trajectory(run_folder, tmp_path, path):
+    out = tmp_path / "video.gif"
     words = [
         "render",
         str(run_folder),
@@ -180,11 +175,11 @@ def test_films_along_every_path(run_folder, tmp_path, path):
         "0,1",
     ]
     assert main(words) == 0
-    with Image.open(out) as film:
-        assert film.size == (16, 8)
+    with Image.open(out) as video:
+        assert video.size == (16, 8)
 
 
-def test_the_same_seed_gives_the_same_picture_whatever_the_memory(run_folder, tmp_path):
+def test_a_seed_gives_the_same_picture_whatever_the_memory_and_the_other_seeds(run_folder, tmp_path):
     contents = []
     for i, extra in enumerate((["--seeds", "3"], ["--seeds", "3", "--memory", "0.0001"], ["--seeds", "1,3"])):
         out = tmp_path / f"{i}.png"
@@ -195,24 +190,26 @@ def test_the_same_seed_gives_the_same_picture_whatever_the_memory(run_folder, tm
     assert max(abs(a - b) for a, b in zip(contents[0], contents[1], strict=True)) <= 1
 
 
-def test_interpolating_exporting_and_more(run_folder, tmp_path, capsys):
-    where = str(run_folder / "generator.safetensors")
-    film, path, mesh = tmp_path / "a.mp4", tmp_path / "p.json", tmp_path / "m.ply"
+def test_interpolating_exporting_and_rendering_along_a_camera_file(run_folder, tmp_path, capsys):
+    generator = str(run_folder / "generator.safetensors")
+    video, path, mesh = tmp_path / "a.mp4", tmp_path / "p.json", tmp_path / "m.ply"
     assert (
-        main(["interpolate", where, "--seeds", "0,4", "--out", str(film), "--frames", "4", "--size", "8"])
+        main(
+            ["interpolate", generator, "--seeds", "0,4", "--out", str(video), "--frames", "4", "--size", "8"]
+        )
         == 0
     )
-    assert film.stat().st_size > 0
-    assert main(["export", "cameras", where, "--out", str(path), "--frames", "3"]) == 0
+    assert video.stat().st_size > 0
+    assert main(["export", "cameras", generator, "--out", str(path), "--frames", "3"]) == 0
     assert len(json.loads(path.read_text())["frames"]) == 3
     plot, still = tmp_path / "prior.png", tmp_path / "b.png"
-    assert main(["export", "prior", where, "--out", str(plot), "--count", "50"]) == 0
+    assert main(["export", "prior", generator, "--out", str(plot), "--count", "50"]) == 0
     assert main(["export", "prior", "pigan-celeba", "--out", str(plot), "--count", "50"]) == 0
     assert (
         main(
             [
                 "render",
-                where,
+                generator,
                 "--path",
                 str(path),
                 "--out",
@@ -226,14 +223,16 @@ def test_interpolating_exporting_and_more(run_folder, tmp_path, capsys):
         )
         == 0
     )
-    assert main(["export", "mesh", where, "--out", str(mesh), "--resolution", "12", "--level", "0.01"]) == 0
-    assert "faces" in said(capsys)[0]
-    assert main(["export", "mesh", where, "--out", str(tmp_path / "n.ply"), "--level", "1e9"]) == 2
-    assert "cuts nothing" in said(capsys)[1]
+    assert (
+        main(["export", "mesh", generator, "--out", str(mesh), "--resolution", "12", "--level", "0.01"]) == 0
+    )
+    assert "faces" in capsys.readouterr()[0]
+    assert main(["export", "mesh", generator, "--out", str(tmp_path / "n.ply"), "--level", "1e9"]) == 2
+    assert "outside the densities" in capsys.readouterr()[1]
     assert not (tmp_path / "n.ply").exists()
 
 
-def test_training_resuming_and_refusing_from_the_command_line(tmp_path, capsys):
+def test_training_and_resuming_from_the_command_line(tmp_path, capsys):
     out = tmp_path / "run"
     small = [
         "--size",
@@ -249,25 +248,25 @@ def test_training_resuming_and_refusing_from_the_command_line(tmp_path, capsys):
     ]
     small += ["--system.generator.field.width", "8", "--system.generator.field.depth", "2", "--device", "cpu"]
     small += ["--system.discriminator.channels", "4", "4", "4", "4", "--system.generator.march.samples", "4"]
-    train_it = ["train", "pigan-carla", "--out", str(out), *small]
-    assert main([*train_it, "--steps", "2"]) == 0
-    assert main([*train_it, "--steps", "2"]) == 2
-    assert "--resume" in said(capsys)[1]
-    assert main([*train_it, "--steps", "4", "--resume"]) == 0
+    words = ["train", "pigan-carla", "--out", str(out), *small]
+    assert main([*words, "--steps", "2"]) == 0
+    assert main([*words, "--steps", "2"]) == 2
+    assert "--resume" in capsys.readouterr()[1]
+    assert main([*words, "--steps", "4", "--resume"]) == 0
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 4
 
 
-def test_data_as_files_and_back(tmp_path, capsys):
+def test_synthesized_images_can_be_inspected(tmp_path, capsys):
     out = tmp_path / "toys"
     assert main(["data", "synthesize", "objects", "--out", str(out), "--count", "3", "--size", "16"]) == 0
     assert main(["data", "inspect", str(out)]) == 0
-    text, _ = said(capsys)
+    text, _ = capsys.readouterr()
     assert "cameras for 3 of 3 images" in text
     assert "alpha in 3" in text
     assert main(["data", "synthesize", "objects", "--out", str(out)]) == 2
 
 
-def test_seeds_and_sizes():
+def test_seeds_and_sizes_are_parsed():
     assert parse_seeds("0-3,7, 9 - 10") == [0, 1, 2, 3, 7, 9, 10]
     assert parse_size("96x128") == (96, 128)
     assert parse_size("64") == (64, 64)
@@ -279,11 +278,12 @@ def test_seeds_and_sizes():
             parse_size(text)
 
 
-def test_help_does_not_wait_for_torch_and_ctrl_c_is_130():
+def test_help_does_not_import_torch_and_an_interrupt_exits_with_130():
     environment = os.environ | {"PYTHONPATH": str(Path(genscene.__file__).parents[1])}
     code = "import sys; from genscene.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True).returncode == 0
-    code = "import sys, genscene.cli as c\ndef v(n): raise KeyboardInterrupt\nc.verb = v\nsys.exit(c.main(['train']))"
+    code = "import sys, genscene.cli as c\ndef v(n): raise KeyboardInterrupt\n"
+    code += "c.verb = v\nsys.exit(c.main(['train']))"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 130
     assert done.stderr.count("\n") == 1

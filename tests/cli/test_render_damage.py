@@ -1,28 +1,29 @@
-"""Rendering and exporting scenes learnt from photographs: the same pictures come back, and junk is one line."""
+"""Rendering and exporting fitted scenes: exported cameras render the same, bad input is one line."""
 
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from genscene.systems.nerf.fitting import orbit_of
 from PIL import Image
 
 from genscene.cli import main
-from genscene.cli.shared.rendering import path_of
+from genscene.cli.shared.rendering import views_along
 from genscene.experiment.serialise import build_seeded
 from genscene.geometry.cameras import Camera, look_at, pinhole
+from genscene.geometry.priors import CameraPrior
 from genscene.geometry.rotations import rotation
-from genscene.io.generator_file import load, opened, save_generator
+from genscene.io.generator_file import GeneratorFile, read, write
 from genscene.systems import PRESETS
 
 SIZE = (6, 10)
 
 
 def photographs():
-    """Seven cameras with lenses that are off-centre and not square, about what stands at the origin, from one side."""
+    """Seven cameras around the origin, from one side, with lenses that are neither centered nor square."""
     yaw = torch.linspace(2.0, 3.0, 7)
     eye = torch.stack([yaw.cos(), yaw.sin(), torch.linspace(-0.2, 0.5, 7)], dim=-1)
     intrinsics = pinhole(torch.full((7,), 50.0), SIZE)
@@ -33,10 +34,13 @@ def photographs():
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
-    """A scene that no one has learnt, as learnt from those photographs in another world."""
+    """A scene of random weights, in the file of one fitted to those photographs in another world."""
     torch.manual_seed(0)
     preset = PRESETS["nerf-grid-demo"]
-    system = preset.system.fitted(photographs(), torch.tensor([[0.5, 2.0]]).repeat(7, 1)).shrunk()
+    bounds = torch.tensor([[0.5, 2.0]]).repeat(7, 1)
+    system = preset.system.adapt(
+        SimpleNamespace(camera=photographs(), bounds=bounds, background=None)
+    ).shrunk()
     experiment = replace(preset, system=system)
     generator = build_seeded(experiment).generator
     with torch.no_grad():
@@ -45,9 +49,8 @@ def scene(tmp_path_factory):
     to_files = torch.eye(4)
     to_files[:3, :3] = 9 * rotation(torch.nn.functional.normalize(torch.tensor([[0.9, 0.3, -0.5, 0.2]])))[0]
     to_files[:3, 3] = torch.tensor([13.0, -5.0, 2.0])
-    generator.photographed.remember(photographs(), to_files)
     path = tmp_path_factory.mktemp("scene") / "scene.safetensors"
-    save_generator(path, generator, experiment)
+    write(path, GeneratorFile(generator, experiment, photographs(), to_files))
     return path
 
 
@@ -56,7 +59,7 @@ def pixels(path):
         return np.asarray(image).astype(int)
 
 
-def test_exported_cameras_render_back(scene, tmp_path):
+def test_exported_cameras_render_the_same_pictures(scene, tmp_path):
     path, count = str(tmp_path / "path.json"), ["--frames", "7"]
     assert main(["export", "cameras", str(scene), "--path", "photographs", "--out", path]) == 0
     assert abs(json.loads((tmp_path / "path.json").read_text())["frames"][0]["camera_to_world"][0][3]) > 2
@@ -71,8 +74,8 @@ def test_exported_cameras_render_back(scene, tmp_path):
 
 @pytest.mark.parametrize("path", ["photographs", "ellipse", "spiral", ""])
 @pytest.mark.parametrize("size", [SIZE, (8, 8), (12, 20), (9, 4)])
-def test_pixels_are_as_square_as_the_photographs_whatever_the_size(scene, path, size):
-    made = path_of(load(scene), path, 5, size)
+def test_the_pixel_aspect_is_that_of_the_photographs_at_any_size(scene, path, size):
+    made = views_along(read(scene), scene, path, 5, size)
     across, down = made.intrinsics[:, 0, 0] * size[1], made.intrinsics[:, 1, 1] * size[0]
     torch.testing.assert_close(down / across, torch.full((5,), 1.2))
     torch.testing.assert_close(across / min(size), torch.full((5,), 0.5 / math.tan(math.radians(25))))
@@ -84,15 +87,15 @@ def test_a_square_picture_is_the_middle_of_the_photograph():
     torch.testing.assert_close(square.rays().directions.unflatten(1, (6, 6)), rays)
 
 
-def test_a_film_from_the_front_looks_from_where_the_photographs_were_taken(scene):
-    generator = load(scene)
-    assert generator.orbit == orbit_of(photographs())
-    eye = path_of(generator, "front", 12, SIZE).pose[:, :3, 3].mean(dim=0)
+def test_the_front_trajectory_is_where_the_photographs_were_taken(scene):
+    content = read(scene)
+    assert content.generator.prior == CameraPrior.fit(photographs())
+    eye = views_along(content, scene, "front", 12, SIZE).pose[:, :3, 3].mean(dim=0)
     assert math.atan2(eye[1], eye[0]) == pytest.approx(2.5, abs=0.02)
 
 
 @pytest.mark.parametrize(("word", "known"), [("opacity", "alpha"), ("normals", "normal")])
-def test_other_words_for_what_is_shown(scene, tmp_path, word, known):
+def test_quantities_have_other_names(scene, tmp_path, word, known):
     for show in (word, known):
         out = str(tmp_path / f"{show}.png")
         assert main(["render", str(scene), "--show", show, "--frames", "1", "--out", out]) == 0
@@ -130,7 +133,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("words", "expected"), REFUSED.values(), ids=REFUSED)
-def test_junk_is_one_line_and_writes_nothing(scene, words, expected, capsys, tmp_path, monkeypatch):
+def test_bad_options_are_one_line_and_write_nothing(scene, words, expected, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     verb, *rest = words.split()
     place = 1 if verb == "export" else 0
@@ -142,19 +145,19 @@ def test_junk_is_one_line_and_writes_nothing(scene, words, expected, capsys, tmp
     assert not list(tmp_path.iterdir())
 
 
-def test_export_of_nothing_is_one_line(capsys):
+def test_export_without_a_word_is_one_line(capsys):
     assert main(["export"]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert "mesh, pointcloud, cameras, prior" in err
 
 
-def test_weights_that_are_no_numbers_are_one_line(scene, tmp_path, capsys):
-    experiment, generator = opened(scene)[0], load(scene)
-    for weights in generator.parameters():
+def test_weights_that_are_not_finite_are_one_line(scene, tmp_path, capsys):
+    content = read(scene)
+    for weights in content.generator.parameters():
         weights.fill_(math.nan)
     path, out = tmp_path / "nan.safetensors", tmp_path / "a.png"
-    save_generator(path, generator, experiment)
+    write(path, content)
     assert main(["render", str(path), "--size", "8", "--out", str(out)]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1

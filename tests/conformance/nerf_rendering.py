@@ -79,7 +79,7 @@ def build_generator(case: Case, args: Args, focal: tuple[float, float] | None = 
         raw_depth=True,
     )
     background: Background = "white" if args["white_bkgd"] else "black"
-    generator = NeRFGenerator(NeRFGeneratorConfig(field, march, background)).to(case.dtype)
+    generator = NeRFGenerator(NeRFGeneratorConfig(field, march=march, background=background)).to(case.dtype)
     attach(generator.coarse, rename_official(generator.coarse, case.weights("coarse")))
     if generator.fine is not None:
         if "fine" in case.about["state_dicts"]:

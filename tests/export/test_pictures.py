@@ -1,4 +1,4 @@
-"""Pictures and films as files; files written whole or not at all."""
+"""Pictures and videos as files; files written whole or not at all."""
 
 import errno
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from genscene.contract import Rendering
 from genscene.errors import BadInput
-from genscene.export.pictures import depth_picture, normals, save_png, shown, tile, to_bytes
+from genscene.export.pictures import depth_picture, normal_picture, save_png, tile, to_bytes, to_picture
 from genscene.export.splats import read_ply, read_splat
 from genscene.export.video import save_video
 from genscene.io.atomic import atomic
@@ -23,7 +23,7 @@ def test_bytes_are_rounded_and_clamped():
     assert to_bytes(image)[0, :, 0].tolist() == [0, 0, 128, 255, 255]
 
 
-def test_tiles_stand_in_rows():
+def test_tiles_are_in_rows_and_columns():
     pictures = torch.arange(6.0).view(2, 3, 1, 1, 1).expand(2, 3, 3, 2, 4) / 6
     whole = tile(pictures)
     assert whole.shape == (3, 4, 12)
@@ -38,7 +38,7 @@ def test_png_round_trip(tmp_path):
         assert np.array_equal(np.asarray(stored), to_bytes(image).numpy())
 
 
-def test_near_is_bright_and_nothing_is_black():
+def test_near_depth_is_bright_and_empty_space_is_black():
     depth = torch.tensor([1.0, 2.0, 3.0, 0.0]).view(1, 1, 1, 4)
     alpha = torch.tensor([1.0, 1.0, 1.0, 0.0]).view(1, 1, 1, 4)
     shades = depth_picture(depth, alpha, (1.0, 3.0))[0, 0, 0].tolist()
@@ -46,14 +46,14 @@ def test_near_is_bright_and_nothing_is_black():
     assert shades[0] > shades[1] > shades[2] > shades[3] == 0.0
 
 
-def test_normals_face_the_eye_on_a_flat_wall():
-    flat = normals(torch.full((1, 1, 6, 6), 2.0), torch.ones(1, 1, 6, 6))
+def test_normals_of_a_flat_wall_face_the_eye():
+    flat = normal_picture(torch.full((1, 1, 6, 6), 2.0), torch.ones(1, 1, 6, 6))
     assert_close(flat[0, :, 3, 3], torch.tensor([0.5, 0.5, 1.0]))
 
 
-def test_showing_what_a_renderer_does_not_know_is_refused():
+def test_quantities_that_a_renderer_does_not_compute_are_refused():
     with pytest.raises(BadInput, match="no depth"):
-        shown(Rendering(torch.zeros(1, 3, 2, 2)), "depth", (0, 1))
+        to_picture(Rendering(torch.zeros(1, 3, 2, 2)), "depth", (0, 1))
 
 
 def frames(count=7, size=(30, 45)):
@@ -61,26 +61,26 @@ def frames(count=7, size=(30, 45)):
         yield np.full((*size, 3), 30 * i, np.uint8)
 
 
-def test_mp4_has_all_its_frames_in_even_sides(tmp_path):
+def test_an_mp4_has_all_its_frames_and_even_sides(tmp_path):
     save_video(tmp_path / "a.mp4", frames(), fps=12.5)
-    with av.open(str(tmp_path / "a.mp4")) as film:
-        stream = film.streams.video[0]
-        shades = [frame.to_ndarray(format="rgb24")[5, 5, 0] for frame in film.decode(stream)]
+    with av.open(str(tmp_path / "a.mp4")) as video:
+        stream = video.streams.video[0]
+        shades = [frame.to_ndarray(format="rgb24")[5, 5, 0] for frame in video.decode(stream)]
         assert (stream.height, stream.width) == (30, 46)
         assert float(stream.average_rate) == 12.5
     assert len(shades) == 7
     assert np.abs(np.array(shades, int) - 30 * np.arange(7)).max() <= 4
 
 
-def test_gif_has_all_its_frames_and_loops(tmp_path):
+def test_a_gif_has_all_its_frames_and_loops(tmp_path):
     save_video(tmp_path / "a.gif", frames(), fps=10)
-    with Image.open(tmp_path / "a.gif") as film:
-        assert film.n_frames == 7
-        assert film.info["loop"] == 0
-        assert film.info["duration"] == 100
+    with Image.open(tmp_path / "a.gif") as video:
+        assert video.n_frames == 7
+        assert video.info["loop"] == 0
+        assert video.info["duration"] == 100
 
 
-def test_a_film_that_fails_halfway_leaves_nothing(tmp_path):
+def test_a_video_that_fails_halfway_leaves_no_file(tmp_path):
     def broken():
         yield np.zeros((8, 8, 3), np.uint8)
         raise RuntimeError("no more")
@@ -93,7 +93,7 @@ def test_a_film_that_fails_halfway_leaves_nothing(tmp_path):
         save_video(tmp_path / "a.avi", frames())
 
 
-def test_atomic_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
+def test_atomic_leaves_the_old_file_until_the_new_one_is_whole(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
 
@@ -111,10 +111,10 @@ def test_atomic_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
-def test_what_cannot_be_written_is_named_as_it_was_asked_for(tmp_path, number):
+def test_a_file_that_cannot_be_written_is_named_as_given(tmp_path, number):
     path = tmp_path / "a.png"
     with pytest.raises(OSError, match=r"a\.png") as error, atomic(path) as partial:
-        raise OSError(number, "said the disk", None if number == errno.ENOSPC else str(partial))
+        raise OSError(number, "of the disk", None if number == errno.ENOSPC else str(partial))
     assert error.value.errno == number
     assert "partial" not in str(error.value)
     with pytest.raises(OSError, match="the network"), atomic(path):
@@ -122,7 +122,7 @@ def test_what_cannot_be_written_is_named_as_it_was_asked_for(tmp_path, number):
     assert not list(tmp_path.iterdir())
 
 
-def test_where_no_file_can_be_made_is_said_before_anything_is_computed(tmp_path, monkeypatch):
+def test_where_no_file_can_be_made_nothing_is_computed(tmp_path, monkeypatch):
     def touch(path):
         raise PermissionError(errno.EACCES, "no", str(path))
 
@@ -141,7 +141,8 @@ def test_where_no_file_can_be_made_is_said_before_anything_is_computed(tmp_path,
             "cut short",
         ),
         (
-            b"ply\nformat binary_little_endian 1.0\nelement vertex 0\nelement face 0\nproperty float x\nend_header\n",
+            b"ply\nformat binary_little_endian 1.0\nelement vertex 0\nelement face 0\n"
+            b"property float x\nend_header\n",
             "more than vertices",
         ),
         (

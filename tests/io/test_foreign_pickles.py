@@ -1,4 +1,4 @@
-"""Foreign checkpoints: read without being run, renamed without a gap."""
+"""Foreign checkpoints: read without executing them, renamed without a gap."""
 
 import collections
 import os
@@ -32,7 +32,7 @@ def network():
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
-def test_modules_state_dicts_and_lists_come_out_whole(tmp_path, zipped):
+def test_modules_state_dicts_and_lists_are_read(tmp_path, zipped):
     net, path = network(), tmp_path / "net.pth"
     shared = torch.arange(12.0).view(3, 4)
     stored = {
@@ -57,17 +57,17 @@ def test_modules_state_dicts_and_lists_come_out_whole(tmp_path, zipped):
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
-def test_nothing_in_a_checkpoint_is_ever_run(tmp_path, zipped):
+def test_nothing_in_a_checkpoint_is_executed(tmp_path, zipped):
     mark, path = tmp_path / "mark", tmp_path / "bomb.pth"
     torch.save({"bomb": Bomb(mark), "good": torch.ones(2)}, path, _use_new_zipfile_serialization=zipped)
     found = read_checkpoint(path)
     assert torch.equal(found["good"], torch.ones(2))
     assert not mark.exists()
-    torch.load(path, weights_only=False)  # the test would notice
+    torch.load(path, weights_only=False)  # this does execute it
     assert mark.exists()
 
 
-def test_classes_that_are_called_filled_and_set_do_nothing():
+def test_placeholders_store_arguments_and_state_only():
     made = Placeholder(1, 2, key=3)
     made["a"] = 1
     made.append(2)
@@ -78,7 +78,7 @@ def test_classes_that_are_called_filled_and_set_do_nothing():
     assert made(5) is made
 
 
-def test_stand_ins_are_found_by_name(tmp_path):
+def test_placeholders_are_found_by_name(tmp_path):
     torch.save(network(), tmp_path / "net.pth")
     found = read_checkpoint(tmp_path / "net.pth")
     assert len(list(find_placeholders(found, "Linear"))) == 2
@@ -86,7 +86,7 @@ def test_stand_ins_are_found_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["missing", "text", "empty", "zip", "cut", "plain pickle"])
-def test_what_is_no_checkpoint_is_one_clear_line(tmp_path, damage):
+def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(tmp_path, damage):
     path = tmp_path / "net.pth"
     torch.save(network(), path)
     whole = path.read_bytes()
@@ -108,7 +108,7 @@ OURS = {"layers.0.w": torch.zeros(2), "out": torch.zeros(3)}
 RULES = ((r"old\.(\d)\.weight", r"layers.\1.w"), (r"junk\..*", None), ("head", "out"))
 
 
-def test_renaming():
+def test_every_tensor_is_renamed_by_its_rule():
     found = {"old.0.weight": torch.ones(2), "junk.a": torch.ones(9), "head": torch.ones(3)}
     assert set(rename(found, RULES, OURS)) == set(OURS)
 
@@ -117,10 +117,10 @@ def test_renaming():
     ("found", "words"),
     [
         ({"new": torch.ones(1)}, "no rule for the tensor new"),
-        ({"old.0.weight": torch.ones(2)}, "leaves 1 of our collect_tensors unfilled, first out"),
+        ({"old.0.weight": torch.ones(2)}, "leaves 1 of our tensors unfilled, first out"),
         ({"old.0.weight": torch.ones(4), "head": torch.ones(3)}, r"shape \(4,\)"),
         ({"old.1.weight": torch.ones(2)}, "none of ours"),
-        ({"head": torch.ones(3), "old.0.weight": torch.ones(2), "HEAD": torch.ones(3)}, "filled twice"),
+        ({"head": torch.ones(3), "old.0.weight": torch.ones(2), "HEAD": torch.ones(3)}, "there twice"),
     ],
 )
 def test_renaming_refuses_gaps_and_leftovers(found, words):

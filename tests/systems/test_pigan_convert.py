@@ -1,4 +1,4 @@
-"""pi-GAN's released checkpoints: pickled modules of classes that are not here, and lists of running means."""
+"""pi-GAN's released checkpoints: pickled modules of foreign classes, and lists of moving averages."""
 
 import sys
 import types
@@ -9,12 +9,12 @@ from torch import nn
 from torch.testing import assert_close
 
 from genscene.errors import BadInput
-from genscene.io.generator_file import load, save_generator
+from genscene.io.generator_file import GeneratorFile, load, write
 from genscene.systems.pigan.convert import convert
 
 
 def released(kind, width=256, first=3, styles=9, grid=None):
-    """A module with the attributes and names of a released generator, of a class that only the test knows."""
+    """A module with the attributes and names of a released generator, of classes made here."""
     modules = {
         name: types.ModuleType(name)
         for name in ("generators", "generators.generators", "siren", "siren.siren")
@@ -55,9 +55,9 @@ def released(kind, width=256, first=3, styles=9, grid=None):
 
 @pytest.fixture
 def on_disk(tmp_path, monkeypatch):
-    """Writes a released generator, and its running means, while its classes can be imported."""
+    """Writes a released generator, and its moving averages, while its classes can be imported."""
 
-    def write(kind, **sizes):
+    def save(kind, **sizes):
         generator, modules = released(kind, **sizes)
         means = types.ModuleType("torch_ema")
         means.ExponentialMovingAverage = type("ExponentialMovingAverage", (), {"__module__": "torch_ema"})
@@ -73,42 +73,42 @@ def on_disk(tmp_path, monkeypatch):
             monkeypatch.delitem(sys.modules, name)
         return tmp_path / "generator.pth", generator
 
-    return write
+    return save
 
 
 @pytest.mark.parametrize(("kind", "warp"), [("TALLSIREN", 1.0), ("SPATIALSIRENBASELINE", 2 / 0.24)])
-def test_the_pickled_class_decides_the_box_warp(on_disk, kind, warp, tmp_path):
+def test_the_box_warp_follows_from_the_pickled_class(on_disk, kind, warp, tmp_path):
     path, theirs = on_disk(kind)
     experiment, ours = convert(path, "")
     assert experiment.system.generator.field.warp == warp
-    assert experiment.system.generator.legacy.corner_pixels
+    assert experiment.system.generator.pixels == "border"
     assert torch.equal(ours.field.layers[3].weight, theirs.siren.network[3].layer.weight)
-    assert torch.equal(ours.field.tint.bias, theirs.siren.color_layer_sine.layer.bias)
-    assert torch.equal(ours.mapping[6].weight, theirs.siren.mapping_network.network[6].weight)
-    save_generator(tmp_path / "ours.safetensors", ours, experiment)
+    assert torch.equal(ours.field.color_layer.bias, theirs.siren.color_layer_sine.layer.bias)
+    assert torch.equal(ours.mapping.network[6].weight, theirs.siren.mapping_network.network[6].weight)
+    write(tmp_path / "ours.safetensors", GeneratorFile(ours, experiment))
     again = load(tmp_path / "ours.safetensors")
-    assert torch.equal(again.average, ours.average)
-    assert again.average.abs().max() > 0
+    assert torch.equal(again.mapping.w_avg, ours.mapping.w_avg)
+    assert again.mapping.w_avg.abs().max() > 0
 
 
-def test_running_means_take_their_names_from_the_generator_beside_them(on_disk):
+def test_moving_averages_get_the_names_of_the_generator_beside_them(on_disk):
     path, _ = on_disk("TALLSIREN")
     _, plain = convert(path, "")
     _, means = convert(path.with_name("ema.pth"), "")
     for a, b in zip(plain.parameters(), means.parameters(), strict=True):
         assert_close(a + 1, b)
     path.unlink()
-    with pytest.raises(BadInput, match=r"put the generator\.pth"):
+    with pytest.raises(BadInput, match=r"put its generator\.pth"):
         convert(path.with_name("ema.pth"), "")
 
 
-def test_the_learned_grid_comes_along(on_disk):
+def test_the_learned_grid_is_converted(on_disk):
     path, theirs = on_disk("EmbeddingPiGAN128", width=128, first=35, grid=(1, 32, 96, 96, 96))
     _, ours = convert(path, "")
     assert torch.equal(ours.field.grid, theirs.siren.spatial_embeddings)
 
 
-def test_cameras_of_another_preset(on_disk):
+def test_a_preset_gives_its_cameras(on_disk):
     path, _ = on_disk("SPATIALSIRENBASELINE")
     experiment, ours = convert(path, "pigan-cats-release")
     assert experiment.system.generator.field.warp == 2 / 0.24

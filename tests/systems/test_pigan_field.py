@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from genscene.systems.pigan.field import EMPTY, FieldConfig
 from torch.testing import assert_close
 
 from genscene import kernels
+from genscene.contract import RenderOptions
+from genscene.layers.mapping import update_w_avg
 from genscene.randomness import RandomStreams
+from genscene.render.volume import EMPTY
 from genscene.systems import PRESETS
-from genscene.systems.pigan.generator import PiGANGenerator, PiGANGeneratorConfig
+from genscene.systems.pigan.generator import FieldConfig, PiGANGenerator, PiGANGeneratorConfig
 
 
 def generator(**field):
@@ -21,14 +23,14 @@ def count(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def test_parameters_as_published():
+def test_the_number_of_parameters_is_as_published():
     assert count(generator()) == 1_910_788
     grids = {name: PRESETS[f"pigan-celeba-{name}"].system.generator for name in ("grid128", "grid256")}
     assert count(PiGANGenerator(grids["grid128"])) == 29_238_660
     assert count(PiGANGenerator(grids["grid256"])) == 10_307_588
 
 
-def test_values_at_initialisation_as_the_official_ones():
+def test_values_at_initialisation_are_those_of_the_official_code():
     made = generator()
     w = made.style(made.latents(RandomStreams(range(400))))
     assert abs(w[:, 0].std() - 0.35) < 0.03
@@ -53,7 +55,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
-def test_every_variant_differs_by_latent_and_reaches_every_weight(options):
+def test_scenes_of_every_variant_differ_and_every_weight_has_a_gradient(options):
     made = generator(width=16, depth=3, **options)
     z = made.latents(RandomStreams([0, 1]))
     points, directions = (
@@ -70,7 +72,7 @@ def test_every_variant_differs_by_latent_and_reaches_every_weight(options):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
 
 
-def test_each_scene_of_a_batch_is_itself_alone():
+def test_a_scene_of_a_batch_does_not_depend_on_the_others():
     made = generator(width=16, depth=3, box=(0.6, 0.6, 0.6))
     z, points = made.latents(RandomStreams([0, 1, 2])), 2 * torch.rand(3, 40, 3) - 1
     together = made.scene(z)(points, points)
@@ -80,7 +82,7 @@ def test_each_scene_of_a_batch_is_itself_alone():
             assert_close(a[i], b[0], atol=1e-6, rtol=1e-5)
 
 
-def test_outside_the_box_there_is_nothing_and_inside_nothing_changes():
+def test_space_outside_the_box_is_empty_and_inside_unchanged():
     box = (0.5, 0.25, 0.75)
     made = generator(width=16, depth=3, box=box)
     points = 2 * torch.rand(2, 200, 3) - 1
@@ -97,26 +99,41 @@ def test_outside_the_box_there_is_nothing_and_inside_nothing_changes():
     assert (made.scene(made.latents(RandomStreams([0])))(nowhere, nowhere)[1] < 1).all()
 
 
-def test_truncation_goes_from_the_scene_to_the_average():
+def test_truncation_interpolates_from_the_mean_style():
     made = generator(width=16, depth=3)
-    made.settle()
+    update_w_avg(made)
     z = made.latents(RandomStreams([0]))
-    w, average = made.style(z), made.average[None]
+    w, average = made.style(z), made.mapping.w_avg[None]
     assert_close(made.style(z, 0.0), average)
     assert_close(made.style(z, 0.25), average + 0.25 * (w - average))
-    before = made.average.clone()
-    made.settle()
-    assert torch.equal(made.average, before)  # computed from fixed latents, not new ones each time
+    before = made.mapping.w_avg.clone()
+    update_w_avg(made)
+    assert torch.equal(made.mapping.w_avg, before)  # computed from fixed latents, not new ones each time
 
 
-def test_locked_view_sees_every_point_from_the_front():
+def test_colors_of_a_fixed_direction_do_not_depend_on_the_camera():
     made = generator(width=16, depth=3)
-    scene = made.lock_view(made.scene(made.latents(RandomStreams([0]))))
+    scene = made.scene(made.latents(RandomStreams([0])))
+    views = made.prior.sweep(2, (4, 4))
+    fixed = RenderOptions(fixed_direction=(0.0, 0.0, -1.0))
+    directions = []
+
+    def recorded(points, given):
+        directions.append(given)
+        return scene(points, given)
+
+    with torch.no_grad():
+        made.render(recorded, views[:1], fixed)
+        made.render(recorded, views[1:], fixed)
+    assert len(directions) == 4  # two passes each
+    for given in directions:
+        assert torch.equal(given, torch.tensor([0.0, 0.0, -1.0]).expand_as(given))
     points = torch.rand(1, 30, 3)
-    assert torch.equal(scene(points, torch.randn(1, 30, 3))[0], scene(points, torch.randn(1, 30, 3))[0])
+    same = torch.tensor([0.0, 0.0, -1.0]).expand_as(points)
+    assert not torch.equal(scene(points, same)[0], scene(points, -same)[0])
 
 
-def test_bf16_keeps_the_first_layer_and_stays_close():
+def test_bf16_does_not_round_the_first_layer_and_stays_close():
     made = generator(width=64, depth=4)
     points = 2 * torch.rand(2, 300, 3) - 1
     scene = made.scene(made.latents(RandomStreams([0, 1])))
@@ -129,7 +146,7 @@ def test_bf16_keeps_the_first_layer_and_stays_close():
     assert (rough[1] - exact[1]).abs().max() < 0.05
 
 
-def test_the_folded_field_is_the_oracles():
+def test_the_folded_field_agrees_with_the_oracle():
     made = generator().double()
     points = torch.rand(2, 50, 3, dtype=torch.float64)
     scene = made.scene(made.latents(RandomStreams([0, 1])).double())

@@ -1,4 +1,4 @@
-"""Learning rates of a player's parts, and optimisers that remember them."""
+"""Optimisers: their kinds, and learning rates of a player's parts."""
 
 import copy
 from dataclasses import replace
@@ -6,16 +6,19 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.testing import assert_close
 
 from genscene.errors import BadInput
 from genscene.experiment.schema import Optim
 from genscene.experiment.serialise import dumps, loads
+from genscene.experiment.validation import validate
 from genscene.systems import KINDS, PRESETS
-from genscene.training.optimizers import advance, build_optimizers, parameter_groups
+from genscene.training.loop import optimizer_step
+from genscene.training.optimizers import build_optimizers, parameter_groups
 
 
 class Player(nn.Module):
-    """Two parts, one of which has a part."""
+    """Two parts, one of which has parts."""
 
     def __init__(self):
         super().__init__()
@@ -23,7 +26,7 @@ class Player(nn.Module):
         self.bodyguard = nn.Linear(2, 2)
 
 
-class TrainState(nn.Module):
+class OnePlayer(nn.Module):
     """A system of one player."""
 
     def __init__(self):
@@ -31,59 +34,124 @@ class TrainState(nn.Module):
         self.generator = Player()
 
 
-def moved_by(parts, lr=0.25):
-    """How far Adam's first step, whose every move is the learning rate, takes each parameter."""
+def build(optim):
+    """A system of one player and its optimiser."""
     torch.manual_seed(0)
-    game = TrainState()
-    experiment = replace(PRESETS["nerf-grid-demo"], optim={"generator": Optim(0.1, eps=1e-30, parts=parts)})
-    (optimizer,) = build_optimizers(game, experiment).values()
-    before = copy.deepcopy(dict(game.generator.named_parameters()))
-    (game.generator.bodyguard(game.generator.body(torch.randn(8, 2)))).square().sum().backward()
-    advance(game.generator, optimizer, lr, 0.0)
+    system = OnePlayer()
+    (optimizer,) = build_optimizers(
+        system, replace(PRESETS["nerf-grid-demo"], optim={"generator": optim})
+    ).values()
+    return system, optimizer
+
+
+def first_step(multipliers, lr=0.25):
+    """The largest change of each parameter in the first step; Adam changes every one by its learning rate."""
+    system, optimizer = build(Optim(0.1, eps=1e-30, lr_multipliers=multipliers))
+    before = copy.deepcopy(dict(system.generator.named_parameters()))
+    (system.generator.bodyguard(system.generator.body(torch.randn(8, 2)))).square().sum().backward()
+    optimizer_step(system.generator, optimizer, lr, 0.0)
     return {
-        name: (p - before[name]).abs().max().item() for name, p in game.generator.named_parameters()
+        name: (p - before[name]).abs().max().item() for name, p in system.generator.named_parameters()
     }, optimizer
 
 
-def test_a_part_learns_at_its_share_and_the_longest_name_counts():
-    moves, _ = moved_by({"body.1": 2.0, "body": 0.5, "bodyguard.bias": 0.0})
+def test_a_part_has_its_multiplier_and_the_longest_name_counts():
+    changes, _ = first_step({"body.1": 2.0, "body": 0.5, "bodyguard.bias": 0.0})
     wanted = {"body.0": 0.5, "body.1": 2.0, "bodyguard.weight": 1.0, "bodyguard.bias": 0.0}
-    for name, move in moves.items():
-        share = next(factor for part, factor in wanted.items() if name.startswith(part))
-        assert move == pytest.approx(share * 0.25, rel=1e-5), name
+    for name, change in changes.items():
+        multiplier = next(factor for part, factor in wanted.items() if name.startswith(part))
+        assert change == pytest.approx(multiplier * 0.25, rel=1e-5), name
 
 
-def test_an_optimiser_of_parts_is_stored_and_without_parts_it_is_what_it_was():
-    _, optimizer = moved_by({"body": 0.5})
-    _, other = moved_by({"body": 0.5})
+def test_multipliers_are_stored_with_the_state_and_default_to_one():
+    _, optimizer = first_step({"body": 0.5})
+    _, other = first_step({"body": 0.5})
     other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
-    assert [settings["factor"] for settings in other.param_groups] == [1.0, 0.5]
-    _, plain = moved_by({})
+    assert [settings["lr_multiplier"] for settings in other.param_groups] == [1.0, 0.5]
+    _, plain = first_step({})
     stored = plain.state_dict()
-    del stored["param_groups"][0]["factor"]  # as runs before there were parts stored it
+    del stored["param_groups"][0]["lr_multiplier"]
     plain.load_state_dict(stored)
     player = Player()
-    advance(player, plain, 0.01, 0.0)
+    optimizer_step(player, plain, 0.01, 0.0)
     assert [settings["lr"] for settings in plain.param_groups] == [0.01]
     assert len(parameter_groups("generator", player, {})) == 1
 
 
 @pytest.mark.parametrize("name", ["bodi", "bod", "", "body.0.weight.x"])
-def test_a_part_that_is_not_there_is_named(name):
+def test_a_missing_part_is_named(name):
     with pytest.raises(BadInput, match=f"generator has no part '{name}'.*known: body, body.0"):
         parameter_groups("generator", Player(), {name: 1.0})
 
 
 @pytest.mark.parametrize("factor", [-0.1, float("inf"), float("nan")])
-def test_a_factor_is_a_number_from_zero(factor):
-    with pytest.raises(BadInput, match=r"'body'.*wanted 0 or more"):
-        Optim(parts={"body": factor})
+def test_a_multiplier_is_a_finite_number_from_zero(factor):
+    with pytest.raises(BadInput, match=r"--optim.lr-multipliers.body.*(wanted a finite number|0 or more)"):
+        validate(Optim(lr_multipliers={"body": factor}), "optim")
 
 
-def test_parts_are_written_down_and_files_without_them_are_read():
+def test_multipliers_are_written_and_files_without_them_are_read():
     preset = PRESETS["nerf-grid"]
-    assert preset.optim["generator"].parts
+    assert preset.optim["generator"].lr_multipliers
     assert loads(dumps(preset), KINDS, "here") == preset
-    text = dumps(PRESETS["nerf-grid-harmonics"]).replace(',\n      "parts": {}', "")
-    assert "parts" not in text
+    text = dumps(PRESETS["nerf-grid-harmonics"]).replace('"lr_multipliers": {},\n', "")
+    assert "lr_multipliers" not in text
     assert loads(text, KINDS, "here") == PRESETS["nerf-grid-harmonics"]
+
+
+GRADIENTS = torch.tensor([[0.5, -2.0, 0.1], [0.3, 1.0, -0.2], [-0.4, 0.2, 0.3]])
+LR, EPS = 0.01, 1e-3
+
+
+def adam(betas):
+    """Changes of three parameters by Adam (Kingma and Ba 2015, algorithm 1) without the learning rate."""
+    mean, square = torch.zeros(3), torch.zeros(3)
+    for step, gradient in enumerate(GRADIENTS, 1):
+        mean = betas[0] * mean + (1 - betas[0]) * gradient
+        square = betas[1] * square + (1 - betas[1]) * gradient.square()
+        yield mean / (1 - betas[0] ** step) / ((square / (1 - betas[1] ** step)).sqrt() + EPS)
+
+
+def rmsprop(betas):
+    """Changes by RMSprop: the gradient over the root of its decaying mean square, which is betas[1]'s."""
+    square = torch.zeros(3)
+    for gradient in GRADIENTS:
+        square = betas[1] * square + (1 - betas[1]) * gradient.square()
+        yield gradient / (square.sqrt() + EPS)
+
+
+@pytest.mark.parametrize(("kind", "formula"), [("adam", adam), ("rmsprop", rmsprop)])
+@pytest.mark.parametrize("betas", [(0.0, 0.9), (0.5, 0.99)])
+def test_a_kind_of_optimiser_steps_by_its_formula(kind, formula, betas):
+    system, optimizer = build(Optim(LR, betas, eps=EPS, kind=kind))
+    weight, wanted = system.generator.body[0].bias, system.generator.body[0].bias.detach().clone()
+    for gradient, change in zip(GRADIENTS, formula(betas), strict=True):
+        weight.grad = gradient.clone()
+        optimizer_step(system.generator, optimizer, LR, 0.0)
+        wanted -= LR * change
+        assert_close(weight.detach(), wanted)
+
+
+def test_the_kind_is_written_and_read():
+    preset = PRESETS["nerf-grid"]
+    optim = {"generator": replace(preset.optim["generator"], kind="rmsprop")}
+    changed = replace(preset, optim=optim)
+    assert loads(dumps(changed), KINDS, "here") == changed
+    with pytest.raises(BadInput, match="kind"):
+        loads(dumps(changed).replace('"rmsprop"', '"sgd"'), KINDS, "here")
+
+
+def test_a_gradient_is_clipped_by_its_norm_and_a_step_without_finite_norm_is_not_made():
+    system, optimizer = build(Optim(LR, kind="rmsprop", betas=(0.0, 0.0), eps=1.0))
+    weight = system.generator.body[0].bias
+    before = weight.detach().clone()
+    weight.grad = torch.tensor([3.0, 0.0, 4.0])
+    assert optimizer_step(system.generator, optimizer, 1.0, 1.0) == 5.0
+    clipped = torch.tensor([0.6, 0.0, 0.8])
+    assert_close(weight.detach(), before - clipped / (clipped.abs() + 1))
+    assert weight.grad is None
+    before = weight.detach().clone()
+    weight.grad = torch.tensor([1.0, float("nan"), 0.0])
+    assert not torch.isfinite(optimizer_step(system.generator, optimizer, 1.0, 1.0))
+    assert torch.equal(weight, before)
+    assert weight.grad is None

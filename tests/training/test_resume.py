@@ -1,4 +1,4 @@
-"""A run that was killed and resumed ends with the bytes of one that was not; checkpoints, and how runs end early."""
+"""Resuming: a killed run ends with the bytes of an unbroken one; checkpoints, and how runs end early."""
 
 import json
 import os
@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from genscene.errors import BadInput, Diverged
 from genscene.experiment.serialise import dumps
 from genscene.training import run as running
-from genscene.training.checkpoint import Keep, point, prune
+from genscene.training.checkpoint import Retention, link, prune
 from genscene.training.interrupts import Interrupted, stop_flag
-from genscene.training.logger import clock, trim
+from genscene.training.logger import clock, truncate
 from genscene.training.run import Run, train
 
 STEPS = 60
@@ -27,30 +27,30 @@ import signal, sys
 from pathlib import Path
 from genscene.experiment.serialise import loads
 from genscene.systems import KINDS
-from genscene.training.logger import Journal
+from genscene.training.logger import Logger
 from genscene.training.run import Run, train
-left, recorded = int(sys.argv[3]), Journal.record
+left, recorded = int(sys.argv[3]), Logger.record
 
-def record(*words):
+def record(*given):
     global left
-    recorded(*words)
+    recorded(*given)
     left -= 1
     if left == 0:  # the alarm ends the process wherever it is
         signal.setitimer(signal.ITIMER_REAL, float(sys.argv[4]))
 
-Journal.record = record
+Logger.record = record
 experiment = loads(Path(sys.argv[1]).read_text(), KINDS, "test")
 train(experiment, Run(Path(sys.argv[2]), device="cpu", resume=True, save_every=7, grid_every=0))
 """
 
 
 def lines_of(out):
-    journal = out / "metrics.jsonl"
-    return journal.read_text().splitlines() if journal.exists() else []
+    log = out / "metrics.jsonl"
+    return log.read_text().splitlines() if log.exists() else []
 
 
 def killed(recipe, out, steps, later):
-    """Start or go on with a run that dies seconds after so many steps; False where it ended before."""
+    """Start or resume a run, killed seconds after so many steps -> whether that was before its end."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(running.__file__).parents[2])}
     command = [sys.executable, "-c", RUNNER, str(recipe), str(out), str(steps), str(later)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
@@ -58,7 +58,7 @@ def killed(recipe, out, steps, later):
     return done.returncode != 0
 
 
-def test_killed_and_resumed_is_never_killed(experiment, tmp_path):
+def test_a_killed_and_resumed_run_has_the_bytes_of_an_unbroken_one(experiment, tmp_path):
     recipe, whole, broken = (tmp_path / name for name in ("recipe.json", "whole", "broken"))
     recipe.write_text(dumps(replace(experiment, steps=STEPS)))
     assert not killed(recipe, whole, STEPS + 1, 0)
@@ -66,28 +66,30 @@ def test_killed_and_resumed_is_never_killed(experiment, tmp_path):
     while killed(recipe, broken, chance.randint(8, 25), chance.uniform(0.001, 0.04)):
         kills += 1
     assert kills >= 2
-    published = [(out / "generator.safetensors").read_bytes() for out in (whole, broken)]
-    assert published[0] == published[1], "not the same bytes"
+    written = [(out / "generator.safetensors").read_bytes() for out in (whole, broken)]
+    assert written[0] == written[1], "not the same bytes"
     states = [torch.load(out / "state.pt", weights_only=True) for out in (whole, broken)]
-    for part in ("system", "average"):
+    for part in ("system", "ema"):
         for key, value in states[0][part].items():
             assert torch.equal(value, states[1][part][key]), key
     assert [json.loads(line)["step"] for line in lines_of(broken)] == list(range(STEPS))
 
 
-def test_a_run_leaves_its_folder_in_order(experiment, tmp_path):
+def test_a_finished_run_leaves_these_files(experiment, tmp_path):
     run = Run(tmp_path / "run", save_every=2, keep_last=1, keep_every=4, grid_every=3)
     generator = train(replace(experiment, steps=6), run)
     names = {p.relative_to(tmp_path / "run").as_posix() for p in (tmp_path / "run").rglob("*") if p.is_file()}
-    kept = {f"checkpoints/{step:08d}.{ending}" for step in (4, 6) for ending in ("pt", "safetensors")}
+    saved = {f"checkpoints/{step:08d}.{ending}" for step in (4, 6) for ending in ("pt", "safetensors")}
     grids = {f"grids/{step:08d}.png" for step in (3, 6)}
     names = {name for name in names if not name.startswith("tensorboard/")}  # where that is installed
-    assert names == kept | grids | {"experiment.json", "generator.safetensors", "state.pt", "metrics.jsonl"}
+    assert names == saved | grids | {"experiment.json", "generator.safetensors", "state.pt", "metrics.jsonl"}
     stored = load_file(tmp_path / "run" / "generator.safetensors")
-    assert all(torch.equal(value, stored[name]) for name, value in generator.state_dict().items())
+    assert all(
+        torch.equal(value, stored[f"generator.{name}"]) for name, value in generator.state_dict().items()
+    )
 
 
-def test_a_folder_with_a_run_is_not_written_over(experiment, tmp_path):
+def test_a_folder_with_a_run_is_not_overwritten(experiment, tmp_path):
     short = replace(experiment, steps=2)
     train(short, tmp_path)
     before = (tmp_path / "generator.safetensors").read_bytes()
@@ -99,7 +101,7 @@ def test_a_folder_with_a_run_is_not_written_over(experiment, tmp_path):
     train(replace(short, steps=4), Run(tmp_path, resume=True))  # longer is allowed
 
 
-def test_a_damaged_state_names_what_is_left(experiment, tmp_path):
+def test_a_damaged_state_names_the_other_checkpoints(experiment, tmp_path):
     train(replace(experiment, steps=2), Run(tmp_path, save_every=1))
     content = (tmp_path / "state.pt").read_bytes()
     (tmp_path / "state.pt").unlink()
@@ -109,29 +111,29 @@ def test_a_damaged_state_names_what_is_left(experiment, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_a_loss_that_is_no_number_stops_with_step_player_and_checkpoint(experiment, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_names_step_player_and_checkpoint(experiment, tmp_path, monkeypatch):
     system = type(experiment.system.build())
     loss = system.generator_loss
 
-    def poisoned(self, batch, moment):
-        value, stats = loss(self, batch, moment)
-        return value * (float("nan") if moment.step == 3 else 1.0), stats
+    def not_finite(self, batch, context):
+        value, stats = loss(self, batch, context)
+        return value * (float("nan") if context.step == 3 else 1.0), stats
 
-    monkeypatch.setattr(system, "generator_loss", poisoned)
+    monkeypatch.setattr(system, "generator_loss", not_finite)
     with pytest.raises(Diverged, match=r"loss of the generator is nan at step 3.*state\.pt \(step 2\)"):
         train(replace(experiment, steps=9), Run(tmp_path, save_every=2))
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
 
 
-def test_an_interrupted_run_saves_and_says_how_to_go_on(experiment, tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "stop_flag", lambda: FakeFlag())
-    with pytest.raises(Interrupted, match=r"step 1 of 5; go on with --resume"):
+def test_an_interrupted_run_is_saved_and_the_line_says_how_to_resume(experiment, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "stop_flag", lambda: RaisedFlag())
+    with pytest.raises(Interrupted, match=r"step 1 of 5; resume with --resume"):
         train(replace(experiment, steps=5), Run(tmp_path, save_every=100))
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 1
 
 
-class FakeFlag:
-    """Somebody who presses Ctrl-C at once."""
+class RaisedFlag:
+    """A stop flag that is set from the start."""
 
     def __enter__(self):
         return lambda: True
@@ -140,7 +142,7 @@ class FakeFlag:
         return None
 
 
-def test_the_first_signal_raises_a_flag_and_the_second_interrupts():
+def test_the_first_signal_sets_a_flag_and_the_second_interrupts():
     with stop_flag() as stopped:
         assert not stopped()
         signal.raise_signal(signal.SIGINT)
@@ -149,27 +151,27 @@ def test_the_first_signal_raises_a_flag_and_the_second_interrupts():
             signal.raise_signal(signal.SIGINT)
 
 
-def test_pruning_keeps_the_last_and_every_so_many(tmp_path):
+def test_pruning_leaves_the_last_and_every_so_many(tmp_path):
     for step in range(10, 110, 10):
         for ending in ("pt", "safetensors"):
             (tmp_path / f"{step:08d}.{ending}").touch()
-    prune(tmp_path, Keep(last=2, every=40))
+    prune(tmp_path, Retention(last=2, every=40))
     assert sorted(int(p.stem) for p in tmp_path.glob("*.pt")) == [40, 80, 90, 100]
 
 
-def test_a_name_can_point_where_links_are_not_allowed(tmp_path, monkeypatch):
+def test_without_hard_links_files_are_copied(tmp_path, monkeypatch):
     def refuse(*_):
-        raise OSError("no links here")
+        raise OSError("no hard links")
 
     monkeypatch.setattr(os, "link", refuse)
     (tmp_path / "a").write_text("content")
-    point(tmp_path / "b", tmp_path / "a")
+    link(tmp_path / "b", tmp_path / "a")
     assert (tmp_path / "b").read_text() == "content"
 
 
-def test_the_journal_forgets_what_will_be_done_again(tmp_path):
+def test_lines_of_steps_that_will_be_repeated_are_removed(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 0}\n{"step": 1}\n{"step": 2}\n{"ste')
-    trim(path, 2)
+    truncate(path, 2)
     assert path.read_text() == '{"step": 0}\n{"step": 1}\n'
     assert clock(3671) == "1:01:11"

@@ -1,14 +1,14 @@
-"""A run that is judged while it trains: its lines, its best state, and that judging changes nothing else."""
+"""Validation while training: its log, the best generator, and that it changes nothing else."""
 
 import json
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 import genscene.training.run as running
-import genscene.training.validation as judging
 from genscene.cli import main
 from genscene.data.images import load_images
 from genscene.data.sources import data_source
@@ -17,18 +17,20 @@ from genscene.evaluation.held_out_views import render_held_out
 from genscene.evaluation.image_sources import GeneratedImages, StoredImages
 from genscene.evaluation.protocol import Preparation
 from genscene.evaluation.report import Score
-from genscene.experiment.schema import Stage
-from genscene.io.generator_file import load, opened
+from genscene.experiment.schema import EMA, Stage
+from genscene.io.generator_file import load, read
 from genscene.metrics.frechet import Moments, frechet_distance
 from genscene.metrics.networks.random_features import random_features
 from genscene.systems import PRESETS
 from genscene.training.interrupts import Interrupted
 from genscene.training.run import Run, train
+from genscene.training.validation import Validator
 
 COUNT = 12
+VALUES = (3.0, 1.0, 5.0, 1.0)
 
 
-def how(folder, every=2, **changed):
+def evaluated(folder, every=2, **changed):
     return Run(folder, device="cpu", grid_every=0, evaluate_every=every, evaluate_count=COUNT, **changed)
 
 
@@ -43,31 +45,44 @@ def scene(steps=6):
     return replace(preset, system=preset.system.shrunk())
 
 
-def judged_by_hand(path, experiment):
-    """Frechet distance in random features of a published generator, without any of what is tested here."""
-    looks = random_features()
+def frechet_by_hand(path, experiment):
+    """Frechet distance in random features of a saved generator, without the code that is tested here."""
+    extractor = random_features()
     fakes = GeneratedImages(load(path), Preparation(COUNT), (16, 16)).read(range(COUNT))
     found = load_images(experiment.data, experiment.images, (16, 16), quiet=True)
     reals = StoredImages(found, Preparation(), "").read(range(8))
-    return frechet_distance(Moments.of(looks(fakes)), Moments.of(looks(reals)))
+    return frechet_distance(Moments.of(extractor(fakes)), Moments.of(extractor(reals)))
 
 
-def test_a_run_notes_what_it_was_judged_by_and_keeps_the_best(experiment, tmp_path):
-    train(replace(experiment, steps=5), how(tmp_path, save_every=1, keep_last=9))
+def assert_saved_with(path, state, measured):
+    """A generator file is a checkpoint's, but for the numbers measured of it."""
+    best, saved = (load_file(each) for each in (path, state))
+    assert best.keys() == saved.keys()
+    assert all(torch.equal(best[name], saved[name]) for name in saved)
+    headers = []
+    for each in (path, state):
+        with safe_open(each, framework="pt") as file:
+            headers.append(file.metadata())
+    assert headers[0] == headers[1] | {"measured": json.dumps(measured)}
+    assert read(path).measured == measured
+
+
+def test_a_run_logs_its_evaluations_and_saves_the_best(experiment, tmp_path):
+    train(replace(experiment, steps=5), evaluated(tmp_path, save_every=1, keep_last=9))
     found = lines(tmp_path)
     assert [line["step"] for line in found] == [2, 4, 5]
     assert {line["metric"] for line in found} == {"frechet"}
     assert {line["title"] for line in found} == {f"Frechet distance, {COUNT} against 8"}
     for line in found:
         state = tmp_path / "checkpoints" / f"{line['step']:08d}.safetensors"
-        assert judged_by_hand(state, experiment) == pytest.approx(line["value"], rel=1e-6)
+        assert frechet_by_hand(state, experiment) == pytest.approx(line["value"], rel=1e-6)
     lowest = min(found, key=lambda line: line["value"])
     best, state = (
         tmp_path / "best.safetensors",
         tmp_path / "checkpoints" / f"{lowest['step']:08d}.safetensors",
     )
-    assert best.read_bytes() == state.read_bytes()
-    assert opened(best)[0] == replace(experiment, steps=5)
+    assert_saved_with(best, state, {"frechet": lowest["value"]})
+    assert read(best).experiment == replace(experiment, steps=5)
     assert [line["best"] for line in found] == [
         line["value"] < min([other["value"] for other in found[:i]], default=float("inf"))
         for i, line in enumerate(found)
@@ -75,16 +90,17 @@ def test_a_run_notes_what_it_was_judged_by_and_keeps_the_best(experiment, tmp_pa
 
 
 @pytest.mark.parametrize(("better", "wanted"), [("low", 2), ("high", 3)])
-def test_the_best_is_the_lowest_or_the_highest_as_the_metric_has_it(
+def test_the_best_is_the_lowest_or_the_highest_as_the_metric_says(
     experiment, tmp_path, monkeypatch, better, wanted
 ):
-    values = iter([3.0, 1.0, 5.0, 1.0])
+    values = iter(VALUES)
     monkeypatch.setattr(
-        judging.Judge, "ask", lambda self, generator, source, group: Score("x", "X", next(values), better)
+        Validator, "measure", lambda self, generator, source: Score("frechet", "X", next(values), better)
     )
-    train(replace(experiment, steps=4), how(tmp_path, 1, save_every=1, keep_last=9))
+    train(replace(experiment, steps=4), evaluated(tmp_path, 1, save_every=1, keep_last=9))
     state = tmp_path / "checkpoints" / f"{wanted:08d}.safetensors"
-    assert (tmp_path / "best.safetensors").read_bytes() == state.read_bytes()
+    value = min(VALUES) if better == "low" else max(VALUES)
+    assert_saved_with(tmp_path / "best.safetensors", state, {"frechet": value})
     assert [line["best"] for line in lines(tmp_path)] == {
         "low": [True, True, False, False],
         "high": [True, False, True, False],
@@ -92,22 +108,22 @@ def test_the_best_is_the_lowest_or_the_highest_as_the_metric_has_it(
 
 
 @pytest.mark.parametrize("ema", [0.999, 0.0])
-def test_judging_changes_no_weight(experiment, tmp_path, ema):
-    short = replace(experiment, steps=4, ema=ema)
-    train(short, how(tmp_path / "judged", 1))
-    train(short, how(tmp_path / "plain", 0))
-    one, other = (load_file(tmp_path / name / "generator.safetensors") for name in ("judged", "plain"))
+def test_validation_changes_no_weight(experiment, tmp_path, ema):
+    short = replace(experiment, steps=4, ema=EMA(ema))
+    train(short, evaluated(tmp_path / "evaluated", 1))
+    train(short, evaluated(tmp_path / "plain", 0))
+    one, other = (load_file(tmp_path / name / "generator.safetensors") for name in ("evaluated", "plain"))
     assert all(torch.equal(one[name], other[name]) for name in other)
-    states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("judged", "plain")]
-    for part in ("system", "average"):
+    states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("evaluated", "plain")]
+    for part in ("system", "ema"):
         for name, value in states[0][part].items():
             assert torch.equal(value, states[1][part][name]), name
     assert not (tmp_path / "plain" / "evaluations.jsonl").exists()
     assert not (tmp_path / "plain" / "best.safetensors").exists()
 
 
-class Pressed:
-    """Somebody who presses Ctrl-C after so many steps."""
+class RaisedFlag:
+    """A stop flag that is set after so many steps."""
 
     def __init__(self, steps):
         self.left = steps
@@ -123,53 +139,53 @@ class Pressed:
         return None
 
 
-def test_an_interrupted_run_goes_on_to_the_same_lines_and_the_same_best(experiment, tmp_path, monkeypatch):
+def test_an_interrupted_run_resumes_to_the_same_log_and_the_same_best(experiment, tmp_path, monkeypatch):
     short = replace(experiment, steps=6)
-    train(short, how(tmp_path / "whole"))
+    train(short, evaluated(tmp_path / "whole"))
     with monkeypatch.context() as patched:
-        patched.setattr(running, "stop_flag", lambda: Pressed(3))
+        patched.setattr(running, "stop_flag", lambda: RaisedFlag(3))
         with pytest.raises(Interrupted, match="step 3 of 6"):
-            train(short, how(tmp_path / "broken"))
+            train(short, evaluated(tmp_path / "broken"))
     assert [line["step"] for line in lines(tmp_path / "broken")] == [2]
-    train(short, how(tmp_path / "broken", resume=True))
+    train(short, evaluated(tmp_path / "broken", resume=True))
     for name in ("evaluations.jsonl", "best.safetensors", "generator.safetensors"):
         assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
-def test_lines_after_the_last_checkpoint_are_judged_again(experiment, tmp_path, monkeypatch):
-    """A process that was killed had judged steps 4 and 5, and saved step 3."""
-    short, killed = replace(experiment, steps=6), running.judge
-    train(short, how(tmp_path / "whole", 1, save_every=3))
+def test_evaluations_after_the_last_checkpoint_are_repeated(experiment, tmp_path, monkeypatch):
+    """The process was killed after it had evaluated steps 4 and 5, and saved step 3."""
+    short, validate_run = replace(experiment, steps=6), running.validate_run
+    train(short, evaluated(tmp_path / "whole", 1, save_every=3))
 
-    def dies(game, folder, source, by, done):
-        said = killed(game, folder, source, by, done)
-        if done == 5:
+    def killed(*given):
+        line = validate_run(*given)
+        if given[-1] == 5:
             raise KeyboardInterrupt
-        return said
+        return line
 
     with monkeypatch.context() as patched:
-        patched.setattr(running, "judge", dies)
+        patched.setattr(running, "validate_run", killed)
         with pytest.raises(KeyboardInterrupt):
-            train(short, how(tmp_path / "broken", 1, save_every=3))
+            train(short, evaluated(tmp_path / "broken", 1, save_every=3))
     assert [line["step"] for line in lines(tmp_path / "broken")] == [1, 2, 3, 4, 5]
-    train(short, how(tmp_path / "broken", 1, save_every=3, resume=True))
+    train(short, evaluated(tmp_path / "broken", 1, save_every=3, resume=True))
     for name in ("evaluations.jsonl", "best.safetensors"):
         assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
 @pytest.mark.parametrize(("count", "best"), [(COUNT, False), (COUNT // 2, True)])
-def test_only_numbers_of_as_many_pictures_are_compared(experiment, tmp_path, count, best):
-    train(replace(experiment, steps=2), how(tmp_path, 1))
-    unbeatable = [json.dumps({**line, "value": -1.0}) + "\n" for line in lines(tmp_path)]
-    (tmp_path / "evaluations.jsonl").write_text("".join(unbeatable))
-    again = replace(how(tmp_path, 1, resume=True), evaluate_count=count)
+def test_only_numbers_of_as_many_images_are_compared(experiment, tmp_path, count, best):
+    train(replace(experiment, steps=2), evaluated(tmp_path, 1))
+    perfect = [json.dumps({**line, "value": -1.0}) + "\n" for line in lines(tmp_path)]
+    (tmp_path / "evaluations.jsonl").write_text("".join(perfect))
+    again = replace(evaluated(tmp_path, 1, resume=True), evaluate_count=count)
     train(replace(experiment, steps=3), again)
     assert lines(tmp_path)[2]["best"] == best
 
 
-def test_a_scene_is_judged_by_photographs_that_it_is_not_shown(tmp_path):
+def test_a_scene_is_evaluated_on_held_out_photographs(tmp_path):
     experiment = scene()
-    train(experiment, how(tmp_path, 3, save_every=3))
+    train(experiment, evaluated(tmp_path, 3, save_every=3))
     found = lines(tmp_path)
     assert [(line["step"], line["metric"], line["title"]) for line in found] == [
         (3, "psnr", "PSNR of 10 photographs"),
@@ -187,28 +203,28 @@ BAD = {
     "no weights": ({"best_by": "fid"}, "inception needs weights"),
     "no file": ({"best_by": "fid", "evaluate_weights": "nowhere.pth"}, "nowhere.pth"),
     "too much": ({"evaluate_weights": "nowhere.pth"}, "random has no weights"),
-    "one": ({"evaluate_count": 1}, "--evaluate-count 1: wanted at least 2"),
+    "one": ({"evaluate_count": 1}, "--evaluate-count 1: wanted 2 or more"),
 }
 
 
 @pytest.mark.parametrize(("changed", "expected"), BAD.values(), ids=BAD)
-def test_a_judge_that_cannot_be_is_refused_before_anything_is_written(
+def test_a_metric_that_cannot_be_computed_is_refused_before_anything_is_written(
     experiment, tmp_path, changed, expected
 ):
     with pytest.raises(BadInput) as error:
-        train(replace(experiment, steps=2), replace(how(tmp_path / "run"), **changed))
+        train(replace(experiment, steps=2), replace(evaluated(tmp_path / "run"), **changed))
     assert expected in str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_scene_is_judged_by_nothing_else(tmp_path):
+def test_a_scene_is_evaluated_by_psnr_only(tmp_path):
     with pytest.raises(BadInput, match="--best-by frechet: not for what is trained here; known: psnr"):
-        train(scene(), how(tmp_path / "run", best_by="frechet"))
+        train(scene(), evaluated(tmp_path / "run", best_by="frechet"))
     assert not (tmp_path / "run").exists()
 
 
-def test_from_the_command_line_it_is_one_line_and_code_two(tmp_path, capsys):
+def test_an_unknown_metric_on_the_command_line_is_one_line_and_code_two(tmp_path, capsys):
     words = [
         "train",
         "pigan-carla",

@@ -44,6 +44,6 @@ def ema_decay(experiment: Experiment, step: int) -> float:
         batch = stage_at(experiment, step).batch
         half_life = ema.half_life
         if ema.rampup:
-            half_life = min(half_life, ema.rampup * (images_before(experiment, step) + batch))
+            half_life = min(half_life, ema.rampup * images_before(experiment, step))
         decay = 0.5 ** (batch / max(half_life, 1e-8))
     return min(decay, (1 + step) / (ema.warmup + step)) if ema.warmup else decay

@@ -39,7 +39,7 @@ class EMA:
     decay: Share = 0.999  # weight of the old average at every step; 0: no average, the weights themselves
     # in images, instead of decay: after so many the old average weighs half (StyleGAN2)
     half_life: NonNegative = 0.0
-    # half-life is at most this share of the images seen so far (StyleGAN2: 0.05); 0: off
+    # half-life is at most this share of the images used before (StyleGAN2: 0.05); 0: off
     rampup: NonNegative = 0.0
     warmup: NonNegative = 10.0  # decay is at most (1 + step) / (warmup + step); 0: off
 

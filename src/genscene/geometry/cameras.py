@@ -89,7 +89,7 @@ class Camera:
     def crop(self, window: Tensor, size: Size) -> "Camera":
         """Cameras of sub-windows [B, 3] = (scale, x, y), in image sides: only the intrinsics change."""
         scale, x, y = window.to(self.intrinsics).unbind(-1)
-        inside = torch.eye(3).to(window).repeat(len(window), 1, 1)
+        inside = torch.eye(3).to(self.intrinsics).repeat(len(window), 1, 1)
         inside[:, 0, 0] = inside[:, 1, 1] = 1 / scale
         inside[:, 0, 2], inside[:, 1, 2] = -x / scale, -y / scale
         with no_autocast(inside):
@@ -99,8 +99,9 @@ class Camera:
         """The camera whose outermost pixel centers lie on the border of the image (pi-GAN, GIRAFFE, GRAF)."""
         stretch = torch.eye(3).to(self.intrinsics)
         for axis, pixels in enumerate(reversed(self.size)):
-            stretch[axis, axis] = 1 - 1 / pixels
-            stretch[axis, 2] = 0.5 / pixels
+            if pixels > 1:  # a single pixel has its center in the middle
+                stretch[axis, axis] = 1 - 1 / pixels
+                stretch[axis, 2] = 0.5 / pixels
         with no_autocast(stretch):
             return replace(self, intrinsics=stretch @ self.intrinsics)
 

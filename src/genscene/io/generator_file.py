@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from genscene import __version__
@@ -58,10 +58,18 @@ def write(path: str | Path, content: GeneratorFile) -> None:
         "licence": content.licence,
         "measured": json.dumps(dict(content.measured)),
     }
+    stored = save({name: t.detach().contiguous().cpu() for name, t in tensors.items()})
     with atomic(path) as partial:
-        save_file(
-            {name: t.detach().contiguous().cpu() for name, t in tensors.items()}, partial, metadata=header
-        )
+        partial.write_bytes(with_header(stored, header))
+
+
+def with_header(content: bytes, header: Mapping[str, str]) -> bytes:
+    """The bytes of a safetensors file with a header, in the order given: the library's own is random."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    document = {"__metadata__": dict(header)} | json.loads(content[8:start])
+    text = json.dumps(document, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors are aligned to 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def load(path: str | Path) -> Generator:
@@ -104,8 +112,7 @@ def read(path: str | Path) -> GeneratorFile:
     return GeneratorFile(
         generator.eval().requires_grad_(False),
         experiment,
-        _cameras(tensors, path),
-        tensors.get("to_files"),
+        *_cameras(tensors, path),
         header.get("licence", ""),
         json.loads(header.get("measured") or "{}"),
         header.get("genscene", ""),
@@ -125,17 +132,19 @@ def mismatch(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     return ""
 
 
-def _cameras(tensors: Mapping[str, Tensor], path: Path) -> Camera | None:
-    """The cameras stored beside the weights; None where there are none."""
-    if "cameras.pose" not in tensors:
-        return None
-    count = len(tensors["cameras.pose"])
-    wanted = {"cameras.pose": (count, 4, 4), "cameras.intrinsics": (count, 3, 3), "cameras.size": (2,)}
-    wrong = mismatch(
-        {name: t for name, t in tensors.items() if name.startswith("cameras.")},
-        {name: torch.empty(shape) for name, shape in wanted.items()},
-    )
+def _cameras(tensors: Mapping[str, Tensor], path: Path) -> tuple[Camera | None, Tensor | None]:
+    """The cameras stored beside the weights and the transform to their files; None where there are none."""
+    found = {name: t for name, t in tensors.items() if not name.startswith("generator.")}
+    count = len(found.get("cameras.pose", found.get("cameras.intrinsics", ())))
+    wanted = {"to_files": torch.empty(4, 4)} if "to_files" in found else {}
+    if any(name.startswith("cameras.") for name in found):
+        wanted |= {"cameras.pose": torch.empty(count, 4, 4), "cameras.intrinsics": torch.empty(count, 3, 3)}
+        wanted |= {"cameras.size": torch.empty(2)}
+    wrong = mismatch(found, wanted)
     if wrong:
         raise BadInput(f"{path}: the cameras in the file cannot be used: {wrong}")
-    height, width = tensors["cameras.size"].tolist()
-    return Camera(tensors["cameras.pose"], tensors["cameras.intrinsics"], (int(height), int(width)))
+    if "cameras.pose" not in found:
+        return None, found.get("to_files")
+    height, width = found["cameras.size"].tolist()
+    cameras = Camera(found["cameras.pose"], found["cameras.intrinsics"], (int(height), int(width)))
+    return cameras, found.get("to_files")

@@ -52,6 +52,7 @@ def sample_t(rays: Rays, march: March, jitter: Tensor | None = None) -> Tensor:
     if jitter is not None and march.bins != "midpoints":
         share = share + (jitter - 0.5) / (count if march.bins == "equal" else max(1, count - 1))
     if march.inverse_depth:
+        share = share.clamp(0, 1)  # beyond far the inverse would become negative
         t = 1 / ((1 - share) / march.near + share / march.far)
     else:
         t = march.near + share * (march.far - march.near)
@@ -80,7 +81,7 @@ def compute_weights(
 ) -> Tensor:
     """Weights of samples (NeRF, eq. 3): raw density, t, noise -> weights, all [B, R, S]."""
     raw = density if noise is None else density + noise
-    last = march.far - t[..., -1:]
+    last = (march.far - t[..., -1:]).clamp_min(0)  # jitter in centered bins goes beyond far
     if march.last_interval is not None:
         last = torch.full_like(last, march.last_interval)
     steps = torch.cat([t.diff(dim=-1), last], dim=-1)

@@ -71,9 +71,9 @@ def open_generator(path: Path, options: RenderingOptions) -> tuple[GeneratorFile
 
 def styles_of(generator: Generator, seeds: str, psi: float) -> Any:
     """The styles of seeds; of a generator of a single scene, that of this scene."""
-    chosen = parse_seeds(seeds) if generator.latent_dim else [0]
-    device = next(generator.parameters()).device
-    return generator.style(generator.latents(RandomStreams(chosen, device)), psi)
+    chosen = parse_seeds(seeds)
+    streams = RandomStreams(chosen if generator.latent_dim else [0], next(generator.parameters()).device)
+    return generator.style(generator.latents(streams), psi)
 
 
 def camera_prior(generator: Generator, path: Path | str) -> CameraPrior:
