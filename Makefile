@@ -15,7 +15,7 @@ demo: .venv
 	$(BIN)/genscene render demo/run --out demo/depth.png --seeds 0-7 --size 64 --samples 32 --show depth
 	$(BIN)/genscene export mesh demo/run --out demo/car.glb --seed 0
 	$(BIN)/genscene evaluate demo/run --count 1000 --out demo/numbers.json
-	@echo "look at demo/grid.png, demo/depth.png, demo/orbit.mp4, demo/numbers.png and demo/car.glb"
+	@echo "look at demo/grid.png, demo/depth.png, demo/orbit.mp4, demo/numbers.html and demo/car.glb"
 
 test: .venv
 	$(BIN)/python -m pytest tests

@@ -170,14 +170,15 @@ def test_a_later_failure_leaves_no_new_folder(capsys, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_page_and_json_are_written_together_or_not_at_all(tmp_path, monkeypatch):
+def test_page_and_json_are_written_together_or_not_at_all(tmp_path, monkeypatch, capsys):
     report = Report("t", "s", [Row("one", {"a": Score("a", "a", 1.0, "low")})])
-    found = evaluation_results.write_report(report, tmp_path / "x.html")
-    assert [path.name for path in found] == ["x.html", "x.json"]
+    evaluation_results.output(report, tmp_path / "x.html")
+    assert capsys.readouterr().out.splitlines()[-2:] == [str(tmp_path / "x.html"), str(tmp_path / "x.json")]
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(before) == {"x.html", "x.json"}
     monkeypatch.setattr(evaluation_results, "to_json", lambda report: {"value": float("nan")})
     with pytest.raises(ValueError, match="not JSON compliant"):
-        list(evaluation_results.write_report(Report("other", "s", report.rows), tmp_path / "x.html"))
+        evaluation_results.output(Report("other", "s", report.rows), tmp_path / "x.html")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

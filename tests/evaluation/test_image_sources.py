@@ -136,7 +136,7 @@ class Flat(torch.nn.Module):
     def scene(self, z, psi=1.0):
         return z
 
-    def render(self, scene, view, options):
+    def render(self, scene, view):
         return Rendering(self.value.expand(len(scene), 3, *SIZE))
 
 

@@ -1,4 +1,4 @@
-"""genscene compare A B C: scores of several generators under one protocol, with intervals, in a table and on a page."""
+"""genscene compare A B C: scores of several generators with intervals, in a table and on a page."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -6,13 +6,13 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from genscene.cli.shared.evaluation_options import EvaluationOptions, list_protocols, run
+from genscene.cli.shared.evaluation_options import EvaluationOptions, describe_choices, run
 from genscene.cli.shared.evaluation_results import check_output, output
 from genscene.cli.shared.options import parse
 from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import Resampling
 
-ABOUT = "Scores of several generators, or folders of generated images, under one protocol.\n\nprotocols:\n"
+ABOUT = "Scores of several generators, or folders of generated images, under one protocol.\n\n"
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,17 @@ class Compare:
     options: Annotated[EvaluationOptions, arg(name="")] = EvaluationOptions()
     resamples: int = Resampling.count  # for the interval of a Frechet distance, at least 39
     title: str = ""  # of the page
-    out: Path | None = (
-        None  # a name ending with .html: write a page, and scores and protocol as JSON beside it
-    )
+    out: Path | None = None  # NAME.html: write a page, and scores and protocol as NAME.json
 
 
 def main(words: list[str]) -> None:
     """Run the verb."""
-    verb = parse(Compare, words, "genscene compare", description=ABOUT + list_protocols())
+    verb = parse(Compare, words, "genscene compare", description=ABOUT + describe_choices())
     if len(verb.generators) < 2:
         raise BadInput(f"{len(verb.generators)} to compare, wanted at least 2 (for one: genscene evaluate)")
     if verb.resamples < 39:
         raise BadInput(f"--resamples {verb.resamples}: an interval of 95 % needs at least 39")
-    check_output(verb.out, ".html")
+    check_output(verb.out)
     report = run(verb.generators, verb.options, Resampling(verb.resamples, verb.options.seed))
     if report is not None:
         output(replace(report, title=verb.title or report.title), verb.out)

@@ -18,9 +18,7 @@ from genscene.randomness import derive_seed
 
 BLOCK = 2048  # rows of features in float64 at once
 LEVEL = 0.95
-QUANTILES_FROM = (
-    200  # resamples; ends of fewer are steadier by their standard deviation than by their quantiles
-)
+QUANTILES_FROM = 200  # resamples; quantiles of fewer vary more than their standard deviation does
 KERNEL_SCALE = 100  # of kernel distances, as tables have them
 REAL_STREAM = 0  # random stream of the real features; that of sets of N fakes is N
 
@@ -50,10 +48,7 @@ class Resampled:
         return centered_interval(estimate, self.resamples[i] - self.resamples[j], level)
 
     def attach(self, scores: Sequence[Score]) -> list[Score]:
-        """The scores of G generators -> the same with intervals, and whether each is level with the best.
-
-        Intervals are shifted where the scores are other estimates of what was resampled.
-        """
+        """Scores of G generators -> the same with intervals, and whether each is level with the best."""
         values, found = [score.value for score in scores], []
         best = values.index(min(values) if scores[0].better == "low" else max(values))
         for i, score in enumerate(scores):
@@ -65,17 +60,16 @@ class Resampled:
 
 
 def centered_interval(estimate: float, resamples: Tensor, level: float = LEVEL) -> Interval:
-    """The basic interval (Davison & Hinkley 1997, eq. 5.6) of resamples [R], their mean moved to the estimate.
+    """The basic interval (Davison & Hinkley 1997, eq. 5.6) of resamples [R], its mean moved to the estimate.
 
-    It is an interval of the expected score of sets of the same sizes, including the bias of finite sets.
+    It is one of the expected score of sets of the same sizes, which includes the bias of finite sets.
     """
     resamples = resamples - resamples.mean()
     tail, count = (1 - level) / 2, len(resamples)
     if not 0 < level < 1 or (count + 1) * tail < 1 - 1e-9:
         least = f" and at least {round(1 / tail) - 1} resamples for it" if 0 < level < 1 else ""
-        raise BadInput(
-            f"an interval of level {level:g} from {count} resamples, wanted a level in (0, 1){least}"
-        )
+        wanted = f"wanted a level in (0, 1){least}"
+        raise BadInput(f"an interval of level {level:g} from {count} resamples, {wanted}")
     if count < QUANTILES_FROM:
         mean, half = float(resamples.double().mean()), student_quantile(level, count - 1)
         half *= float(resamples.double().std())
@@ -122,8 +116,8 @@ def weighted_moments(features: Tensor, counts: Tensor) -> Moments:
 def resample_kernel(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
     """Features [N, D] of every generator and [M, D] of the reals -> squared MMD of whole sets, times 100.
 
-    Pairs of a row with its own copy are left out, as the unbiased estimate leaves out the diagonal (Gretton et
-    al. 2012, eq. 3): they would bias the distance upwards.
+    Pairs of a row with its own copy are left out, like the diagonal in the unbiased estimate (Gretton et al.
+    2012, eq. 3): they would bias the distance upwards.
     """
     _check(fakes, real)
     counts, values = list(_paired_counts(fakes, len(real), 4 * how.count, how.seed)), []
@@ -138,10 +132,7 @@ def resample_kernel(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> l
 
 
 def resample_precision_recall(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
-    """Features [N, D] of every generator, [M, D] of the reals -> precision and recall of fixed balls.
-
-    These are means of indicators (Kynkaanniemi et al. 2019, eq. 2).
-    """
+    """Features [N, D] of every generator, [M, D] of the reals -> precision and recall by fixed balls."""
     counts, _, recalled = zip(*(ball_membership(fake, real) for fake in fakes), strict=True)
     return [resample_means([each > 0 for each in counts], how), resample_means(recalled, how)]
 
@@ -157,7 +148,7 @@ def resample_means(values: Sequence[Tensor], how: Resampling) -> Resampled:
 
 
 def resample_spectrum(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
-    """Power spectra [N, D] of every generator and [M, D] of the reals -> spectral gaps; the latter are fixed."""
+    """Power spectra [N, D] of every generator, [M, D] of the reals -> spectral gaps; the reals are fixed."""
     target, gaps = to_decibels(real.double().mean(dim=0)), []
     for fake in fakes:
         counts = [torch.ones(len(fake)), *resample_counts(len(fake), 4 * how.count, how.seed)]

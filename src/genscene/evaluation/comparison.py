@@ -10,11 +10,7 @@ from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import Resampling
 from genscene.evaluation.extract_features import Measurements
 from genscene.evaluation.figures import charts, galleries
-from genscene.evaluation.registry import (
-    GENERATOR_METRICS,
-    STATISTICS_METRICS,
-    compute_frechet,
-)
+from genscene.evaluation.registry import GENERATOR_METRICS, STATISTICS_METRICS, compute_frechet
 from genscene.evaluation.report import Report, Row, Score
 from genscene.evaluation.session import EvaluationSession, Features
 from genscene.evaluation.statistics import FeatureStatistics
@@ -23,10 +19,10 @@ from genscene.metrics.frechet import RunningMoments
 RESAMPLED_FEATURES = 10_000  # of either side
 OWN_FIELDS = ("extractor", "weights", "layer", "resize")  # fields of a protocol that each extractor has
 INTERVALS = (
-    "Brackets: 95 % bootstrap intervals of the expected score of a set of this size, from at most 10,000 images"
-    " of either side. About 95 of 100 such intervals contain the expectation, about 84 of 100 the score of one"
-    " other set. Training again from another seed is not covered. All generators are compared on the same"
-    " resampled real images; a score that is not distinguishable from the best may differ from it by chance."
+    "Brackets: 95 % bootstrap intervals of the expected score of sets of this size, of at most 10,000 images."
+    " About 95 of 100 such intervals contain the expectation, about 84 of 100 the score of one other set."
+    " Training again from another seed is not covered. All generators are compared on the same resampled real"
+    " images; a score that is not distinguishable from the best may differ from it by chance."
 )
 Scores = list[dict[str, Score]]  # of each subject, by key
 
@@ -39,12 +35,12 @@ def compare(measured: Measurements, resampling: Resampling | None = None) -> Rep
     rows = [Row(subject.name, one | own, subject.description) for subject, one, own in scores]
     notes = [*measured.notes, *([] if resampling is None else [INTERVALS, *without_interval(rows)])]
     reference = [] if resampling is None else reference_row(measured)
-    counts = f"{len(measured.sources[0])} generated images of each"
+    counts = f"{len(measured.sources[0])} generated images{' of each' if len(names) > 1 else ''}"
     if real:
         counts += f" against {next(iter(real.values())).count} real ones ({session.data})"
     return Report(
         " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))),
-        f"{counts}, {session.size[1]}x{session.size[0]} pixels. {session.protocol.source}.",
+        f"{counts}, {session.size[1]}x{session.size[0]} pixels. Protocol: {session.protocol.source}.",
         [*rows, *reference],
         protocol_table(measured),
         [*notes, *skipped, *warnings(measured)],
@@ -54,10 +50,7 @@ def compare(measured: Measurements, resampling: Resampling | None = None) -> Rep
 
 
 def statistics_scores(
-    session: EvaluationSession,
-    fakes: Sequence[Features],
-    real: Features,
-    resampling: Resampling | None = None,
+    session: EvaluationSession, fakes: list[Features], real: Features, resampling: Resampling | None = None
 ) -> Scores:
     """The scores that are computed from statistics, with intervals where they are resampled."""
     rows: Scores = [{} for _ in fakes]
@@ -142,9 +135,8 @@ def warnings(measured: Measurements) -> list[str]:
     biased, notes, session = [], [], measured.session
     used = [STATISTICS_METRICS[name].compute for name in session.metrics if name in STATISTICS_METRICS]
     protocol = session.protocol
-    for fake, real in (
-        (fake[key], real) for fake in measured.features for key, real in measured.real.items()
-    ):
+    pairs = [(fake[key], real) for fake in measured.features for key, real in measured.real.items()]
+    for fake, real in pairs:
         width, count = len(fake.running.mean), real.count // protocol.real.copies
         if compute_frechet in used and min(fake.count, real.count) < width:
             why = f"biased upwards where features have width {width}; the kernel distance is not"
@@ -169,10 +161,7 @@ def protocol_table(measured: Measurements) -> dict[str, object]:
         for name, value in statistics.protocol.items():
             table[f"{name} ({key})" if name in OWN_FIELDS else name] = value
     for key in list(real)[:1]:
-        sides = {
-            "real": real[key],
-            **{f"generator {i}": each[key] for i, each in enumerate(measured.features, 1)},
-        }
-        for side, statistics in sides.items():
-            table |= {f"{side}: {name}": value for name, value in statistics.provenance.items()}
+        sides = [("real", real), *((f"generator {i}", each) for i, each in enumerate(measured.features, 1))]
+        for side, features in sides:
+            table |= {f"{side}: {name}": value for name, value in features[key].provenance.items()}
     return table

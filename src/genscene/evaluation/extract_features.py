@@ -16,7 +16,6 @@ from genscene.evaluation.registry import GENERATOR_METRICS, too_few_images
 from genscene.evaluation.session import EvaluationSession, Features, Subject
 from genscene.evaluation.statistics import Accumulator
 from genscene.io.atomic import cache_folder
-from genscene.metrics.networks.extractor import Extractor
 
 CACHE_FORMAT = 3  # raised when the way from images to statistics changes
 SAVE_EVERY, PRINT_EVERY = 20.0, 30.0  # seconds; the latter where there is no terminal
@@ -42,16 +41,15 @@ def measure(session: EvaluationSession, subjects: Sequence[Subject]) -> Measurem
             session.generator(subject)  # images are refused before anything is measured
     sources, notes = [session.generated(subject) for subject in subjects], []
     counts = [len(source) for source in sources]
-    if min(counts) < max(counts):
-        sources = [
-            replace(each, preparation=replace(each.preparation, count=min(counts))) for each in sources
-        ]
+    least = min(counts)
+    if least < max(counts):
         found = (f"{count} of {subject.name}" for count, subject in zip(counts, subjects, strict=True))
-        notes = [f"Only the first {min(counts)} images of each are compared: there are {', '.join(found)}."]
+        notes = [f"Only the first {least} images of each are compared: there are {', '.join(found)}."]
+        sources = [replace(each, preparation=replace(each.preparation, count=least)) for each in sources]
     real = session.real()
     images = real if isinstance(real, StoredImages) else None
     real_counts = [each.count for each in real.values()] if isinstance(real, dict) else [len(real)]
-    few = too_few_images(session.metrics, min(counts), min(real_counts, default=0))
+    few = too_few_images(session.metrics, least, min(real_counts, default=0))
     if few and session.explicit:
         raise BadInput(next(iter(few.values())))
     session = replace(session, metrics=[name for name in session.metrics if name not in few])
@@ -73,19 +71,19 @@ def extract_features(session: EvaluationSession, source: ImageSource, label: str
         raise BadInput(f"{path}{len(source)} {label}: wanted at least 2 for a covariance")
     provenance, accumulators = source.provenance, dict[str, Accumulator]()
     content = {name: value for name, value in provenance.items() if name not in ("source", "available")}
-    for name, extractor in session.extractors.items() if session.group.is_main else ():
-        fields = [session.fields(extractor), content, asdict(source.preparation), session.max_features]
-        key = json.dumps([CACHE_FORMAT, *fields], sort_keys=True).encode()
-        folder = cache_folder() / "statistics" / hashlib.blake2b(key, digest_size=16).hexdigest()
-        shape = (len(source), extractor.width)
-        accumulators[name] = Accumulator(folder if session.cache else None, shape, session.max_features)
+    protocols = {name: session.fields(extractor) for name, extractor in session.extractors.items()}
+    for name, protocol in protocols.items() if session.group.is_main else ():
+        parts = [CACHE_FORMAT, protocol, content, asdict(source.preparation), session.max_features]
+        key = hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
+        folder = cache_folder() / "statistics" / key if session.cache else None
+        shape = (len(source), session.extractors[name].width)
+        accumulators[name] = Accumulator(folder, shape, session.max_features)
     try:
         _stream(session, source, label, accumulators)
     finally:
         for each in accumulators.values():
             each.close()
-    fields_of = {name: session.fields(extractor) for name, extractor in session.extractors.items()}
-    return {name: each.statistics(fields_of[name], provenance) for name, each in accumulators.items()}
+    return {name: each.statistics(protocols[name], provenance) for name, each in accumulators.items()}
 
 
 def _stream(
@@ -99,9 +97,8 @@ def _stream(
         parts = split_batch(begin, len(source), session.batch, group.world)
         images = source.read(parts[group.rank]) if len(parts[group.rank]) else None
         for name, extractor in session.extractors.items():
-            device = _device(extractor)
-            empty = torch.zeros(0, extractor.width, device=device)
-            features = empty if images is None else extractor(images.to(device))
+            empty = torch.zeros(0, extractor.width, device=session.device)
+            features = empty if images is None else extractor(images.to(session.device))
             gathered = group.all_gather_rows(features, [len(part) for part in parts])
             for part, rows in zip(parts, gathered, strict=True) if name in accumulators else ():
                 accumulators[name].add(part, rows)
@@ -127,11 +124,3 @@ def _progress(steps: range, label: str, quiet: bool) -> Iterator[int]:
             left, printed = (now - began) / done * (len(steps) - done) / 60, now
             finished = min(begin + steps.step, steps.stop)
             log_line(f"{label}: {finished} of {steps.stop}, {left:.1f} minutes left")
-
-
-def _device(extractor: Extractor) -> torch.device:
-    """The device of the extractor's network."""
-    if isinstance(extractor.compute, torch.nn.Module):
-        for tensor in (*extractor.compute.parameters(), *extractor.compute.buffers()):
-            return tensor.device
-    return torch.device("cpu")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from genscene.evaluation.extract_features import Measurements
@@ -14,15 +13,12 @@ from genscene.evaluation.report import Gallery, ImageStrip
 from genscene.evaluation.session import Features
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.export.charts import Axes, Point, line_chart
-from genscene.export.pictures import tile, to_bytes
 from genscene.metrics.precision_recall import nearest_neighbors, precision_recall
 from genscene.metrics.spectrum import to_decibels
 
 SHOWN = 8  # images in a strip
 NEIGHBORS = (1, 2, 3, 4, 5, 7, 10)  # of the curve of precision and recall
 CURVE_FEATURES = 3000  # of either side, for that curve
-SIDE, GAP, MARGIN, CAPTION, FONT = 128, 4, 16, 26, 14  # pixels of a contact sheet
-INK = (28, 32, 38)
 PRECISION_AXES = Axes(
     "precision and recall, 1 to 10 neighbors", "recall", "precision", (0, 1), (0, 1), True, 2, "3 neighbors"
 )
@@ -45,7 +41,7 @@ def galleries(measured: Measurements) -> list[Gallery]:
     indices = np.linspace(0, len(real_images) - 1, min(SHOWN, len(real_images))).astype(int).tolist()
     side_by_side = [ImageStrip("real", _take(real_images, indices)), *strips]
     if len(strips) == 1:
-        return [Gallery("Images", [*side_by_side, *nearest], note)]
+        return [Gallery("Images", [*side_by_side, *nearest], "The first images, and the nearest real ones.")]
     found, copies = (
         [Gallery("Images", side_by_side, note)],
         "Both rows would be the same for memorized images.",
@@ -86,25 +82,6 @@ def spectrum(statistics: FeatureStatistics) -> list[Point]:
     """(fraction of the highest frequency, mean power in dB), without the constant."""
     power = to_decibels(statistics.running.mean)
     return [(i / (len(power) - 1), float(value)) for i, value in enumerate(power) if i]
-
-
-def contact_sheet(strips: Sequence[ImageStrip]) -> Image.Image:
-    """Strips below each other, each under its name; small images are enlarged by a whole factor."""
-    rows = []
-    for strip in strips:
-        factor = max(1, round(SIDE / max(strip.images.shape[-2:])))
-        enlarged = strip.images.repeat_interleave(factor, dim=-2).repeat_interleave(factor, dim=-1)
-        rows.append(Image.fromarray(to_bytes(tile(enlarged[None], GAP)).numpy()))
-    font = ImageFont.load_default(FONT)
-    width = max(*(row.width for row in rows), *(round(font.getlength(strip.name) + 0.5) for strip in strips))
-    height = sum(CAPTION + row.height + MARGIN for row in rows)
-    sheet = Image.new("RGB", (width + 2 * MARGIN, height + MARGIN), "white")
-    draw, top = ImageDraw.Draw(sheet), MARGIN
-    for strip, row in zip(strips, rows, strict=True):
-        draw.text((MARGIN, top + CAPTION / 2), strip.name, fill=INK, font=font, anchor="lm")
-        sheet.paste(row, (MARGIN, top + CAPTION))
-        top += CAPTION + row.height + MARGIN
-    return sheet
 
 
 def _take(source: ImageSource, indices: Sequence[int]) -> Tensor:

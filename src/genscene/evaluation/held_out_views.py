@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genscene import __version__
-from genscene.contract import MAX_BYTES, Generator, RenderOptions
+from genscene.contract import Generator
 from genscene.data.images import SYNTHETIC
 from genscene.data.posed import PosedImages, Split, available_splits, load_posed
 from genscene.data.progress import track_progress
@@ -46,14 +46,12 @@ class HeldOutView:
 
 
 @torch.no_grad()
-def render_held_out(
-    generator: Generator, posed: PosedImages, max_bytes: int = MAX_BYTES
-) -> Iterator[HeldOutView]:
+def render_held_out(generator: Generator, posed: PosedImages) -> Iterator[HeldOutView]:
     """Every photograph with its rendering; where a mask excludes pixels, both are white."""
-    device, options = next(generator.parameters()).device, RenderOptions(max_bytes=max_bytes)
+    device = next(generator.parameters()).device
     scene = generator.scene(generator.latents(RandomStreams([0], device)))
     for i in range(len(posed)):
-        rendering = generator.render(scene, posed.camera[i : i + 1].to(device), options)
+        rendering = generator.render(scene, posed.camera[i : i + 1].to(device))
         image = (require_finite(rendering.image)[0].clamp(0, 1).cpu() * 255).round() / 255
         photo = torch.from_numpy(posed.pixels[i].copy()).movedim(-1, 0).float() / 255
         if posed.masks is not None:
@@ -100,17 +98,15 @@ def evaluate_views(
 
 def common_experiment(subjects: Sequence[Subject], data: str) -> Experiment:
     """The experiment of the first; BadInput where the held-out views of another one are different."""
-    found = [
-        replace(each.experiment, data=data or each.experiment.data) for each in subjects if each.experiment
-    ]
+    experiments = [subject.experiment for subject in subjects if subject.experiment is not None]
+    found = [replace(each, data=data or each.data) for each in experiments]
     wanted = view_fields(found[0])
     for subject, fields in zip(subjects, map(view_fields, found), strict=True):
-        different = [
-            f"{name}: {value} and {wanted[name]}" for name, value in fields.items() if value != wanted[name]
-        ]
+        names = [name for name in fields if fields[name] != wanted[name]]
+        different = [f"{name}: {fields[name]} and {wanted[name]}" for name in names]
         if different:
-            names = f"{subject.name} and {subjects[0].name}"
-            raise BadInput(f"{names} have different held-out views: {'; '.join(different)}")
+            pair = f"{subject.name} and {subjects[0].name}"
+            raise BadInput(f"{pair} have different held-out views: {'; '.join(different)}")
     return found[0]
 
 
@@ -167,7 +163,7 @@ def mean_scores(views: Sequence[ViewScores], resampling: Resampling | None) -> l
 
 
 def is_fitted_elsewhere(subject: Subject, experiment: Experiment) -> bool:
-    """Whether the cameras of the experiment's data are not those that a scene was fitted to, as far as known."""
+    """Whether a scene was fitted to other cameras than those of the experiment's data, as far as known."""
     fitted, data, config = subject.cameras, experiment.data, experiment.posed
     if fitted is None or subject.experiment is None:
         return False  # e.g. a converted checkpoint

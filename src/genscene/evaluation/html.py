@@ -13,10 +13,7 @@ from genscene.evaluation.report import ImageStrip, Interval, Mark, Report, Row, 
 from genscene.export.pictures import to_bytes
 
 BAR_WIDTH, BAR_HEIGHT = 120, 14  # pixels of the bar of an interval
-PIXELATED, LARGEST = (
-    64,
-    320,
-)  # pixels: images up to this side are enlarged with square pixels; larger ones reduced
+PIXELATED, LARGEST = 64, 512  # pixels: side up to which images are enlarged as squares; from which reduced
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 SENSES = {"low": "\u2193 low is better", "high": "\u2191 high is better"}
 MARKS: dict[Mark, str] = {"": "", "best": "best", "level": "not distinguishable from the best"}
@@ -65,11 +62,8 @@ def render_page(report: Report) -> str:
 
 def _score_table(report: Report) -> str:
     """The table: metrics by generators, as there are more of the former."""
-    heads = ['<th scope="col">metric</th>']
-    heads += [
-        f'<th scope="col"{_class(row)}>{escape(row.name)}{_small(row.note)}</th>' for row in report.rows
-    ]
-    lines = []
+    names = (f"{_class(row)}>{escape(row.name)}{_small(row.note)}" for row in report.rows)
+    head, lines = "".join(f'<th scope="col"{name}</th>' for name in (">metric", *names)), []
     for key, first in report.columns.items():
         span = _span([row.scores[key] for row in report.rows if key in row.scores and not row.reference])
         network = _small(f"by {first.extractor}" if first.extractor else "")
@@ -78,7 +72,7 @@ def _score_table(report: Report) -> str:
         cells = "".join(_cell(report, row, key, span, mark) for row, mark in marked)
         lines.append(f'<tr><th scope="row">{escape(first.title)}{sense}{network}</th>{cells}</tr>')
     body = "\n".join(lines)
-    table = f"<thead><tr>{''.join(heads)}</tr></thead>\n<tbody>\n{body}\n</tbody>"
+    table = f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>"
     return f'<div class="wide"><table class="scores">\n{table}</table></div>'
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genscene.contract import MAX_BYTES, Generator, RenderOptions
+from genscene.contract import Generator
 from genscene.data.images import ImageSet
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import Preparation
@@ -42,14 +42,10 @@ class StoredImages:
         for start in range(0, self.count, 256):
             content.update(self.images.pixels[start : min(start + 256, self.count)].tobytes())
             self.images.release_memory()
-        found: dict[str, str | int | float] = {
-            "source": self.source,
-            "content": content.hexdigest(),
-            "images": len(self),
-        }
+        numbers = {"images": len(self), "available": max(len(self.images), self.available)}
         enlarged = sum(i < self.count for i in self.images.enlarged)
-        available = {"available": max(len(self.images), self.available)}
-        return found | available | ({"enlarged": enlarged} if enlarged else {})
+        numbers |= {"enlarged": enlarged} if enlarged else {}
+        return {"source": self.source, "content": content.hexdigest(), **numbers}
 
     def __len__(self) -> int:
         return self.count * self.preparation.copies
@@ -59,10 +55,9 @@ class StoredImages:
         rows = np.array([i % self.count for i in indices])
         images = torch.from_numpy(np.array(self.images.pixels[rows])).movedim(-1, 1)
         self.images.release_memory()
-        random = self.preparation.flip == "random"
-        mirrored = torch.tensor(
-            [bool(derive_seed(FLIP_SEED, i) & 1) if random else i >= self.count for i in indices]
-        )
+        mirrored = torch.tensor([i >= self.count for i in indices])
+        if self.preparation.flip == "random":
+            mirrored = torch.tensor([bool(derive_seed(FLIP_SEED, i) & 1) for i in indices])
         images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
         return pass_through_format(images, self.preparation)
 
@@ -77,14 +72,12 @@ class GeneratedImages:
     truncate: bool = False  # to bytes, instead of rounding
     psi: float = 1.0
     seed: int = 0
-    max_bytes: int = MAX_BYTES
 
     @property
     def provenance(self) -> Provenance:
         """What identifies the images: SHA-256 of the generator, its mode, truncation and seed."""
-        mode = "training" if self.generator.training else "evaluation"
-        content: dict[str, str | int | float] = {"images": len(self), "content": fingerprint(self.generator)}
-        return content | {"mode": mode, "psi": self.psi, "seed": self.seed}
+        mode, content = "training" if self.generator.training else "evaluation", fingerprint(self.generator)
+        return {"images": len(self), "content": content, "mode": mode, "psi": self.psi, "seed": self.seed}
 
     def __len__(self) -> int:
         return self.preparation.count
@@ -101,8 +94,7 @@ class GeneratedImages:
         device = next(generator.parameters()).device
         streams = RandomStreams([derive_seed(LATENT_SEED, self.seed, i) for i in indices], device)
         scene = generator.scene(generator.latents(streams), self.psi)
-        view, options = generator.prior.sample(streams, self.size), RenderOptions(max_bytes=self.max_bytes)
-        return generator.render(scene, view, options).image
+        return generator.render(scene, generator.prior.sample(streams, self.size)).image
 
 
 ImageSource = StoredImages | GeneratedImages
@@ -111,14 +103,12 @@ ImageSource = StoredImages | GeneratedImages
 def require_finite(images: Tensor) -> Tensor:
     """The same images; BadInput where they hold nan or inf, which quantization would hide."""
     if not bool(images.isfinite().all()):
-        raise BadInput(
-            "the generator rendered values that are not finite (nan or inf): there is nothing to evaluate"
-        )
+        raise BadInput("the generator rendered values that are not finite (nan or inf)")
     return images
 
 
 def pass_through_format(images: Tensor, preparation: Preparation) -> Tensor:
-    """Bytes [B, 3, H, W] -> the same after writing and reading them in the file format of the preparation."""
+    """Bytes [B, 3, H, W] -> the same, written to and read from the file format of the preparation."""
     if preparation.format != "jpeg":
         return images  # PNG is lossless
     decoded = []

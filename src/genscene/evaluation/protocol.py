@@ -9,8 +9,8 @@ from genscene.experiment.schema import ImageConfig
 from genscene.geometry.cameras import Size
 from genscene.metrics.networks.extractor import Extractor
 
-VERSION = 1  # of the meaning of the fields
-DOWNSAMPLING = "Pillow bicubic, antialiased"  # of data.decode
+VERSION = "1"  # of the meaning of the fields
+DOWNSAMPLING = "Pillow bicubic, antialiased"
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ class Protocol:
     rounding: Literal["rounded", "truncated"] = "rounded"  # of generated images to 8 bits
     size: int = 0  # side of the images in pixels; 0: the generator's
     psi: float = 1.0  # truncation of generated images
-    published: tuple[int, int] | None = (
-        None  # generated and real images of the source, where other counts are used
-    )
+    published: tuple[int, int] | None = None  # the source's own counts, where others are used
 
     @property
     def wanted(self) -> tuple[int, int]:
@@ -54,31 +52,21 @@ class Protocol:
         return self.published or (self.generated.count, self.real.count)
 
     def count_notes(self, generated: int, real: int, available: int) -> list[str]:
-        """A note where the counts of generated images, or of real ones among those available, are not the source's."""
-        counts = zip(
-            ("generated", "real"), self.wanted, (generated, real), (generated, available), strict=True
-        )
-        different = [
-            f"{want or f'all {most}'} {kind} images, used were {used}"
-            for kind, want, used, most in counts
-            if used != (want or most)
-        ]
+        """A note where the numbers of generated images, or of real ones available, are not the source's."""
+        different = []
+        used = ("generated", generated, generated), ("real", real, available)
+        for (kind, count, most), wanted in zip(used, self.wanted, strict=True):
+            if count != (wanted or most):
+                different.append(f"{wanted or f'all {most}'} {kind} images, used were {count}")
         advice = "comparable only with scores of the same numbers of images"
         return [f"the protocol specifies {'; '.join(different)}: {advice}"] if different else []
 
     def fields(self, extractor: Extractor, size: Size, images: ImageConfig) -> dict[str, str]:
         """Everything that must be equal for two scores to be comparable."""
-        return {
-            "version": str(VERSION),
-            "size": f"{size[0]}x{size[1]}",
-            "downsampling": DOWNSAMPLING,
-            "fit": f"{images.fit}, center crop {images.center_crop:g}",
-            "background": images.background,
-            "rounding": self.rounding,
-            **self.real.fields("real"),
-            **self.generated.fields("generated"),
-            **extractor.protocol(),
-        }
+        fit = {"fit": f"{images.fit}, center crop {images.center_crop:g}", "background": images.background}
+        resizing = {"size": f"{size[0]}x{size[1]}", "downsampling": DOWNSAMPLING, **fit}
+        sides = {"rounding": self.rounding, **self.real.fields("real"), **self.generated.fields("generated")}
+        return {"version": VERSION, **resizing, **sides, **extractor.protocol()}
 
 
 def without_augmentation(images: ImageConfig) -> ImageConfig:
@@ -88,21 +76,20 @@ def without_augmentation(images: ImageConfig) -> ImageConfig:
 
 
 WEIGHTS_FREE = ("frechet", "kernel", "precision_recall", "memorization", "spectrum")
+JPEG_75, JPEG_85, PNG = Preparation(8000, "jpeg"), Preparation(50_000, "jpeg", 85), Preparation(50_000, "png")
 PROTOCOLS: dict[str, Protocol] = {
     "tracking": Protocol("genscene, without weights, 2048 images", WEIGHTS_FREE, generated=Preparation(2048)),
     "genscene": Protocol("genscene, without weights, 50,000 images", WEIGHTS_FREE),
     "pigan": Protocol("pi-GAN, README", ("fid", "kid", "is"), Preparation(8000), Preparation(8000), size=128),
     "pigan-monitor": Protocol(
-        "pi-GAN, during training", ("fid",), Preparation(8000, "jpeg"), Preparation(2048, "jpeg"), size=128
+        "pi-GAN, during training", ("fid",), JPEG_75, replace(JPEG_75, count=2048), size=128
     ),
     "graf": Protocol("GRAF", ("fid", "kid"), Preparation(20_000), Preparation(1000)),
     "giraffe": Protocol(
         "GIRAFFE", ("fid",), Preparation(20_000, flip="random"), Preparation(20_000), rounding="truncated"
     ),
-    "cips": Protocol("CIPS", ("fid",), Preparation(50_000, "jpeg", 85), Preparation(50_000, "png")),
-    "cips-pr": Protocol(
-        "CIPS, precision and recall", ("pr",), Preparation(50_000, "jpeg", 85), Preparation(50_000, "png")
-    ),
+    "cips": Protocol("CIPS", ("fid",), JPEG_85, PNG),
+    "cips-pr": Protocol("CIPS, precision and recall", ("pr",), JPEG_85, PNG),
     "stylegan": Protocol("StyleGAN 2 and 3: fid50k_full, kid50k_full", ("fid", "kid")),
     "eg3d": Protocol("EG3D: all real images", ("fid", "kid")),
     "cgsgan": Protocol("CGS-GAN: all listed real images, repeats included", ("fid",)),
@@ -114,7 +101,7 @@ PROTOCOLS: dict[str, Protocol] = {
 def select_protocol(
     name: str, real: int | None = None, generated: int | None = None, psi: float | None = None
 ) -> Protocol:
-    """The protocol of a name, with other counts or truncation where they are given; BadInput for an unknown name."""
+    """The protocol of a name, with other counts or truncation where they are given."""
     if name not in PROTOCOLS:
         raise BadInput(f"no protocol {name!r}; {suggest(name, PROTOCOLS)}")
     chosen = PROTOCOLS[name]
@@ -128,11 +115,11 @@ def select_protocol(
 
 
 def require_same_protocol(one: Mapping[str, str], other: Mapping[str, str], names: tuple[str, str]) -> None:
-    """Raise BadInput with every field that differs between two sets of statistics; names: what they are called."""
-    different = [
-        f"{field} ({names[0]}: {one.get(field, 'missing')}, {names[1]}: {other.get(field, 'missing')})"
-        for field in sorted({*one, *other})
-        if one.get(field) != other.get(field)
-    ]
+    """Raise BadInput with every field that differs between two protocols; names: what they are called."""
+    different = []
+    for field in sorted({*one, *other}):
+        first, second = (protocol.get(field, "missing") for protocol in (one, other))
+        if first != second:
+            different.append(f"{field} ({names[0]}: {first}, {names[1]}: {second})")
     if different:
         raise BadInput(f"statistics of different protocols cannot be compared: {'; '.join(different)}")

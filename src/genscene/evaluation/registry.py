@@ -34,6 +34,9 @@ from genscene.metrics.spectrum import power_features, spectral_gap, to_decibels
 
 CHOSEN, SPECTRUM = "", "spectrum"  # in place of an extractor's name: that of --extractor; power spectra
 Estimate = float | tuple[float, float | None]  # a value, or a value and its deviation over subsets
+Resample = Callable[
+    [Sequence[Tensor], Tensor, Resampling], list[Resampled]
+]  # of the first scores of a metric
 
 
 @dataclass(frozen=True)
@@ -44,18 +47,16 @@ class StatisticsMetric:
     titles: Mapping[str, str]  # of its scores, by their keys
     better: Better
     compute: Callable[[FeatureStatistics, FeatureStatistics, Extractor], Sequence[Estimate]]
-    resample: Callable[[Sequence[Tensor], Tensor, Resampling], list[Resampled]] | None = (
-        None  # the first scores
-    )
+    resample: Resample | None = None
     least: tuple[int, int] = (2, 2)  # generated and real images
     unit: str = ""
 
     def scores(self, fake: FeatureStatistics, real: FeatureStatistics, extractor: Extractor) -> list[Score]:
         """The scores of generated images against real ones."""
-        found, name = [], extractor.name if self.extractor in (CHOSEN, "vgg16") else ""
+        found = []
         for (key, title), value in zip(self.titles.items(), self.compute(fake, real, extractor), strict=True):
             mean, deviation = value if isinstance(value, tuple) else (value, None)
-            found.append(Score(key, title, mean, self.better, self.unit, name, deviation))
+            found.append(Score(key, title, mean, self.better, self.unit, extractor.name, deviation))
         return found
 
 
@@ -64,9 +65,7 @@ class GeneratorMetric:
     """A metric of the generator itself."""
 
     compute: Callable[[EvaluationSession, Subject], list[Score]]
-    by_default: Callable[
-        [Generator, str], bool
-    ]  # of generator and data: whether computed without being named
+    by_default: Callable[[Generator, str], bool]  # of generator and data: computed without being named
 
 
 def compute_frechet(fake: FeatureStatistics, real: FeatureStatistics, _: Extractor) -> list[Estimate]:

@@ -34,7 +34,7 @@ class Score:
     value: float
     better: Better
     unit: str = ""
-    extractor: str = ""  # network that computed the features, where the title does not imply it
+    extractor: str = ""  # that computed the features
     deviation: float | None = None  # standard deviation over subsets of the images
     detail: bool = False  # explains another score: in tables of a single generator only
     digits: int = 0  # after the point; 0: two, or three where the value is below 1 and has no unit
@@ -107,7 +107,7 @@ class Report:
         return found
 
     def marks(self, key: str) -> list[Mark]:
-        """Whether the score of each row is the best, or not distinguishable from it; nothing where all are equal."""
+        """Whether each row's score is the best, or not distinguishable from it; "" where all are equal."""
         rows = {i: row for i, row in enumerate(self.rows) if not row.reference}
         scores = {i: row.scores[key] for i, row in rows.items() if key in row.scores and key in self.columns}
         values = [score.value for score in scores.values()]

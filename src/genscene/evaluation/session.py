@@ -1,6 +1,6 @@
-"""An evaluation session: what is computed, of which images, prepared in the same way, by the same extractors."""
+"""An evaluation session: what is computed, of which images, how they are prepared, and by which networks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -75,7 +75,7 @@ class EvaluationSession:
     metrics: Sequence[str] = ()
     explicit: bool = False  # metrics were named by the user: what cannot be computed is refused, not skipped
     extractor: str = "random"  # name of the one for metrics that leave it open
-    load_embedding: Callable[[], Extractor] | None = None  # of faces, for identity
+    face_embedding: Extractor | None = None  # for identity
     seed: int = 0  # of latent codes and cameras
     device: torch.device = torch.device("cpu")
     # none of the following changes a score
@@ -152,9 +152,8 @@ def evaluation_size(subjects: Sequence[Subject], data: str) -> Size:
     for name, other in sizes.items():
         if other != first.size():
             one, two = (f"{height}x{width}" for height, width in (first.size(), other))
-            raise BadInput(
-                f"{first.name} holds images of {one}, {name} of {two}: --size N resizes them to one"
-            )
+            sizes_differ = f"{first.name} holds images of {one}, {name} of {two}"
+            raise BadInput(f"{sizes_differ}: --size N resizes them to one")
     return first.size()
 
 

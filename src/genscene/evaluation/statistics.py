@@ -1,4 +1,4 @@
-"""Statistics of image features: moments of all images, features of the first ones, and how they were computed."""
+"""Statistics of image features: moments of all images, features of the first ones, and their protocol."""
 
 import json
 from collections.abc import Mapping
@@ -51,13 +51,12 @@ class FeatureStatistics:
 
     @staticmethod
     def load(path: str | Path) -> "FeatureStatistics":
-        """Read what `save` wrote; BadInput names the file where it holds anything else, or is of another format."""
+        """Read what `save` wrote; BadInput names a file that holds anything else, or is of another format."""
         try:
             with safe_open(path, framework="pt") as file:
-                header = json.loads(
-                    (file.metadata() or {}).get("about", "{}"), parse_constant=_refuse_constant
-                )
+                about = (file.metadata() or {}).get("about", "{}")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            header = json.loads(about, parse_constant=_refuse_constant)
         except Exception as error:  # a damaged file can raise anything
             reason = " ".join(str(error).split())
             raise BadInput(f"{path} is not a complete file of statistics ({reason})") from None
@@ -66,20 +65,19 @@ class FeatureStatistics:
         if header.get("format") != FORMAT:
             got = f"statistics of format {header.get('format')}, this version reads format {FORMAT}"
             raise BadInput(f"{path} holds {got}: write them again with evaluate --statistics")
-        if not _valid_header(header) or set(tensors) != {"mean", "scatter", "features"}:
-            raise BadInput(f"{path} holds damaged statistics: its header or its tensors are incomplete")
-        count, images = header["count"], header["provenance"].get("images")
-        problem = find_damage(count, tensors)
-        if problem or images != count:
-            raise BadInput(
-                f"{path} holds damaged statistics: {problem or f'count {count}, but its header names {images} images'}"
-            )
-        running = RunningMoments(count, tensors["mean"], tensors["scatter"])
+        problem = "its header or its tensors are incomplete"
+        if _is_complete(header) and set(tensors) == {"mean", "scatter", "features"}:
+            count, images = header["count"], header["provenance"].get("images")
+            other = f"count {count}, but its header names {images} images" if images != count else ""
+            problem = find_damage(count, tensors) or other
+        if problem:
+            raise BadInput(f"{path} holds damaged statistics: {problem}")
+        running = RunningMoments(header["count"], tensors["mean"], tensors["scatter"])
         return FeatureStatistics(header["protocol"], header["provenance"], running, tensors["features"])
 
 
 def find_damage(count: int, tensors: Mapping[str, Tensor]) -> str:
-    """What is wrong with mean [D], scatter [D, D] and features [K, D] of so many images; "" where nothing is."""
+    """What is wrong with mean [D], scatter [D, D] and features [K, D] of so many images; nothing: ""."""
     features, width = tensors.get("features", tensors["mean"][None]), tensors["mean"].numel()
     rows = len(features) if features.dim() else 0
     shapes = {"mean": (width,), "scatter": (width, width), "features": (rows, width)}
@@ -90,6 +88,21 @@ def find_damage(count: int, tensors: Mapping[str, Tensor]) -> str:
         if not bool(tensor.isfinite().all()):
             return f"{name} holds values that are not finite"
     return "" if count >= max(2, rows) and rows else f"count {count}, but {rows} features"
+
+
+def _is_complete(header: dict[str, Any]) -> bool:
+    kinds = {"protocol": dict, "provenance": dict, "count": int}
+    if not all(isinstance(header.get(name), kind) for name, kind in kinds.items()):
+        return False
+    plain = all(isinstance(value, str | int | float) for value in header["provenance"].values())
+    texts = all(isinstance(value, str) for value in header["protocol"].values())
+    return plain and texts and isinstance(header["provenance"].get("available", 0), int)
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(
+        f"its header holds {word}"
+    )  # NaN and Infinity, which JSON does not have, but Python reads
 
 
 class Accumulator:
@@ -153,17 +166,3 @@ class Accumulator:
                 None if damaged or find_damage(max(2, count), tensors) else RunningMoments(count, **tensors)
             )
         return None
-
-
-def _valid_header(header: dict[str, Any]) -> bool:
-    kinds = {"protocol": dict, "provenance": dict, "count": int}
-    if not all(isinstance(header.get(name), kind) for name, kind in kinds.items()):
-        return False
-    plain = all(isinstance(value, str | int | float) for value in header["provenance"].values())
-    texts = all(isinstance(value, str) for value in header["protocol"].values())
-    return plain and texts and isinstance(header["provenance"].get("available", 0), int)
-
-
-def _refuse_constant(word: str) -> NoReturn:
-    """Refuse NaN and Infinity, which JSON does not have, but Python reads."""
-    raise ValueError(f"its header holds {word}")

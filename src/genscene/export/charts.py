@@ -19,12 +19,14 @@ COLORS = ("#0072b2", "#d55e00", "#008c69", "#b85c94", "#a07800", "#3c96cd", "#64
 DASHES = ("none", "7 4", "2 3")  # one for each round of colors
 NAME_LENGTH = 24  # characters in the legend
 START = (
-    f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
-    f' font-family="system-ui, sans-serif" font-size="13" fill="{INK}" role="img" aria-label="{{}}">'
+    f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}"'
+    f' height="{HEIGHT}" font-family="system-ui, sans-serif" font-size="13" fill="{INK}"'
+    ' role="img" aria-label="{}">'
     '<rect width="100%" height="100%" fill="white"/>'
 )
 # an inner svg clips the curves to the plot
-PLOT = f'<svg x="{LEFT}" y="{TOP}" width="{SIDE}" height="{SIDE}" viewBox="{LEFT} {TOP} {SIDE} {SIDE}">{{}}</svg>'
+BOX = f'viewBox="{LEFT} {TOP} {SIDE} {SIDE}"'
+PLOT = f'<svg x="{LEFT}" y="{TOP}" width="{SIDE}" height="{SIDE}" {BOX}>{{}}</svg>'
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class Validator:
 
 
 def build_validator(config: ValidationConfig, state: TrainState, source: DataSource) -> Validator | None:
-    """The validator of a run, its real images measured; None where none was asked for."""
+    """The validator of a run, its real images measured; None where none is configured."""
     if not config.every:
         return None
     posed = state.experiment.system.batch == "rays"
@@ -90,10 +90,13 @@ def image_validator(metric: str, config: ValidationConfig, state: TrainState) ->
     """A validator by images, at the largest size that is trained on."""
     experiment, chosen = state.experiment, STATISTICS_METRICS[metric]
     size, name = largest_size(experiment), chosen.extractor or "random"
-    extractor = load_extractor(name, size, config.weights).on(next(state.system.parameters()).device)
+    device = next(state.system.parameters()).device
+    extractor = load_extractor(name, size, config.weights).on(device)
     protocol = Protocol("genscene, while it trains", (metric,), generated=Preparation(config.count))
     images, data = without_augmentation(experiment.images), experiment.data
-    session = EvaluationSession(protocol, size, images, {name: extractor}, data, group=state.group)
+    session = EvaluationSession(
+        protocol, size, images, {name: extractor}, data, device=device, group=state.group
+    )
     found = session.real()
     real = found if isinstance(found, dict) else extract_features(session, found, "real images")
     for one in real.values():  # what cannot be measured fails now, not after hours
@@ -104,7 +107,7 @@ def image_validator(metric: str, config: ValidationConfig, state: TrainState) ->
 def validate_run(
     validator: Validator, content: GeneratorFile, folder: Path, source: DataSource, done: int
 ) -> str:
-    """Measure the generator after so many steps, log the number, save the generator if it is the best -> a line.
+    """Measure the generator, log the number, save the generator if it is the best -> a line.
 
     In processes that are not the main one: an empty line.
     """

@@ -72,7 +72,7 @@ class Billboards(RayTraced):
 
 def session(size=(64, 64), **changed):
     protocol = Protocol("a test", (), psi=changed.pop("psi", 1.0))
-    embedding = {"load_embedding": lambda: COLORS}
+    embedding = {"face_embedding": COLORS}
     return EvaluationSession(protocol, size, ImageConfig(), {}, **{**embedding, **changed})
 
 
@@ -176,7 +176,7 @@ def test_bad_input_is_one_line():
     with pytest.raises(BadInput, match="count of 1"):
         similarity(RayTraced(), latents=1)
     with pytest.raises(BadInput, match="--mobilefacenet"):
-        similarity(RayTraced(), load_embedding=None)
+        similarity(RayTraced(), face_embedding=None)
     with pytest.raises(BadInput, match="0 degrees apart"):
         consistency(RayTraced(), angle=0.0)
     with pytest.raises(BadInput, match="no opaque pixel"):

@@ -15,7 +15,7 @@ from genscene.evaluation.comparison import compare
 from genscene.evaluation.extract_features import measure
 from genscene.evaluation.held_out_views import evaluate_views
 from genscene.evaluation.protocol import PROTOCOLS, Protocol, select_protocol, without_augmentation
-from genscene.evaluation.registry import GENERATOR_METRICS, extractor_names, load_extractor
+from genscene.evaluation.registry import GENERATOR_METRICS, METRICS, extractor_names, load_extractor
 from genscene.evaluation.report import Report
 from genscene.evaluation.session import EvaluationSession, Subject, evaluation_size, is_images
 from genscene.experiment.schema import ImageConfig
@@ -24,7 +24,6 @@ from genscene.metrics.networks import EXTRACTORS, build_extractor
 from genscene.training.devices import Device, pick_device
 
 MOST = 10**9  # images
-OF_VIEWS = ("data", "split", "lpips", "cache", "device")  # options that scenes fitted to photographs have
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,11 @@ class NetworkWeights:
 class EvaluationOptions:
     """What is compared with what, and how."""
 
-    data: str = (
-        ""  # a folder, a zip, synthetic:NAME, or statistics; default: the (first) generator's training data
-    )
-    protocol: str = "tracking"  # one of the names below
-    metrics: str = ""  # names, separated by commas; default: the protocol's and those of the generator
+    # a folder, a zip, synthetic:NAME, or statistics; default: the training data of the (first) generator
+    data: str = ""
+    protocol: str = "tracking"  # of the names above
+    # of the names above, separated by commas; default: the protocol's, and those of the generator
+    metrics: str = ""
     # of frechet, kernel, precision_recall and memorization: random, squeezenet, inception, ...
     extractor: str = "random"
     count: int | None = None  # generated images, instead of the protocol's number
@@ -60,11 +59,12 @@ class EvaluationOptions:
     batch: int = 32  # images at once
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
     split: Literal["train", "val", "test"] = "val"  # of the views of a scene fitted to photographs
-    # of a scene fitted to photographs: also LPIPS, by files of AlexNet, VGG16 or SqueezeNet and of linear layers;
-    # once for each network
+    # of a scene fitted to photographs: also LPIPS, by files of AlexNet, VGG16 or SqueezeNet and of linear
+    # layers; once for each network
     lpips: UseAppendAction[tuple[tuple[Path, Path], ...]] = ()
 
     def __post_init__(self) -> None:
+        """Refuse what cannot be meant before anything is loaded."""
         require_range("--batch", self.batch, 1, MOST)
         require_range("--count", 2 if self.count is None else self.count, 2, MOST)
         require_range("--reals", 0 if self.reals is None else self.reals, 0, MOST)
@@ -73,8 +73,6 @@ class EvaluationOptions:
         if self.extractor not in EXTRACTORS:
             known = suggest(self.extractor, EXTRACTORS)
             raise BadInput(f"--extractor: no extractor {self.extractor!r}; {known}")
-
-        # unknown names are refused before anything is loaded
         extractor_names(self.metric_names, self.extractor)
         if "identity" in self.metric_names and not self.weights.mobilefacenet:
             raise BadInput("identity needs a face embedding: --mobilefacenet FILE")
@@ -83,11 +81,6 @@ class EvaluationOptions:
     def metric_names(self) -> list[str]:
         """The metrics that were named, each once."""
         return list(dict.fromkeys(name.strip() for name in self.metrics.split(","))) if self.metrics else []
-
-    def changed(self) -> list[str]:
-        """The names of the options that were given."""
-        given, default = ({**vars(each), **vars(each.weights)} for each in (self, EvaluationOptions()))
-        return [name for name in given if name != "weights" and given[name] != default[name]]
 
 
 def run(
@@ -102,26 +95,15 @@ def run(
     """
     protocol = select_protocol(options.protocol, options.reals, options.count, options.psi)
     subjects, device = with_unique_names([load_subject(path) for path in paths]), pick_device(options.device)
-    fitted = [subject.is_fitted for subject in subjects]
-    if any(fitted):
-        if not all(fitted):
-            raise BadInput("scenes fitted to photographs and generators of many scenes cannot be compared")
-        allowed = (*OF_VIEWS, *(("seed",) if resampling is not None else ()))
-        given = [name for name in options.changed() if name not in allowed]
-        if given or statistics is not None:
-            given += ["statistics"] if statistics is not None else []
-            views = "a scene fitted to photographs is compared with held-out views (--split, --lpips)"
-            raise BadInput(f"--{', --'.join(given)}: of generators of many scenes; {views}")
-        for subject in subjects:
-            assert subject.generator is not None
-            subject.generator.to(device)
+    if any(subject.is_fitted for subject in subjects):
+        require_fitted(subjects, options, resampling is not None, statistics is not None)
+        subjects = [replace(each, generator=each.generator.to(device)) for each in subjects if each.generator]
         return evaluate_views(subjects, options.data, options.split, options.lpips, resampling)
     if options.lpips:
         raise BadInput("--lpips compares with photographs: wanted a scene that was fitted to some")
     data, group = subjects[0].data(options.data), init_group(device)
     try:
-        session = make_session(subjects, data, options, protocol, group)
-        measured = measure(session, subjects)
+        measured = measure(make_session(subjects, data, options, protocol, group), subjects)
         if not group.is_main:
             return None
         report = compare(measured, resampling)
@@ -131,6 +113,21 @@ def run(
         return report
     finally:
         group.close()
+
+
+def require_fitted(
+    subjects: Sequence[Subject], options: EvaluationOptions, resampled: bool, statistics: bool
+) -> None:
+    """Raise BadInput where some are not scenes fitted to photographs, or options do not apply to these."""
+    if not all(subject.is_fitted for subject in subjects):
+        raise BadInput("scenes fitted to photographs and generators of many scenes cannot be compared")
+    values, default = ({**vars(each), **vars(each.weights)} for each in (options, EvaluationOptions()))
+    allowed = {"weights", "data", "split", "lpips", "cache", "device", *(["seed"] if resampled else [])}
+    given = [name for name in values if name not in allowed and values[name] != default[name]]
+    given += ["statistics"] if statistics else []
+    if given:
+        views = "a scene fitted to photographs is compared with held-out views (--split, --lpips)"
+        raise BadInput(f"--{', --'.join(given)}: of generators of many scenes; {views}")
 
 
 def make_session(
@@ -158,23 +155,10 @@ def make_session(
         if name in EXTRACTORS and EXTRACTORS[name].weights and not weights[option]:
             raise BadInput(f"{name} needs weights: --{option} {EXTRACTORS[name].weights}")
         extractors[name] = load_extractor(name, size, weights.get(option, "")).on(device)
-    faces = weights["mobilefacenet"]
-    return EvaluationSession(
-        protocol,
-        size,
-        images,
-        extractors,
-        data,
-        metrics,
-        bool(names),
-        options.extractor,
-        (lambda: build_extractor("mobilefacenet", faces)) if faces else None,
-        options.seed,
-        device,
-        options.batch,
-        cache=options.cache,
-        group=group,
-    )
+    faces = build_extractor("mobilefacenet", weights["mobilefacenet"]) if "identity" in metrics else None
+    faces = faces.on(device) if faces else None
+    what = (data, metrics, bool(names), options.extractor, faces, options.seed, device, options.batch)
+    return EvaluationSession(protocol, size, images, extractors, *what, cache=options.cache, group=group)
 
 
 def load_subject(path: Path) -> Subject:
@@ -200,9 +184,9 @@ def with_unique_names(subjects: Sequence[Subject]) -> list[Subject]:
     return list(found.values())
 
 
-def list_protocols() -> str:
-    """A line for each protocol."""
-    lines, width = [], max(map(len, PROTOCOLS))
+def describe_choices() -> str:
+    """The metrics, and a line for each protocol."""
+    lines, width = [f"metrics: {', '.join(METRICS)}", "", "protocols:"], max(map(len, PROTOCOLS))
     for name, each in PROTOCOLS.items():
         generated, real = (count or "all" for count in each.wanted)
         lines.append(

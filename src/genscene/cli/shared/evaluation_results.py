@@ -2,8 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,25 +11,25 @@ from rich.table import Table
 
 from genscene import __version__
 from genscene.cli.shared.options import print_line, require_suffix
-from genscene.evaluation.figures import contact_sheet
 from genscene.evaluation.html import render_page
 from genscene.evaluation.report import Mark, Report, Row
 from genscene.io.atomic import atomic, make_parent
 
 SIGNS: dict[Mark, str] = {"": "", "best": "*", "level": "~"}
+EMPTY: tuple[object, ...] = (None, "", {})
 IN_JSON = ("title", "value", "better", "unit", "extractor", "deviation", "interval", "settings")
 
 
-def check_output(out: Path | None, suffix: str) -> None:
+def check_output(out: Path | None) -> None:
     """Raise before anything is computed where a report cannot be written; leaves no file or folder behind."""
     if out is None:
         return
-    require_suffix("--out", out, [suffix])
+    require_suffix("--out", out, [".html", ".json"])
     if os.environ.get("RANK", "0") != "0":
         return  # the main process writes
     new = [folder for folder in out.parents if not folder.exists()]
     try:
-        for path in {out, out.with_suffix(".json")}:
+        for path in (out.with_suffix(".html"), out.with_suffix(".json")):
             make_parent(path)
             probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
             probe.touch()
@@ -42,20 +41,23 @@ def check_output(out: Path | None, suffix: str) -> None:
 
 
 def output(report: Report, out: Path | None) -> None:
-    """Print a report, and write it where that was asked for."""
+    """Print a report, and write it as a page and JSON, both or none."""
     print_report(report)
-    for path in write_report(report, out) if out is not None else ():
-        print_line(str(path))
+    if out is not None:
+        page, numbers = out.with_suffix(".html"), out.with_suffix(".json")
+        text = json.dumps(to_json(report), indent=2, allow_nan=False) + "\n"
+        with atomic(page) as partial_page, atomic(numbers) as partial_numbers:
+            partial_page.write_text(render_page(report), encoding="utf-8")
+            partial_numbers.write_text(text, encoding="utf-8")
+        print_line(f"{page}\n{numbers}")
 
 
 def print_report(report: Report) -> None:
     """Print the scores, a metric a line, and the notes; of a single scene also the scores of every view."""
     print_line(report.summary)
-    console, single = (
-        Console(markup=False, emoji=False),
-        len(report.rows) == 1,
-    )  # names of folders are not markup
-    for scores in report.views.values() if single else ():
+    console = Console(markup=False, emoji=False)  # names of folders are not markup
+    marks = "; *: best; ~: not distinguishable from the best" if len(report.rows) > 1 else ""
+    for scores in report.views.values() if not marks else ():
         table = Table("view", *(report.columns[key].title for key in scores[0]), box=None, pad_edge=False)
         for i, view in enumerate(scores):
             table.add_row(str(i), *(report.text(key, value) for key, value in view.items()))
@@ -64,15 +66,11 @@ def print_report(report: Report) -> None:
     networks: dict[str, list[str]] = {}
     for key, first in report.columns.items():
         marked = zip(report.rows, report.marks(key), strict=True)
-        unit = f"{first.unit}, " if first.unit else ""
-        table.add_row(
-            f"{first.title} ({unit}{first.better})", *(_cell(report, row, key, mark) for row, mark in marked)
-        )
+        title = f"{first.title} ({', '.join(filter(None, (first.unit, first.better)))})"
+        table.add_row(title, *(_cell(report, row, key, mark) for row, mark in marked))
         networks.setdefault(first.extractor, []).append(first.title)
     console.print(table)
-    print_line(
-        "low, high: which is better" + ("" if single else "; *: best; ~: not distinguishable from the best")
-    )
+    print_line(f"low, high: which is better{marks}")
     lines = [f"{row.name}: {row.note}" for row in report.rows if row.reference]
     lines += [f"by {network}: {', '.join(titles)}" for network, titles in networks.items() if network]
     for line in [*lines, *(f"note: {note}" for note in report.notes)]:
@@ -86,50 +84,26 @@ def _cell(report: Report, row: Row, key: str, mark: Mark) -> str:
     return f"{report.text(key, score.value)}{SIGNS[mark]} {report.interval_text(key, score)}".strip()
 
 
-def write_report(report: Report, out: Path) -> Iterator[Path]:
-    """Write JSON with a page (.html), or with images and charts -> the names of the files; texts all or none."""
-    page = out.suffix == ".html"
-    texts = {out: render_page(report)} if page else {}
-    texts[out.with_suffix(".json")] = json.dumps(to_json(report), indent=2, allow_nan=False) + "\n"
-    texts |= (
-        {} if page else {out.with_name(f"{out.stem}-{name}.svg"): svg for name, svg in report.charts.items()}
-    )
-    with ExitStack() as stack:
-        for path, text in texts.items():
-            stack.enter_context(atomic(path)).write_text(text, encoding="utf-8")
-    yield from texts
-    for gallery in () if page else report.galleries:
-        with atomic(out.with_suffix(".png")) as partial:
-            contact_sheet(gallery.strips).save(partial, format="PNG", optimize=True)
-        yield out.with_suffix(".png")
-
-
 def to_json(report: Report) -> dict[str, object]:
     """Scores, protocol, notes, and the scores of every held-out view."""
-    rows = [(row, _scores(report, i)) for i, row in enumerate(report.rows)]
-    reference = [
-        {"name": row.name, "note": row.note, "scores": scores} for row, scores in rows if row.reference
-    ]
+    generators: dict[str, object] = {}
+    reference: dict[str, object] | None = None
+    for i, row in enumerate(report.rows):
+        scores: dict[str, dict[str, object]] = {}
+        for key, score in row.scores.items():
+            mark, fields = report.marks(key)[i], asdict(score).items()
+            scores[key] = {name: value for name, value in fields if name in IN_JSON and value not in EMPTY}
+            if len(report.rows) > 1:
+                scores[key] |= {"best": mark == "best", "not_distinguishable_from_best": mark == "level"}
+        if row.reference:
+            reference = {"name": row.name, "note": row.note, "scores": scores}
+        else:
+            generators[row.name] = scores
     return {
         "genscene": __version__,
-        "generators": {row.name: scores for row, scores in rows if not row.reference},
-        "reference": reference[0] if reference else None,
+        "generators": generators,
+        "reference": reference,
         "protocol": dict(report.protocol),
         "notes": list(report.notes),
         **({"views": dict(report.views)} if report.views else {}),
     }
-
-
-def _scores(report: Report, index: int) -> dict[str, object]:
-    """The scores of a row by their keys, without empty fields."""
-    found: dict[str, object] = {}
-    for key, score in report.rows[index].scores.items():
-        fields = {
-            name: value
-            for name, value in asdict(score).items()
-            if name in IN_JSON and value not in (None, "", {})
-        }
-        mark = report.marks(key)[index]
-        marks = {"best": mark == "best", "not_distinguishable_from_best": mark == "level"}
-        found[key] = fields if len(report.rows) == 1 else {**fields, **marks}
-    return found

@@ -16,7 +16,7 @@ BATCH, VIEW_SEED = 8, 31  # scenes rendered at once; use of the seed
 def sample_scenes(
     session: EvaluationSession, generator: Generator, count: int
 ) -> Iterator[tuple[Scene, RandomStreams]]:
-    """`count` scenes in batches, and their random streams, each of which depends on its index and the seed alone."""
+    """`count` scenes in batches with their random streams; each depends on its index and the seed alone."""
     for start in range(0, count, BATCH):
         indices = range(start, min(start + BATCH, count))
         streams = RandomStreams([derive_seed(VIEW_SEED, session.seed, i) for i in indices])

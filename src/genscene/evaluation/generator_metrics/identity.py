@@ -17,12 +17,12 @@ LATENTS = 256  # latent codes, each rendered from two cameras of the prior
 def identity(session: EvaluationSession, subject: Subject, latents: int = LATENTS) -> list[Score]:
     """Mean cosine similarity of the embeddings of two views of one latent code, and of different ones."""
     generator = session.generator(subject)
-    if session.load_embedding is None:
+    if session.face_embedding is None:
         raise BadInput("identity needs a face embedding: --mobilefacenet FILE")
     if generator.latent_dim == 0 or latents < 2:
         got = "a generator of one scene" if generator.latent_dim == 0 else f"a count of {latents}"
         raise BadInput(f"identity of {got}: wanted at least two different latent codes")
-    prior, extractor = camera_prior(generator), session.load_embedding().on(session.device)
+    prior, extractor = camera_prior(generator), session.face_embedding
     features: tuple[list[Tensor], list[Tensor]] = ([], [])
     for scene, streams in sample_scenes(session, generator, latents):
         for side in features:
@@ -33,10 +33,8 @@ def identity(session: EvaluationSession, subject: Subject, latents: int = LATENT
     similarity = first @ second.mT
     same, pairs = similarity.diagonal().mean(), latents * (latents - 1)
     different = (similarity.sum() - similarity.trace()) / pairs
-    title, how = (
-        "identity across views",
-        settings(session, generator, latents=latents, **extractor.protocol()),
-    )
+    how = settings(session, generator, latents=latents, **extractor.protocol())
+    title = "identity across views"
     return [
         Score("identity", title, float(same), "high", extractor=extractor.name, settings=how),
         Score("identity_different", f"{title}, different latent codes", float(different), "low", detail=True),

@@ -39,9 +39,8 @@ class PoseRegressor(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = (3, 32, 64, 128)
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)
-        )
+        layers = (nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths))
+        self.convolutions = nn.ModuleList(layers)
         self.inner, self.last = nn.Linear(128 * 4 * 4, 64), nn.Linear(64, 3)
 
     def features(self, images: Tensor) -> Tensor:
@@ -116,9 +115,9 @@ def train_regressor(images: Tensor, yaw: Tensor, pitch: Tensor, steps: int) -> P
 def yaw_resultant(
     generator: Generator, reference: PoseReference, latents: int = LATENTS, yaws: int = YAWS
 ) -> float:
-    """Mean resultant length, over views all round, of (regressed yaw - camera yaw), averaged over latent codes.
+    """Mean resultant length, over views all round, of (regressed yaw - camera yaw), averaged over latents.
 
-    1: each scene turns exactly as the camera does. Which way it faces may differ between latent codes.
+    1: each scene turns exactly as the camera does. Which way it faces may differ between latents.
     """
     prior = camera_prior(generator)
     yaw, device = 2 * math.pi * torch.arange(yaws) / yaws, next(generator.parameters()).device
@@ -187,9 +186,5 @@ def _reference(
     if not is_posed_set(generator, data):
         known = ", ".join(SYNTHETIC + known for known in SETS)
         raise BadInput(f"--data {data}: pose metrics need a set whose poses are known: {known}")
-    how = {"data": data, "regressor": VERSION, "size": (SIZE, SIZE), "psi": 1.0, **more}
-    return (
-        generator,
-        pose_reference(data.removeprefix(SYNTHETIC)),
-        {"generator": fingerprint(generator), **how},
-    )
+    how = {"generator": fingerprint(generator), "data": data, "regressor": VERSION, "size": (SIZE, SIZE)}
+    return generator, pose_reference(data.removeprefix(SYNTHETIC)), {**how, "psi": 1.0, **more}

@@ -22,23 +22,16 @@ PAIRS, ANGLE, TOLERANCE = 64, 15.0, 0.05  # scenes; degrees between two views; r
 
 @torch.no_grad()
 def view_consistency(
-    session: EvaluationSession,
-    subject: Subject,
-    pairs: int = PAIRS,
-    angle: float = ANGLE,
-    tolerance: float = TOLERANCE,
+    session: EvaluationSession, subject: Subject, pairs: int = PAIRS, angle: float = ANGLE
 ) -> list[Score]:
-    """Render scenes from two cameras about `angle` degrees apart, and reproject one image into the other.
-
-    A scene fitted to photographs is rendered from their cameras; tolerance is that of `reproject`.
-    """
+    """Render scenes from two cameras about `angle` degrees apart, and reproject one image into the other."""
     if not 0 < angle < 90:
         raise BadInput(f"cameras {angle:g} degrees apart, wanted more than 0 and less than 90")
     found, turns, generator = [], [], session.generator(subject)
     for scene, streams in sample_scenes(session, generator, pairs):
         first, second = camera_pair(subject, streams, session.size, angle)
         one, other = (_render(generator, scene, camera.to(session.device)) for camera in (first, second))
-        found.append(reproject(one, other, tolerance))
+        found.append(reproject(one, other, TOLERANCE))
         turns.append(degrees_between(first.pose[:, :3, 2], second.pose[:, :3, 2]))
     every = Agreement(*(torch.cat(column) for column in zip(*(vars(x).values() for x in found), strict=True)))
     compared, degrees = int(every.squared.isfinite().sum()), float(torch.cat(turns).mean())
@@ -47,7 +40,7 @@ def view_consistency(
     psnr, absolute, depth = (float(x.nanmean()) for x in (every.psnr, every.absolute, every.depth))
     visible, title = float(every.visible.nan_to_num().mean()), f"view consistency ({degrees:.0f} degrees)"
     counts = {"pairs": pairs, "pairs_compared": compared, "angle": angle, "degrees": degrees}
-    how = settings(session, generator, tolerance=tolerance, **counts)
+    how = settings(session, generator, tolerance=TOLERANCE, **counts)
     return [
         Score("view_consistency_psnr", title, psnr, "high", unit="dB", settings=how),
         Score("view_consistency_absolute", f"{title}, mean error of colors", absolute, "low", detail=True),
@@ -78,9 +71,7 @@ def camera_pair(subject: Subject, streams: RandomStreams, size: Size, angle: flo
     if prior.distribution == "file":
         return neighboring_cameras(read_cameras(prior.file, size), streams, angle)
     if prior.distribution == "fixed" or prior.yaw[1] <= 0:
-        raise BadInput(
-            f"the camera prior ({prior.distribution}) has no spread in yaw: there is no second view"
-        )
+        raise BadInput(f"the camera prior ({prior.distribution}) has no spread in yaw: no second view")
     yaw, pitch = prior.sample_angles(streams)
     step = (math.radians(angle) * (2 + 2 * streams.uniform()) / 3).clamp_max(prior.yaw[1])
     other = torch.where(yaw > prior.yaw[0], yaw - step, yaw + step)
