@@ -58,7 +58,7 @@ def test_marked_points_and_the_reference():
     assert not elements(line_chart({"a": points}, UNIT), "circle")
     marked = line_chart({"a": points}, Axes("t", "x", "y", (0, 1), (0, 1), marked=1, mark_label="k = 3"))
     middle = f"{LEFT + SIDE / 2:.1f}"
-    assert [each["cx"] for each in elements(marked, "circle")][0] == middle
+    assert next(each["cx"] for each in elements(marked, "circle")) == middle
     assert "k = 3" in texts(marked)
     axes = Axes("t", "x", "y", (0, 1), (0, 1), dots=True, reference="real")
     found = line_chart({"real": points, "a": points}, axes)

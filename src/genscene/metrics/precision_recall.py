@@ -41,8 +41,8 @@ def precision_recall(
 def ball_membership(
     fake: Tensor, real: Tensor, neighbors: int = 3, half_precision: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Features [N, D], [M, D] -> in how many balls of reals each fake is, int64 [N]; whether the ball of each real
-    contains a fake, and whether each real is in a ball of a fake, bool [M].
+    """Features [N, D], [M, D] -> in how many balls of reals each fake is, int64 [N]; whether the ball of each
+    real contains a fake, and whether each real is in a ball of a fake, bool [M].
     """
     check_feature_sets("precision and recall", fake, real)
     real_radii, fake_radii = (neighbor_radii(x, neighbors, half_precision) for x in (real, fake))
