@@ -51,7 +51,7 @@ def test_the_corners_of_the_lattice_are_those_of_the_box():
 
 
 def test_the_surface_of_a_ball_is_round_closed_outward_and_at_its_position():
-    made = extract_surface(lattice(), 10.0)  # density 10 is 0.275 from the centre
+    made = extract_surface(lattice(), 10.0)  # density 10 is 0.275 from the center
     radii = np.linalg.norm(made.vertices - CENTER.numpy(), axis=1)
     assert abs(radii.mean() - 0.275) < 1e-3
     assert radii.std() < 1e-3

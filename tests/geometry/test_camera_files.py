@@ -27,7 +27,7 @@ def test_a_camera_file_round_trip(tmp_path):
     assert len(trajectory(str(path), PRIOR, 30, (4, 4))) == 30
 
 
-def photographed():
+def cameras_and_transform():
     """Three cameras with lenses that are neither centered nor square, and the transform to their files."""
     cameras = PRIOR.camera_at(torch.tensor([0.0, 1.0, 2.5]), torch.tensor([1.2, 1.0, 0.7]), (6, 10))
     cameras.intrinsics[:, 0, 2] += torch.tensor([0.04, 0.02, 0.0])
@@ -41,7 +41,7 @@ def photographed():
 
 @pytest.mark.parametrize("size", [(6, 10), (60, 100), (5, 5), (10, 6)])
 def test_cameras_in_the_coordinates_of_files_are_read_back_with_the_same_rays(tmp_path, size):
-    cameras, to_files = photographed()
+    cameras, to_files = cameras_and_transform()
     write_cameras(tmp_path / "path.json", cameras, 1.0, to_files)
     again, wanted = trajectory(str(tmp_path / "path.json"), PRIOR, 3, size, to_files), cameras.reframed(size)
     for mine, theirs in zip(vars(again.rays()).values(), vars(wanted.rays()).values(), strict=True):

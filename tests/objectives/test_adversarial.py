@@ -355,7 +355,7 @@ CUTS = {
 @pytest.mark.parametrize("step", [0, 1], ids=["with R1", "without R1"])
 @pytest.mark.parametrize(("group", "batch", "parts"), CUTS.values(), ids=CUTS)
 def test_losses_of_a_batch_are_the_mean_over_its_parts(group, batch, parts, step, share_fakes):
-    """Parts of accumulation, or of ranks: both are told apart only by their place in the joint batch."""
+    """Parts of accumulation, or of ranks: only the place in the joint batch differs."""
     assert not refusal(group, batch, 1, parts)
     assert not refusal(group, batch, parts, 1)
     torch.manual_seed(3)

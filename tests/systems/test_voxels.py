@@ -196,8 +196,8 @@ def test_the_box_scales_with_the_distance_of_the_cameras_unless_it_is_all_of_spa
         assert adapted.march.gain == pytest.approx(system.generator.march.gain / scale)
         assert adapted.background == "black"
         assert adapted.prior == CameraPrior.fit(cameras)
-        place = PRESETS["nerf-grid-photos"].system
-        assert place.adapt(dataset).generator.voxels == place.generator.voxels
+        contracted = PRESETS["nerf-grid-photos"].system
+        assert contracted.adapt(dataset).generator.voxels == contracted.generator.voxels
 
 
 def test_a_scene_is_fitted_rendered_evaluated_and_exported(tmp_path, capsys):
