@@ -1,4 +1,4 @@
-"""The contract, for every preset, shrunk, and for a canvas and Gaussians of twenty lines; no paper is imported."""
+"""The contract, on every preset and on systems defined here: a canvas, Gaussians, and other games."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -31,6 +31,7 @@ from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import update_w_avg
 from genscene.objectives.adversarial import AdversarialConfig, AdversarialSystem, DiscriminatorOutput, GANLoss
 from genscene.randomness import RandomStreams
+from genscene.render.patches import PatchSampler
 from genscene.render.volume import VolumeGenerator, activate_density
 from genscene.scenes import Gaussians
 from genscene.systems import KINDS, PRESETS
@@ -180,6 +181,7 @@ TOYS = {
         GaussiansConfig(loss=GANLoss("relativistic", gamma=1.0, gamma_fake=1.0), share_fakes=True)
     ),
     "hinge": toy(CanvasConfig(loss=GANLoss("hinge", gamma=0.0))),
+    "patches of the plane": toy(CanvasConfig(patches=PatchSampler(size=8))),
 }
 EVERY = [*PRESETS, *TOYS]
 

@@ -114,6 +114,9 @@ def test_any_crop_of_any_crop_is_the_crop_of_both_windows(seed, size):
     assert twice.pose is camera.pose
     whole = torch.tensor([[1.0, 0.0, 0.0]]).repeat(2, 1)
     assert torch.equal(camera.crop(whole, size).intrinsics, camera.intrinsics)
+    grid = Grid(outer, (6, 6)).crop(inner, size)
+    assert_close(grid.window, both)
+    assert grid.size == size
 
 
 def test_a_patch_has_the_rays_of_the_whole():

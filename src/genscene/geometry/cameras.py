@@ -170,6 +170,11 @@ class Grid:
         v, u = torch.meshgrid(*(pixel_centers(n, self.window) for n in self.size), indexing="ij")
         return 2 * torch.stack([x + scale * u, y + scale * v], dim=1) - 1
 
+    def crop(self, window: Tensor, size: Size) -> "Grid":
+        """Windows [B, 3] = (scale, x, y) of these windows, in their sides."""
+        inner = self.window[:, :1] * window.to(self.window)
+        return Grid(torch.cat([inner[:, :1], self.window[:, 1:] + inner[:, 1:]], dim=-1), size)
+
     def to(self, device: torch.device | str) -> "Grid":
         """The same windows on another device."""
         return replace(self, window=self.window.to(device))

@@ -109,12 +109,16 @@ def read(path: str | Path) -> GeneratorFile:
     if wrong:
         raise BadInput(f"{path}: the weights do not fit the experiment in the header: {wrong}")
     generator.load_state_dict(weights)
+    try:
+        measured = dict(json.loads(header.get("measured") or "{}"))
+    except (ValueError, TypeError):
+        raise BadInput(f"{path}: its header holds no readable numbers under 'measured'") from None
     return GeneratorFile(
         generator.eval().requires_grad_(False),
         experiment,
         *_cameras(tensors, path),
         header.get("licence", ""),
-        json.loads(header.get("measured") or "{}"),
+        measured,
         header.get("genscene", ""),
     )
 

@@ -19,7 +19,7 @@ from genscene.contract import (
     SystemConfig,
     Turn,
 )
-from genscene.geometry.cameras import Camera, Size, View, no_autocast
+from genscene.geometry.cameras import Camera, Grid, Size, View, no_autocast
 from genscene.randomness import Randomness
 from genscene.ranges import Count, Natural, NonNegative, PositiveShare
 from genscene.render.patches import PatchSampler, crop_and_resize
@@ -152,7 +152,7 @@ class AdversarialSystem(System):
         recompute = self.config.recompute and torch.is_grad_enabled()
         return RenderOptions(randomness, recompute=recompute)
 
-    def sample_views(self, batch: ImageBatch, randomness: Randomness, size: Size) -> View:
+    def sample_views(self, batch: ImageBatch, randomness: Randomness, size: Size) -> Camera | Grid:
         """The views of the fakes: of the generator's prior."""
         return self.generator.prior.sample(randomness, size)
 
@@ -234,7 +234,6 @@ class AdversarialSystem(System):
         view = self.sample_views(batch, randomness, size)
         windows = self.config.patches.sample(randomness, context.step)
         if windows is not None:
-            assert isinstance(view, Camera)
             view = view.crop(windows, size)
         scene = self.generator.scene(z)
         image = self.generator.render(scene, view, self.render_options(context, randomness)).image
