@@ -21,9 +21,9 @@ from genscene.data.images import load_images
 from genscene.experiment.schema import ImageConfig
 from genscene.metrics.frechet import Moments, frechet_distance
 from genscene.metrics.kernel import kernel_distance
+from genscene.metrics.networks.backbones import squeezenet_features
 from genscene.metrics.networks.extractor import Extractor
 from genscene.metrics.networks.random_features import random_features
-from genscene.metrics.networks.squeezenet import squeezenet_features
 from genscene.metrics.precision_recall import precision_recall
 
 BLUR = (0.5, 1.0, 2.0, 4.0)  # deviations in pixels

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from benchmarks.side import Side, Work
 from genscene.evaluation.session import EvaluationSession
-from genscene.metrics.networks.inception import EPSILON, RULES, Convolution, Inception, fold_batch_norm
+from genscene.metrics.networks.inception import EPSILON, RULES, Inception, fold_batch_norm, resize_tensorflow
 from genscene.metrics.networks.random_features import random_features
 from genscene.metrics.networks.weights import load_weights
 
@@ -24,7 +24,7 @@ def inception(side: Side) -> Work:
 
     @torch.no_grad()
     def work() -> Tensor:
-        features: Tensor = compute(images)
+        features: Tensor = compute((resize_tensorflow(images.float(), 299) - 128) / 128)["2048"]
         return features
 
     return work
@@ -49,7 +49,7 @@ def published_network() -> Inception:
     """Inception with batch normalizations, and random weights that keep the scale of features with depth."""
     network = Inception()
     for name, layer in [(name, layer) for name, layer in network.named_modules()]:
-        if isinstance(layer, Convolution):
+        if isinstance(layer, nn.Conv2d):
             conv = nn.Conv2d(
                 layer.in_channels,
                 layer.out_channels,

@@ -9,8 +9,9 @@ import torch
 from genscene.evaluation.generator_metrics import pose_accuracy
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.serialise import build_seeded
+from genscene.geometry.priors import wrap_angles
 from genscene.metrics.frechet import Moments, frechet_distance
-from genscene.metrics.views import mean_resultant_length, wrap_angles
+from genscene.metrics.views import mean_resultant_length
 from genscene.systems import PRESETS
 from genscene.training.run import Run, train
 

@@ -16,6 +16,11 @@ class Cancelled(RuntimeError):
     """Rendering was stopped because `RenderOptions.cancelled` returned True."""
 
 
+def describe_error(error: BaseException) -> str:
+    """The class and the message of an error in one line, at most 200 characters of the message."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
 def suggest(word: str, choices: Iterable[str]) -> str:
     """The end of an error line about an unknown word: the closest known word, then all of them."""
     known = sorted(choices)

@@ -25,7 +25,7 @@ from genscene.metrics.spectrum import (
     mean_log_magnitude,
     power_spectrum,
     radial_profile,
-    ring_counts,
+    ring_index,
     to_decibels,
 )
 
@@ -112,7 +112,7 @@ def spectra(case: Case) -> Results:
         "profile": profiles,
         "profile_mean_db": to_decibels(profiles.mean(dim=0) / s["size"] ** 4, floor=0),
         "magnitude_log": mean_log_magnitude(power, s["log_eps"]),
-        "counts": ring_counts(s["size"], s["bins"]),
+        "counts": torch.bincount(ring_index(s["size"]).flatten(), minlength=s["bins"])[: s["bins"]],
     }
 
 
@@ -145,12 +145,11 @@ def similarity(a: Tensor, b: Tensor, window: SSIMWindow, border: int, shape: lis
 def inception(case: Case) -> Results:
     """Features and logits of the network with the case's weights."""
     s = case.settings
-    network = Inception(RESIZE[s["resize"]], s["input_size"], s["mean"], s["scale"], s["classes"]).to(
-        case.dtype
-    )
+    network = Inception(s["classes"]).to(case.dtype)
     (weights,) = case.about["state_dicts"]
     load_weights(network, weights, RULES, fold_batch_norm(case.weights(weights), weights))
-    features = network.features(case["images"])
+    resized = RESIZE[s["resize"]](case["images"].to(case.dtype), s["input_size"])
+    features = network((resized - s["mean"]) / s["scale"])
     return {name: features[args["feature"]] for name, args in outputs(case)}
 
 

@@ -15,7 +15,14 @@ from genscene.errors import BadInput
 from genscene.experiment.validation import validate
 from genscene.geometry import camera_files
 from genscene.geometry.cameras import Camera, Grid, look_at
-from genscene.geometry.priors import CameraPrior, PlanePrior, camera_angles, truncated_normal, with_fov
+from genscene.geometry.priors import (
+    CameraPrior,
+    PlanePrior,
+    camera_angles,
+    truncated_normal,
+    with_fov,
+    wrap_angles,
+)
 from genscene.geometry.trajectories import trajectory
 from genscene.randomness import RandomStreams
 
@@ -247,3 +254,8 @@ def test_the_prior_of_the_plane_is_the_whole_plane():
         assert isinstance(grid, Grid)
         assert grid.size == (5, 6)
         assert torch.equal(grid.window, torch.tensor([[1.0, 0.0, 0.0]]).repeat(2, 1))
+
+
+def test_angles_are_wrapped_to_half_a_turn():
+    angles = torch.tensor([3 * math.pi / 2, 0.5, -5 * math.pi / 2])
+    assert_close(wrap_angles(angles), torch.tensor([-math.pi / 2, 0.5, -math.pi / 2]))

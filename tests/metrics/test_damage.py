@@ -1,38 +1,15 @@
 """Inputs that metrics cannot be computed from are refused in one line."""
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from genscene.errors import BadInput
 from genscene.metrics.frechet import Moments, frechet_distance
 from genscene.metrics.image import ssim
 from genscene.metrics.kernel import cmmd, kernel_distance
 from genscene.metrics.lpips import LPIPS
-from genscene.metrics.networks.squeezenet import squeezenet
-from genscene.metrics.networks.weights import read_weights
+from genscene.metrics.networks.backbones import squeezenet
 from genscene.metrics.precision_recall import precision_recall
-
-
-@pytest.mark.parametrize("ending", [".npz", ".safetensors", ".pth"])
-def test_weights_that_are_not_finite_are_refused_by_file_and_tensor(ending, tmp_path):
-    path = tmp_path / f"w{ending}"
-    tensors = {
-        "whole": torch.arange(3),
-        "fine": torch.ones(2),
-        "conv1.weight": torch.tensor([0.0, torch.nan]),
-    }
-    if ending == ".npz":
-        np.savez(path, **{name: tensor.numpy() for name, tensor in tensors.items()})
-    elif ending == ".safetensors":
-        save_file(tensors, path)
-    else:
-        torch.save(tensors, path)
-    with pytest.raises(
-        BadInput, match=rf"w\{ending}: the weights conv1\.weight hold numbers that are not finite"
-    ):
-        read_weights(path)
 
 
 def test_subsets_as_large_as_a_set_have_no_deviation():

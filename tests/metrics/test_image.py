@@ -10,11 +10,11 @@ from genscene.metrics.image import SSIMWindow, psnr, ssim, ssim_map
 
 WINDOWS = [
     SSIMWindow(),
-    SSIMWindow(sample_covariance=True),
-    SSIMWindow(gaussian=False),
-    SSIMWindow(gaussian=False, sample_covariance=True),
-    SSIMWindow(sigma=0.8, k1=0.02, k2=0.05),
-    SSIMWindow(gaussian=False, box=5, k2=0.01),
+    SSIMWindow(use_sample_covariance=True),
+    SSIMWindow(gaussian_weights=False),
+    SSIMWindow(gaussian_weights=False, use_sample_covariance=True),
+    SSIMWindow(sigma=0.8, K1=0.02, K2=0.05),
+    SSIMWindow(gaussian_weights=False, win_size=5, K2=0.01),
 ]
 
 
@@ -50,8 +50,12 @@ def test_ssim_leaves_out_pixels_whose_window_crosses_the_border(window, border):
 @pytest.mark.parametrize("window", WINDOWS)
 def test_ssim_is_that_of_scikit_image_on_each_channel(window):
     a, b = torch.rand(2, 2, 19, 23, dtype=torch.float64)
-    options = {"K1": window.k1, "K2": window.k2, "use_sample_covariance": window.sample_covariance}
-    shape = {"gaussian_weights": True, "sigma": window.sigma} if window.gaussian else {"win_size": window.box}
+    options = {"K1": window.K1, "K2": window.K2, "use_sample_covariance": window.use_sample_covariance}
+    shape = (
+        {"gaussian_weights": True, "sigma": window.sigma}
+        if window.gaussian_weights
+        else {"win_size": window.win_size}
+    )
     each = [
         structural_similarity(x.numpy(), y.numpy(), data_range=1.0, full=True, **options, **shape)
         for x, y in zip(a, b, strict=True)

@@ -13,11 +13,9 @@ from genscene.cli import main
 from genscene.errors import BadInput
 from genscene.experiment.schema import Stage
 from genscene.io.generator_file import GeneratorFile, write
+from genscene.io.tensors import sha256
 from genscene.metrics.lpips import load_lpips
-from genscene.metrics.networks.alexnet import alexnet
-from genscene.metrics.networks.backbone import CAFFE, TORCHVISION
-from genscene.metrics.networks.squeezenet import squeezenet
-from genscene.metrics.networks.weights import sha256
+from genscene.metrics.networks.backbones import alexnet, squeezenet
 from genscene.systems import PRESETS
 
 FIRES = dict(
@@ -73,7 +71,7 @@ def test_lpips_is_zero_for_equal_images_and_grows_with_noise(files):
     assert_close(network(a, a + noise), network(a + noise, a))
     assert_close(network(a, a + noise)[1:], network(a[1:], (a + noise)[1:]))
     assert network.backbone.name == "SqueezeNet"
-    assert "LPIPS-like" in network.backbone.normalization.remark
+    assert "LPIPS-like" in network.backbone.remark
 
 
 def test_squeezenet_has_seven_features():
@@ -90,16 +88,17 @@ def test_weights_of_both_lineages_compute_the_same(tmp_path, files):
     caffe = squeezenet()
     state = {name: tensor.clone() for name, tensor in caffe.state_dict().items()}
     weight, bias = "features.0.weight", "features.0.bias"
-    folded = state[weight][:, list(CAFFE.order)] * torch.tensor(CAFFE.gain)[:, None, None]
-    shift = torch.tensor(TORCHVISION.mean) - torch.tensor(CAFFE.mean)[list(CAFFE.order)]
+    order, gain = [2, 1, 0], torch.tensor([2 / 0.458, 2 / 0.448, 2 / 0.450])  # of Caffe, of torchvision
+    folded = 255 * state[weight][:, order]
+    shift = torch.tensor([0.485, 0.456, 0.406]) - torch.tensor([104, 117, 123])[order] / 255
     state[bias] += torch.einsum("ocij,c->o", folded, shift)
-    state[weight] = folded / torch.tensor(TORCHVISION.gain)[:, None, None]
+    state[weight] = folded / gain[:, None, None]
     save_file(state | {"classifier.1.bias": torch.zeros(9)}, tmp_path / "torchvision.safetensors")
     arrays(tmp_path / "caffe.npz", {caffe_name(name): tensor for name, tensor in caffe.state_dict().items()})
     one, other = (load_lpips(tmp_path / name, files[1]) for name in ("caffe.npz", "torchvision.safetensors"))
     a, b = torch.rand(2, 1, 3, 33, 33)
     assert_close(one(a, b), other(a, b), atol=1e-5, rtol=1e-4)
-    assert one.backbone.normalization.remark != other.backbone.normalization.remark
+    assert one.backbone.remark != other.backbone.remark
 
 
 def test_linear_layers_of_several_backbones_in_one_file(tmp_path, files):
@@ -144,27 +143,27 @@ def test_evaluate_reports_lpips_and_the_weights_of_it(tmp_path, files, capsys):
     words = ["evaluate", str(tmp_path / "g.safetensors"), "--out", str(tmp_path / "n.json")]
     assert main([*words, "--lpips", *map(str, files)]) == 0
     document = json.loads((tmp_path / "n.json").read_text())
-    row = document["photographs"][0]
-    assert set(row) == {"photograph", "psnr", "ssim", "lpips-squeeze"}
-    assert document["mean"]["lpips-squeeze"] > 0
-    assert document["protocol"]["lpips-squeeze"]["backbone"] == "SqueezeNet"
+    row = document["views"]["g"][0]
+    assert set(row) == {"psnr", "ssim", "lpips_squeeze"}
+    assert document["generators"]["g"]["lpips_squeeze"]["value"] > 0
+    assert document["protocol"]["lpips_squeeze"] == "SqueezeNet"
     for name, path in zip(("weights", "linear"), files, strict=True):
-        assert document["protocol"]["lpips-squeeze"][name] == {"file": path.name, "sha256": sha256(path)}
+        assert document["protocol"][f"lpips_squeeze_{name}"] == f"{path.name}, SHA-256 {sha256(path)}"
     out = capsys.readouterr().out
-    assert "LPIPS-squeeze by SqueezeNet" in out
+    assert "lpips_squeeze: SqueezeNet" in out
     assert "LPIPS-like" in out
     assert main([*words, "--lpips", *map(str, files), "--lpips", *map(str, alexnet_files(tmp_path))]) == 0
     document = json.loads((tmp_path / "n.json").read_text())
-    assert set(document["mean"]) == {"psnr", "ssim", "lpips-squeeze", "lpips-alex"}
-    assert document["protocol"]["lpips-alex"]["backbone"] == "AlexNet"
-    assert document["photographs"][0]["lpips-squeeze"] == row["lpips-squeeze"]
+    assert set(document["generators"]["g"]) == {"psnr", "ssim", "lpips_squeeze", "lpips_alex"}
+    assert document["protocol"]["lpips_alex"] == "AlexNet"
+    assert document["views"]["g"][0]["lpips_squeeze"] == row["lpips_squeeze"]
     capsys.readouterr()
     assert main([*words, "--lpips", *map(str, files), "--lpips", *map(str, files)]) == 2
     assert "SqueezeNet a second time" in capsys.readouterr().err
     assert main(words) == 0
     document = json.loads((tmp_path / "n.json").read_text())
-    assert set(document["mean"]) == {"psnr", "ssim"}
-    assert "lpips-squeeze" not in document["protocol"]
+    assert set(document["generators"]["g"]) == {"psnr", "ssim"}
+    assert "lpips_squeeze" not in document["protocol"]
     assert main([*words, "--lpips", "none.npz", str(files[1])]) == 2
     assert "no weights at none.npz" in capsys.readouterr().err
     assert main(["evaluate", "--lpips", *map(str, files), str(tmp_path / "g.safetensors")]) == 0

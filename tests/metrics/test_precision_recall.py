@@ -84,7 +84,7 @@ def test_settings_of_precision_and_recall_are_those_of_the_definition(neighbors,
 
 def test_half_precision_rounds_features_and_distances():
     a, b = torch.randn(5, 4), torch.randn(6, 4)
-    ((rows, distances),) = pairwise_distances(a, b, half_precision=True)
+    ((rows, distances),) = pairwise_distances(a, b, half=True)
     assert rows == slice(0, 5)
     assert distances.dtype == torch.float32
     assert torch.equal(distances, torch.cdist(a.half().float(), b.half().float()).half().float())

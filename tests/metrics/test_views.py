@@ -13,7 +13,7 @@ from genscene.data.synthetic.raytrace import trace
 from genscene.errors import BadInput
 from genscene.geometry.cameras import as_float64
 from genscene.geometry.priors import CameraPrior
-from genscene.metrics.views import RenderedView, mean_resultant_length, project, reproject, wrap_angles
+from genscene.metrics.views import RenderedView, mean_resultant_length, project, reproject
 from genscene.randomness import RandomStreams
 
 PRIOR = CameraPrior("uniform", (math.pi / 2, math.pi), (1.2, 0.3), radius=2.6, fov=42.0)
@@ -193,8 +193,7 @@ def test_points_project_to_the_pixels_that_show_them():
     assert in_front[view.opaque].all()
 
 
-def test_statistics_of_angles():
+def test_the_mean_resultant_length_is_one_for_equal_angles_and_zero_for_opposite_ones():
     assert mean_resultant_length(torch.tensor([0.3, 0.3, 0.3])) == pytest.approx(1.0)
     quarters = torch.tensor([0.0, math.pi / 2, math.pi, -math.pi / 2])
     assert mean_resultant_length(quarters) == pytest.approx(0.0, abs=1e-6)
-    assert wrap_angles(torch.tensor(3 * math.pi / 2)) == pytest.approx(-math.pi / 2)

@@ -19,9 +19,9 @@ from genscene.evaluation.image_sources import require_finite
 from genscene.evaluation.report import Gallery, ImageStrip, Report, Row, Score
 from genscene.evaluation.session import Subject
 from genscene.experiment.schema import Experiment
+from genscene.io.tensors import sha256
 from genscene.metrics.image import psnr, ssim
 from genscene.metrics.lpips import LPIPS, load_lpips
-from genscene.metrics.networks.weights import sha256
 from genscene.randomness import RandomStreams
 
 SHOWN = 4  # views in a gallery

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from genscene.errors import BadInput
+from genscene.errors import BadInput, describe_error
 from genscene.evaluation.image_sources import Provenance
 from genscene.io.atomic import atomic, try_lock
 from genscene.metrics.frechet import Moments, RunningMoments
@@ -58,8 +58,7 @@ class FeatureStatistics:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             header = json.loads(about, parse_constant=_refuse_constant)
         except Exception as error:  # a damaged file can raise anything
-            reason = " ".join(str(error).split())
-            raise BadInput(f"{path} is not a complete file of statistics ({reason})") from None
+            raise BadInput(f"{path} is not a complete file of statistics ({describe_error(error)})") from None
         if not isinstance(header, dict) or header.get("kind") != KIND:
             raise BadInput(f"{path} holds no statistics of genscene, wanted a file of evaluate --statistics")
         if header.get("format") != FORMAT:

@@ -149,9 +149,13 @@ def truncated_normal(normal: Tensor, limit: float) -> Tensor:
 def camera_angles(camera: Camera, yaw: float) -> tuple[Tensor, Tensor]:
     """Yaw [B], within half a turn of the given one, and pitch [B] of cameras, from their positions."""
     x, y, z = camera.pose[:, :3, 3].unbind(-1)
-    difference = torch.atan2(z, x) - yaw
     pitch = torch.atan2((x.square() + z.square()).sqrt(), y)
-    return yaw + torch.atan2(difference.sin(), difference.cos()), pitch
+    return yaw + wrap_angles(torch.atan2(z, x) - yaw), pitch
+
+
+def wrap_angles(angles: Tensor) -> Tensor:
+    """Angles [...] in radians -> the same between -pi and pi."""
+    return torch.atan2(angles.sin(), angles.cos())
 
 
 def with_fov(camera: Camera, fov: Tensor) -> Camera:

@@ -56,14 +56,12 @@ class RunningMoments:
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
-    """|mean a - mean b|^2 + tr(A) + tr(B) - 2 tr sqrt(A B), for singular covariances A, B as well.
-
-    A B has the eigenvalues of the symmetric sqrt(A) B sqrt(A), which are real and computed ten times faster.
-    """
+    """|mean a - mean b|^2 + tr(A) + tr(B) - 2 tr sqrt(A B), for singular covariances A, B as well."""
     if a.mean.shape != b.mean.shape:
         raise BadInput(f"Frechet distance of features of {len(a.mean)} and of {len(b.mean)} numbers")
     if not all(bool(x.isfinite().all()) for m in (a, b) for x in (m.mean, m.covariance)):
         raise BadInput("Frechet distance of moments that are not finite (nan or inf)")
+    # A B has the eigenvalues of the symmetric sqrt(A) B sqrt(A), real and computed ten times faster
     eigenvalues, eigenvectors = torch.linalg.eigh(a.covariance)
     root = eigenvectors * eigenvalues.clamp_min(0).sqrt() @ eigenvectors.mT
     trace_root = torch.linalg.eigvalsh(root @ b.covariance @ root).clamp_min(0).sqrt().sum()

@@ -16,19 +16,19 @@ def psnr(mse: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SSIMWindow:
-    """Local window and constants of SSIM (Wang et al. 2004); implementations differ in them."""
+    """Local window and constants of SSIM (Wang et al. 2004), by their names in scikit-image."""
 
-    gaussian: bool = True  # Gaussian weights, truncated at 3.5 sigma as in scikit-image; False: a uniform box
+    gaussian_weights: bool = True  # truncated at 3.5 sigma; False: a uniform box
     sigma: float = 1.5  # of the Gaussian, in pixels: 11 pixels wide
-    box: int = 7  # side of the box in pixels, odd
-    sample_covariance: bool = False  # divide covariances by N - 1 (scikit-image's default) instead of N
-    k1: float = 0.01
-    k2: float = 0.03
+    win_size: int = 7  # side of the box in pixels, odd
+    use_sample_covariance: bool = False  # divide covariances by N - 1 (scikit-image's default) instead of N
+    K1: float = 0.01
+    K2: float = 0.03
 
     @property
     def side(self) -> int:
         """Side of the window in pixels."""
-        return 2 * int(3.5 * self.sigma + 0.5) + 1 if self.gaussian else self.box
+        return 2 * int(3.5 * self.sigma + 0.5) + 1 if self.gaussian_weights else self.win_size
 
 
 WANG = SSIMWindow()  # that of the paper
@@ -47,16 +47,6 @@ def ssim_map(a: Tensor, b: Tensor, window: SSIMWindow = WANG) -> Tensor:
     if a.dim() != 3 or a.shape != b.shape or min(a.shape[1:]) < window.side:
         shapes = f"{list(a.shape)} and {list(b.shape)}"
         raise BadInput(f"SSIM of images {shapes}, wanted [C, H, W] twice, H and W at least {window.side}")
-    _, values = structural_similarity(
-        *(np.asarray(x.movedim(0, -1).double()) for x in (a, b)),
-        channel_axis=-1,
-        data_range=1.0,
-        gaussian_weights=window.gaussian,
-        sigma=window.sigma,
-        win_size=window.side,
-        use_sample_covariance=window.sample_covariance,
-        K1=window.k1,
-        K2=window.k2,
-        full=True,
-    )
-    return torch.from_numpy(values).movedim(-1, 0)
+    arrays = (np.asarray(x.movedim(0, -1).double()) for x in (a, b))
+    options = vars(window) | {"win_size": window.side, "channel_axis": -1, "data_range": 1.0, "full": True}
+    return torch.from_numpy(structural_similarity(*arrays, **options)[1]).movedim(-1, 0)

@@ -10,7 +10,6 @@ from genscene.errors import BadInput
 from genscene.metrics.subsets import SubsetEstimate, check_feature_sets
 
 Kernel = Callable[[Tensor, Tensor], Tensor]  # features [N, D], [M, D] -> [N, M]
-Estimator = Callable[[Tensor, Tensor], Tensor]  # features [N, D], [M, D] -> distance []
 CMMD_SIGMA, CMMD_SCALE = 10.0, 1000.0
 ROWS = 2048  # of either set per block of CMMD's kernel matrix
 
@@ -25,15 +24,11 @@ def polynomial_kernel(
 
 def mmd(x: Tensor, y: Tensor, unbiased: bool = True, kernel: Kernel = polynomial_kernel) -> Tensor:
     """Features [N, D], [M, D] -> squared maximum mean discrepancy [] (Gretton et al. 2012, sec. 2.2)."""
-    x, y = x.double(), y.double()
-    within = [_mean_within(kernel(z, z), unbiased) for z in (x, y)]
+    x, y, within = x.double(), y.double(), []
+    for z in (x, y):
+        values, pairs = kernel(z, z), len(z) * (len(z) - 1)
+        within.append((values.sum() - values.trace()) / pairs if unbiased else values.mean())
     return within[0] + within[1] - 2 * kernel(x, y).mean()
-
-
-def _mean_within(values: Tensor, unbiased: bool) -> Tensor:
-    """Mean of a kernel matrix [N, N], without its diagonal if unbiased."""
-    count = len(values)
-    return (values.sum() - values.trace()) / (count * (count - 1)) if unbiased else values.mean()
 
 
 def kernel_distance(
@@ -42,12 +37,9 @@ def kernel_distance(
     subsets: int = 100,
     size: int = 1000,
     seed: int = 2020,
-    estimator: Estimator = mmd,
+    estimator: Callable[[Tensor, Tensor], Tensor] = mmd,  # features [N, D], [M, D] -> distance []
 ) -> SubsetEstimate:
-    """Features [N, D], [M, D] -> squared MMD of random subsets; tables often print it times 100.
-
-    Subsets as large as one set have no deviation; of subsets as large as both sets one is computed.
-    """
+    """Features [N, D], [M, D] -> squared MMD of random subsets, or of both sets if these are no larger."""
     check_feature_sets("kernel distance", fake, real, 2)
     if subsets < 1 or size < 2:
         raise BadInput(f"kernel distance of {subsets} subsets of {size}, wanted at least 1 of at least 2")
@@ -59,22 +51,18 @@ def kernel_distance(
     return SubsetEstimate(torch.tensor(estimates, dtype=torch.float64), size == smaller)
 
 
-def sample_subsets(
-    fakes: int, reals: int, subsets: int, size: int, seed: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+def sample_subsets(fakes: int, reals: int, subsets: int, size: int, seed: int) -> Iterator[list[Tensor]]:
     """Rows [size] of either set, without repeats in a subset, in torch-fidelity's order of random numbers."""
     stream = np.random.RandomState(seed)
     for _ in range(subsets):
-        i, j = (stream.choice(count, size, replace=False) for count in (fakes, reals))
-        yield torch.from_numpy(i), torch.from_numpy(j)
+        yield [torch.from_numpy(stream.choice(count, size, replace=False)) for count in (fakes, reals)]
 
 
 def cmmd(fake: Tensor, real: Tensor) -> float:
     """CLIP embeddings [N, D], [M, D] of length 1 -> biased squared MMD by a Gaussian of sigma 10, x 1000."""
     check_feature_sets("CMMD", fake, real)
-    return CMMD_SCALE * (
-        _gaussian_mean(fake, fake) + _gaussian_mean(real, real) - 2 * _gaussian_mean(fake, real)
-    )
+    fakes, reals, across = (_gaussian_mean(*pair) for pair in ((fake, fake), (real, real), (fake, real)))
+    return CMMD_SCALE * (fakes + reals - 2 * across)
 
 
 def _gaussian_mean(a: Tensor, b: Tensor) -> float:
@@ -82,8 +70,8 @@ def _gaussian_mean(a: Tensor, b: Tensor) -> float:
     total = torch.zeros((), dtype=torch.float64, device=a.device)
     for i, x in enumerate(a.split(ROWS)):
         for j, y in enumerate(b.split(ROWS)):
-            if a is b and j < i:  # symmetric: counted twice below
-                continue
+            if a is b and j < i:
+                continue  # symmetric: counted twice below
             x, y = x.double(), y.double()
             squares = (x.square().sum(dim=1)[:, None] + y.square().sum(dim=1) - 2 * x @ y.mT).clamp_min_(0)
             block = squares.mul_(-1 / (2 * CMMD_SIGMA**2)).expm1_().sum()

@@ -1,7 +1,4 @@
-"""Power spectra of images, in float64.
-
-Plain (Durall et al. 2020), or whitened and windowed (StyleGAN3, Karras et al. 2021).
-"""
+"""Power spectra in float64: plain (Durall et al. 2020), or whitened and windowed (Karras et al. 2021)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -17,10 +14,7 @@ BT601 = (0.299, 0.587, 0.114)  # gray of red, green, blue
 def power_spectrum(
     images: Tensor, weights: Sequence[float] = BT601, window: Tensor | None = None, remove_mean: bool = False
 ) -> Tensor:
-    """Images [B, C, N, N] -> squared magnitudes [B, N, N] of the DFT of their gray, frequency 0 at N // 2.
-
-    Gray is the weighted sum over channels, with its mean removed on request, times the window [N, N].
-    """
+    """Images [B, C, N, N] -> squared DFT [B, N, N] of the weighted sum of channels, frequency 0 at N // 2."""
     if images.dim() != 4 or images.shape[1] != len(weights) or images.shape[2] != images.shape[3]:
         raise BadInput(f"spectrum of images {tuple(images.shape)}, wanted [B, {len(weights)}, N, N]")
     gray = torch.einsum("bchw,c->bhw", images.double(), images.new_tensor(weights, dtype=torch.float64))
@@ -40,16 +34,8 @@ def radial_profile(spectra: Tensor, bins: int | None = None) -> Tensor:
     size, bins = spectra.shape[-1], bins or spectra.shape[-1] // 2 + 1
     ring = ring_index(size, spectra.device).flatten()
     inside = ring < bins
-    sums = spectra.new_zeros(len(spectra), bins)
-    return sums.index_add_(1, ring[inside], spectra.flatten(1)[:, inside]) / ring_counts(
-        size, bins, spectra.device
-    )
-
-
-def ring_counts(size: int, bins: int | None = None, device: torch.device | None = None) -> Tensor:
-    """Image side N in pixels -> number of frequencies on each ring [bins], by default N // 2 + 1."""
-    bins = bins or size // 2 + 1
-    return torch.bincount(ring_index(size, device).flatten(), minlength=bins)[:bins]
+    sums = spectra.new_zeros(len(spectra), bins).index_add_(1, ring[inside], spectra.flatten(1)[:, inside])
+    return sums / torch.bincount(ring, minlength=bins)[:bins]
 
 
 def ring_index(size: int, device: torch.device | None = None) -> Tensor:
@@ -66,20 +52,14 @@ def to_decibels(power: Tensor, floor: float = 1e-12) -> Tensor:
 def windowed_power_spectrum(
     batches: Iterable[Tensor], mean: float, std: float, beta: float = 8.0, padding: int = 4
 ) -> Tensor:
-    """Batches [B, C, N, N] -> power [P N, P N], averaged over images and channels, frequency 0 at P N // 2.
-
-    Whitened by the data's mean and standard deviation, windowed, and zero-padded to P times the side, as
-    StyleGAN3's average spectra: white noise of that deviation has power 1. No batch is stored.
-    """
+    """Batches [B, C, N, N], whitened, windowed, padded to P N as in StyleGAN3 -> mean power [P N, P N]."""
     if std <= 0:
         raise BadInput(f"spectrum whitened by a deviation of {std:g}, wanted more than 0")
     total, count = torch.zeros(()), 0
     for images in batches:
         size, padded = images.shape[-1], padding * images.shape[-1]
         if images.dim() != 4 or images.shape[2] != size or total.shape not in ((), (padded, padded)):
-            raise BadInput(
-                f"spectrum of images {tuple(images.shape)}, wanted [B, C, N, N], N always the same"
-            )
+            raise BadInput(f"spectrum of images {tuple(images.shape)}, wanted [B, C, N, N] of one side N")
         window = kaiser_window(size, beta, images.device)
         for image in images:  # one by one: padded images are large
             white = (image.double() - mean) / std * window
@@ -112,6 +92,5 @@ def power_features(side: int) -> Extractor:
             raise BadInput(f"power spectra of {list(images.shape[-2:])} pixels, wanted {side}x{side}")
         return radial_profile(power_spectrum(images.cpu().double() / 255)) / side**4
 
-    weights = "grey by BT.601, no window"
-    layer, width = "rings of the Fourier transform", side // 2 + 1
-    return Extractor("power-spectrum", weights, layer, width, "not resized", compute)
+    weights, layer = "grey by BT.601, no window", "rings of the Fourier transform"
+    return Extractor("power-spectrum", weights, layer, side // 2 + 1, "not resized", compute)

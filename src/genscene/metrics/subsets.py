@@ -27,8 +27,6 @@ class SubsetEstimate:
 
 def check_feature_sets(metric: str, fake: Tensor, real: Tensor, least: int = 1) -> None:
     """Raise BadInput unless features are [N, D] and [M, D] with N and M at least `least`."""
-    shapes = [list(x.shape) for x in (fake, real)]
-    matrices = fake.dim() == real.dim() == 2
-    if not matrices or shapes[0][1] != shapes[1][1] or min(len(fake), len(real)) < least:
-        wanted = f"wanted [N, D] and [M, D], N and M at least {least}"
-        raise BadInput(f"{metric} of features {shapes[0]} and {shapes[1]}, {wanted}")
+    if fake.dim() != 2 or fake.shape[1:] != real.shape[1:] or min(len(fake), len(real)) < least:
+        shapes = f"{list(fake.shape)} and {list(real.shape)}"
+        raise BadInput(f"{metric} of features {shapes}, wanted [N, D] and [M, D], N and M at least {least}")

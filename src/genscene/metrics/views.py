@@ -79,38 +79,22 @@ def reproject(first: RenderedView, second: RenderedView, tolerance: float = 0.05
     depth_error = (sampled[:, 3] - distance).abs() / distance
     visible = compared & (depth_error <= tolerance)
     error, count = (sampled[:, :3] - as_float64(first.image).flatten(2)).abs(), visible.sum(dim=1)
-    squared, absolute = (torch.where(visible, x.mean(dim=1), 0.0) for x in (error.square(), error))
-    return Agreement(
-        squared.sum(dim=1) / count,
-        absolute.sum(dim=1) / count,
-        count / first.opaque.sum(dim=1),
-        depth_error.masked_fill(~compared, torch.nan).nanmedian(dim=1).values,
-    )
+    squared, absolute = (torch.where(visible, x.mean(dim=1), 0.0).sum(dim=1) for x in (error.square(), error))
+    depth = depth_error.masked_fill(~compared, torch.nan).nanmedian(dim=1).values
+    return Agreement(squared / count, absolute / count, count / first.opaque.sum(dim=1), depth)
 
 
 def project(points: Tensor, view: RenderedView) -> tuple[Tensor, Tensor]:
-    """World points [B, N, 3] -> positions [B, N, 2], -1 to 1 between image borders; whether in front [B, N].
-
-    The intrinsics are fitted to the rays, whatever their pixel convention: slopes are affine in positions.
-    """
+    """World points [B, N, 3] -> positions [B, N, 2], -1 to 1 between borders; whether in front [B, N]."""
     size = (view.image.shape[-2], view.image.shape[-1])
-    rotation, eye = as_float64(view.pose)[:, :3, :3], as_float64(view.pose)[:, None, :3, 3]
     grid = as_float64(Grid.whole(len(points), size).coords().to(points.device)).flatten(2).mT
-    intrinsics = torch.linalg.lstsq(_slopes(as_float64(view.rays.directions) @ rotation), grid).solution
-    in_camera = (as_float64(points) - eye) @ rotation
-    return (_slopes(in_camera) @ intrinsics)[..., :2], in_camera[..., 2] > 0
-
-
-def _slopes(directions: Tensor) -> Tensor:
-    """Directions in camera axes [B, N, 3] -> (x / z, y / z, 1) [B, N, 3]."""
-    return directions / directions[..., 2:]
+    rotation, eye = as_float64(view.pose)[:, :3, :3], as_float64(view.pose)[:, None, :3, 3]
+    of_pixels, of_points = as_float64(view.rays.directions) @ rotation, (as_float64(points) - eye) @ rotation
+    # fitted to the rays, whatever their pixel convention: positions are affine in slopes
+    intrinsics = torch.linalg.lstsq(of_pixels / of_pixels[..., 2:], grid).solution
+    return (of_points / of_points[..., 2:] @ intrinsics)[..., :2], of_points[..., 2] > 0
 
 
 def mean_resultant_length(angles: Tensor, dim: int = -1) -> Tensor:
     """Mean resultant length of angles in radians: 1 where all are equal, 0 where they cancel."""
     return torch.stack([angles.cos().mean(dim), angles.sin().mean(dim)]).norm(dim=0)
-
-
-def wrap_angles(angles: Tensor) -> Tensor:
-    """Angles [...] in radians -> the same between -pi and pi."""
-    return torch.atan2(angles.sin(), angles.cos())

@@ -13,10 +13,9 @@ from genscene.errors import BadInput
 from genscene.metrics.networks import build_extractor
 from genscene.metrics.networks.inception import (
     EPSILON,
-    Convolution,
     Inception,
+    inception_clean_features,
     inception_features,
-    load_inception,
     resize_clean,
     resize_tensorflow,
 )
@@ -25,7 +24,7 @@ from genscene.metrics.networks.inception import (
 def published_network():
     """The network as published: each convolution without bias, followed by a batch normalization."""
     network = Inception()
-    for name, layer in [(n, m) for n, m in network.named_modules() if isinstance(m, Convolution)]:
+    for name, layer in [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d)]:
         shape = (layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding)
         conv, bn = nn.Conv2d(*shape, bias=False), nn.BatchNorm2d(layer.out_channels, eps=EPSILON)
         nn.init.kaiming_normal_(conv.weight)
@@ -53,7 +52,8 @@ def test_folded_inception_computes_the_features_of_the_published_network(publish
     network, path = published
     images = torch.randint(256, (3, 3, 40, 40), dtype=torch.uint8)
     extractor = inception_features(path, published=False)
-    wanted, found = network.features(images), extractor.compute.features(images)
+    prepared = extractor.prepare(images)
+    wanted, found = network(prepared), extractor.compute(prepared)
     assert list(wanted) == ["64", "192", "768", "2048", "logits_unbiased", "logits"]
     for name, tensor in wanted.items():
         assert tensor.std(dim=0).mean() > 0
@@ -85,19 +85,24 @@ def test_inception_rejects_weights_of_another_network(tmp_path, published):
     torch.save(stem, tmp_path / "stem.pth")
     for name in ("other.pth", "part.pth", "stem.pth", "none.pth"):
         with pytest.raises(BadInput, match=name):
-            load_inception(Inception(), tmp_path / name)
+            inception_features(tmp_path / name, published=False)
 
 
 def test_inception_has_the_tensors_of_its_file(published):
     state = published[0].state_dict()
     assert sum(tensor.numel() for tensor in state.values()) == 23_885_486
     assert len(state) == 566
+    network, images = Inception(classes=7).requires_grad_(False), torch.rand(1, 3, 120, 120)
+    assert network(images)["logits"].shape == (1, 7)
+    assert torch.equal(network.train()(images)["2048"], network.eval()(images)["2048"])
+
+
+def test_images_are_prepared_as_by_torch_fidelity_or_clean_fid(published):
     images = torch.randint(0, 256, (1, 3, 20, 30), dtype=torch.uint8)
-    network = Inception().requires_grad_(False)
-    assert network.train()(images).shape == (1, 2048)
-    assert torch.equal(network(images), network.eval()(images.float()))
-    small = Inception(resize_clean, side=120, mean=100.0, scale=50.0, classes=7).requires_grad_(False)
-    assert small.features(images)["logits"].shape == (1, 7)
+    extractors = (inception_features, inception_clean_features)
+    for build, resize in zip(extractors, (resize_tensorflow, resize_clean), strict=True):
+        prepared = build(published[1], published=False).prepare(images)
+        assert_close(prepared, (resize(images.float(), 299) - 128) / 128)
 
 
 def test_images_are_resized_as_by_tensorflow_1():

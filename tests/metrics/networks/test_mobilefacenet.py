@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.nn.functional import interpolate
 from torch.testing import assert_close
 
@@ -27,7 +28,14 @@ def test_mobilefacenet_has_the_table_of_the_paper():
     assert 0.9e6 < sum(p.numel() for p in network.parameters()) < 1.1e6  # 0.99 million in table 2
     residual = [False, *[True] * 4, False, *[True] * 6, False, *[True] * 2]
     assert [block.residual for block in network.blocks] == residual
-    embeddings = network.eval()(torch.randint(256, (2, 3, 50, 40), dtype=torch.uint8))
+    assert network.eval()(torch.rand(2, 3, 112, 96)).shape == (2, 128)
+
+
+def test_embeddings_of_any_size_have_length_1(tmp_path):
+    save_file(MobileFaceNet().state_dict(), tmp_path / "faces.safetensors")
+    extractor = mobilefacenet_features(tmp_path / "faces.safetensors")
+    embeddings = extractor(torch.randint(256, (2, 3, 50, 40), dtype=torch.uint8))
+    assert embeddings.shape == (2, extractor.width)
     assert_close(embeddings.norm(dim=1), torch.ones(2))
 
 

@@ -11,13 +11,13 @@ from torch.testing import assert_close
 from genscene.errors import BadInput
 from genscene.metrics.frechet import Moments, frechet_distance
 from genscene.metrics.networks import random_features as module
+from genscene.metrics.networks.backbones import squeezenet_features
 from genscene.metrics.networks.random_features import (
     fingerprint,
     random_features,
     sample_filters,
     whiten_filters,
 )
-from genscene.metrics.networks.squeezenet import squeezenet_features
 
 WEIGHTS = Path(__file__).parents[3] / "../shared/data/weights/squeezenet/squeezenet_v1.1_features_oihw.npz"
 RING = np.hypot(*np.mgrid[-1:1:32j, -1:1:32j])

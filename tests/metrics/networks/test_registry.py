@@ -64,6 +64,14 @@ def test_full_precision_is_restored():
         torch.backends.cudnn.allow_tf32 = before[1]
 
 
+def test_extractors_prepare_images_and_finish_features():
+    network = torch.nn.Conv2d(3, 4, 1).requires_grad_(False)
+    fields = ("convolution", "random", "mean", 4, "not resized", network)
+    extractor = Extractor(*fields, prepare=lambda images: images / 255, finish=lambda x: x.mean(dim=(2, 3)))
+    images = random_images()
+    assert torch.equal(extractor(images), network(images / 255).mean(dim=(2, 3)))
+
+
 def test_extractors_compute_in_full_precision_and_check_their_features():
     weight = torch.rand(3 * 16 * 16, 4)
 

@@ -76,7 +76,8 @@ def test_clip_computes_the_features_of_the_library_from_a_file_with_a_text_encod
     x = normalized(images / 255, mean, deviation)
     wanted = network.visual_projection(network.vision_model(pixel_values=x).pooler_output)
     assert_close(found(images), wanted / wanted.norm(dim=1, keepdim=True), rtol=1e-5, atol=1e-5)
-    assert (found.width, found.compute.side) == (20, 28)
+    assert found.width == 20
+    assert "28x28" in found.resize
 
 
 def test_folders_of_other_networks_are_rejected(dinov2, tmp_path):
@@ -84,7 +85,9 @@ def test_folders_of_other_networks_are_rejected(dinov2, tmp_path):
     with pytest.raises(BadInput, match="is of a model 'dinov2', wanted 'clip' or 'clip_vision_model'"):
         transformers_hub.clip_features(folder)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadInput, match=r"empty has no config.json, wanted config.json and model.safetensors"):
+    with pytest.raises(
+        BadInput, match=r"empty has no model.safetensors, wanted config.json and model.safetensors"
+    ):
         transformers_hub.dinov2_features(tmp_path / "empty")
     save_file({"layernorm.weight": torch.ones(32)}, folder / "model.safetensors")
     with pytest.raises(

@@ -11,34 +11,23 @@ from torch import nn
 
 from genscene.errors import BadInput
 from genscene.metrics.networks import weights
-from genscene.metrics.networks.weights import DOWNLOADS, identify, load_weights, weights_file
+from genscene.metrics.networks.weights import PUBLISHED, find_weights, load_weights
 
 
-def test_a_path_must_exist_and_a_download_must_be_published(tmp_path):
+def test_a_path_must_exist(tmp_path):
     (tmp_path / "w.pth").write_bytes(b"numbers")
-    assert weights_file("inception", str(tmp_path / "w.pth")) == tmp_path / "w.pth"
+    assert find_weights("inception", str(tmp_path / "w.pth"))[0] == tmp_path / "w.pth"
     with pytest.raises(BadInput, match=r"no weights of inception at .*none.pth, wanted a file or 'download'"):
-        weights_file("inception", tmp_path / "none.pth")
-    with pytest.raises(BadInput, match=r"no download of weights of clip, .*known: inception, vgg16"):
-        weights_file("clip", "download")
+        find_weights("inception", tmp_path / "none.pth")
 
 
-def test_a_file_is_identified_by_its_sha256(tmp_path):
+def test_a_published_file_is_recognized_by_its_sha256(tmp_path, monkeypatch):
     path = tmp_path / "w.pth"
     path.write_bytes(b"numbers")
     digest = hashlib.sha256(b"numbers").hexdigest()
-    assert identify("inception", path) == (digest, False)
-    wanted = rf"SHA-256 begins {digest[:8]}, wanted 6726825d \(pt_inception-2015-12-05-6726825d\)"
-    with pytest.raises(BadInput, match=wanted):
-        identify("inception", path, required=True)
-
-
-def test_a_published_file_is_recognized(tmp_path, monkeypatch):
-    path = tmp_path / "w.pth"
-    path.write_bytes(b"numbers")
-    digest = hashlib.sha256(b"numbers").hexdigest()
-    monkeypatch.setitem(DOWNLOADS, "vgg16", f"https://example.org/vgg16-{digest[:8]}.pth")
-    assert identify("vgg16", path, required=True) == (digest, True)
+    assert find_weights("vgg16", path) == (path, digest, False)
+    monkeypatch.setitem(PUBLISHED, "vgg16", ("https://example.org/vgg16.pth", digest[:8]))
+    assert find_weights("vgg16", path) == (path, digest, True)
 
 
 def test_a_download_is_fetched_once_and_completely_or_not_at_all(tmp_path, monkeypatch):
@@ -50,10 +39,10 @@ def test_a_download_is_fetched_once_and_completely_or_not_at_all(tmp_path, monke
         Path(to).write_bytes(b"whole")
 
     monkeypatch.setattr(weights.torch.hub, "download_url_to_file", fetch)
-    path = weights_file("vgg16", "download")
-    assert path == weights_file("vgg16", "download") == tmp_path / "weights" / "vgg16-397923af.pth"
+    path, _, _ = find_weights("vgg16", "download")
+    assert path == find_weights("vgg16", "download")[0] == tmp_path / "weights" / "vgg16-397923af.pth"
     assert path.read_bytes() == b"whole"
-    assert requests == [(DOWNLOADS["vgg16"], "397923af")]
+    assert requests == [PUBLISHED["vgg16"]]
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
@@ -69,7 +58,7 @@ def test_a_download_that_fails_is_one_line(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(weights.torch.hub, "download_url_to_file", fetch)
     with pytest.raises(BadInput, match=r"could not fetch https://.*6726825d.pth \(.*\): fetch it") as caught:
-        weights_file("inception", "download")
+        find_weights("inception", "download")
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "weights").iterdir())
 

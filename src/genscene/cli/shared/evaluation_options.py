@@ -152,8 +152,9 @@ def make_session(
     metrics, extractors, weights = names or [*protocol.metrics, *default], {}, vars(options.weights)
     for name in extractor_names(metrics, options.extractor):
         option = name.removesuffix("_clean")
-        if name in EXTRACTORS and EXTRACTORS[name].weights and not weights[option]:
-            raise BadInput(f"{name} needs weights: --{option} {EXTRACTORS[name].weights}")
+        _, wanted = EXTRACTORS.get(name, ("", ""))
+        if wanted and not weights[option]:
+            raise BadInput(f"{name} needs weights: --{option} {wanted}")
         extractors[name] = load_extractor(name, size, weights.get(option, "")).on(device)
     faces = build_extractor("mobilefacenet", weights["mobilefacenet"]) if "identity" in metrics else None
     faces = faces.on(device) if faces else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, leaky_relu, mse_loss
 
@@ -20,10 +20,11 @@ from genscene.evaluation.report import Score
 from genscene.evaluation.session import EvaluationSession, Subject
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.serialise import build_seeded
-from genscene.geometry.priors import CameraPrior, camera_angles
+from genscene.geometry.priors import CameraPrior, camera_angles, wrap_angles
 from genscene.io.atomic import atomic, cache_folder
+from genscene.io.tensors import read_tensors
 from genscene.metrics.frechet import Moments, frechet_distance
-from genscene.metrics.views import mean_resultant_length, wrap_angles
+from genscene.metrics.views import mean_resultant_length
 from genscene.randomness import RandomStreams
 
 VERSION, SIZE, IMAGES, STEPS = 4, 32, 5000, 1500  # of the regressor; side in pixels; of its training
@@ -81,7 +82,7 @@ def pose_reference(name: str, images: int = IMAGES, steps: int = STEPS) -> PoseR
     key = hashlib.blake2b(f"{VERSION} {name} {SIZE} {images} {steps}".encode(), digest_size=8).hexdigest()
     path, regressor = cache_folder() / "pose_regressors" / f"{key}.safetensors", PoseRegressor()
     if path.exists():
-        regressor.load_state_dict(load_file(path))
+        regressor.load_state_dict(read_tensors(path))
     else:
         regressor = train_regressor(pixels[split:], yaw[split:], pitch[split:], steps)
         with atomic(path) as partial:

@@ -1,7 +1,4 @@
-"""MobileFaceNet (Chen et al. 2018): embeddings of faces, similar for images of the same person.
-
-For crops of 112 x 96 pixels, aligned as its training data; tensors have the names of the weight file.
-"""
+"""MobileFaceNet (Chen et al. 2018): embeddings of faces, cropped and aligned as in its training data."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -9,8 +6,10 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
+from genscene.geometry.cameras import Size
+from genscene.io.tensors import sha256
 from genscene.metrics.networks.extractor import Extractor
-from genscene.metrics.networks.weights import load_weights, sha256
+from genscene.metrics.networks.weights import load_weights
 
 SIZE, WIDTH = (112, 96), 128  # pixels, height and width; of the embedding
 # Table 1: expansion, output channels, repetitions, stride of the first
@@ -18,16 +17,10 @@ BOTTLENECKS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2
 
 
 def convolution(
-    in_channels: int,
-    width: int,
-    kernel: int | tuple[int, int] = 1,
-    stride: int = 1,
-    depthwise: bool = False,
-    linear: bool = False,
+    inputs: int, width: int, kernel: int | Size = 1, stride: int = 1, groups: int = 1, linear: bool = False
 ) -> OrderedDict[str, nn.Module]:
     """Convolution, padded if 3x3, batch normalization and, unless linear, PReLU."""
-    padding, groups = int(kernel == 3), width if depthwise else 1
-    conv = nn.Conv2d(in_channels, width, kernel, stride, padding, groups=groups, bias=False)
+    conv = nn.Conv2d(inputs, width, kernel, stride, int(kernel == 3), groups=groups, bias=False)
     layers = OrderedDict[str, nn.Module](conv=conv, bn=nn.BatchNorm2d(width))
     return layers if linear else layers | {"prelu": nn.PReLU(width)}
 
@@ -40,7 +33,7 @@ class Bottleneck(nn.Module):
         inner = expansion * in_channels
         self.conv = nn.Sequential(
             *convolution(in_channels, inner).values(),
-            *convolution(inner, inner, 3, stride, depthwise=True).values(),
+            *convolution(inner, inner, 3, stride, groups=inner).values(),
             *convolution(inner, width, linear=True).values(),
         )
         self.residual = stride == 1 and in_channels == width
@@ -51,7 +44,7 @@ class Bottleneck(nn.Module):
 
 
 class MobileFaceNet(nn.Sequential):
-    """Table 1, for images less wide."""
+    """Table 1, for images less wide: [B, 3, 112, 96] -> embeddings [B, 128]."""
 
     def __init__(self) -> None:
         blocks, channels = OrderedDict[str, nn.Module](), 64
@@ -59,31 +52,24 @@ class MobileFaceNet(nn.Sequential):
             for i in range(count):
                 blocks[str(len(blocks))] = Bottleneck(channels, width, 1 if i else stride, expansion)
                 channels = width
-        whole = (SIZE[0] // 16, SIZE[1] // 16)
         layers = {
             "conv1": convolution(3, 64, 3, 2),
-            "dw_conv1": convolution(64, 64, 3, depthwise=True),
+            "dw_conv1": convolution(64, 64, 3, groups=64),
             "blocks": blocks,
             "conv2": convolution(channels, 512),
-            "linear7": convolution(512, 512, whole, depthwise=True, linear=True),
-            "linear1": convolution(512, WIDTH, linear=True),
+            "linear7": convolution(512, 512, (SIZE[0] // 16, SIZE[1] // 16), groups=512, linear=True),
+            "linear1": convolution(512, WIDTH, linear=True) | {"flatten": nn.Flatten()},
         }
         super().__init__(OrderedDict((name, nn.Sequential(layer)) for name, layer in layers.items()))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Faces [B, 3, H, W] of any size, 0 to 255 -> embeddings [B, 128] of length 1."""
-        x = interpolate(images.float(), SIZE, mode="bilinear", antialias=True)
-        return normalize(super().forward((x - 127.5) / 128).flatten(1))
 
 
 def mobilefacenet_features(path: str | Path) -> Extractor:
     """Extractor of embeddings of length 1 with the weights of a file."""
-    return Extractor(
-        compute=load_weights(MobileFaceNet(), path),
-        name="mobilefacenet-112x96",
-        weights=sha256(path),
-        layer="embedding of length 1",
-        width=WIDTH,
-        resize=f"bilinear, antialiased, to {SIZE[0]}x{SIZE[1]}",
-        remark="for crops around a face only",
-    )
+
+    def prepare(images: Tensor) -> Tensor:
+        return (interpolate(images.float(), SIZE, mode="bilinear", antialias=True) - 127.5) / 128
+
+    network, layer = load_weights(MobileFaceNet(), path), "embedding of length 1"
+    resize, remark = f"bilinear, antialiased, to {SIZE[0]}x{SIZE[1]}", "for crops around a face only"
+    name, weights = "mobilefacenet-112x96", sha256(path)
+    return Extractor(name, weights, layer, WIDTH, resize, network, None, remark, prepare, normalize)

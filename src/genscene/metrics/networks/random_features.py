@@ -22,9 +22,7 @@ NEAR = 0.95  # correlation of adjacent pixels
 COLOR = 0.9  # correlation of red, green and blue
 TAME = 0.25  # a response x is compressed to log(1 + TAME |x|)
 USUAL, SPREAD = 0.17445, 0.12024  # mean and deviation of that for normal x of variance 1, as of the model
-FINE = (
-    0.25  # of this power of the inverse covariance: 0 leaves filters as sampled, 1/2 would whiten the model
-)
+FINE = 0.25  # power of the inverse covariance: 0 leaves filters as sampled, 1/2 would whiten the model
 LOWEST = 1e-4  # added to variances: the root of a variance near 0 would amplify rounding
 
 # Rows: brightness, red against green, blue against both; the principal axes of correlated channels
@@ -65,26 +63,17 @@ class RandomConvolutions(nn.Module):
 
 
 def random_features(seed: int = 0) -> Extractor:
-    """Extractor of 368 numbers near 1 by random filters, for comparing sets without a trained network.
-
-    Filters come from NumPy's uniform stream, which is frozen (torch's is not) and needs no logarithm:
-    they are the same on all machines. `weights` is a hash of them and of the constants above.
-    """
-    detail = "cells of colour and detail"
-    return Extractor(
-        compute=RandomConvolutions(seed).eval(),
-        name="random-convolutions-1",
-        weights=f"seed {seed}, {fingerprint(seed)}",
-        layer=f"mean and deviation of 2 layers at {SCALES} scales, {CELLS}x{CELLS} {detail}",
-        width=WIDTH,
-        resize=f"sides above {LARGEST} averaged over areas down to {LARGEST}, others as they are",
-        remark="random filters: respond to colors, layout, sharpness and texture, not to objects",
-    )
+    """Extractor of 368 numbers near 1 by random filters, for comparing sets without a trained network."""
+    layer = f"mean and deviation of 2 layers at {SCALES} scales, {CELLS}x{CELLS} cells of colour and detail"
+    resize = f"sides above {LARGEST} averaged over areas down to {LARGEST}, others as they are"
+    remark = "random filters: respond to colors, layout, sharpness and texture, not to objects"
+    weights, network = f"seed {seed}, {fingerprint(seed)}", RandomConvolutions(seed).eval()
+    return Extractor("random-convolutions-1", weights, layer, WIDTH, resize, network, remark=remark)
 
 
 def sample_filters(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Uniform numbers in [-1, 1), float64: filters [FILTERS, 3, 3, 3] and [SECOND, FILTERS, 4, 4]."""
-    stream = np.random.RandomState(seed)
+    stream = np.random.RandomState(seed)  # frozen, unlike torch's: the same numbers on all machines
     first, second = (stream.random_sample(shape) for shape in ((FILTERS, 3, 3, 3), (SECOND, FILTERS, 4, 4)))
     return 2 * first - 1, 2 * second - 1
 
@@ -99,10 +88,7 @@ def fingerprint(seed: int) -> str:
 
 
 def whiten_filters(filters: np.ndarray) -> np.ndarray:
-    """Filters [N, 3, 3, 3] of uncorrelated channels -> of mean 0, responses to the model of variance 1.
-
-    As sampled they respond to low frequencies, of which images have more; whitened, to noise and blur, too.
-    """
+    """Filters [N, 3, 3, 3] -> of mean 0, responses to the model of variance 1, to fine detail as well."""
     place = np.arange(3)
     line = NEAR ** np.abs(place[:, None] - place)
     covariance = np.kron(line, line)  # of 3 x 3 pixels, row by row
