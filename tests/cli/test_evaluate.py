@@ -263,7 +263,7 @@ BAD = {
     "no extractor": (["evaluate", "good", "--data", "real", "--extractor", "rndom"], "did you mean 'random'"),
     "fid without weights": (
         ["evaluate", "good", "--data", "real", "--metrics", "fid"],
-        "inception needs weights",
+        "inception needs weights: --inception a file",
     ),
     "other weights": (
         ["evaluate", "good", "--data", "real", "--metrics", "fid", "--inception", "garbage.pth"],
@@ -295,10 +295,10 @@ BAD = {
     "one generator": (["compare", "good", "--data", "real"], "wanted at least 2"),
     "few resamples": (["compare", "good", "bad", "--data", "real", "--resamples", "5"], "needs at least 39"),
     "scene and generator": (["compare", "scene2", "gan0.safetensors"], "cannot be compared"),
-    "identity": (["evaluate", "gan0.safetensors", "--metrics", "identity"], "--mobilefacenet FILE"),
+    "identity": (["evaluate", "gan0.safetensors", "--metrics", "identity"], "--mobilefacenet a file"),
     "identity of two": (
         ["compare", "gan0.safetensors", "cars", "--metrics", "identity"],
-        "--mobilefacenet FILE",
+        "--mobilefacenet a file",
     ),
     "a metric of the generator of images": (
         ["evaluate", "good", "--data", "real", "--metrics", "view_consistency"],
@@ -328,9 +328,9 @@ BAD = {
     "text": (["evaluate", "text", "--data", "real"], "text holds no images (1 other files)"),
     "nowhere": (["evaluate", "good", "--data", "nowhere"], "no such folder or zip: nowhere"),
     "no generator": (["evaluate", "nowhere", "--data", "real"], "no generator at nowhere"),
-    "no statistics": (["evaluate", "good", "--data", "gan0.safetensors"], "holds no statistics of genscene"),
+    "no statistics": (["evaluate", "good", "--data", "gan0.safetensors"], "wanted genscene statistics"),
     "a run as data": (["evaluate", "good", "--data", "cars"], "--data cars is a run"),
-    "count": (["evaluate", "good", "--data", "real", "--count", "1"], "--count 1: wanted a number from 2"),
+    "count": (["evaluate", "good", "--data", "real", "--count", "1"], "--count 1: wanted 2 or more"),
     "size": (["evaluate", "good", "--data", "real", "--size", "wide"], "wide"),
     "spectra": (["evaluate", "good", "--data", "real", "--size", "16x20"], "spectra need square images"),
     "too small": (["evaluate", "good", "--data", "real", "--size", "8"], "sides of at least 16"),

@@ -11,7 +11,7 @@ from PIL import Image
 
 from genscene.errors import BadInput
 from genscene.evaluation.html import LARGEST, render_page
-from genscene.evaluation.report import Gallery, ImageStrip, Interval, Report, Row, Score
+from genscene.evaluation.report import Gallery, Interval, Report, Row, Score
 from genscene.export.charts import Axes, line_chart
 
 EVIL = "<script>alert(\"1\")</script> & 'co'"
@@ -72,7 +72,7 @@ def example(**changed):
     ]
     images = torch.rand(3, 3, 8, 8)
     fields = {
-        "galleries": [Gallery(EVIL, [ImageStrip(EVIL, images), ImageStrip("nearest", images)], EVIL)],
+        "galleries": [Gallery(EVIL, [(EVIL, images), ("nearest", images)], EVIL)],
         "charts": {"chart": line_chart({EVIL: [(0, 0), (1, 1)]}, Axes(EVIL, EVIL, EVIL))},
         "protocol": {EVIL: EVIL, "size_of_box": "16"},
         "notes": [EVIL],
@@ -165,7 +165,7 @@ def test_everything_is_inside_the_file():
 
 
 def test_images_are_embedded_at_a_limited_size():
-    large = Gallery("g", [ImageStrip("large", torch.rand(1, 3, 2 * LARGEST, LARGEST))])
+    large = Gallery("g", [("large", torch.rand(1, 3, 2 * LARGEST, LARGEST))])
     (attrs,) = Parsed(render_page(example(galleries=[large]))).of("img")
     with Image.open(io.BytesIO(base64.b64decode(attrs["src"].split(",")[1]))) as image:
         assert image.size == (LARGEST // 2, LARGEST)
@@ -191,4 +191,4 @@ def test_scores_that_are_not_finite_and_images_of_other_shapes_are_refused():
     with pytest.raises(BadInput, match="a is 1, -inf, 2: wanted finite numbers"):
         Score("a", "a", 1.0, "low", interval=Interval(float("-inf"), 2.0))
     with pytest.raises(BadInput, match="of 'flat'"):
-        ImageStrip("flat", torch.zeros(3, 8, 8))
+        Gallery("g", [("flat", torch.zeros(3, 8, 8))])

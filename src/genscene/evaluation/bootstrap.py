@@ -1,6 +1,6 @@
 """Confidence intervals by the bootstrap (Efron 1979): the rows of a set of features are resampled."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
@@ -13,7 +13,6 @@ from genscene.metrics.frechet import Moments, frechet_distance
 from genscene.metrics.kernel import polynomial_kernel
 from genscene.metrics.precision_recall import ball_membership
 from genscene.metrics.spectrum import spectral_gap, to_decibels
-from genscene.metrics.subsets import check_feature_sets
 from genscene.randomness import derive_seed
 
 BLOCK = 2048  # rows of features in float64 at once
@@ -30,6 +29,24 @@ class Resampling:
     count: int = 100  # for Frechet distances; cheaper scores use a multiple of it
     seed: int = 0
 
+    def counts(self, rows: int, times: int = 1, stream: int | None = None) -> Iterator[Tensor]:
+        """For `times` as many resamples, how often each of N rows is sampled -> int64 [N], whose sum is N."""
+        seed = self.seed if stream is None else derive_seed(self.seed, stream)
+        generator = torch.Generator().manual_seed(derive_seed(seed))
+        for _ in range(times * self.count):
+            yield torch.bincount(torch.randint(rows, (rows,), generator=generator), minlength=rows)
+
+    def paired_counts(
+        self, fakes: Sequence[Tensor], reals: int, times: int = 1
+    ) -> Iterator[tuple[Tensor, dict[int, Tensor]]]:
+        """For each resample: counts of the reals [M], and counts [N] by every size N of a set of fakes.
+
+        Fakes of the same latent codes stay pairs, since sets of equal size are resampled by the same rows.
+        """
+        streams = {n: self.counts(n, times, stream=n) for n in {len(fake) for fake in fakes}}
+        for counts in self.counts(reals, times, stream=REAL_STREAM):
+            yield counts, {n: next(stream) for n, stream in streams.items()}
+
 
 @dataclass(frozen=True)
 class Resampled:
@@ -37,6 +54,11 @@ class Resampled:
 
     estimate: Tensor  # [G]
     resamples: Tensor  # [G, R]
+
+    @staticmethod
+    def of(values: Tensor) -> "Resampled":
+        """Values [G, 1 + R], those of the original sets first."""
+        return Resampled(values[:, 0], values[:, 1:])
 
     def interval(self, i: int, level: float = LEVEL) -> Interval:
         """The interval of generator i."""
@@ -64,19 +86,18 @@ def centered_interval(estimate: float, resamples: Tensor, level: float = LEVEL) 
 
     It is one of the expected score of sets of the same sizes, which includes the bias of finite sets.
     """
-    resamples = resamples - resamples.mean()
     tail, count = (1 - level) / 2, len(resamples)
     if not 0 < level < 1 or (count + 1) * tail < 1 - 1e-9:
-        least = f" and at least {round(1 / tail) - 1} resamples for it" if 0 < level < 1 else ""
-        wanted = f"wanted a level in (0, 1){least}"
-        raise BadInput(f"an interval of level {level:g} from {count} resamples, {wanted}")
+        least = f", of at least {round(1 / tail) - 1} resamples" if 0 < level < 1 else ""
+        raise BadInput(
+            f"an interval of level {level:g} from {count} resamples, wanted a level in (0, 1){least}"
+        )
+    centered = (resamples - resamples.mean()).double()
     if count < QUANTILES_FROM:
-        mean, half = float(resamples.double().mean()), student_quantile(level, count - 1)
-        half *= float(resamples.double().std())
+        mean, half = float(centered.mean()), student_quantile(level, count - 1) * float(centered.std())
         return Interval(estimate - (mean + half), estimate - (mean - half))
     place = max(0.0, ((count + 1) * tail - 1) / (count - 1))  # the (R + 1) a-th smallest, and largest
-    ends = resamples.new_tensor([place, 1 - place], dtype=torch.float64)
-    low, high = resamples.double().quantile(ends).tolist()
+    low, high = centered.quantile(centered.new_tensor([place, 1 - place])).tolist()
     return Interval(estimate - high, estimate - low)
 
 
@@ -89,14 +110,12 @@ def student_quantile(level: float, freedom: int) -> float:
 
 def resample_frechet(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
     """Features [N, D] of every generator and [M, D] of the reals -> Frechet distances, in float64."""
-    _check(fakes, real)
-    estimate, values = [frechet_distance(Moments.of(real), Moments.of(fake)) for fake in fakes], []
-    for real_counts, counts in _paired_counts(fakes, len(real), how.count, how.seed):
+    values = [[frechet_distance(Moments.of(real), Moments.of(fake)) for fake in fakes]]
+    for real_counts, counts in how.paired_counts(fakes, len(real)):
         moments = weighted_moments(real, real_counts)
-        values.append(
-            [frechet_distance(moments, weighted_moments(fake, counts[len(fake)])) for fake in fakes]
-        )
-    return [Resampled(_float64(estimate), _float64(values).mT)]
+        resampled = (weighted_moments(fake, counts[len(fake)]) for fake in fakes)
+        values.append([frechet_distance(moments, each) for each in resampled])
+    return [Resampled.of(torch.tensor(values, dtype=torch.float64).mT)]
 
 
 def weighted_moments(features: Tensor, counts: Tensor) -> Moments:
@@ -119,16 +138,14 @@ def resample_kernel(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> l
     Pairs of a row with its own copy are left out, like the diagonal in the unbiased estimate (Gretton et al.
     2012, eq. 3): they would bias the distance upwards.
     """
-    _check(fakes, real)
-    counts, values = list(_paired_counts(fakes, len(real), 4 * how.count, how.seed)), []
-    real_weights = _weights([each for each, _ in counts])
+    counts, values = list(how.paired_counts(fakes, len(real), times=4)), []
+    real_weights = _weights(each for each, _ in counts)
     within_real = _mean_within(real, real_weights)
     for fake in fakes:
-        weights = _weights([each[len(fake)] for _, each in counts])
+        weights = _weights(each[len(fake)] for _, each in counts)
         across = _kernel_sums(fake, real, weights, real_weights) / (len(fake) * len(real))
-        values.append(_mean_within(fake, weights) + within_real - 2 * across)
-    every = torch.stack(values)  # [G, 1 + R], the original sets first
-    return [Resampled(KERNEL_SCALE * every[:, 0], KERNEL_SCALE * every[:, 1:])]
+        values.append(KERNEL_SCALE * (_mean_within(fake, weights) + within_real - 2 * across))
+    return [Resampled.of(torch.stack(values))]
 
 
 def resample_precision_recall(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
@@ -139,46 +156,27 @@ def resample_precision_recall(fakes: Sequence[Tensor], real: Tensor, how: Resamp
 
 def resample_means(values: Sequence[Tensor], how: Resampling) -> Resampled:
     """Values [N] of every generator, one per image -> their means; sets of equal size by the same rows."""
-    if not values or min(map(len, values)) < 1:
-        raise BadInput(f"means of {len(values)} sets of values, wanted at least one of at least one value")
     rows = [each.double() for each in values]
-    paired = (counts for _, counts in _paired_counts(values, 1, 20 * how.count, how.seed))
-    means = [[float(counts[len(x)].double() @ x) / len(x) for x in rows] for counts in paired]
-    return Resampled(torch.stack([x.mean() for x in rows]), _float64(means).mT)
+    means = [[float(x.mean()) for x in rows]]
+    for _, counts in how.paired_counts(values, 1, times=20):
+        means.append([float(counts[len(x)].double() @ x) / len(x) for x in rows])
+    return Resampled.of(torch.tensor(means, dtype=torch.float64).mT)
 
 
 def resample_spectrum(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
     """Power spectra [N, D] of every generator, [M, D] of the reals -> spectral gaps; the reals are fixed."""
     target, gaps = to_decibels(real.double().mean(dim=0)), []
     for fake in fakes:
-        counts = [torch.ones(len(fake)), *resample_counts(len(fake), 4 * how.count, how.seed)]
+        counts = [torch.ones(len(fake)), *how.counts(len(fake), times=4)]
         means = (each.double() @ fake.double() / each.sum() for each in counts)
         gaps.append([spectral_gap(to_decibels(mean), target) for mean in means])
-    return [Resampled(_float64(gaps)[:, 0], _float64(gaps)[:, 1:])]
+    return [Resampled.of(torch.tensor(gaps, dtype=torch.float64))]
 
 
-def resample_counts(rows: int, resamples: int, seed: int) -> Iterator[Tensor]:
-    """For each resample, how often each of N rows is sampled -> int64 [N], whose sum is N."""
-    stream = torch.Generator().manual_seed(derive_seed(seed))
-    for _ in range(resamples):
-        yield torch.bincount(torch.randint(rows, (rows,), generator=stream), minlength=rows)
-
-
-def _paired_counts(
-    fakes: Sequence[Tensor], reals: int, resamples: int, seed: int
-) -> Iterator[tuple[Tensor, dict[int, Tensor]]]:
-    """For each resample: counts of the reals [M], and counts [N] by every size N of a set of fakes.
-
-    Fakes of the same latent codes stay pairs, since sets of equal size are resampled by the same rows.
-    """
-    streams = {n: resample_counts(n, resamples, derive_seed(seed, n)) for n in {len(fake) for fake in fakes}}
-    for counts in resample_counts(reals, resamples, derive_seed(seed, REAL_STREAM)):
-        yield counts, {n: next(stream) for n, stream in streams.items()}
-
-
-def _weights(counts: Sequence[Tensor]) -> Tensor:
+def _weights(counts: Iterable[Tensor]) -> Tensor:
     """Counts [N] of R resamples -> float64 [N, 1 + R], the original set first."""
-    return torch.stack([torch.ones_like(counts[0]), *counts], dim=1).double()
+    first, *others = counts
+    return torch.stack([torch.ones_like(first), first, *others], dim=1).double()
 
 
 def _mean_within(x: Tensor, weights: Tensor) -> Tensor:
@@ -196,12 +194,3 @@ def _kernel_sums(x: Tensor, y: Tensor, left: Tensor, right: Tensor, diagonal: bo
             products.diagonal(offset=start).zero_()
         total += (left[start : start + BLOCK] * (products @ right)).sum(dim=0)
     return total
-
-
-def _check(fakes: Sequence[Tensor], real: Tensor) -> None:
-    for fake in fakes:
-        check_feature_sets("a resampled distance", fake, real, 2)
-
-
-def _float64(numbers: Sequence[object]) -> Tensor:
-    return torch.tensor(numbers, dtype=torch.float64)

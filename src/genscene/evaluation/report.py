@@ -61,24 +61,17 @@ class Row:
 
 
 @dataclass(frozen=True)
-class ImageStrip:
-    """Named images side by side."""
-
-    name: str
-    images: Tensor  # [N, 3, H, W] in [0, 1]
-
-    def __post_init__(self) -> None:
-        if self.images.dim() != 4 or self.images.shape[1] != 3:
-            raise BadInput(f"images {list(self.images.shape)} of {self.name!r}, wanted [N, 3, H, W]")
-
-
-@dataclass(frozen=True)
 class Gallery:
-    """Strips below each other; images in one column belong together."""
+    """Strips of named images below each other; images in one column belong together."""
 
     title: str
-    strips: Sequence[ImageStrip]
+    strips: Sequence[tuple[str, Tensor]]  # images [N, 3, H, W] in [0, 1]
     note: str = ""
+
+    def __post_init__(self) -> None:
+        for name, images in self.strips:
+            if images.dim() != 4 or images.shape[1] != 3:
+                raise BadInput(f"images {list(images.shape)} of {name!r}, wanted [N, 3, H, W]")
 
 
 @dataclass(frozen=True)

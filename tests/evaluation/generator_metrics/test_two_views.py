@@ -12,10 +12,10 @@ from genscene.contract import Generator, Rendering
 from genscene.data.synthetic import SETS
 from genscene.data.synthetic.raytrace import trace
 from genscene.errors import BadInput
-from genscene.evaluation.generator_metrics.identity import identity
-from genscene.evaluation.generator_metrics.view_consistency import (
+from genscene.evaluation.generator_metrics.two_views import (
     camera_pair,
     degrees_between,
+    identity,
     neighboring_cameras,
     view_consistency,
 )
@@ -77,7 +77,7 @@ def session(size=(64, 64), **changed):
 
 
 def subject(generator, cameras=None):
-    return Subject(Path("a"), generator, cameras=cameras)
+    return Subject("a", Path("a"), generator, cameras=cameras)
 
 
 def consistency(generator, size=(64, 64), cameras=None, psi=1.0, seed=0, **changed):
