@@ -131,7 +131,7 @@ def test_names_are_printed_unchanged(capsys):
 def test_a_folder_called_real_has_a_curve_of_its_own(capsys, tmp_path, monkeypatch):
     series = []
     monkeypatch.setattr(
-        "genscene.evaluation.figures.line_chart", lambda curves, axes: series.append(curves) or "<svg></svg>"
+        "genscene.evaluation.page.line_chart", lambda curves, axes: series.append(curves) or "<svg></svg>"
     )
     done(["real", "few", *WORDS, "--metrics", "spectrum"], capsys)
     assert list(series[-1]) == ["real", "real (generated)", "few"]

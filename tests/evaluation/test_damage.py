@@ -212,7 +212,10 @@ DAMAGED = {
         for count in (-1, 0, 1, 29, 31)
     },
     "no provenance": ({"header": {"provenance": {}}}, "None images in its header"),
-    "a list": ({"header": {"protocol": {"version": [1]}}}, "version (stats/random.safetensors: [1], here: 1)"),
+    "a list": (
+        {"header": {"protocol": {"version": [1]}}},
+        "version (stats/random.safetensors: [1], here: 1)",
+    ),
     "nan in the notes": ({"header": {"provenance": {"psi": float("nan")}}}, "its header holds NaN"),
 }
 

@@ -9,7 +9,7 @@ from genscene import __version__
 from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import Resampling
 from genscene.evaluation.extract_features import Measurements
-from genscene.evaluation.figures import charts, galleries
+from genscene.evaluation.page import charts, image_strips
 from genscene.evaluation.registry import GENERATOR_METRICS, RESAMPLE, STATISTICS_METRICS, too_few_images
 from genscene.evaluation.report import Report, Row, Score
 from genscene.evaluation.session import EvaluationSession, Features
@@ -46,7 +46,7 @@ def compare(measured: Measurements, resampling: Resampling | None = None) -> Rep
         [*rows, *([] if resampling is None else reference_row(measured))],
         protocol_table(measured),
         [*measured.notes, *intervals, *skipped, *warnings(measured)],
-        galleries(measured),
+        image_strips(measured),
         charts(measured),
     )
 

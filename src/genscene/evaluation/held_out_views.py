@@ -17,7 +17,7 @@ from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import Resampling, resample_means
 from genscene.evaluation.image_sources import require_finite
 from genscene.evaluation.protocol import require_same_protocol
-from genscene.evaluation.report import Better, Gallery, Report, Row, Score
+from genscene.evaluation.report import Better, Report, Row, Score
 from genscene.evaluation.session import Subject
 from genscene.experiment.schema import Experiment
 from genscene.metrics.image import psnr, ssim
@@ -105,7 +105,7 @@ def evaluate_views(
         [Row(subject.name, means, subject.description) for subject, means in scores],
         table,
         notes,
-        [Gallery("Held-out views", strips)],
+        strips,
         views=views,
     )
 
@@ -140,7 +140,7 @@ def load_networks(files: Sequence[LPIPSFiles]) -> dict[str, LPIPS]:
 
 def network_fields(networks: Mapping[str, LPIPS], files: Sequence[LPIPSFiles]) -> dict[str, str]:
     """What LPIPS depends on: networks and hashes of their files."""
-    fields = {}
+    fields: dict[str, str] = {}
     for (key, network), pair in zip(networks.items(), files, strict=True):
         weights, linear = (f"{file.name}, SHA-256 {sha256(file)}" for file in pair)
         fields |= {key: network.backbone.name, f"{key}_weights": weights, f"{key}_linear": linear}

@@ -61,20 +61,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """Strips of named images below each other; images in one column belong together."""
-
-    title: str
-    strips: Sequence[tuple[str, Tensor]]  # images [N, 3, H, W] in [0, 1]
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        for name, images in self.strips:
-            if images.dim() != 4 or images.shape[1] != 3:
-                raise BadInput(f"images {list(images.shape)} of {name!r}, wanted [N, 3, H, W]")
-
-
-@dataclass(frozen=True)
 class Report:
     """Everything that is printed, written as JSON, or put on the page."""
 
@@ -83,7 +69,7 @@ class Report:
     rows: Sequence[Row]
     protocol: Mapping[str, object] = field(default_factory=dict)
     notes: Sequence[str] = ()  # e.g. what the intervals mean, and warnings
-    galleries: Sequence[Gallery] = ()
+    strips: Sequence[tuple[str, Tensor]] = ()  # named images [N, 3, H, W] in [0, 1], below each other
     charts: Mapping[str, str] = field(default_factory=dict)  # SVG by name
     views: Mapping[str, Sequence[Mapping[str, float]]] = field(
         default_factory=dict

@@ -16,6 +16,7 @@ from genscene.evaluation.statistics import FeatureStatistics
 from genscene.experiment.schedules import largest_size
 from genscene.experiment.schema import Experiment, ImageConfig
 from genscene.geometry.cameras import Camera, Size
+from genscene.geometry.priors import CameraPrior
 from genscene.metrics.networks.extractor import Extractor
 
 Features = dict[str, FeatureStatistics]  # by the names of the extractors; empty in all but the main process
@@ -120,6 +121,13 @@ class EvaluationSession:
     def _load(self, data: str, images: ImageConfig) -> ImageSet:
         """Load images in the main process first: the others read its cache."""
         return self.group.main_first(lambda: load_images(data, images, self.size, not self.group.is_main))
+
+
+def camera_prior(generator: Generator) -> CameraPrior:
+    """The prior of a generator's cameras; BadInput where it has none."""
+    if not isinstance(generator.prior, CameraPrior):
+        raise BadInput("this generator has no cameras (its views are windows on the plane)")
+    return generator.prior
 
 
 def evaluation_size(subjects: Sequence[Subject], data: str) -> Size:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import torch
 from tyro.conf import UseAppendAction
 
+from genscene.cli.shared.evaluation_results import check_output, output
 from genscene.cli.shared.options import parse_size
 from genscene.distributed import ProcessGroup, init_group
 from genscene.errors import BadInput, suggest
@@ -18,7 +19,6 @@ from genscene.evaluation.extract_features import measure
 from genscene.evaluation.held_out_views import evaluate_views
 from genscene.evaluation.protocol import PROTOCOLS, Protocol, select_protocol, without_augmentation
 from genscene.evaluation.registry import GENERATOR_METRICS, METRICS, extractor_names, load_extractor
-from genscene.evaluation.report import Report
 from genscene.evaluation.session import EvaluationSession, Subject, evaluation_size, is_images
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.validation import validate
@@ -60,6 +60,8 @@ class EvaluationOptions:
     # of a scene fitted to photographs: also LPIPS, by files of AlexNet, VGG16 or SqueezeNet and of linear
     # layers; once for each network
     lpips: UseAppendAction[tuple[tuple[Path, Path], ...]] = ()
+    statistics: Path | None = None  # a folder: write the statistics of the real images there
+    out: Path | None = None  # NAME.html: write a page, and scores and protocol as NAME.json
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant before anything is loaded."""
@@ -68,11 +70,16 @@ class EvaluationOptions:
             known = suggest(self.extractor, EXTRACTORS)
             raise BadInput(f"--extractor: no extractor {self.extractor!r}; {known}")
         extractor_names(self.metric_names, self.extractor)
+        self.select_protocol()
 
     @property
     def metric_names(self) -> list[str]:
         """The metrics that were named, each once."""
         return list(dict.fromkeys(name.strip() for name in self.metrics.split(","))) if self.metrics else []
+
+    def select_protocol(self) -> Protocol:
+        """The protocol with the counts and truncation that were given."""
+        return select_protocol(self.protocol, self.reals, self.count, self.psi)
 
     def load_extractor(self, name: str, size: Size) -> Extractor:
         """The extractor of a name with its weights; BadInput names the option that is missing."""
@@ -84,34 +91,28 @@ class EvaluationOptions:
 
 
 def run(
-    paths: Sequence[Path],
-    options: EvaluationOptions,
-    resampling: Resampling | None = None,
-    statistics: Path | None = None,
-) -> Report | None:
-    """Evaluate what is at the paths; None in processes that are not the main one.
-
-    statistics: a folder to which the statistics of the real images are written.
-    """
-    protocol = select_protocol(options.protocol, options.reals, options.count, options.psi)
+    paths: Sequence[Path], options: EvaluationOptions, resampling: Resampling | None = None, title: str = ""
+) -> None:
+    """Evaluate what is at the paths, and print and write the report; with resampling it has intervals."""
+    check_output(options.out)
     device = pick_device(options.device)
     group = init_group(device)
     try:
-        subjects = load_subjects(paths, device)
+        subjects, measured = load_subjects(paths, device), None
         if any(subject.is_fitted for subject in subjects):
-            require_fitted(subjects, options, resampling is not None, statistics is not None)
-            how = (options.data, options.split, options.lpips, resampling)
-            return evaluate_views(subjects, *how) if group.is_main else None
-        if options.lpips:
-            raise BadInput("--lpips compares with photographs: wanted a scene that was fitted to some")
-        measured = measure(make_session(subjects, options, protocol, device, group), subjects)
+            require_fitted(subjects, options, resampling is not None)
+        else:
+            measured = measure(make_session(subjects, options, group), subjects)
         if not group.is_main:
-            return None
-        report = compare(measured, resampling)
-        if statistics is not None:
-            for name, each in measured.real.items():
-                each.save(statistics / f"{name}.safetensors")
-        return report
+            return
+        if measured is None:
+            report = evaluate_views(subjects, options.data, options.split, options.lpips, resampling)
+        else:
+            report = compare(measured, resampling)
+            if options.statistics is not None:
+                for name, each in measured.real.items():
+                    each.save(options.statistics / f"{name}.safetensors")
+        output(replace(report, title=title or report.title), options.out)
     finally:
         group.close()
 
@@ -142,30 +143,25 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def require_fitted(
-    subjects: Sequence[Subject], options: EvaluationOptions, resampled: bool, statistics: bool
-) -> None:
+def require_fitted(subjects: Sequence[Subject], options: EvaluationOptions, resampled: bool) -> None:
     """Raise BadInput where some are not scenes fitted to photographs, or options do not apply to these."""
     if not all(subject.is_fitted for subject in subjects):
         raise BadInput("scenes fitted to photographs and generators of many scenes cannot be compared")
-    allowed = {"data", "split", "lpips", "cache", "device", *(["seed"] if resampled else [])}
+    allowed = {"data", "split", "lpips", "cache", "device", "out", *(["seed"] if resampled else [])}
     default = vars(EvaluationOptions())
     given = [name for name, value in vars(options).items() if name not in allowed and value != default[name]]
-    given += ["statistics"] if statistics else []
     if given:
         views = "a scene fitted to photographs is compared with held-out views (--split, --lpips)"
         raise BadInput(f"--{', --'.join(given)}: of generators of many scenes; {views}")
 
 
 def make_session(
-    subjects: Sequence[Subject],
-    options: EvaluationOptions,
-    protocol: Protocol,
-    device: torch.device,
-    group: ProcessGroup,
+    subjects: Sequence[Subject], options: EvaluationOptions, group: ProcessGroup
 ) -> EvaluationSession:
     """The session: data, size, background and fit are those of the first subject where none are given."""
-    experiment, named = subjects[0].experiment, options.metric_names
+    if options.lpips:
+        raise BadInput("--lpips compares with photographs: wanted a scene that was fitted to some")
+    experiment, protocol, named = subjects[0].experiment, options.select_protocol(), options.metric_names
     data = options.data or (experiment.data if experiment else "")
     if not data:
         what = "a generator whose training data is unknown" if experiment else "images"
@@ -173,8 +169,8 @@ def make_session(
     images = without_augmentation(experiment.images if experiment else ImageConfig())
     if experiment is not None and data != experiment.data:
         images = replace(images, limit=0)  # it is meant for the training data
-    size = parse_size(options.size) if options.size else (protocol.size, protocol.size)
-    size = size if min(size) else evaluation_size(subjects, data)
+    given_size = options.size or str(protocol.size or "")
+    size = parse_size(given_size) if given_size else evaluation_size(subjects, data)
     own = [
         name
         for name, metric in GENERATOR_METRICS.items()
@@ -182,19 +178,18 @@ def make_session(
     ]
     metrics = named or [*protocol.metrics, *own]
     names = extractor_names(metrics, options.extractor)
-    extractors = {name: options.load_extractor(name, size) for name in names}
     return EvaluationSession(
         protocol,
         size,
         images,
-        extractors,
+        {name: options.load_extractor(name, size) for name in names},
         data,
         metrics,
         explicit=bool(named),
         extractor=options.extractor,
         face_embedding=options.load_extractor("mobilefacenet", size) if "identity" in metrics else None,
         seed=options.seed,
-        device=device,
+        device=pick_device(options.device),
         batch=options.batch,
         cache=options.cache,
         group=group,

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from genscene import __version__
 from genscene.cli.shared.options import print_line, require_suffix
-from genscene.evaluation.html import render_page
+from genscene.evaluation.page import render_page
 from genscene.evaluation.report import Report
 from genscene.io.atomic import atomic, make_parent
 

@@ -14,10 +14,9 @@ from genscene.contract import Generator, map_tensors
 from genscene.data.images import SYNTHETIC, load_images
 from genscene.data.synthetic import SETS
 from genscene.errors import BadInput
-from genscene.evaluation.generator_metrics import camera_prior
 from genscene.evaluation.image_sources import fingerprint, render_samples
 from genscene.evaluation.report import Score
-from genscene.evaluation.session import EvaluationSession, Subject
+from genscene.evaluation.session import EvaluationSession, Subject, camera_prior
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.serialise import build_seeded
 from genscene.geometry.priors import CameraPrior, camera_angles

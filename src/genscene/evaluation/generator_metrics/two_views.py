@@ -9,12 +9,12 @@ from torch.nn.functional import normalize
 
 from genscene.contract import Generator, map_tensors
 from genscene.errors import BadInput
-from genscene.evaluation.generator_metrics import camera_prior
 from genscene.evaluation.image_sources import fingerprint, require_finite
 from genscene.evaluation.report import Score
-from genscene.evaluation.session import EvaluationSession, Subject
+from genscene.evaluation.session import EvaluationSession, Subject, camera_prior
 from genscene.geometry.camera_files import read_cameras
 from genscene.geometry.cameras import Camera, Size
+from genscene.geometry.priors import CameraPrior
 from genscene.metrics.views import RenderedView, reproject
 from genscene.randomness import RandomStreams, derive_seed
 from genscene.scenes import Scene
@@ -29,11 +29,9 @@ def view_consistency(
     session: EvaluationSession, subject: Subject, pairs: int = PAIRS, angle: float = ANGLE
 ) -> list[Score]:
     """Render scenes from two cameras about `angle` degrees apart, and reproject one image into the other."""
-    if not 0 < angle < 90:
-        raise BadInput(f"cameras {angle:g} degrees apart, wanted more than 0 and less than 90")
     found, turns, generator = [], [], session.generator(subject)
     for scene, streams in sample_scenes(session, generator, pairs):
-        first, second = camera_pair(subject, streams, session.size, angle)
+        first, second = camera_pair(camera_prior(generator), streams, session.size, angle)
         one, other = (_render(generator, scene, camera.to(session.device)) for camera in (first, second))
         found.append(reproject(one, other, TOLERANCE))
         turns.append(degrees_between(first.pose[:, :3, 2], second.pose[:, :3, 2]))
@@ -59,25 +57,22 @@ def identity(session: EvaluationSession, subject: Subject, latents: int = LATENT
     generator, extractor = session.generator(subject), session.face_embedding
     if extractor is None:
         raise BadInput("identity needs a face embedding: --mobilefacenet FILE")
-    if generator.latent_dim == 0 or latents < 2:
-        got = "a generator of one scene" if generator.latent_dim == 0 else f"a count of {latents}"
-        raise BadInput(f"identity of {got}: wanted at least two different latent codes")
-    prior = camera_prior(generator)
-    features: tuple[list[Tensor], list[Tensor]] = ([], [])
+    prior, features = camera_prior(generator), (list[Tensor](), list[Tensor]())
     for scene, streams in sample_scenes(session, generator, latents):
         for side in features:
             camera = prior.sample(streams, session.size).to(session.device)
             image = require_finite(generator.render(scene, camera).image).clamp(0, 1)
             side.append(extractor((255 * image).round().byte()))
     first, second = (normalize(torch.cat(side).double(), dim=-1) for side in features)
-    similarity = first @ second.mT
-    same = float(similarity.diagonal().mean())
-    different = float((similarity.sum() - similarity.trace()) / (latents * (latents - 1)))
-    how = settings(session, generator, latents=latents, **extractor.protocol())
-    title = "identity across views"
+    similarity, pairs = first @ second.mT, latents * (latents - 1)
+    same, different = similarity.diagonal().mean(), (similarity.sum() - similarity.trace()) / pairs
+    how, title = (
+        settings(session, generator, latents=latents, **extractor.protocol()),
+        "identity across views",
+    )
     return [
-        Score("identity", title, same, "high", extractor=extractor.name, settings=how),
-        Score("identity_different", f"{title}, different latent codes", different, "low", detail=True),
+        Score("identity", title, float(same), "high", extractor=extractor.name, settings=how),
+        Score("identity_different", f"{title}, different latent codes", float(different), "low", detail=True),
     ]
 
 
@@ -107,16 +102,14 @@ def _render(generator: Generator, scene: Scene, camera: Camera) -> RenderedView:
     return RenderedView(image, rendering.depth, rendering.alpha, rendering.rays, camera.pose)
 
 
-def camera_pair(subject: Subject, streams: RandomStreams, size: Size, angle: float) -> tuple[Camera, Camera]:
-    """Two cameras for each stream, about `angle` degrees apart: of two photographs, or of the prior.
+def camera_pair(
+    prior: CameraPrior, streams: RandomStreams, size: Size, angle: float
+) -> tuple[Camera, Camera]:
+    """Two cameras of the prior for each stream, about `angle` degrees apart.
 
-    Of the prior the second is turned in yaw towards the mean by two to four thirds of the angle, or by the
-    prior's spread where that is less, so that it is likely under the prior, too.
+    The second is turned in yaw towards the mean by two to four thirds of the angle, or by the prior's spread
+    where that is less, so that it is likely under the prior, too.
     """
-    assert subject.generator is not None
-    prior, cameras = camera_prior(subject.generator), subject.cameras
-    if cameras is not None and len(cameras) > 1:
-        return neighboring_cameras(cameras.to("cpu").resized(size), streams, angle)
     if prior.distribution == "file":
         return neighboring_cameras(read_cameras(prior.file, size), streams, angle)
     if prior.distribution == "fixed" or prior.yaw[1] <= 0:
