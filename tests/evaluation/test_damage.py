@@ -216,7 +216,7 @@ DAMAGED = {
         {"header": {"protocol": {"version": [1]}}},
         "version (stats/random.safetensors: [1], here: 1)",
     ),
-    "nan in the notes": ({"header": {"provenance": {"psi": float("nan")}}}, "its header holds NaN"),
+    "nan in the notes": ({"header": {"provenance": {"psi": float("nan")}}}, "not JSON compliant"),
 }
 
 

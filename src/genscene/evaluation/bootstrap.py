@@ -7,7 +7,6 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from genscene.errors import BadInput
 from genscene.evaluation.report import Interval, Score
 from genscene.metrics.frechet import Moments, frechet_distance
 from genscene.metrics.kernel import polynomial_kernel
@@ -16,7 +15,7 @@ from genscene.metrics.spectrum import spectral_gap, to_decibels
 from genscene.randomness import derive_seed
 
 BLOCK = 2048  # rows of features in float64 at once
-LEVEL = 0.95
+LEVEL = 0.95  # of intervals
 QUANTILES_FROM = 200  # resamples; quantiles of fewer vary more than their standard deviation does
 KERNEL_SCALE = 100  # of kernel distances, as tables have them
 REAL_STREAM = 0  # random stream of the real features; that of sets of N fakes is N
@@ -48,74 +47,54 @@ class Resampling:
             yield counts, {n: next(stream) for n, stream in streams.items()}
 
 
-@dataclass(frozen=True)
-class Resampled:
-    """A score of G generators, and its values on R resamples, of the same reals for all generators."""
+def with_intervals(scores: Sequence[Score], values: Tensor) -> list[Score]:
+    """Scores of G generators with intervals, and whether each is level with the best.
 
-    estimate: Tensor  # [G]
-    resamples: Tensor  # [G, R]
-
-    @staticmethod
-    def of(values: Tensor) -> "Resampled":
-        """Values [G, 1 + R], those of the original sets first."""
-        return Resampled(values[:, 0], values[:, 1:])
-
-    def interval(self, i: int, level: float = LEVEL) -> Interval:
-        """The interval of generator i."""
-        return centered_interval(float(self.estimate[i]), self.resamples[i], level)
-
-    def difference(self, i: int, j: int, level: float = LEVEL) -> Interval:
-        """The interval of the score of i minus that of j: paired, so that the effect of the reals cancels."""
-        estimate = float(self.estimate[i] - self.estimate[j])
-        return centered_interval(estimate, self.resamples[i] - self.resamples[j], level)
-
-    def attach(self, scores: Sequence[Score]) -> list[Score]:
-        """Scores of G generators -> the same with intervals, and whether each is level with the best."""
-        values, found = [score.value for score in scores], []
-        best = values.index(min(values) if scores[0].better == "low" else max(values))
-        for i, score in enumerate(scores):
-            shift, interval = score.value - float(self.estimate[i]), self.interval(i)
-            interval = Interval(interval.low + shift, interval.high + shift)
-            level = i != best and self.difference(i, best).contains(0)
-            found.append(replace(score, interval=interval, level=level))
-        return found
-
-
-def centered_interval(estimate: float, resamples: Tensor, level: float = LEVEL) -> Interval:
-    """The basic interval (Davison & Hinkley 1997, eq. 5.6) of resamples [R], its mean moved to the estimate.
-
-    It is one of the expected score of sets of the same sizes, which includes the bias of finite sets.
+    values [G, 1 + R]: scores of the original sets and of R resamples, with the same reals for all generators,
+    so that the effect of the reals cancels in differences from the best.
     """
-    tail, count = (1 - level) / 2, len(resamples)
-    if not 0 < level < 1 or (count + 1) * tail < 1 - 1e-9:
-        least = f", of at least {round(1 / tail) - 1} resamples" if 0 < level < 1 else ""
-        raise BadInput(
-            f"an interval of level {level:g} from {count} resamples, wanted a level in (0, 1){least}"
-        )
+    numbers, found = [score.value for score in scores], []
+    best = numbers.index(min(numbers) if scores[0].better == "low" else max(numbers))
+    for i, score in enumerate(scores):
+        shift, interval = score.value - float(values[i, 0]), centered_interval(values[i])
+        interval = Interval(interval.low + shift, interval.high + shift)
+        level = i != best and centered_interval(values[i] - values[best]).contains(0)
+        found.append(replace(score, interval=interval, level=level))
+    return found
+
+
+def centered_interval(values: Tensor) -> Interval:
+    """The basic interval (Davison & Hinkley 1997, eq. 5.6) of a value and of R resamples [1 + R].
+
+    The mean of the resamples is moved to the value: the interval is one of the expected score of sets of the
+    same sizes, which includes the bias of finite sets.
+    """
+    estimate, resamples, count = float(values[0]), values[1:], len(values) - 1
     centered = (resamples - resamples.mean()).double()
     if count < QUANTILES_FROM:
-        mean, half = float(centered.mean()), student_quantile(level, count - 1) * float(centered.std())
+        mean, half = float(centered.mean()), student_quantile(count - 1) * float(centered.std())
         return Interval(estimate - (mean + half), estimate - (mean - half))
-    place = max(0.0, ((count + 1) * tail - 1) / (count - 1))  # the (R + 1) a-th smallest, and largest
+    # the (R + 1) a-th smallest, and largest
+    place = max(0.0, ((count + 1) * (1 - LEVEL) / 2 - 1) / (count - 1))
     low, high = centered.quantile(centered.new_tensor([place, 1 - place])).tolist()
     return Interval(estimate - high, estimate - low)
 
 
-def student_quantile(level: float, freedom: int) -> float:
-    """Two-sided quantile of Student's t (Abramowitz & Stegun 1964, eq. 26.7.5)."""
-    z = NormalDist().inv_cdf((1 + level) / 2)
+def student_quantile(freedom: int) -> float:
+    """Two-sided quantile of Student's t at the level (Abramowitz & Stegun 1964, eq. 26.7.5)."""
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
     first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
     return z + first / freedom + second / freedom**2
 
 
-def resample_frechet(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
-    """Features [N, D] of every generator and [M, D] of the reals -> Frechet distances, in float64."""
+def resample_frechet(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Tensor]:
+    """Features [N, D] of every generator and [M, D] of the reals -> Frechet distances [G, 1 + R]."""
     values = [[frechet_distance(Moments.of(real), Moments.of(fake)) for fake in fakes]]
     for real_counts, counts in how.paired_counts(fakes, len(real)):
         moments = weighted_moments(real, real_counts)
         resampled = (weighted_moments(fake, counts[len(fake)]) for fake in fakes)
         values.append([frechet_distance(moments, each) for each in resampled])
-    return [Resampled.of(torch.tensor(values, dtype=torch.float64).mT)]
+    return [torch.tensor(values, dtype=torch.float64).mT]
 
 
 def weighted_moments(features: Tensor, counts: Tensor) -> Moments:
@@ -132,8 +111,8 @@ def weighted_moments(features: Tensor, counts: Tensor) -> Moments:
     return Moments(origin + shift, (scatter - total * torch.outer(shift, shift)) / (total - 1))
 
 
-def resample_kernel(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
-    """Features [N, D] of every generator and [M, D] of the reals -> squared MMD of whole sets, times 100.
+def resample_kernel(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Tensor]:
+    """Features [N, D] of every generator, [M, D] of the reals -> squared MMD of whole sets x 100 [G, 1 + R].
 
     Pairs of a row with its own copy are left out, like the diagonal in the unbiased estimate (Gretton et al.
     2012, eq. 3): they would bias the distance upwards.
@@ -145,32 +124,41 @@ def resample_kernel(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> l
         weights = _weights(each[len(fake)] for _, each in counts)
         across = _kernel_sums(fake, real, weights, real_weights) / (len(fake) * len(real))
         values.append(KERNEL_SCALE * (_mean_within(fake, weights) + within_real - 2 * across))
-    return [Resampled.of(torch.stack(values))]
+    return [torch.stack(values)]
 
 
-def resample_precision_recall(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
+def resample_precision_recall(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Tensor]:
     """Features [N, D] of every generator, [M, D] of the reals -> precision and recall by fixed balls."""
     counts, _, recalled = zip(*(ball_membership(fake, real) for fake in fakes), strict=True)
     return [resample_means([each > 0 for each in counts], how), resample_means(recalled, how)]
 
 
-def resample_means(values: Sequence[Tensor], how: Resampling) -> Resampled:
-    """Values [N] of every generator, one per image -> their means; sets of equal size by the same rows."""
+def resample_means(values: Sequence[Tensor], how: Resampling) -> Tensor:
+    """Values [N] of every generator -> their means [G, 1 + R]; sets of equal size by the same rows."""
     rows = [each.double() for each in values]
     means = [[float(x.mean()) for x in rows]]
     for _, counts in how.paired_counts(values, 1, times=20):
         means.append([float(counts[len(x)].double() @ x) / len(x) for x in rows])
-    return Resampled.of(torch.tensor(means, dtype=torch.float64).mT)
+    return torch.tensor(means, dtype=torch.float64).mT
 
 
-def resample_spectrum(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
+def resample_spectrum(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Tensor]:
     """Power spectra [N, D] of every generator, [M, D] of the reals -> spectral gaps; the reals are fixed."""
     target, gaps = to_decibels(real.double().mean(dim=0)), []
     for fake in fakes:
         counts = [torch.ones(len(fake)), *how.counts(len(fake), times=4)]
         means = (each.double() @ fake.double() / each.sum() for each in counts)
         gaps.append([spectral_gap(to_decibels(mean), target) for mean in means])
-    return [Resampled.of(torch.tensor(gaps, dtype=torch.float64))]
+    return [torch.tensor(gaps, dtype=torch.float64)]
+
+
+# of the first scores of each definition in the registry -> [G, 1 + R] each
+RESAMPLE = {
+    "frechet": resample_frechet,
+    "kernel": resample_kernel,
+    "precision_recall": resample_precision_recall,
+    "spectrum": resample_spectrum,
+}
 
 
 def _weights(counts: Iterable[Tensor]) -> Tensor:

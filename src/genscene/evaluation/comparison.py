@@ -7,10 +7,10 @@ import torch
 
 from genscene import __version__
 from genscene.errors import BadInput
-from genscene.evaluation.bootstrap import Resampling
+from genscene.evaluation.bootstrap import RESAMPLE, Resampling, with_intervals
 from genscene.evaluation.extract_features import Measurements
 from genscene.evaluation.page import charts, image_strips
-from genscene.evaluation.registry import GENERATOR_METRICS, RESAMPLE, STATISTICS_METRICS, too_few_images
+from genscene.evaluation.registry import GENERATOR_METRICS, STATISTICS_METRICS, too_few_images
 from genscene.evaluation.report import Report, Row, Score
 from genscene.evaluation.session import EvaluationSession, Features
 from genscene.evaluation.statistics import FeatureStatistics
@@ -31,11 +31,10 @@ def compare(measured: Measurements, resampling: Resampling | None = None) -> Rep
     """The report on one or several subjects; with resampling it has intervals and a row of real images."""
     session, subjects, real = measured.session, measured.subjects, measured.real
     own_scores, skipped = generator_scores(measured)
-    scores = statistics_scores(session, measured.features, real, resampling)
-    rows = [
-        Row(subject.name, one | own, subject.description)
-        for subject, one, own in zip(subjects, scores, own_scores, strict=True)
-    ]
+    scores = zip(
+        subjects, statistics_scores(session, measured.features, real, resampling), own_scores, strict=True
+    )
+    rows = [Row(subject.name, one | own, subject.description) for subject, one, own in scores]
     intervals = [] if resampling is None else [INTERVALS, *without_interval(rows)]
     counts = f"{len(measured.sources[0])} generated images{' of each' if len(subjects) > 1 else ''}"
     if real:
@@ -52,26 +51,21 @@ def compare(measured: Measurements, resampling: Resampling | None = None) -> Rep
 
 
 def statistics_scores(
-    session: EvaluationSession,
-    fakes: Sequence[Features],
-    real: Features,
-    resampling: Resampling | None = None,
+    session: EvaluationSession, fakes: Sequence[Features], real: Features, resampling: Resampling | None
 ) -> Scores:
     """The scores that are computed from statistics, with intervals where they are resampled."""
-    rows: Scores = [{} for _ in fakes]
+    columns: list[Sequence[Score]] = []
     for metric in (STATISTICS_METRICS[name] for name in session.metrics if name in STATISTICS_METRICS):
         key = metric.extractor or session.extractor
         sides, extractor = [side[key] for side in (*fakes, real)], session.extractors[key]
-        found = (metric.scores(fake, sides[-1], extractor) for fake in sides[:-1])
-        columns: list[Sequence[Score]] = list(zip(*found, strict=True))
+        found = list(zip(*(metric.scores(fake, sides[-1], extractor) for fake in sides[:-1]), strict=True))
+        resampled = []
         if resampling is not None and metric.definition in RESAMPLE:
             *features, real_features = (side.features[:RESAMPLED_FEATURES] for side in sides)
-            for i, resampled in enumerate(RESAMPLE[metric.definition](features, real_features, resampling)):
-                columns[i] = resampled.attach(columns[i])
-        for scores in columns:
-            for row, score in zip(rows, scores, strict=True):
-                row[score.key] = score
-    return rows
+            resampled = RESAMPLE[metric.definition](features, real_features, resampling)
+        columns += map(with_intervals, found, resampled)
+        columns += found[len(resampled) :]
+    return [{column[i].key: column[i] for column in columns} for i in range(len(fakes))]
 
 
 def generator_scores(measured: Measurements) -> tuple[Scores, list[str]]:
@@ -85,7 +79,7 @@ def generator_scores(measured: Measurements) -> tuple[Scores, list[str]]:
         failed = 0
         for row, subject in zip(rows, subjects, strict=True):
             try:
-                row |= {score.key: score for score in GENERATOR_METRICS[name].compute(session, subject)}
+                row |= {score.key: score for score in GENERATOR_METRICS[name](session, subject)}
             except BadInput as error:
                 failed += 1
                 if session.explicit and failed == len(subjects):
@@ -103,7 +97,7 @@ def reference_row(measured: Measurements) -> list[Row]:
     count, rest = (next(iter(side.values())).count for side in (one, others))
     few = too_few_images(measured.session.metrics, count, rest)
     metrics = [name for name in measured.session.metrics if name not in few]
-    (scores,) = statistics_scores(replace(measured.session, metrics=metrics), [one], others)
+    (scores,) = statistics_scores(replace(measured.session, metrics=metrics), [one], others, None)
     generated, real = (next(iter(side.values())).count for side in (measured.features[0], measured.real))
     note = f"the generators: {generated} against {real}"
     if count < generated:
@@ -138,9 +132,9 @@ def warnings(measured: Measurements) -> list[str]:
     session, notes = measured.session, []
     named = [STATISTICS_METRICS[name] for name in session.metrics if name in STATISTICS_METRICS]
     frechet = any(metric.definition == "frechet" for metric in named)
-    for fake, real in (
-        (fake[key], real) for fake in measured.features for key, real in measured.real.items()
-    ):
+    for fake, real in [
+        (fake[key], real) for key, real in measured.real.items() for fake in measured.features
+    ]:
         width = len(fake.running.mean)
         if frechet and min(fake.count, real.count) < width:
             why = f"biased upwards where features have width {width}; the kernel distance is not"
@@ -166,10 +160,7 @@ def protocol_table(measured: Measurements) -> dict[str, object]:
         for name, value in statistics.protocol.items():
             table[f"{name} ({key})" if name in OWN_FIELDS else name] = value
     for key in list(measured.real)[:1]:
-        sides = {
-            "real": measured.real,
-            **{f"generator {i}": each for i, each in enumerate(measured.features, 1)},
-        }
-        for side, features in sides.items():
+        for i, features in enumerate([measured.real, *measured.features]):
+            side = f"generator {i}" if i else "real"
             table |= {f"{side}: {name}": value for name, value in features[key].provenance.items()}
     return table

@@ -14,7 +14,7 @@ from genscene.data.posed import PosedImages, Split, available_splits, load_posed
 from genscene.data.progress import track_progress
 from genscene.data.sources import posed_images
 from genscene.errors import BadInput
-from genscene.evaluation.bootstrap import Resampling, resample_means
+from genscene.evaluation.bootstrap import Resampling, resample_means, with_intervals
 from genscene.evaluation.image_sources import require_finite
 from genscene.evaluation.protocol import require_same_protocol
 from genscene.evaluation.report import Better, Report, Row, Score
@@ -27,9 +27,9 @@ from genscene.randomness import RandomStreams
 
 SHOWN = 4  # views in a gallery
 TRAINING_ONLY = ("batching", "precrop_steps", "precrop_share")  # of the configuration of photographs
-FIXED = {
-    "SSIM": "Gaussian window 1.5, 11 pixels, biased covariance, mean over channels",
+COMPARED_BY = {
     "rounding": "8 bits per channel, sRGB",
+    "SSIM": "Gaussian window 1.5, 11 pixels, biased covariance, mean over channels",
 }
 INTERVALS = (
     "Brackets: 95 % bootstrap intervals of the mean over views like these, too narrow where there are few;"
@@ -78,7 +78,7 @@ def evaluate_views(
     resampling: Resampling | None = None,
 ) -> Report:
     """The report on scenes that were fitted to the same photographs; data: where these are now, if moved."""
-    experiment, networks = common_experiment(subjects, data), load_networks(lpips_files)
+    experiment, (networks, fields) = common_experiment(subjects, data), load_networks(lpips_files)
     posed, notes = posed_images(experiment, split), [INTERVALS] if resampling is not None else []
     views: dict[str, list[ViewScores]] = {}
     strips: list[tuple[str, Tensor]] = []
@@ -96,14 +96,13 @@ def evaluate_views(
             notes.append(f"{subject.name} was fitted to other photographs than those of {experiment.data}")
     notes += [f"{key}: {each.backbone.name}, {each.backbone.remark}" for key, each in networks.items()]
     height, width = posed.camera.size
-    table = {"genscene": __version__, "split": split, "size": f"{height}x{width}", **FIXED}
-    table |= {**view_fields(experiment), **network_fields(networks, lpips_files)}
+    table = {"genscene": __version__, "split": split, "size": f"{height}x{width}"}
     scores = zip(subjects, mean_scores(list(views.values()), resampling), strict=True)
     return Report(
         ", ".join(views),
         f"{len(posed)} held-out views ({split}) of {experiment.data}, {width}x{height} pixels.",
         [Row(subject.name, means, subject.description) for subject, means in scores],
-        table,
+        {**table, **view_fields(experiment), **fields},
         notes,
         strips,
         views=views,
@@ -120,50 +119,44 @@ def common_experiment(subjects: Sequence[Subject], data: str) -> Experiment:
 
 
 def view_fields(experiment: Experiment) -> dict[str, str]:
-    """What the held-out views of an experiment depend on."""
+    """What the held-out views of an experiment depend on, and how they are compared."""
     posed = asdict(experiment.posed).items()
-    fields = {name: str(value) for name, value in posed if name not in TRAINING_ONLY}
-    return {"data": experiment.data, "background": experiment.images.background, **fields}
+    fields = {"data": experiment.data, "background": experiment.images.background, **COMPARED_BY}
+    return fields | {name: str(value) for name, value in posed if name not in TRAINING_ONLY}
 
 
-def load_networks(files: Sequence[LPIPSFiles]) -> dict[str, LPIPS]:
-    """LPIPS by every network, by the keys of their scores; BadInput for the same network twice."""
-    networks: dict[str, LPIPS] = {}
+def load_networks(files: Sequence[LPIPSFiles]) -> tuple[dict[str, LPIPS], dict[str, str]]:
+    """LPIPS by every network, by the keys of their scores, and what these depend on.
+
+    Raises BadInput for the same network twice.
+    """
+    networks, fields = dict[str, LPIPS](), dict[str, str]()
     for pair in files:
         network = load_lpips(*pair)
         key, name = f"lpips_{network.backbone.short}", network.backbone.name
         if key in networks:
             raise BadInput(f"--lpips {pair[0]}: {name} a second time, wanted each network once")
-        networks[key] = network
-    return networks
-
-
-def network_fields(networks: Mapping[str, LPIPS], files: Sequence[LPIPSFiles]) -> dict[str, str]:
-    """What LPIPS depends on: networks and hashes of their files."""
-    fields: dict[str, str] = {}
-    for (key, network), pair in zip(networks.items(), files, strict=True):
         weights, linear = (f"{file.name}, SHA-256 {sha256(file)}" for file in pair)
-        fields |= {key: network.backbone.name, f"{key}_weights": weights, f"{key}_linear": linear}
-    return fields
+        networks[key] = network
+        fields |= {key: name, f"{key}_weights": weights, f"{key}_linear": linear}
+    return networks, fields
 
 
 def mean_scores(
     views: Sequence[Sequence[ViewScores]], resampling: Resampling | None
 ) -> list[dict[str, Score]]:
     """Scores of every view of every scene -> their means; with resampling, intervals paired by view."""
-    rows: list[dict[str, Score]] = [{} for _ in views]
+    columns = []
     for key in views[0][0]:
         values = [[view[key] for view in each] for each in views]
         better: Better = "low" if key.startswith("lpips") else "high"
         unit, digits = ("dB", 2) if key == "psnr" else ("", 4)
         scores = [Score(key, key.upper(), sum(x) / len(x), better, unit, digits=digits) for x in values]
         if resampling is not None:
-            scores = resample_means(
-                [torch.tensor(x, dtype=torch.float64) for x in values], resampling
-            ).attach(scores)
-        for row, score in zip(rows, scores, strict=True):
-            row[key] = score
-    return rows
+            every = [torch.tensor(x, dtype=torch.float64) for x in values]
+            scores = with_intervals(scores, resample_means(every, resampling))
+        columns.append(scores)
+    return [{column[i].key: column[i] for column in columns} for i in range(len(views))]
 
 
 def is_fitted_elsewhere(subject: Subject, experiment: Experiment) -> bool:

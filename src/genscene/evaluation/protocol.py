@@ -22,11 +22,6 @@ class Preparation:
     quality: int = 75  # of JPEG
     flip: Literal["none", "random"] = "none"  # random: half of them are mirrored
 
-    def fields(self, kind: str) -> dict[str, str]:
-        """What must be equal for two scores to be comparable; kind: of the images."""
-        name = f"jpeg {self.quality}" if self.format == "jpeg" else self.format
-        return {f"{kind}_format": name, f"{kind}_flip": self.flip}
-
 
 @dataclass(frozen=True)
 class Protocol:
@@ -58,10 +53,16 @@ class Protocol:
 
     def fields(self, extractor: Extractor, size: Size, images: ImageConfig) -> dict[str, str]:
         """Everything that must be equal for two scores to be comparable."""
-        fit = {"fit": f"{images.fit}, center crop {images.center_crop:g}", "background": images.background}
-        resizing = {"size": f"{size[0]}x{size[1]}", "downsampling": DOWNSAMPLING, **fit}
-        sides = {"rounding": self.rounding, **self.real.fields("real"), **self.generated.fields("generated")}
-        return {"version": VERSION, **resizing, **sides, **extractor.protocol()}
+        fields = {"version": VERSION, "size": f"{size[0]}x{size[1]}", "downsampling": DOWNSAMPLING}
+        fields |= {
+            "fit": f"{images.fit}, center crop {images.center_crop:g}",
+            "background": images.background,
+        }
+        fields["rounding"] = self.rounding
+        for kind, side in (("real", self.real), ("generated", self.generated)):
+            fields[f"{kind}_format"] = f"jpeg {side.quality}" if side.format == "jpeg" else side.format
+            fields[f"{kind}_flip"] = side.flip
+        return fields | extractor.protocol()
 
 
 def without_augmentation(images: ImageConfig) -> ImageConfig:

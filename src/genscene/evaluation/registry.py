@@ -4,19 +4,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from genscene.contract import Generator
 from genscene.errors import BadInput, suggest
-from genscene.evaluation.bootstrap import (
-    KERNEL_SCALE,
-    Resampled,
-    Resampling,
-    resample_frechet,
-    resample_kernel,
-    resample_precision_recall,
-    resample_spectrum,
-)
+from genscene.evaluation.bootstrap import KERNEL_SCALE
 from genscene.evaluation.generator_metrics.pose_accuracy import frechet_pose, is_posed_set, pose_accuracy
 from genscene.evaluation.generator_metrics.two_views import identity, view_consistency
 from genscene.evaluation.report import Better, Score
@@ -34,7 +25,6 @@ from genscene.metrics.subsets import SubsetEstimate
 
 CHOSEN, SPECTRUM = "", "spectrum"  # in place of an extractor's name: that of --extractor; power spectra
 Compute = Callable[[FeatureStatistics, FeatureStatistics, Extractor], Sequence[float | SubsetEstimate]]
-Resample = Callable[[Sequence[Tensor], Tensor, Resampling], list[Resampled]]
 
 
 def compute_inception_score(
@@ -57,12 +47,6 @@ COMPUTE: dict[str, Compute] = {
     ],
     "memorization": lambda fake, real, _: [memorization(fake.features, real.features)],
     "spectrum": lambda fake, real, _: [spectral_gap(*(to_decibels(x.running.mean) for x in (fake, real)))],
-}
-RESAMPLE: dict[str, Resample] = {  # the first scores of each
-    "frechet": resample_frechet,
-    "kernel": resample_kernel,
-    "precision_recall": resample_precision_recall,
-    "spectrum": resample_spectrum,
 }
 # generated and real images that each needs, where it is more than two
 LEAST = {"inception_score": (10, 2), "precision_recall": (4, 4), "memorization": (2, 100)}
@@ -90,14 +74,6 @@ class StatisticsMetric:
         return scores
 
 
-@dataclass(frozen=True)
-class GeneratorMetric:
-    """A metric of the generator itself."""
-
-    compute: Callable[[EvaluationSession, Subject], list[Score]]
-    by_default: Callable[[Generator, str], bool]  # of generator and data: computed without being named
-
-
 SHARES = ("precision", "recall", "density", "coverage")
 STATISTICS_METRICS = {
     "fid": StatisticsMetric("frechet", "inception", {"fid": "FID"}),
@@ -113,13 +89,19 @@ STATISTICS_METRICS = {
     "memorization": StatisticsMetric("memorization", CHOSEN, {"memorization": "memorization (0.01: chance)"}),
     "spectrum": StatisticsMetric("spectrum", SPECTRUM, {"spectrum": "spectral gap"}, unit="dB"),
 }
-GENERATOR_METRICS = {
-    "pose_accuracy": GeneratorMetric(pose_accuracy, is_posed_set),
-    "frechet_pose": GeneratorMetric(frechet_pose, is_posed_set),
-    "view_consistency": GeneratorMetric(view_consistency, lambda generator, _: generator.bounds is not None),
-    "identity": GeneratorMetric(identity, lambda *_: False),
+GENERATOR_METRICS: dict[str, Callable[[EvaluationSession, Subject], list[Score]]] = {
+    "pose_accuracy": pose_accuracy,
+    "frechet_pose": frechet_pose,
+    "view_consistency": view_consistency,
+    "identity": identity,
 }
-METRICS = STATISTICS_METRICS | GENERATOR_METRICS
+METRICS = [*STATISTICS_METRICS, *GENERATOR_METRICS]
+
+
+def default_metrics(generator: Generator, data: str) -> list[str]:
+    """The metrics of a generator itself that are computed without being named."""
+    posed = ["pose_accuracy", "frechet_pose"] if is_posed_set(generator, data) else []
+    return [*posed, "view_consistency"] if generator.bounds is not None else posed
 
 
 def extractor_names(metrics: Iterable[str], chosen: str) -> list[str]:

@@ -43,8 +43,8 @@ class Score:
     level: bool = False  # the interval of the paired difference from the best score contains 0
 
     def __post_init__(self) -> None:
-        ends = [] if self.interval is None else [self.interval.low, self.interval.high]
-        numbers = [self.value, *ends] + ([] if self.deviation is None else [self.deviation])
+        ends = (self.interval.low, self.interval.high) if self.interval else ()
+        numbers = [x for x in (self.value, *ends, self.deviation) if x is not None]
         if not all(map(math.isfinite, numbers)):
             got = ", ".join(f"{number:g}" for number in numbers)
             raise BadInput(f"{self.title} is {got}: wanted finite numbers")
@@ -71,9 +71,7 @@ class Report:
     notes: Sequence[str] = ()  # e.g. what the intervals mean, and warnings
     strips: Sequence[tuple[str, Tensor]] = ()  # named images [N, 3, H, W] in [0, 1], below each other
     charts: Mapping[str, str] = field(default_factory=dict)  # SVG by name
-    views: Mapping[str, Sequence[Mapping[str, float]]] = field(
-        default_factory=dict
-    )  # of scenes: of each view
+    views: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)  # of scenes
 
     @property
     def columns(self) -> dict[str, Score]:

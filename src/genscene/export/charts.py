@@ -13,8 +13,8 @@ Series = Mapping[str, Sequence[Point]]
 Span = tuple[float, float]
 
 SIDE, LEFT, TOP = 400, 66, 58  # pixels: side of the square plot, and its place
-INK, GRAY, PALE = "#1c2026", "#5c626c", "#e2e5ea"
 LAYOUT = {"side": SIDE, "left": LEFT, "top": TOP, "width": LEFT + SIDE + 210, "height": TOP + SIDE + 58}
+INK = "#1c2026"
 # distinguishable without red or green (Okabe & Ito 2008), dark enough for thin lines on white
 COLORS = ("#0072b2", "#d55e00", "#008c69", "#b85c94", "#a07800", "#3c96cd", "#6446a0")
 DASHES = ("none", "7 4", "2 3")  # one for each round of colors
@@ -47,17 +47,15 @@ def line_chart(series: Series, axes: Axes) -> str:
         color, dash = COLORS[row % len(COLORS)], DASHES[row // len(COLORS) % len(DASHES)]
         if name == axes.reference:
             color, dash = INK, DASHES[0]
-        marked = [] if axes.marked is None else series[name][axes.marked :][:1]
-        if axes.marked is not None and not marked:
-            raise BadInput(f"chart {axes.title!r}: {name!r} has no point {axes.marked} to mark")
+        marked = [] if axes.marked is None else [series[name][axes.marked]]
         places, large = ([_place(p, x, y) for p in _finite(each)] for each in (series[name], marked))
         curves.append({"name": shorten(name), "color": color, "dash": dash, "places": places, "large": large})
     x_ticks = [(_place((value, y[0]), x, y)[0], f"{value:.6g}") for value in ticks(x)]
     y_ticks = [(_place((x[0], value), x, y)[1], f"{value:.6g}") for value in ticks(y)]
     loader = PackageLoader("genscene.export", "")
     templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    template, colors = templates.get_template("chart.svg"), {"ink": INK, "gray": GRAY, "pale": PALE}
-    return template.render(axes=axes, curves=curves, x_ticks=x_ticks, y_ticks=y_ticks, **LAYOUT, **colors)
+    template, axis_ticks = templates.get_template("chart.svg"), {"x_ticks": x_ticks, "y_ticks": y_ticks}
+    return template.render(axes=axes, curves=curves, ink=INK, **axis_ticks, **LAYOUT)
 
 
 def padded_span(values: Sequence[float]) -> Span:

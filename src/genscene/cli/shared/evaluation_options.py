@@ -17,8 +17,8 @@ from genscene.evaluation.bootstrap import Resampling
 from genscene.evaluation.comparison import compare
 from genscene.evaluation.extract_features import measure
 from genscene.evaluation.held_out_views import evaluate_views
-from genscene.evaluation.protocol import PROTOCOLS, Protocol, select_protocol, without_augmentation
-from genscene.evaluation.registry import GENERATOR_METRICS, METRICS, extractor_names, load_extractor
+from genscene.evaluation.protocol import PROTOCOLS, select_protocol, without_augmentation
+from genscene.evaluation.registry import METRICS, default_metrics, extractor_names, load_extractor
 from genscene.evaluation.session import EvaluationSession, Subject, evaluation_size, is_images
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.validation import validate
@@ -70,16 +70,12 @@ class EvaluationOptions:
             known = suggest(self.extractor, EXTRACTORS)
             raise BadInput(f"--extractor: no extractor {self.extractor!r}; {known}")
         extractor_names(self.metric_names, self.extractor)
-        self.select_protocol()
+        select_protocol(self.protocol)
 
     @property
     def metric_names(self) -> list[str]:
         """The metrics that were named, each once."""
         return list(dict.fromkeys(name.strip() for name in self.metrics.split(","))) if self.metrics else []
-
-    def select_protocol(self) -> Protocol:
-        """The protocol with the counts and truncation that were given."""
-        return select_protocol(self.protocol, self.reals, self.count, self.psi)
 
     def load_extractor(self, name: str, size: Size) -> Extractor:
         """The extractor of a name with its weights; BadInput names the option that is missing."""
@@ -161,7 +157,8 @@ def make_session(
     """The session: data, size, background and fit are those of the first subject where none are given."""
     if options.lpips:
         raise BadInput("--lpips compares with photographs: wanted a scene that was fitted to some")
-    experiment, protocol, named = subjects[0].experiment, options.select_protocol(), options.metric_names
+    protocol = select_protocol(options.protocol, options.reals, options.count, options.psi)
+    experiment, named = subjects[0].experiment, options.metric_names
     data = options.data or (experiment.data if experiment else "")
     if not data:
         what = "a generator whose training data is unknown" if experiment else "images"
@@ -171,12 +168,8 @@ def make_session(
         images = replace(images, limit=0)  # it is meant for the training data
     given_size = options.size or str(protocol.size or "")
     size = parse_size(given_size) if given_size else evaluation_size(subjects, data)
-    own = [
-        name
-        for name, metric in GENERATOR_METRICS.items()
-        if all(each.generator and metric.by_default(each.generator, data) for each in subjects)
-    ]
-    metrics = named or [*protocol.metrics, *own]
+    own = [default_metrics(each.generator, data) if each.generator else [] for each in subjects]
+    metrics = named or [*protocol.metrics, *(name for name in own[0] if all(name in each for each in own))]
     names = extractor_names(metrics, options.extractor)
     return EvaluationSession(
         protocol,
