@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from conftest import tiny
 from genscene.cli import main
+from genscene.cli.shared.evaluation_options import unique_names
 from genscene.data.images import common_size
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.experiment.schema import Stage
@@ -212,6 +214,13 @@ def test_generators_of_one_name_are_called_by_their_paths(capsys, tmp_path):
     assert {"good", "good #2", str(tmp_path / "good")} == set(
         json.loads((tmp_path / "page.json").read_text())["generators"]
     )
+
+
+def test_names_are_folders_of_runs_or_files():
+    paths = ["runs/cars/generator.safetensors", "runs/birds", "a/cats.zip", "a/x.safetensors"]
+    assert unique_names([Path(path) for path in paths]) == ["cars", "birds", "cats", "x"]
+    twice = ["runs/cars", "a/cars.zip", "a/cars.zip"]
+    assert unique_names([Path(path) for path in twice]) == ["runs/cars", "a/cars.zip", "a/cars.zip #2"]
 
 
 def test_the_limit_of_a_generators_data_is_not_that_of_other_images(capsys, tmp_path):

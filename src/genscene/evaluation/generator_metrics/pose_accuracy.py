@@ -30,6 +30,7 @@ BATCH, RATE, HELD_OUT = 64, 2e-3, 0.1  # of its training; the last: fraction of 
 LATENTS, YAWS = 32, 12  # of pose accuracy: latent codes, views all round
 FIRST_SEED, RENDERED = 1_000_000, 32  # of the Frechet distance: first latent code, images at once
 LEAST = 128  # images of the Frechet distance
+POSED_SETS = [SYNTHETIC + name for name in SETS]  # embedded sets, whose poses are known
 
 
 class PoseRegressor(nn.Module):
@@ -141,8 +142,7 @@ def pose_frechet(generator: Generator, reference: PoseReference, count: int = 20
 
 def is_posed_set(generator: Generator, data: str) -> bool:
     """Whether the data is a synthetic set, whose poses are known, and the generator has cameras."""
-    known = data.startswith(SYNTHETIC) and data.removeprefix(SYNTHETIC) in SETS
-    return known and isinstance(generator.prior, CameraPrior)
+    return data in POSED_SETS and isinstance(generator.prior, CameraPrior)
 
 
 def pose_accuracy(session: EvaluationSession, subject: Subject) -> list[Score]:
@@ -179,7 +179,7 @@ def _reference(
     generator, data = session.generator(subject), session.data
     camera_prior(generator)
     if not is_posed_set(generator, data):
-        known = ", ".join(SYNTHETIC + known for known in SETS)
-        raise BadInput(f"--data {data}: pose metrics need a set whose poses are known: {known}")
+        known = f"pose metrics need a set whose poses are known: {', '.join(POSED_SETS)}"
+        raise BadInput(f"--data {data}: {known}")
     how = {"generator": fingerprint(generator), "data": data, "regressor": VERSION, "size": (SIZE, SIZE)}
     return generator, pose_reference(data.removeprefix(SYNTHETIC)), {**how, "psi": 1.0, **more}
