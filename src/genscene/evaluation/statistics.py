@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from genscene.errors import BadInput
@@ -70,11 +70,8 @@ class FeatureStatistics:
         if not complete or set(tensors) != {"mean", "scatter", "features"}:
             raise BadInput(f"{path} holds damaged statistics: its header or its tensors are incomplete")
         protocol, provenance, count = (header[name] for name in HEADER)
-        problem, rows, images = (
-            find_damage(tensors),
-            tensors["features"].shape[:1].numel(),
-            provenance.get("images"),
-        )
+        rows, images = tensors["features"].shape[:1].numel(), provenance.get("images")
+        problem = find_damage(tensors)
         if not problem and not 0 < rows <= count == images:
             problem = f"count {count}, but {rows} features, and {images} images in its header"
         if problem:
@@ -130,9 +127,9 @@ class Accumulator:
         """Save the state: features first, so that the moments never count more than are there."""
         if isinstance(self.features, np.memmap) and self.folder and self.running:
             self.features.flush()
-            tensors = {"mean": self.running.mean, "scatter": self.running.scatter}
+            tensors = {name: torch.as_tensor(value) for name, value in vars(self.running).items()}
             with atomic(self.folder / "moments.safetensors") as partial:
-                save_file(tensors, partial, metadata={"count": str(self.done)})
+                save_file(tensors, partial)
 
     def statistics(self, protocol: Mapping[str, str], provenance: Provenance) -> FeatureStatistics:
         """The statistics of all images."""
@@ -141,12 +138,9 @@ class Accumulator:
 
     def _load(self, path: Path) -> RunningMoments | None:
         """The moments that an earlier process saved; None where there are none that fit."""
-        with (
-            suppress(SafetensorError, OSError, KeyError, ValueError),
-            safe_open(path, framework="pt") as file,
-        ):
-            count = int((file.metadata() or {})["count"])
-            tensors = {name: file.get_tensor(name) for name in ("mean", "scatter")}
-            fit = 0 < count <= self.count and tensors["mean"].shape == (self.width,)
-            return RunningMoments(count, **tensors) if fit and not find_damage(tensors) else None
+        with suppress(SafetensorError, OSError, KeyError, TypeError):
+            tensors = load_file(path)
+            running = RunningMoments(int(tensors.pop("count")), **tensors)
+            fit = 0 < running.count <= self.count and running.mean.shape == (self.width,)
+            return running if fit and not find_damage(tensors) else None
         return None
