@@ -53,12 +53,14 @@ class Protocol:
 
     def fields(self, extractor: Extractor, size: Size, images: ImageConfig) -> dict[str, str]:
         """Everything that must be equal for two scores to be comparable."""
-        fields = {"version": VERSION, "size": f"{size[0]}x{size[1]}", "downsampling": DOWNSAMPLING}
-        fields |= {
-            "fit": f"{images.fit}, center crop {images.center_crop:g}",
-            "background": images.background,
+        fit = f"{images.fit}, center crop {images.center_crop:g}"
+        fields = {
+            "version": VERSION,
+            "size": f"{size[0]}x{size[1]}",
+            "downsampling": DOWNSAMPLING,
+            "fit": fit,
         }
-        fields["rounding"] = self.rounding
+        fields |= {"background": images.background, "rounding": self.rounding}
         for kind, side in (("real", self.real), ("generated", self.generated)):
             fields[f"{kind}_format"] = f"jpeg {side.quality}" if side.format == "jpeg" else side.format
             fields[f"{kind}_flip"] = side.flip
