@@ -131,7 +131,7 @@ def test_names_are_printed_unchanged(capsys):
 def test_a_folder_called_real_has_a_curve_of_its_own(capsys, tmp_path, monkeypatch):
     series = []
     monkeypatch.setattr(
-        "genscene.evaluation.figures.line_chart", lambda curves, axes: series.append(curves) or "<svg></svg>"
+        "genscene.evaluation.page.line_chart", lambda curves, axes: series.append(curves) or "<svg></svg>"
     )
     done(["real", "few", *WORDS, "--metrics", "spectrum"], capsys)
     assert list(series[-1]) == ["real", "real (generated)", "few"]
@@ -153,7 +153,7 @@ def test_paths_that_cannot_be_written_are_refused_before_anything_is_loaded(
     (tmp_path / "numbers.json").mkdir()
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(
-        "genscene.cli.shared.evaluation_options.load_subject", lambda path: pytest.fail("loaded before")
+        "genscene.cli.shared.evaluation_options.load_subjects", lambda *_: pytest.fail("loaded before")
     )
     assert said in refused(["few", "many", *WORDS, "--out", str(tmp_path / place)], capsys)
     assert {p.name for p in tmp_path.iterdir()} == {"page.html", "numbers.json", "file"}

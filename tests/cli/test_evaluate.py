@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from conftest import tiny
 from genscene.cli import main
+from genscene.cli.shared.evaluation_options import unique_names
 from genscene.data.images import common_size
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.experiment.schema import Stage
@@ -214,6 +216,13 @@ def test_generators_of_one_name_are_called_by_their_paths(capsys, tmp_path):
     )
 
 
+def test_names_are_folders_of_runs_or_files():
+    paths = ["runs/cars/generator.safetensors", "runs/birds", "a/cats.zip", "a/x.safetensors"]
+    assert unique_names([Path(path) for path in paths]) == ["cars", "birds", "cats", "x"]
+    twice = ["runs/cars", "a/cars.zip", "a/cars.zip"]
+    assert unique_names([Path(path) for path in twice]) == ["runs/cars", "a/cars.zip", "a/cars.zip #2"]
+
+
 def test_the_limit_of_a_generators_data_is_not_that_of_other_images(capsys, tmp_path):
     words = [
         "--data",
@@ -263,7 +272,7 @@ BAD = {
     "no extractor": (["evaluate", "good", "--data", "real", "--extractor", "rndom"], "did you mean 'random'"),
     "fid without weights": (
         ["evaluate", "good", "--data", "real", "--metrics", "fid"],
-        "inception needs weights",
+        "inception needs weights: --inception a file",
     ),
     "other weights": (
         ["evaluate", "good", "--data", "real", "--metrics", "fid", "--inception", "garbage.pth"],
@@ -295,10 +304,10 @@ BAD = {
     "one generator": (["compare", "good", "--data", "real"], "wanted at least 2"),
     "few resamples": (["compare", "good", "bad", "--data", "real", "--resamples", "5"], "needs at least 39"),
     "scene and generator": (["compare", "scene2", "gan0.safetensors"], "cannot be compared"),
-    "identity": (["evaluate", "gan0.safetensors", "--metrics", "identity"], "--mobilefacenet FILE"),
+    "identity": (["evaluate", "gan0.safetensors", "--metrics", "identity"], "--mobilefacenet a file"),
     "identity of two": (
         ["compare", "gan0.safetensors", "cars", "--metrics", "identity"],
-        "--mobilefacenet FILE",
+        "--mobilefacenet a file",
     ),
     "a metric of the generator of images": (
         ["evaluate", "good", "--data", "real", "--metrics", "view_consistency"],
@@ -328,9 +337,9 @@ BAD = {
     "text": (["evaluate", "text", "--data", "real"], "text holds no images (1 other files)"),
     "nowhere": (["evaluate", "good", "--data", "nowhere"], "no such folder or zip: nowhere"),
     "no generator": (["evaluate", "nowhere", "--data", "real"], "no generator at nowhere"),
-    "no statistics": (["evaluate", "good", "--data", "gan0.safetensors"], "holds no statistics of genscene"),
+    "no statistics": (["evaluate", "good", "--data", "gan0.safetensors"], "wanted genscene statistics"),
     "a run as data": (["evaluate", "good", "--data", "cars"], "--data cars is a run"),
-    "count": (["evaluate", "good", "--data", "real", "--count", "1"], "--count 1: wanted a number from 2"),
+    "count": (["evaluate", "good", "--data", "real", "--count", "1"], "--count 1: wanted 2 or more"),
     "size": (["evaluate", "good", "--data", "real", "--size", "wide"], "wide"),
     "spectra": (["evaluate", "good", "--data", "real", "--size", "16x20"], "spectra need square images"),
     "too small": (["evaluate", "good", "--data", "real", "--size", "8"], "sides of at least 16"),

@@ -8,7 +8,7 @@ import torch
 
 from genscene.errors import BadInput
 from genscene.evaluation import comparison
-from genscene.evaluation.bootstrap import Resampling
+from genscene.evaluation.bootstrap import RESAMPLE, Resampling
 from genscene.evaluation.comparison import (
     generator_scores,
     reference_row,
@@ -19,7 +19,7 @@ from genscene.evaluation.comparison import (
 )
 from genscene.evaluation.extract_features import Measurements
 from genscene.evaluation.protocol import Protocol
-from genscene.evaluation.registry import STATISTICS_METRICS, GeneratorMetric, compute_frechet
+from genscene.evaluation.registry import STATISTICS_METRICS
 from genscene.evaluation.report import Report, Row, Score
 from genscene.evaluation.session import EvaluationSession, Subject
 from genscene.evaluation.statistics import FeatureStatistics
@@ -62,7 +62,7 @@ def report(fakes, names=METRICS):
 def measurements(fakes=(), real=REAL, metrics=METRICS, count=300, **changed):
     session = replace(SESSION, metrics=metrics, **changed)
     return Measurements(
-        session, [Subject(Path("a"))] * len(fakes), [range(count)], list(fakes), None, real, []
+        session, [Subject("a", Path("a"))] * len(fakes), [range(count)], list(fakes), None, real, []
     )
 
 
@@ -113,13 +113,11 @@ def test_resamples_are_of_the_first_scores_of_their_metric():
     network = replace(NETWORK, head=torch.ones(3, WIDTH))
     one, real = side(1)["random"], REAL["random"]
     for name, metric in STATISTICS_METRICS.items():
-        if metric.resample is not None and name != "spectrum":
-            resampled = metric.resample([one.features], real.features, RESAMPLING)
+        if metric.definition in RESAMPLE and name != "spectrum":
+            resampled = RESAMPLE[metric.definition]([one.features], real.features, RESAMPLING)
             for each, score in zip(resampled, metric.scores(one, real, network), strict=False):
-                assert float(each.estimate[0]) == pytest.approx(score.value, rel=0.02)
-    frechet = [metric for metric in STATISTICS_METRICS.values() if metric.compute is compute_frechet]
-    assert len(frechet) == 4
-    assert all(metric.resample is not None for metric in frechet)
+                assert float(each[0, 0]) == pytest.approx(score.value, rel=0.02)
+    assert "frechet" in RESAMPLE
 
 
 def test_intervals_are_the_same_for_the_same_seed():
@@ -180,10 +178,8 @@ def test_generators_without_a_score_are_noted_or_refused(monkeypatch):
             raise BadInput("it is odd")
         return [Score("pose_accuracy", "pose accuracy", 0.5, "high")]
 
-    monkeypatch.setitem(
-        comparison.GENERATOR_METRICS, "pose_accuracy", GeneratorMetric(compute, lambda *_: True)
-    )
-    even, odd = Subject(Path("even")), Subject(Path("odd"))
+    monkeypatch.setitem(comparison.GENERATOR_METRICS, "pose_accuracy", compute)
+    even, odd = Subject("even", Path("even")), Subject("odd", Path("odd"))
     measured = measurements(metrics=["pose_accuracy", "frechet"])
     rows, notes = generator_scores(replace(measured, subjects=[even, odd, even]))
     assert [list(row) for row in rows] == [["pose_accuracy"], [], ["pose_accuracy"]]

@@ -20,7 +20,7 @@ from genscene.cli.shared.evaluation_results import to_json
 from genscene.data.images import list_images, load_images
 from genscene.errors import BadInput
 from genscene.evaluation.extract_features import extract_features
-from genscene.evaluation.generator_metrics.view_consistency import view_consistency
+from genscene.evaluation.generator_metrics.two_views import view_consistency
 from genscene.evaluation.image_sources import GeneratedImages, StoredImages
 from genscene.evaluation.protocol import PROTOCOLS, Preparation, Protocol, select_protocol
 from genscene.evaluation.report import Report, Row, Score
@@ -85,7 +85,7 @@ def test_a_generator_that_renders_nan_is_refused():
     with pytest.raises(BadInput, match="not finite"):
         GeneratedImages(made, Preparation(4), SIZE).read(range(4))
     with pytest.raises(BadInput, match="not finite"):
-        view_consistency(session(), Subject(Path("a"), made), 2)
+        view_consistency(session(), Subject("a", Path("a"), made), 2)
     with pytest.raises(BadInput, match="not finite"):
         frechet_distance(Moments.of(torch.full((9, 2), torch.nan)), Moments.of(torch.ones(9, 2)))
     extractor = Extractor(
@@ -177,13 +177,11 @@ def test_statistics_of_other_counts_are_refused(there, capsys):
     assert main([*words, "--reals", "90"]) == 0, "there were no more"
     capsys.readouterr()
     said = refused([*words, "--reals", "10"], capsys)
-    assert "real images (stats/random.safetensors: 30 of 30, here: the first 10" in said
+    assert "--reals (stats/random.safetensors: 30, here: 10)" in said
     part = ["evaluate", "fake", "--data", "real", "--reals", "10", "--statistics", "part", *QUICK]
     assert main(part) == 0
     capsys.readouterr()
-    assert "(part/random.safetensors: 10 of 30, here: all; --reals 10" in refused(
-        [*words, "--data", "part"], capsys
-    )
+    assert "--reals (part/random.safetensors: 10, here: 30)" in refused([*words, "--data", "part"], capsys)
     assert main([*words, "--data", "part", "--reals", "10"]) == 0
 
 
@@ -207,15 +205,18 @@ DAMAGED = {
     "whole numbers": ({"features": torch.zeros(30, 368, dtype=torch.int32)}, "features is torch.int32"),
     "all narrow": (
         {"mean": torch.zeros(4).double(), "scatter": torch.eye(4).double(), "features": torch.zeros(30, 4)},
-        "holds features of width 4, wanted 368",
+        "width (stats/random.safetensors: 4, here: 368)",
     ),
     **{
         f"count {count}": ({"header": {"count": count}}, f"count {count}, but")
         for count in (-1, 0, 1, 29, 31)
     },
-    "no provenance": ({"header": {"provenance": {}}}, "count 30, but its header names None images"),
-    "a list": ({"header": {"protocol": {"version": [1]}}}, "its header or its tensors are incomplete"),
-    "nan in the notes": ({"header": {"provenance": {"psi": float("nan")}}}, "its header holds NaN"),
+    "no provenance": ({"header": {"provenance": {}}}, "None images in its header"),
+    "a list": (
+        {"header": {"protocol": {"version": [1]}}},
+        "version (stats/random.safetensors: [1], here: 1)",
+    ),
+    "nan in the notes": ({"header": {"provenance": {"psi": float("nan")}}}, "not JSON compliant"),
 }
 
 
@@ -231,7 +232,7 @@ def test_damaged_statistics_are_refused_by_name(changed, expected, there, capsys
 
 def test_the_settings_of_generator_metrics_are_in_the_json():
     experiment = tiny("pigan-carla")
-    subject = Subject(Path("it"), build_seeded(experiment).generator.eval(), experiment)
+    subject = Subject("it", Path("it"), build_seeded(experiment).generator.eval(), experiment)
     scores = view_consistency(session(psi=0.5, seed=3), subject)
     found = to_json(Report("", "", [Row("it", {score.key: score for score in scores})]))
     psnr, *others = found["generators"]["it"].values()

@@ -9,7 +9,6 @@ from genscene.evaluation.registry import (
     METRICS,
     SPECTRUM,
     STATISTICS_METRICS,
-    compute_frechet,
     extractor_names,
     too_few_images,
 )
@@ -30,7 +29,7 @@ from genscene.metrics.spectrum import (
 
 WIDTH, HEAD = 6, torch.linspace(-1, 1, 24).view(4, 6)
 NETWORK = Extractor("a network", "none", "last", WIDTH, "not resized", lambda images: images, HEAD)
-FRECHET = [name for name, metric in STATISTICS_METRICS.items() if metric.compute is compute_frechet]
+FRECHET = [name for name, metric in STATISTICS_METRICS.items() if metric.definition == "frechet"]
 
 
 def side(seed, count=150, shift=0.0):

@@ -1,4 +1,4 @@
-"""Sessions: statistics of another protocol are refused, paths are told apart, subjects have names."""
+"""Sessions: statistics of another protocol are refused, paths are told apart."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import Preparation, Protocol, require_same_protocol
-from genscene.evaluation.session import EvaluationSession, Subject, has_statistics, is_images
+from genscene.evaluation.session import EvaluationSession, is_images
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.experiment.schema import ImageConfig
 from genscene.metrics.frechet import RunningMoments
@@ -54,13 +54,5 @@ def test_paths_of_images_and_of_statistics(tmp_path):
     (tmp_path / "empty").mkdir()
     statistics().save(tmp_path / "kept" / "random.safetensors")
     assert is_images(tmp_path / "empty")
-    assert not has_statistics(tmp_path / "empty")
     assert not is_images(tmp_path / "kept")
-    assert has_statistics(tmp_path / "kept")
     assert is_images(Path("some.zip"))
-
-
-def test_names_of_subjects():
-    paths = ("runs/cars/generator.safetensors", "runs/cars", "a/cars.zip", "a/x.safetensors")
-    assert [Subject(Path(path)).name for path in paths] == ["cars", "cars", "cars", "x"]
-    assert Subject(Path("runs/cars"), alias="mine").name == "mine"

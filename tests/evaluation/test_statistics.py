@@ -58,7 +58,7 @@ def test_other_files_are_refused(tmp_path):
     generator, text = tmp_path / "generator.safetensors", tmp_path / "text.safetensors"
     experiment = tiny("pigan-carla")
     write(generator, GeneratorFile(build_seeded(experiment).generator, experiment))
-    assert "holds no statistics of genscene" in refused(generator)
+    assert "holds no statistics of format None, wanted genscene statistics" in refused(generator)
     text.write_text("these are no numbers\n" * 9)
     assert "is not a complete file" in refused(text)
     assert "is not a complete file" in refused(tmp_path / "nowhere.safetensors")
@@ -75,7 +75,7 @@ def test_unknown_formats_are_refused_by_name(tmp_path, found):
     header |= {} if found is None else {"format": found}
     save_file(load_file(path), path, metadata={"about": json.dumps(header)})
     message = refused(path)
-    assert f"statistics of format {found}, this version reads format {FORMAT}" in message
+    assert f"statistics of format {found}, wanted genscene statistics of format {FORMAT}" in message
     assert "evaluate --statistics" in message
 
 

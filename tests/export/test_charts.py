@@ -86,5 +86,3 @@ def test_names_are_escaped_and_shortened_and_spans_never_empty():
 def test_a_chart_without_points_is_refused():
     with pytest.raises(BadInput, match="no finite points"):
         line_chart({"a": [(0.0, math.nan)]}, UNIT)
-    with pytest.raises(BadInput, match="'a' has no point 3 to mark"):
-        line_chart({"a": [(0.0, 1.0)]}, Axes("t", "x", "y", marked=3))

@@ -193,7 +193,8 @@ def test_a_scene_is_evaluated_on_held_out_photographs(tmp_path):
     ]
     best = max(found, key=lambda line: line["value"])
     source = data_source(experiment, quiet=True)
-    values = [each.psnr for each in render_held_out(load(tmp_path / "best.safetensors"), source.held_out)]
+    views = render_held_out(load(tmp_path / "best.safetensors"), source.held_out)
+    values = [view.scores["psnr"] for view in views]
     assert sum(values) / len(values) == pytest.approx(best["value"], rel=1e-5)
 
 

@@ -1,13 +1,12 @@
 """genscene compare A B C: scores of several generators with intervals, in a table and on a page."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from genscene.cli.shared.evaluation_options import EvaluationOptions, describe_choices, run
-from genscene.cli.shared.evaluation_results import check_output, output
 from genscene.cli.shared.options import parse
 from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import Resampling
@@ -23,7 +22,6 @@ class Compare:
     options: Annotated[EvaluationOptions, arg(name="")] = EvaluationOptions()
     resamples: int = Resampling.count  # for the interval of a Frechet distance, at least 39
     title: str = ""  # of the page
-    out: Path | None = None  # NAME.html: write a page, and scores and protocol as NAME.json
 
 
 def main(words: list[str]) -> None:
@@ -33,7 +31,4 @@ def main(words: list[str]) -> None:
         raise BadInput(f"{len(verb.generators)} to compare, wanted at least 2 (for one: genscene evaluate)")
     if verb.resamples < 39:
         raise BadInput(f"--resamples {verb.resamples}: an interval of 95 % needs at least 39")
-    check_output(verb.out)
-    report = run(verb.generators, verb.options, Resampling(verb.resamples, verb.options.seed))
-    if report is not None:
-        output(replace(report, title=verb.title or report.title), verb.out)
+    run(verb.generators, verb.options, Resampling(verb.resamples, verb.options.seed), verb.title)

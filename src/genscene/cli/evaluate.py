@@ -7,7 +7,6 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from genscene.cli.shared.evaluation_options import EvaluationOptions, describe_choices, run
-from genscene.cli.shared.evaluation_results import check_output, output
 from genscene.cli.shared.options import parse
 
 ABOUT = "Scores of a generator, or of a folder or zip of generated images, under a protocol.\n\n"
@@ -20,14 +19,9 @@ class Evaluate:
     # a .safetensors file, the folder of a run, or a folder or zip of generated images
     generator: Positional[Path]
     options: Annotated[EvaluationOptions, arg(name="")] = EvaluationOptions()
-    statistics: Path | None = None  # a folder: write the statistics of the real images there
-    out: Path | None = None  # NAME.html: write a page, and scores and protocol as NAME.json
 
 
 def main(words: list[str]) -> None:
     """Run the verb."""
     verb = parse(Evaluate, words, "genscene evaluate", description=ABOUT + describe_choices())
-    check_output(verb.out)
-    report = run((verb.generator,), verb.options, statistics=verb.statistics)
-    if report is not None:
-        output(report, verb.out)
+    run([verb.generator], verb.options)

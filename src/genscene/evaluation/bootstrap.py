@@ -1,23 +1,21 @@
 """Confidence intervals by the bootstrap (Efron 1979): the rows of a set of features are resampled."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import torch
 from torch import Tensor
 
-from genscene.errors import BadInput
 from genscene.evaluation.report import Interval, Score
 from genscene.metrics.frechet import Moments, frechet_distance
 from genscene.metrics.kernel import polynomial_kernel
 from genscene.metrics.precision_recall import ball_membership
 from genscene.metrics.spectrum import spectral_gap, to_decibels
-from genscene.metrics.subsets import check_feature_sets
 from genscene.randomness import derive_seed
 
 BLOCK = 2048  # rows of features in float64 at once
-LEVEL = 0.95
+LEVEL = 0.95  # of intervals
 QUANTILES_FROM = 200  # resamples; quantiles of fewer vary more than their standard deviation does
 KERNEL_SCALE = 100  # of kernel distances, as tables have them
 REAL_STREAM = 0  # random stream of the real features; that of sets of N fakes is N
@@ -30,73 +28,73 @@ class Resampling:
     count: int = 100  # for Frechet distances; cheaper scores use a multiple of it
     seed: int = 0
 
+    def counts(self, rows: int, times: int = 1, stream: int | None = None) -> Iterator[Tensor]:
+        """For `times` as many resamples, how often each of N rows is sampled -> int64 [N], whose sum is N."""
+        seed = self.seed if stream is None else derive_seed(self.seed, stream)
+        generator = torch.Generator().manual_seed(derive_seed(seed))
+        for _ in range(times * self.count):
+            yield torch.bincount(torch.randint(rows, (rows,), generator=generator), minlength=rows)
 
-@dataclass(frozen=True)
-class Resampled:
-    """A score of G generators, and its values on R resamples, of the same reals for all generators."""
+    def paired_counts(
+        self, fakes: Sequence[Tensor], reals: int, times: int = 1
+    ) -> Iterator[tuple[Tensor, dict[int, Tensor]]]:
+        """For each resample: counts of the reals [M], and counts [N] by every size N of a set of fakes.
 
-    estimate: Tensor  # [G]
-    resamples: Tensor  # [G, R]
-
-    def interval(self, i: int, level: float = LEVEL) -> Interval:
-        """The interval of generator i."""
-        return centered_interval(float(self.estimate[i]), self.resamples[i], level)
-
-    def difference(self, i: int, j: int, level: float = LEVEL) -> Interval:
-        """The interval of the score of i minus that of j: paired, so that the effect of the reals cancels."""
-        estimate = float(self.estimate[i] - self.estimate[j])
-        return centered_interval(estimate, self.resamples[i] - self.resamples[j], level)
-
-    def attach(self, scores: Sequence[Score]) -> list[Score]:
-        """Scores of G generators -> the same with intervals, and whether each is level with the best."""
-        values, found = [score.value for score in scores], []
-        best = values.index(min(values) if scores[0].better == "low" else max(values))
-        for i, score in enumerate(scores):
-            shift, interval = score.value - float(self.estimate[i]), self.interval(i)
-            interval = Interval(interval.low + shift, interval.high + shift)
-            level = i != best and self.difference(i, best).contains(0)
-            found.append(replace(score, interval=interval, level=level))
-        return found
+        Fakes of the same latent codes stay pairs, since sets of equal size are resampled by the same rows.
+        """
+        streams = {n: self.counts(n, times, stream=n) for n in {len(fake) for fake in fakes}}
+        for counts in self.counts(reals, times, stream=REAL_STREAM):
+            yield counts, {n: next(stream) for n, stream in streams.items()}
 
 
-def centered_interval(estimate: float, resamples: Tensor, level: float = LEVEL) -> Interval:
-    """The basic interval (Davison & Hinkley 1997, eq. 5.6) of resamples [R], its mean moved to the estimate.
+def with_intervals(scores: Sequence[Score], values: Tensor) -> list[Score]:
+    """Scores of G generators with intervals, and whether each is level with the best.
 
-    It is one of the expected score of sets of the same sizes, which includes the bias of finite sets.
+    values [G, 1 + R]: scores of the original sets and of R resamples, with the same reals for all generators,
+    so that the effect of the reals cancels in differences from the best.
     """
-    resamples = resamples - resamples.mean()
-    tail, count = (1 - level) / 2, len(resamples)
-    if not 0 < level < 1 or (count + 1) * tail < 1 - 1e-9:
-        least = f" and at least {round(1 / tail) - 1} resamples for it" if 0 < level < 1 else ""
-        wanted = f"wanted a level in (0, 1){least}"
-        raise BadInput(f"an interval of level {level:g} from {count} resamples, {wanted}")
+    numbers, found = [score.value for score in scores], []
+    best = numbers.index(min(numbers) if scores[0].better == "low" else max(numbers))
+    for i, score in enumerate(scores):
+        shift, interval = score.value - float(values[i, 0]), centered_interval(values[i])
+        interval = Interval(interval.low + shift, interval.high + shift)
+        level = i != best and centered_interval(values[i] - values[best]).contains(0)
+        found.append(replace(score, interval=interval, level=level))
+    return found
+
+
+def centered_interval(values: Tensor) -> Interval:
+    """The basic interval (Davison & Hinkley 1997, eq. 5.6) of a value and of R resamples [1 + R].
+
+    The mean of the resamples is moved to the value: the interval is one of the expected score of sets of the
+    same sizes, which includes the bias of finite sets.
+    """
+    estimate, resamples, count = float(values[0]), values[1:], len(values) - 1
+    centered = (resamples - resamples.mean()).double()
     if count < QUANTILES_FROM:
-        mean, half = float(resamples.double().mean()), student_quantile(level, count - 1)
-        half *= float(resamples.double().std())
+        mean, half = float(centered.mean()), student_quantile(count - 1) * float(centered.std())
         return Interval(estimate - (mean + half), estimate - (mean - half))
-    place = max(0.0, ((count + 1) * tail - 1) / (count - 1))  # the (R + 1) a-th smallest, and largest
-    ends = resamples.new_tensor([place, 1 - place], dtype=torch.float64)
-    low, high = resamples.double().quantile(ends).tolist()
+    # the (R + 1) a-th smallest, and largest
+    place = max(0.0, ((count + 1) * (1 - LEVEL) / 2 - 1) / (count - 1))
+    low, high = centered.quantile(centered.new_tensor([place, 1 - place])).tolist()
     return Interval(estimate - high, estimate - low)
 
 
-def student_quantile(level: float, freedom: int) -> float:
-    """Two-sided quantile of Student's t (Abramowitz & Stegun 1964, eq. 26.7.5)."""
-    z = NormalDist().inv_cdf((1 + level) / 2)
+def student_quantile(freedom: int) -> float:
+    """Two-sided quantile of Student's t at the level (Abramowitz & Stegun 1964, eq. 26.7.5)."""
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
     first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
     return z + first / freedom + second / freedom**2
 
 
-def resample_frechet(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
-    """Features [N, D] of every generator and [M, D] of the reals -> Frechet distances, in float64."""
-    _check(fakes, real)
-    estimate, values = [frechet_distance(Moments.of(real), Moments.of(fake)) for fake in fakes], []
-    for real_counts, counts in _paired_counts(fakes, len(real), how.count, how.seed):
+def resample_frechet(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Tensor]:
+    """Features [N, D] of every generator and [M, D] of the reals -> Frechet distances [G, 1 + R]."""
+    values = [[frechet_distance(Moments.of(real), Moments.of(fake)) for fake in fakes]]
+    for real_counts, counts in how.paired_counts(fakes, len(real)):
         moments = weighted_moments(real, real_counts)
-        values.append(
-            [frechet_distance(moments, weighted_moments(fake, counts[len(fake)])) for fake in fakes]
-        )
-    return [Resampled(_float64(estimate), _float64(values).mT)]
+        resampled = (weighted_moments(fake, counts[len(fake)]) for fake in fakes)
+        values.append([frechet_distance(moments, each) for each in resampled])
+    return [torch.tensor(values, dtype=torch.float64).mT]
 
 
 def weighted_moments(features: Tensor, counts: Tensor) -> Moments:
@@ -113,72 +111,60 @@ def weighted_moments(features: Tensor, counts: Tensor) -> Moments:
     return Moments(origin + shift, (scatter - total * torch.outer(shift, shift)) / (total - 1))
 
 
-def resample_kernel(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
-    """Features [N, D] of every generator and [M, D] of the reals -> squared MMD of whole sets, times 100.
+def resample_kernel(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Tensor]:
+    """Features [N, D] of every generator, [M, D] of the reals -> squared MMD of whole sets x 100 [G, 1 + R].
 
     Pairs of a row with its own copy are left out, like the diagonal in the unbiased estimate (Gretton et al.
     2012, eq. 3): they would bias the distance upwards.
     """
-    _check(fakes, real)
-    counts, values = list(_paired_counts(fakes, len(real), 4 * how.count, how.seed)), []
-    real_weights = _weights([each for each, _ in counts])
+    counts, values = list(how.paired_counts(fakes, len(real), times=4)), []
+    real_weights = _weights(each for each, _ in counts)
     within_real = _mean_within(real, real_weights)
     for fake in fakes:
-        weights = _weights([each[len(fake)] for _, each in counts])
+        weights = _weights(each[len(fake)] for _, each in counts)
         across = _kernel_sums(fake, real, weights, real_weights) / (len(fake) * len(real))
-        values.append(_mean_within(fake, weights) + within_real - 2 * across)
-    every = torch.stack(values)  # [G, 1 + R], the original sets first
-    return [Resampled(KERNEL_SCALE * every[:, 0], KERNEL_SCALE * every[:, 1:])]
+        values.append(KERNEL_SCALE * (_mean_within(fake, weights) + within_real - 2 * across))
+    return [torch.stack(values)]
 
 
-def resample_precision_recall(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
+def resample_precision_recall(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Tensor]:
     """Features [N, D] of every generator, [M, D] of the reals -> precision and recall by fixed balls."""
     counts, _, recalled = zip(*(ball_membership(fake, real) for fake in fakes), strict=True)
     return [resample_means([each > 0 for each in counts], how), resample_means(recalled, how)]
 
 
-def resample_means(values: Sequence[Tensor], how: Resampling) -> Resampled:
-    """Values [N] of every generator, one per image -> their means; sets of equal size by the same rows."""
-    if not values or min(map(len, values)) < 1:
-        raise BadInput(f"means of {len(values)} sets of values, wanted at least one of at least one value")
+def resample_means(values: Sequence[Tensor], how: Resampling) -> Tensor:
+    """Values [N] of every generator -> their means [G, 1 + R]; sets of equal size by the same rows."""
     rows = [each.double() for each in values]
-    paired = (counts for _, counts in _paired_counts(values, 1, 20 * how.count, how.seed))
-    means = [[float(counts[len(x)].double() @ x) / len(x) for x in rows] for counts in paired]
-    return Resampled(torch.stack([x.mean() for x in rows]), _float64(means).mT)
+    means = [[float(x.mean()) for x in rows]]
+    for _, counts in how.paired_counts(values, 1, times=20):
+        means.append([float(counts[len(x)].double() @ x) / len(x) for x in rows])
+    return torch.tensor(means, dtype=torch.float64).mT
 
 
-def resample_spectrum(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Resampled]:
+def resample_spectrum(fakes: Sequence[Tensor], real: Tensor, how: Resampling) -> list[Tensor]:
     """Power spectra [N, D] of every generator, [M, D] of the reals -> spectral gaps; the reals are fixed."""
     target, gaps = to_decibels(real.double().mean(dim=0)), []
     for fake in fakes:
-        counts = [torch.ones(len(fake)), *resample_counts(len(fake), 4 * how.count, how.seed)]
+        counts = [torch.ones(len(fake)), *how.counts(len(fake), times=4)]
         means = (each.double() @ fake.double() / each.sum() for each in counts)
         gaps.append([spectral_gap(to_decibels(mean), target) for mean in means])
-    return [Resampled(_float64(gaps)[:, 0], _float64(gaps)[:, 1:])]
+    return [torch.tensor(gaps, dtype=torch.float64)]
 
 
-def resample_counts(rows: int, resamples: int, seed: int) -> Iterator[Tensor]:
-    """For each resample, how often each of N rows is sampled -> int64 [N], whose sum is N."""
-    stream = torch.Generator().manual_seed(derive_seed(seed))
-    for _ in range(resamples):
-        yield torch.bincount(torch.randint(rows, (rows,), generator=stream), minlength=rows)
+# of the first scores of each definition in the registry -> [G, 1 + R] each
+RESAMPLE = {
+    "frechet": resample_frechet,
+    "kernel": resample_kernel,
+    "precision_recall": resample_precision_recall,
+    "spectrum": resample_spectrum,
+}
 
 
-def _paired_counts(
-    fakes: Sequence[Tensor], reals: int, resamples: int, seed: int
-) -> Iterator[tuple[Tensor, dict[int, Tensor]]]:
-    """For each resample: counts of the reals [M], and counts [N] by every size N of a set of fakes.
-
-    Fakes of the same latent codes stay pairs, since sets of equal size are resampled by the same rows.
-    """
-    streams = {n: resample_counts(n, resamples, derive_seed(seed, n)) for n in {len(fake) for fake in fakes}}
-    for counts in resample_counts(reals, resamples, derive_seed(seed, REAL_STREAM)):
-        yield counts, {n: next(stream) for n, stream in streams.items()}
-
-
-def _weights(counts: Sequence[Tensor]) -> Tensor:
+def _weights(counts: Iterable[Tensor]) -> Tensor:
     """Counts [N] of R resamples -> float64 [N, 1 + R], the original set first."""
-    return torch.stack([torch.ones_like(counts[0]), *counts], dim=1).double()
+    first, *others = counts
+    return torch.stack([torch.ones_like(first), first, *others], dim=1).double()
 
 
 def _mean_within(x: Tensor, weights: Tensor) -> Tensor:
@@ -196,12 +182,3 @@ def _kernel_sums(x: Tensor, y: Tensor, left: Tensor, right: Tensor, diagonal: bo
             products.diagonal(offset=start).zero_()
         total += (left[start : start + BLOCK] * (products @ right)).sum(dim=0)
     return total
-
-
-def _check(fakes: Sequence[Tensor], real: Tensor) -> None:
-    for fake in fakes:
-        check_feature_sets("a resampled distance", fake, real, 2)
-
-
-def _float64(numbers: Sequence[object]) -> Tensor:
-    return torch.tensor(numbers, dtype=torch.float64)

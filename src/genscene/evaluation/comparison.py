@@ -7,10 +7,10 @@ import torch
 
 from genscene import __version__
 from genscene.errors import BadInput
-from genscene.evaluation.bootstrap import Resampling
+from genscene.evaluation.bootstrap import RESAMPLE, Resampling, with_intervals
 from genscene.evaluation.extract_features import Measurements
-from genscene.evaluation.figures import charts, galleries
-from genscene.evaluation.registry import GENERATOR_METRICS, STATISTICS_METRICS, compute_frechet
+from genscene.evaluation.page import charts, image_strips
+from genscene.evaluation.registry import GENERATOR_METRICS, STATISTICS_METRICS, too_few_images
 from genscene.evaluation.report import Report, Row, Score
 from genscene.evaluation.session import EvaluationSession, Features
 from genscene.evaluation.statistics import FeatureStatistics
@@ -29,44 +29,43 @@ Scores = list[dict[str, Score]]  # of each subject, by key
 
 def compare(measured: Measurements, resampling: Resampling | None = None) -> Report:
     """The report on one or several subjects; with resampling it has intervals and a row of real images."""
-    session, subjects, fakes, real = measured.session, measured.subjects, measured.features, measured.real
-    names, (own_scores, skipped) = [subject.name for subject in subjects], generator_scores(measured)
-    scores = zip(subjects, statistics_scores(session, fakes, real, resampling), own_scores, strict=True)
+    session, subjects, real = measured.session, measured.subjects, measured.real
+    own_scores, skipped = generator_scores(measured)
+    scores = zip(
+        subjects, statistics_scores(session, measured.features, real, resampling), own_scores, strict=True
+    )
     rows = [Row(subject.name, one | own, subject.description) for subject, one, own in scores]
-    notes = [*measured.notes, *([] if resampling is None else [INTERVALS, *without_interval(rows)])]
-    reference = [] if resampling is None else reference_row(measured)
-    counts = f"{len(measured.sources[0])} generated images{' of each' if len(names) > 1 else ''}"
+    intervals = [] if resampling is None else [INTERVALS, *without_interval(rows)]
+    counts = f"{len(measured.sources[0])} generated images{' of each' if len(subjects) > 1 else ''}"
     if real:
         counts += f" against {next(iter(real.values())).count} real ones ({session.data})"
     return Report(
-        " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))),
+        ", ".join(subject.name for subject in subjects),
         f"{counts}, {session.size[1]}x{session.size[0]} pixels. Protocol: {session.protocol.source}.",
-        [*rows, *reference],
+        [*rows, *([] if resampling is None else reference_row(measured))],
         protocol_table(measured),
-        [*notes, *skipped, *warnings(measured)],
-        galleries(measured),
+        [*measured.notes, *intervals, *skipped, *warnings(measured)],
+        image_strips(measured),
         charts(measured),
     )
 
 
 def statistics_scores(
-    session: EvaluationSession, fakes: list[Features], real: Features, resampling: Resampling | None = None
+    session: EvaluationSession, fakes: Sequence[Features], real: Features, resampling: Resampling | None
 ) -> Scores:
     """The scores that are computed from statistics, with intervals where they are resampled."""
-    rows: Scores = [{} for _ in fakes]
+    columns: list[Sequence[Score]] = []
     for metric in (STATISTICS_METRICS[name] for name in session.metrics if name in STATISTICS_METRICS):
         key = metric.extractor or session.extractor
         sides, extractor = [side[key] for side in (*fakes, real)], session.extractors[key]
-        columns = list(zip(*(metric.scores(fake, sides[-1], extractor) for fake in sides[:-1]), strict=True))
+        found = list(zip(*(metric.scores(fake, sides[-1], extractor) for fake in sides[:-1]), strict=True))
         resampled = []
-        if resampling is not None and metric.resample is not None:
+        if resampling is not None and metric.definition in RESAMPLE:
             *features, real_features = (side.features[:RESAMPLED_FEATURES] for side in sides)
-            resampled = metric.resample(features, real_features, resampling)
-        attached = [each.attach(scores) for each, scores in zip(resampled, columns, strict=False)]
-        for scores in [*attached, *columns[len(attached) :]]:
-            for row, score in zip(rows, scores, strict=True):
-                row[score.key] = score
-    return rows
+            resampled = RESAMPLE[metric.definition](features, real_features, resampling)
+        columns += map(with_intervals, found, resampled)
+        columns += found[len(resampled) :]
+    return [{column[i].key: column[i] for column in columns} for i in range(len(fakes))]
 
 
 def generator_scores(measured: Measurements) -> tuple[Scores, list[str]]:
@@ -80,7 +79,7 @@ def generator_scores(measured: Measurements) -> tuple[Scores, list[str]]:
         failed = 0
         for row, subject in zip(rows, subjects, strict=True):
             try:
-                row |= {score.key: score for score in GENERATOR_METRICS[name].compute(session, subject)}
+                row |= {score.key: score for score in GENERATOR_METRICS[name](session, subject)}
             except BadInput as error:
                 failed += 1
                 if session.explicit and failed == len(subjects):
@@ -91,22 +90,20 @@ def generator_scores(measured: Measurements) -> tuple[Scores, list[str]]:
 
 def reference_row(measured: Measurements) -> list[Row]:
     """The scores of some real images against the others; scores that need more images are left out."""
+    if not measured.real:
+        return []
     parts = {key: split_statistics(each, len(measured.sources[0])) for key, each in measured.real.items()}
     one, others = ({key: part[side] for key, part in parts.items()} for side in (0, 1))
-    scores: dict[str, Score] = {}
-    for name in measured.session.metrics:
-        try:
-            scores |= statistics_scores(replace(measured.session, metrics=[name]), [one], others)[0]
-        except BadInput:
-            continue
-    if not scores:
-        return []
-    key = next(iter(parts))
-    count, generated = one[key].count, measured.features[0][key].count
-    note = f"the generators: {generated} against {measured.real[key].count}"
+    count, rest = (next(iter(side.values())).count for side in (one, others))
+    few = too_few_images(measured.session.metrics, count, rest)
+    metrics = [name for name in measured.session.metrics if name not in few]
+    (scores,) = statistics_scores(replace(measured.session, metrics=metrics), [one], others, None)
+    generated, real = (next(iter(side.values())).count for side in (measured.features[0], measured.real))
+    note = f"the generators: {generated} against {real}"
     if count < generated:
         note += "; fewer images make distances larger, so a generator may score lower"
-    return [Row(f"real images, {count} against {others[key].count} others", scores, note, reference=True)]
+    row = Row(f"real images, {count} against {rest} others", scores, note, reference=True)
+    return [row] if scores else []
 
 
 def split_statistics(whole: FeatureStatistics, count: int) -> list[FeatureStatistics]:
@@ -132,36 +129,38 @@ def without_interval(rows: Sequence[Row]) -> list[str]:
 
 def warnings(measured: Measurements) -> list[str]:
     """Notes on biased distances, on counts that are not the protocol's, on enlarged images, of extractors."""
-    biased, notes, session = [], [], measured.session
-    used = [STATISTICS_METRICS[name].compute for name in session.metrics if name in STATISTICS_METRICS]
-    protocol = session.protocol
-    pairs = [(fake[key], real) for fake in measured.features for key, real in measured.real.items()]
-    for fake, real in pairs:
-        width, count = len(fake.running.mean), real.count // protocol.real.copies
-        if compute_frechet in used and min(fake.count, real.count) < width:
+    session, notes = measured.session, []
+    named = [STATISTICS_METRICS[name] for name in session.metrics if name in STATISTICS_METRICS]
+    frechet = any(metric.definition == "frechet" for metric in named)
+    for fake, real in [
+        (fake[key], real) for key, real in measured.real.items() for fake in measured.features
+    ]:
+        width = len(fake.running.mean)
+        if frechet and min(fake.count, real.count) < width:
             why = f"biased upwards where features have width {width}; the kernel distance is not"
-            biased.append(f"Frechet distances of {fake.count} against {real.count} images are {why}")
-        available = int(real.provenance.get("available", count))
-        notes += protocol.count_notes(fake.count // protocol.generated.copies, count, available)
+            notes.append(f"Frechet distances of {fake.count} against {real.count} images are {why}")
+            frechet = False  # noted once
+        available = int(real.provenance.get("available", real.count))
+        notes += session.protocol.count_notes(fake.count, real.count, available)
         for kind, side in (("generated", fake), ("real", real)):
             if enlarged := side.provenance.get("enlarged", 0):
                 size = side.protocol["size"]
                 notes.append(f"{enlarged} {kind} images are smaller than {size} and were enlarged")
-    remarks = [f"{each.name}: {each.remark}" for each in session.extractors.values() if each.remark]
-    return list(dict.fromkeys([*biased[:1], *notes, *remarks]))
+    notes += [f"{each.name}: {each.remark}" for each in session.extractors.values() if each.remark]
+    return list(dict.fromkeys(notes))
 
 
 def protocol_table(measured: Measurements) -> dict[str, object]:
     """Everything that must be the same for other scores to be comparable with these."""
-    session, real = measured.session, measured.real
-    protocol, counts = session.protocol, session.protocol.wanted
+    session, protocol = measured.session, measured.session.protocol
+    generated, real = (count or "all" for count in protocol.wanted)
     table: dict[str, object] = {"genscene": __version__, "protocol": protocol.source, "psi": protocol.psi}
-    table |= {"seed": session.seed, "generated_images": counts[0] or "all", "real_images": counts[1] or "all"}
-    for key, statistics in real.items():
+    table |= {"seed": session.seed, "generated_images": generated, "real_images": real}
+    for key, statistics in measured.real.items():
         for name, value in statistics.protocol.items():
             table[f"{name} ({key})" if name in OWN_FIELDS else name] = value
-    for key in list(real)[:1]:
-        sides = [("real", real), *((f"generator {i}", each) for i, each in enumerate(measured.features, 1))]
-        for side, features in sides:
+    for key in list(measured.real)[:1]:
+        for i, features in enumerate([measured.real, *measured.features]):
+            side = f"generator {i}" if i else "real"
             table |= {f"{side}: {name}": value for name, value in features[key].provenance.items()}
     return table

@@ -4,7 +4,8 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -12,13 +13,13 @@ import torch
 from genscene.data.progress import log_line, track_progress
 from genscene.errors import BadInput
 from genscene.evaluation.image_sources import ImageSource, StoredImages
-from genscene.evaluation.registry import GENERATOR_METRICS, too_few_images
+from genscene.evaluation.registry import GENERATOR_METRICS, SPECTRUM, too_few_images
 from genscene.evaluation.session import EvaluationSession, Features, Subject
 from genscene.evaluation.statistics import Accumulator
-from genscene.io.atomic import cache_folder
+from genscene.io.atomic import cache_folder, try_lock
 
 CACHE_FORMAT = 3  # raised when the way from images to statistics changes
-SAVE_EVERY, PRINT_EVERY = 20.0, 30.0  # seconds; the latter where there is no terminal
+SAVE_EVERY = 20.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,16 @@ class Measurements:
 
     session: EvaluationSession
     subjects: Sequence[Subject]
-    sources: list[ImageSource]  # one for each subject
-    features: list[Features]
+    sources: Sequence[ImageSource]  # one for each subject
+    features: Sequence[Features]
     real_images: StoredImages | None  # None: statistics that were written before
     real: Features
-    notes: list[str]
+    notes: Sequence[str]
+
+    @property
+    def image_extractor(self) -> str | None:
+        """The first extractor whose features describe whole images, unlike power spectra."""
+        return next((name for name in self.real if name != SPECTRUM), None)
 
 
 def measure(session: EvaluationSession, subjects: Sequence[Subject]) -> Measurements:
@@ -47,53 +53,57 @@ def measure(session: EvaluationSession, subjects: Sequence[Subject]) -> Measurem
         notes = [f"Only the first {least} images of each are compared: there are {', '.join(found)}."]
         sources = [replace(each, preparation=replace(each.preparation, count=least)) for each in sources]
     real = session.real()
-    images = real if isinstance(real, StoredImages) else None
     real_counts = [each.count for each in real.values()] if isinstance(real, dict) else [len(real)]
     few = too_few_images(session.metrics, least, min(real_counts, default=0))
     if few and session.explicit:
         raise BadInput(next(iter(few.values())))
     session = replace(session, metrics=[name for name in session.metrics if name not in few])
-    reals = real if isinstance(real, dict) else extract_features(session, real, "real images")
+    real_features = extract_features(session, real, "real images")
     labels = [f"generated images of {subject.name}" for subject in subjects]
     features = [extract_features(session, each, label) for each, label in zip(sources, labels, strict=True)]
-    return Measurements(session, subjects, sources, features, images, reals, [*notes, *few.values()])
+    images, notes = None if isinstance(real, dict) else real, [*notes, *few.values()]
+    return Measurements(session, subjects, sources, features, images, real_features, notes)
 
 
-def extract_features(session: EvaluationSession, source: ImageSource, label: str) -> Features:
+def extract_features(session: EvaluationSession, source: ImageSource | Features, label: str) -> Features:
     """The statistics of a source by every extractor of a session; label: of the progress bar.
 
-    Under torchrun every process calls this, and only the main one gets statistics.
+    Under torchrun every process calls this, and only the main one gets statistics. Features are returned as
+    they are.
     """
-    if not session.extractors:
-        return {}
+    if isinstance(source, dict) or not session.extractors:
+        return source if isinstance(source, dict) else {}
     if len(source) < 2:
         path = f"{source.source}: " if isinstance(source, StoredImages) else ""
         raise BadInput(f"{path}{len(source)} {label}: wanted at least 2 for a covariance")
     provenance, accumulators = source.provenance, dict[str, Accumulator]()
     content = {name: value for name, value in provenance.items() if name not in ("source", "available")}
     protocols = {name: session.fields(extractor) for name, extractor in session.extractors.items()}
-    for name, protocol in protocols.items() if session.group.is_main else ():
-        parts = [CACHE_FORMAT, protocol, content, asdict(source.preparation), session.max_features]
-        key = hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
-        folder = cache_folder() / "statistics" / key if session.cache else None
-        shape = (len(source), session.extractors[name].width)
-        accumulators[name] = Accumulator(folder, shape, session.max_features)
-    try:
+    with ExitStack() as locks:
+        for name, protocol in protocols.items() if session.group.is_main else ():
+            parts = [CACHE_FORMAT, protocol, content, asdict(source.preparation), session.max_features]
+            key = hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
+            folder = cache_folder() / "statistics" / key
+            lock = try_lock(folder / "lock") if session.cache else None  # None: another process works there
+            locks.enter_context(lock or nullcontext())
+            shape = (len(source), session.extractors[name].width)
+            accumulators[name] = Accumulator(folder if lock else None, shape, session.max_features)
         _stream(session, source, label, accumulators)
-    finally:
-        for each in accumulators.values():
-            each.close()
     return {name: each.statistics(protocols[name], provenance) for name, each in accumulators.items()}
 
 
 def _stream(
     session: EvaluationSession, source: ImageSource, label: str, accumulators: Mapping[str, Accumulator]
 ) -> None:
-    """Extract the features that are missing, each process of its part, and accumulate them in order."""
-    group, saved = session.group, time.monotonic()
+    """Extract the features that are missing, each process of its part, and accumulate them in order.
+
+    The state is saved now and then; where there is no terminal, a line with the time left is logged with it.
+    """
+    group, began = session.group, time.monotonic()
     start = group.broadcast_int(min((each.done for each in accumulators.values()), default=0))
     steps = range(start, len(source), session.batch * group.world)
-    for begin in _progress(steps, f"extracting features of {label}", session.quiet or not group.is_main):
+    quiet, saved = session.quiet or not group.is_main, began
+    for begin in track_progress(steps, f"extracting features of {label}", quiet=quiet):
         parts = split_batch(begin, len(source), session.batch, group.world)
         images = source.read(parts[group.rank]) if len(parts[group.rank]) else None
         for name, extractor in session.extractors.items():
@@ -102,25 +112,17 @@ def _stream(
             gathered = group.all_gather_rows(features, [len(part) for part in parts])
             for part, rows in zip(parts, gathered, strict=True) if name in accumulators else ():
                 accumulators[name].add(part, rows)
-        if time.monotonic() - saved > SAVE_EVERY or begin + steps.step >= len(source):
-            saved = time.monotonic()
+        done, now = parts[-1].stop, time.monotonic()
+        if now - saved > SAVE_EVERY or done == len(source):
             for each in accumulators.values():
                 each.save()
+            if now - saved > SAVE_EVERY and not quiet and not sys.stderr.isatty():
+                left = (now - began) / (done - start) * (len(source) - done) / 60
+                log_line(f"extracting features of {label}: {done} of {len(source)}, {left:.1f} minutes left")
+            saved = now
 
 
 def split_batch(begin: int, end: int, batch: int, world: int) -> list[range]:
     """The next indices of every process; at the end the last ones get fewer or none."""
     starts = [min(begin + rank * batch, end) for rank in range(world)]
     return [range(start, min(start + batch, end)) for start in starts]
-
-
-def _progress(steps: range, label: str, quiet: bool) -> Iterator[int]:
-    """The steps, with a progress bar on a terminal, and a line with the time left now and then elsewhere."""
-    began = printed = time.monotonic()
-    for done, begin in enumerate(track_progress(steps, label, quiet=quiet), 1):
-        yield begin
-        now = time.monotonic()
-        if now - printed > PRINT_EVERY and not quiet and not sys.stderr.isatty():
-            left, printed = (now - began) / done * (len(steps) - done) / 60, now
-            finished = min(begin + steps.step, steps.stop)
-            log_line(f"{label}: {finished} of {steps.stop}, {left:.1f} minutes left")

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,34 +31,27 @@ class StoredImages:
     available: int = 0  # images that these were chosen from, where only some were loaded
 
     @property
-    def count(self) -> int:
-        """Number of images, before mirroring."""
-        return min(self.preparation.count or len(self.images), len(self.images))
-
-    @property
     def provenance(self) -> Provenance:
         """What identifies the images: path, numbers used, available and enlarged, SHA-256 of the pixels."""
         content = hashlib.sha256(str(self.images.pixels.shape).encode())
-        for start in range(0, self.count, 256):
-            content.update(self.images.pixels[start : min(start + 256, self.count)].tobytes())
+        for start in range(0, len(self), 256):
+            content.update(self.images.pixels[start : min(start + 256, len(self))].tobytes())
             self.images.release_memory()
         numbers = {"images": len(self), "available": max(len(self.images), self.available)}
-        enlarged = sum(i < self.count for i in self.images.enlarged)
-        numbers |= {"enlarged": enlarged} if enlarged else {}
+        if enlarged := sum(i < len(self) for i in self.images.enlarged):
+            numbers["enlarged"] = enlarged
         return {"source": self.source, "content": content.hexdigest(), **numbers}
 
     def __len__(self) -> int:
-        return self.count * self.preparation.copies
+        return min(self.preparation.count or len(self.images), len(self.images))
 
-    def read(self, indices: range) -> Tensor:
-        """The first images in order; with flip "both" followed by their mirror images."""
-        rows = np.array([i % self.count for i in indices])
-        images = torch.from_numpy(np.array(self.images.pixels[rows])).movedim(-1, 1)
+    def read(self, indices: Sequence[int]) -> Tensor:
+        """The images with these numbers; with flip "random" half of them are mirrored."""
+        images = torch.from_numpy(np.array(self.images.pixels[np.array(indices)])).movedim(-1, 1)
         self.images.release_memory()
-        mirrored = torch.tensor([i >= self.count for i in indices])
         if self.preparation.flip == "random":
             mirrored = torch.tensor([bool(derive_seed(FLIP_SEED, i) & 1) for i in indices])
-        images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+            images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
         return pass_through_format(images, self.preparation)
 
 
@@ -82,22 +75,22 @@ class GeneratedImages:
     def __len__(self) -> int:
         return self.preparation.count
 
-    def read(self, indices: range) -> Tensor:
+    def read(self, indices: Sequence[int]) -> Tensor:
         """Images of the latent codes with these numbers; BadInput where one is not finite."""
-        images = require_finite(self.render(indices)).clamp(0, 1) * 255
+        seeds = [derive_seed(LATENT_SEED, self.seed, i) for i in indices]
+        images = require_finite(render_samples(self.generator, seeds, self.size, self.psi)).clamp(0, 1) * 255
         return pass_through_format((images if self.truncate else images.round()).byte(), self.preparation)
-
-    @torch.no_grad()
-    def render(self, indices: range) -> Tensor:
-        """The same images before quantization -> [B, 3, H, W], not clamped."""
-        generator = self.generator
-        device = next(generator.parameters()).device
-        streams = RandomStreams([derive_seed(LATENT_SEED, self.seed, i) for i in indices], device)
-        scene = generator.scene(generator.latents(streams), self.psi)
-        return generator.render(scene, generator.prior.sample(streams, self.size)).image
 
 
 ImageSource = StoredImages | GeneratedImages
+
+
+@torch.no_grad()
+def render_samples(generator: Generator, seeds: Sequence[int], size: Size, psi: float = 1.0) -> Tensor:
+    """Images of the latent codes and cameras of these seeds -> [B, 3, H, W], not clamped."""
+    streams = RandomStreams(seeds, next(generator.parameters()).device)
+    scene = generator.scene(generator.latents(streams), psi)
+    return generator.render(scene, generator.prior.sample(streams, size)).image
 
 
 def require_finite(images: Tensor) -> Tensor:

@@ -20,17 +20,7 @@ class Preparation:
     count: int = 0  # the first so many; 0: all
     format: Literal["memory", "png", "jpeg"] = "memory"  # file format that the images are passed through
     quality: int = 75  # of JPEG
-    flip: Literal["none", "both", "random"] = "none"  # both: each image and its mirror image
-
-    @property
-    def copies(self) -> int:
-        """How often each image is used."""
-        return 2 if self.flip == "both" else 1
-
-    def fields(self, kind: str) -> dict[str, str]:
-        """What must be equal for two scores to be comparable; kind: of the images."""
-        name = f"jpeg {self.quality}" if self.format == "jpeg" else self.format
-        return {f"{kind}_format": name, f"{kind}_flip": self.flip}
+    flip: Literal["none", "random"] = "none"  # random: half of them are mirrored
 
 
 @dataclass(frozen=True)
@@ -63,10 +53,18 @@ class Protocol:
 
     def fields(self, extractor: Extractor, size: Size, images: ImageConfig) -> dict[str, str]:
         """Everything that must be equal for two scores to be comparable."""
-        fit = {"fit": f"{images.fit}, center crop {images.center_crop:g}", "background": images.background}
-        resizing = {"size": f"{size[0]}x{size[1]}", "downsampling": DOWNSAMPLING, **fit}
-        sides = {"rounding": self.rounding, **self.real.fields("real"), **self.generated.fields("generated")}
-        return {"version": VERSION, **resizing, **sides, **extractor.protocol()}
+        fit = f"{images.fit}, center crop {images.center_crop:g}"
+        fields = {
+            "version": VERSION,
+            "size": f"{size[0]}x{size[1]}",
+            "downsampling": DOWNSAMPLING,
+            "fit": fit,
+        }
+        fields |= {"background": images.background, "rounding": self.rounding}
+        for kind, side in (("real", self.real), ("generated", self.generated)):
+            fields[f"{kind}_format"] = f"jpeg {side.quality}" if side.format == "jpeg" else side.format
+            fields[f"{kind}_flip"] = side.flip
+        return fields | extractor.protocol()
 
 
 def without_augmentation(images: ImageConfig) -> ImageConfig:
@@ -105,21 +103,22 @@ def select_protocol(
     if name not in PROTOCOLS:
         raise BadInput(f"no protocol {name!r}; {suggest(name, PROTOCOLS)}")
     chosen = PROTOCOLS[name]
-    if real is not None or generated is not None:
-        chosen = replace(chosen, published=chosen.wanted)
-    if real is not None:
-        chosen = replace(chosen, real=replace(chosen.real, count=real))
-    if generated is not None:
-        chosen = replace(chosen, generated=replace(chosen.generated, count=generated))
-    return chosen if psi is None else replace(chosen, psi=psi)
+    return replace(
+        chosen,
+        real=replace(chosen.real, count=chosen.real.count if real is None else real),
+        generated=replace(chosen.generated, count=chosen.generated.count if generated is None else generated),
+        psi=chosen.psi if psi is None else psi,
+        published=chosen.wanted,
+    )
 
 
 def require_same_protocol(one: Mapping[str, str], other: Mapping[str, str], names: tuple[str, str]) -> None:
     """Raise BadInput with every field that differs between two protocols; names: what they are called."""
-    different = []
-    for field in sorted({*one, *other}):
-        first, second = (protocol.get(field, "missing") for protocol in (one, other))
-        if first != second:
-            different.append(f"{field} ({names[0]}: {first}, {names[1]}: {second})")
+    pairs = {name: (one.get(name, "missing"), other.get(name, "missing")) for name in sorted({*one, *other})}
+    different = [
+        f"{name} ({names[0]}: {first}, {names[1]}: {second})"
+        for name, (first, second) in pairs.items()
+        if first != second
+    ]
     if different:
         raise BadInput(f"statistics of different protocols cannot be compared: {'; '.join(different)}")

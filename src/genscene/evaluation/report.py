@@ -43,8 +43,8 @@ class Score:
     level: bool = False  # the interval of the paired difference from the best score contains 0
 
     def __post_init__(self) -> None:
-        ends = [] if self.interval is None else [self.interval.low, self.interval.high]
-        numbers = [self.value, *ends] + ([] if self.deviation is None else [self.deviation])
+        ends = (self.interval.low, self.interval.high) if self.interval else ()
+        numbers = [x for x in (self.value, *ends, self.deviation) if x is not None]
         if not all(map(math.isfinite, numbers)):
             got = ", ".join(f"{number:g}" for number in numbers)
             raise BadInput(f"{self.title} is {got}: wanted finite numbers")
@@ -61,27 +61,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class ImageStrip:
-    """Named images side by side."""
-
-    name: str
-    images: Tensor  # [N, 3, H, W] in [0, 1]
-
-    def __post_init__(self) -> None:
-        if self.images.dim() != 4 or self.images.shape[1] != 3:
-            raise BadInput(f"images {list(self.images.shape)} of {self.name!r}, wanted [N, 3, H, W]")
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """Strips below each other; images in one column belong together."""
-
-    title: str
-    strips: Sequence[ImageStrip]
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class Report:
     """Everything that is printed, written as JSON, or put on the page."""
 
@@ -90,11 +69,9 @@ class Report:
     rows: Sequence[Row]
     protocol: Mapping[str, object] = field(default_factory=dict)
     notes: Sequence[str] = ()  # e.g. what the intervals mean, and warnings
-    galleries: Sequence[Gallery] = ()
+    strips: Sequence[tuple[str, Tensor]] = ()  # named images [N, 3, H, W] in [0, 1], below each other
     charts: Mapping[str, str] = field(default_factory=dict)  # SVG by name
-    views: Mapping[str, Sequence[Mapping[str, float]]] = field(
-        default_factory=dict
-    )  # of scenes: of each view
+    views: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)  # of scenes
 
     @property
     def columns(self) -> dict[str, Score]:

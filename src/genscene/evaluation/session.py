@@ -16,6 +16,7 @@ from genscene.evaluation.statistics import FeatureStatistics
 from genscene.experiment.schedules import largest_size
 from genscene.experiment.schema import Experiment, ImageConfig
 from genscene.geometry.cameras import Camera, Size
+from genscene.geometry.priors import CameraPrior
 from genscene.metrics.networks.extractor import Extractor
 
 Features = dict[str, FeatureStatistics]  # by the names of the extractors; empty in all but the main process
@@ -25,17 +26,11 @@ Features = dict[str, FeatureStatistics]  # by the names of the extractors; empty
 class Subject:
     """What is evaluated: a generator, or a folder or zip of generated images."""
 
+    name: str
     path: Path
     generator: Generator | None = None
     experiment: Experiment | None = None
     cameras: Camera | None = None  # of the photographs that a scene was fitted to
-    alias: str = ""
-
-    @property
-    def name(self) -> str:
-        """Its alias, the folder of its run, or its file."""
-        own = self.path.parent.name if self.path.name == "generator.safetensors" else self.path.stem
-        return self.alias or own or str(self.path)
 
     @property
     def description(self) -> str:
@@ -50,14 +45,7 @@ class Subject:
         """Whether it is a scene fitted to photographs."""
         return self.experiment is not None and self.experiment.system.batch == "rays"
 
-    def data(self, given: str) -> str:
-        """The given data, else the training data; BadInput where there is neither."""
-        known = given or (self.experiment.data if self.experiment else "")
-        if not known:
-            what = "images" if self.generator is None else "a generator whose training data is unknown"
-            raise BadInput(f"{self.path}: {what}; --data PATH names the real images to compare with")
-        return known
-
+    @property
     def size(self) -> Size:
         """Height and width of its images; BadInput where a folder holds images of several sizes."""
         return largest_size(self.experiment) if self.experiment is not None else common_size(str(self.path))
@@ -77,7 +65,7 @@ class EvaluationSession:
     extractor: str = "random"  # name of the one for metrics that leave it open
     face_embedding: Extractor | None = None  # for identity
     seed: int = 0  # of latent codes and cameras
-    device: torch.device = torch.device("cpu")
+    device: torch.device = torch.device("cpu")  # of generators and extractors
     # none of the following changes a score
     batch: int = 32  # images at once
     max_features: int = 50_000  # images whose features are stored for kernel and nearest-neighbor metrics
@@ -90,10 +78,10 @@ class EvaluationSession:
         return self.protocol.fields(extractor, self.size, self.images)
 
     def generator(self, subject: Subject) -> Generator:
-        """The generator of a subject, on the device; BadInput where the subject is images."""
+        """The generator of a subject; BadInput where the subject is images."""
         if subject.generator is None:
             raise BadInput(f"{', '.join(self.metrics)}: wanted generators, {subject.path} are images")
-        return subject.generator.to(self.device)
+        return subject.generator
 
     def generated(self, subject: Subject) -> ImageSource:
         """The images of a subject."""
@@ -102,14 +90,14 @@ class EvaluationSession:
             every = replace(self.images, limit=0, center_crop=1.0)  # these are of the real images
             return StoredImages(self._load(str(subject.path), every), protocol.generated, str(subject.path))
         how = (protocol.generated, self.size, protocol.rounding == "truncated", protocol.psi, self.seed)
-        return GeneratedImages(self.generator(subject), *how)
+        return GeneratedImages(subject.generator, *how)
 
     def real(self) -> StoredImages | Features:
         """The real images, or their statistics that were written before."""
         path, preparation, images, available = Path(self.data), self.protocol.real, self.images, 0
         if (path / "experiment.json").is_file():
             raise BadInput(f"--data {path} is a run: wanted real images, or statistics of some")
-        if path.suffix == ".safetensors" or has_statistics(path):
+        if path.suffix == ".safetensors" or (path.is_dir() and not is_images(path)):
             return self.load_statistics(path)
         if self.data.startswith(SYNTHETIC) and preparation.count:
             images, available = replace(images, limit=preparation.count), images.limit or EMBEDDED
@@ -123,17 +111,11 @@ class EvaluationSession:
             if not file.is_file():
                 raise BadInput(f"{path} holds no statistics of {extractor.name} (no {file.name})")
             found[name] = statistics = FeatureStatistics.load(file)
-            require_same_protocol(statistics.protocol, self.fields(extractor), (str(file), "here"))
-            width = len(statistics.running.mean)
-            if width != extractor.width:
-                raise BadInput(f"{file} holds features of width {width}, wanted {extractor.width}")
-            used, wanted = statistics.count // self.protocol.real.copies, self.protocol.real.count
-            available = max(used, int(statistics.provenance.get("available", used)))
-            if used != min(wanted or available, available):
-                here = f"here: {f'the first {wanted}' if wanted else 'all'}"
-                fix = f"--reals {used if used < available else 0} uses them"
-                counts = f"real images ({file}: {used} of {available}, {here}; {fix})"
-                raise BadInput(f"statistics of different protocols cannot be compared: {counts}")
+            available = max(statistics.count, int(statistics.provenance.get("available", 0)))
+            count = min(self.protocol.real.count or available, available)
+            used = {"--reals": str(statistics.count), "width": str(len(statistics.running.mean))}
+            wanted = self.fields(extractor) | {"--reals": str(count), "width": str(extractor.width)}
+            require_same_protocol({**statistics.protocol, **used}, wanted, (str(file), "here"))
         return found
 
     def _load(self, data: str, images: ImageConfig) -> ImageSet:
@@ -141,27 +123,27 @@ class EvaluationSession:
         return self.group.main_first(lambda: load_images(data, images, self.size, not self.group.is_main))
 
 
+def camera_prior(generator: Generator) -> CameraPrior:
+    """The prior of a generator's cameras; BadInput where it has none."""
+    if not isinstance(generator.prior, CameraPrior):
+        raise BadInput("this generator has no cameras (its views are windows on the plane)")
+    return generator.prior
+
+
 def evaluation_size(subjects: Sequence[Subject], data: str) -> Size:
     """Height and width of all images; BadInput where they differ."""
-    first, *others = subjects
-    sizes = {each.name: each.size() for each in others}
-    if is_images(Path(data)) and not (first.experiment and data == first.experiment.data):
-        size = common_size(data)
-        if first.experiment is None:  # real images are resized to a generator's size
-            sizes[data] = size
-    for name, other in sizes.items():
-        if other != first.size():
-            one, two = (f"{height}x{width}" for height, width in (first.size(), other))
-            sizes_differ = f"{first.name} holds images of {one}, {name} of {two}"
-            raise BadInput(f"{sizes_differ}: --size N resizes them to one")
-    return first.size()
+    sizes, first = [(subject.name, subject.size) for subject in subjects], subjects[0].experiment
+    if is_images(Path(data)) and (first is None or data != first.data):
+        real = common_size(data)  # BadInput for mixed sizes
+        sizes += [(data, real)] if first is None else []  # else they are resized to the generator's size
+    (name, size), *others = sizes
+    for other_name, other in others:
+        if other != size:
+            images = f"{name} holds images of {size[0]}x{size[1]}, {other_name} of {other[0]}x{other[1]}"
+            raise BadInput(f"{images}: --size N resizes them to one")
+    return size
 
 
 def is_images(path: Path) -> bool:
-    """Whether a path is a zip, or a folder that holds neither a run nor statistics."""
-    return path.suffix == ".zip" or (path.is_dir() and not has_statistics(path))
-
-
-def has_statistics(path: Path) -> bool:
-    """Whether a path is a folder with files of statistics, or of generators."""
-    return path.is_dir() and any(path.glob("*.safetensors"))
+    """Whether a path is a zip, or a folder without files of statistics or generators."""
+    return path.suffix == ".zip" or (path.is_dir() and not any(path.glob("*.safetensors")))

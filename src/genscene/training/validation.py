@@ -53,7 +53,7 @@ class Validator:
             assert source.held_out is not None
             if not self.state.group.is_main:
                 return None
-            found = [each.psnr for each in render_held_out(generator, source.held_out)]
+            found = [each.scores["psnr"] for each in render_held_out(generator, source.held_out)]
             title = f"PSNR of {len(found)} photographs"
             return Score(PSNR, title, sum(found) / len(found), "high", unit="dB")
         images = GeneratedImages(generator, self.session.protocol.generated, self.session.size)

@@ -1,4 +1,4 @@
-"""Reports as tables on the terminal, JSON, images and pages."""
+"""Reports as tables on the terminal, JSON, and pages."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from rich.table import Table
 
 from genscene import __version__
 from genscene.cli.shared.options import print_line, require_suffix
-from genscene.evaluation.html import render_page
-from genscene.evaluation.report import Mark, Report, Row
+from genscene.evaluation.page import render_page
+from genscene.evaluation.report import Report
 from genscene.io.atomic import atomic, make_parent
 
-SIGNS: dict[Mark, str] = {"": "", "best": "*", "level": "~"}
+SIGNS = {"": "", "best": "*", "level": "~"}
 EMPTY: tuple[object, ...] = (None, "", {})
 IN_JSON = ("title", "value", "better", "unit", "extractor", "deviation", "interval", "settings")
 
@@ -65,9 +65,12 @@ def print_report(report: Report) -> None:
     table = Table("", *(row.name for row in report.rows), box=None, pad_edge=False)
     networks: dict[str, list[str]] = {}
     for key, first in report.columns.items():
-        marked = zip(report.rows, report.marks(key), strict=True)
-        title = f"{first.title} ({', '.join(filter(None, (first.unit, first.better)))})"
-        table.add_row(title, *(_cell(report, row, key, mark) for row, mark in marked))
+        cells = []
+        for row, mark in zip(report.rows, report.marks(key), strict=True):
+            score = row.scores.get(key)
+            value = f"{report.text(key, score.value)}{SIGNS[mark]}" if score else "-"
+            cells.append(f"{value} {report.interval_text(key, score) if score else ''}".strip())
+        table.add_row(f"{first.title} ({', '.join(filter(None, (first.unit, first.better)))})", *cells)
         networks.setdefault(first.extractor, []).append(first.title)
     console.print(table)
     print_line(f"low, high: which is better{marks}")
@@ -77,23 +80,17 @@ def print_report(report: Report) -> None:
         print_line(line)
 
 
-def _cell(report: Report, row: Row, key: str, mark: Mark) -> str:
-    score = row.scores.get(key)
-    if score is None:
-        return "-"
-    return f"{report.text(key, score.value)}{SIGNS[mark]} {report.interval_text(key, score)}".strip()
-
-
 def to_json(report: Report) -> dict[str, object]:
     """Scores, protocol, notes, and the scores of every held-out view."""
     generators: dict[str, object] = {}
     reference: dict[str, object] | None = None
     for i, row in enumerate(report.rows):
-        scores: dict[str, dict[str, object]] = {}
+        scores = {}
         for key, score in row.scores.items():
-            mark, fields = report.marks(key)[i], asdict(score).items()
+            fields = asdict(score).items()
             scores[key] = {name: value for name, value in fields if name in IN_JSON and value not in EMPTY}
             if len(report.rows) > 1:
+                mark = report.marks(key)[i]
                 scores[key] |= {"best": mark == "best", "not_distinguishable_from_best": mark == "level"}
         if row.reference:
             reference = {"name": row.name, "note": row.note, "scores": scores}

@@ -14,10 +14,9 @@ from genscene.contract import Generator, map_tensors
 from genscene.data.images import SYNTHETIC, load_images
 from genscene.data.synthetic import SETS
 from genscene.errors import BadInput
-from genscene.evaluation.generator_metrics import camera_prior
-from genscene.evaluation.image_sources import fingerprint
+from genscene.evaluation.image_sources import fingerprint, render_samples
 from genscene.evaluation.report import Score
-from genscene.evaluation.session import EvaluationSession, Subject
+from genscene.evaluation.session import EvaluationSession, Subject, camera_prior
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.serialise import build_seeded
 from genscene.geometry.priors import CameraPrior, camera_angles, wrap_angles
@@ -32,6 +31,7 @@ BATCH, RATE, HELD_OUT = 64, 2e-3, 0.1  # of its training; the last: fraction of 
 LATENTS, YAWS = 32, 12  # of pose accuracy: latent codes, views all round
 FIRST_SEED, RENDERED = 1_000_000, 32  # of the Frechet distance: first latent code, images at once
 LEAST = 128  # images of the Frechet distance
+POSED_SETS = [SYNTHETIC + name for name in SETS]  # embedded sets, whose poses are known
 
 
 class PoseRegressor(nn.Module):
@@ -39,9 +39,8 @@ class PoseRegressor(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        widths = (3, 32, 64, 128)
-        layers = (nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths))
-        self.convolutions = nn.ModuleList(layers)
+        widths = pairwise((3, 32, 64, 128))
+        self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in widths)
         self.inner, self.last = nn.Linear(128 * 4 * 4, 64), nn.Linear(64, 3)
 
     def features(self, images: Tensor) -> Tensor:
@@ -72,6 +71,7 @@ class PoseReference:
     floor: float  # Frechet distance between held-out and other images
 
 
+@torch.no_grad()
 def pose_reference(name: str, images: int = IMAGES, steps: int = STEPS) -> PoseReference:
     """The regressor of a synthetic set: trained at the first call, then read from the cache."""
     found = load_images(SYNTHETIC + name, ImageConfig(limit=images), (SIZE, SIZE))
@@ -87,11 +87,10 @@ def pose_reference(name: str, images: int = IMAGES, steps: int = STEPS) -> PoseR
         regressor = train_regressor(pixels[split:], yaw[split:], pitch[split:], steps)
         with atomic(path) as partial:
             save_file(regressor.state_dict(), partial)
-    with torch.no_grad():
-        features = torch.cat([regressor.features(part) for part in pixels.split(500)])
-        error = wrap_angles(regressor.yaw(pixels[:split]) - yaw[:split]).abs().median()
+    features = torch.cat([regressor.features(part) for part in pixels.split(500)])
+    error = float(wrap_angles(regressor.yaw(pixels[:split]) - yaw[:split]).abs().median())
     held_out, rest = Moments.of(features[:split]), Moments.of(features[split:])
-    return PoseReference(regressor.eval(), rest, float(error), frechet_distance(held_out, rest))
+    return PoseReference(regressor.eval(), rest, error, frechet_distance(held_out, rest))
 
 
 def train_regressor(images: Tensor, yaw: Tensor, pitch: Tensor, steps: int) -> PoseRegressor:
@@ -126,29 +125,25 @@ def yaw_resultant(
     lengths = []
     for seed in range(latents):
         w = generator.style(generator.latents(RandomStreams([seed], device)))
-        rendering = generator.render(
-            generator.bind(map_tensors(lambda x: x.expand(yaws, *x.shape[1:]), w)), cameras
-        )
-        lengths.append(mean_resultant_length(reference.regressor.yaw(rendering.image.cpu()) - yaw))
+        scene = generator.bind(map_tensors(lambda x: x.expand(yaws, *x.shape[1:]), w))
+        images = generator.render(scene, cameras).image.cpu()
+        lengths.append(mean_resultant_length(reference.regressor.yaw(images) - yaw))
     return float(torch.stack(lengths).mean())
 
 
 @torch.no_grad()
 def pose_frechet(generator: Generator, reference: PoseReference, count: int = 2048) -> float:
     """Frechet distance of generated images, from cameras of the prior, to the set, in regressor features."""
-    prior, features, device = camera_prior(generator), [], next(generator.parameters()).device
-    for start in range(FIRST_SEED, FIRST_SEED + count, RENDERED):
-        streams = RandomStreams(range(start, min(start + RENDERED, FIRST_SEED + count)), device)
-        scene = generator.scene(generator.latents(streams))
-        rendering = generator.render(scene, prior.sample(streams, (SIZE, SIZE)))
-        features.append(reference.regressor.features(rendering.image.cpu()))
+    seeds, features = range(FIRST_SEED, FIRST_SEED + count), []
+    for start in range(0, count, RENDERED):
+        images = render_samples(generator, seeds[start : start + RENDERED], (SIZE, SIZE))
+        features.append(reference.regressor.features(images.cpu()))
     return frechet_distance(Moments.of(torch.cat(features)), reference.moments)
 
 
 def is_posed_set(generator: Generator, data: str) -> bool:
     """Whether the data is a synthetic set, whose poses are known, and the generator has cameras."""
-    known = data.startswith(SYNTHETIC) and data.removeprefix(SYNTHETIC) in SETS
-    return known and isinstance(generator.prior, CameraPrior)
+    return data in POSED_SETS and isinstance(generator.prior, CameraPrior)
 
 
 def pose_accuracy(session: EvaluationSession, subject: Subject) -> list[Score]:
@@ -185,7 +180,7 @@ def _reference(
     generator, data = session.generator(subject), session.data
     camera_prior(generator)
     if not is_posed_set(generator, data):
-        known = ", ".join(SYNTHETIC + known for known in SETS)
-        raise BadInput(f"--data {data}: pose metrics need a set whose poses are known: {known}")
+        known = f"pose metrics need a set whose poses are known: {', '.join(POSED_SETS)}"
+        raise BadInput(f"--data {data}: {known}")
     how = {"generator": fingerprint(generator), "data": data, "regressor": VERSION, "size": (SIZE, SIZE)}
     return generator, pose_reference(data.removeprefix(SYNTHETIC)), {**how, "psi": 1.0, **more}

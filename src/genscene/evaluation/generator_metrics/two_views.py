@@ -1,23 +1,27 @@
-"""View consistency: one view of a scene is reprojected into a neighboring one by its depth."""
+"""Metrics of two views of one scene: view consistency by reprojection, and preservation of identity."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from genscene.contract import Generator
+from genscene.contract import Generator, map_tensors
 from genscene.errors import BadInput
-from genscene.evaluation.generator_metrics import camera_prior, sample_scenes, settings
-from genscene.evaluation.image_sources import require_finite
+from genscene.evaluation.image_sources import fingerprint, require_finite
 from genscene.evaluation.report import Score
-from genscene.evaluation.session import EvaluationSession, Subject
+from genscene.evaluation.session import EvaluationSession, Subject, camera_prior
 from genscene.geometry.camera_files import read_cameras
 from genscene.geometry.cameras import Camera, Size
-from genscene.metrics.views import Agreement, RenderedView, reproject
-from genscene.randomness import RandomStreams
+from genscene.geometry.priors import CameraPrior
+from genscene.metrics.views import RenderedView, reproject
+from genscene.randomness import RandomStreams, derive_seed
 from genscene.scenes import Scene
 
+BATCH, VIEW_SEED = 8, 31  # scenes rendered at once; use of the seed
 PAIRS, ANGLE, TOLERANCE = 64, 15.0, 0.05  # scenes; degrees between two views; relative difference of depths
+LATENTS = 256  # latent codes of identity
 
 
 @torch.no_grad()
@@ -25,15 +29,13 @@ def view_consistency(
     session: EvaluationSession, subject: Subject, pairs: int = PAIRS, angle: float = ANGLE
 ) -> list[Score]:
     """Render scenes from two cameras about `angle` degrees apart, and reproject one image into the other."""
-    if not 0 < angle < 90:
-        raise BadInput(f"cameras {angle:g} degrees apart, wanted more than 0 and less than 90")
     found, turns, generator = [], [], session.generator(subject)
     for scene, streams in sample_scenes(session, generator, pairs):
-        first, second = camera_pair(subject, streams, session.size, angle)
+        first, second = camera_pair(camera_prior(generator), streams, session.size, angle)
         one, other = (_render(generator, scene, camera.to(session.device)) for camera in (first, second))
         found.append(reproject(one, other, TOLERANCE))
         turns.append(degrees_between(first.pose[:, :3, 2], second.pose[:, :3, 2]))
-    every = Agreement(*(torch.cat(column) for column in zip(*(vars(x).values() for x in found), strict=True)))
+    every = map_tensors(lambda *parts: torch.cat(parts), *found)
     compared, degrees = int(every.squared.isfinite().sum()), float(torch.cat(turns).mean())
     if not compared:
         raise BadInput(f"no opaque pixel of the first view is visible in the second in any of {pairs} pairs")
@@ -49,6 +51,48 @@ def view_consistency(
     ]
 
 
+@torch.no_grad()
+def identity(session: EvaluationSession, subject: Subject, latents: int = LATENTS) -> list[Score]:
+    """Mean cosine similarity of face embeddings of two views of one latent code, and of different ones."""
+    generator, extractor = session.generator(subject), session.face_embedding
+    if extractor is None:
+        raise BadInput("identity needs a face embedding: --mobilefacenet FILE")
+    prior, features = camera_prior(generator), (list[Tensor](), list[Tensor]())
+    for scene, streams in sample_scenes(session, generator, latents):
+        for side in features:
+            camera = prior.sample(streams, session.size).to(session.device)
+            image = require_finite(generator.render(scene, camera).image).clamp(0, 1)
+            side.append(extractor((255 * image).round().byte()))
+    first, second = (normalize(torch.cat(side).double(), dim=-1) for side in features)
+    similarity, pairs = first @ second.mT, latents * (latents - 1)
+    same, different = similarity.diagonal().mean(), (similarity.sum() - similarity.trace()) / pairs
+    how, title = (
+        settings(session, generator, latents=latents, **extractor.protocol()),
+        "identity across views",
+    )
+    return [
+        Score("identity", title, float(same), "high", extractor=extractor.name, settings=how),
+        Score("identity_different", f"{title}, different latent codes", float(different), "low", detail=True),
+    ]
+
+
+def sample_scenes(
+    session: EvaluationSession, generator: Generator, count: int
+) -> Iterator[tuple[Scene, RandomStreams]]:
+    """`count` scenes in batches with their random streams; each depends on its index and the seed alone."""
+    for start in range(0, count, BATCH):
+        indices = range(start, min(start + BATCH, count))
+        streams = RandomStreams([derive_seed(VIEW_SEED, session.seed, i) for i in indices])
+        # the random numbers are those of the CPU, wherever the generator is
+        yield generator.scene(generator.latents(streams).to(session.device), session.protocol.psi), streams
+
+
+def settings(session: EvaluationSession, generator: Generator, **more: object) -> dict[str, object]:
+    """What identifies a generator and its images, and what more a score depends on."""
+    found = {"generator": fingerprint(generator), "psi": session.protocol.psi, "seed": session.seed}
+    return {**found, "size": session.size, **more}
+
+
 def _render(generator: Generator, scene: Scene, camera: Camera) -> RenderedView:
     """B scenes from B cameras, with depth; BadInput where the renderer has none."""
     rendering = generator.render(scene, camera)
@@ -58,16 +102,14 @@ def _render(generator: Generator, scene: Scene, camera: Camera) -> RenderedView:
     return RenderedView(image, rendering.depth, rendering.alpha, rendering.rays, camera.pose)
 
 
-def camera_pair(subject: Subject, streams: RandomStreams, size: Size, angle: float) -> tuple[Camera, Camera]:
-    """Two cameras for each stream, about `angle` degrees apart: of two photographs, or of the prior.
+def camera_pair(
+    prior: CameraPrior, streams: RandomStreams, size: Size, angle: float
+) -> tuple[Camera, Camera]:
+    """Two cameras of the prior for each stream, about `angle` degrees apart.
 
-    Of the prior the second is turned in yaw towards the mean by two to four thirds of the angle, or by the
-    prior's spread where that is less, so that it is likely under the prior, too.
+    The second is turned in yaw towards the mean by two to four thirds of the angle, or by the prior's spread
+    where that is less, so that it is likely under the prior, too.
     """
-    assert subject.generator is not None
-    prior, cameras = camera_prior(subject.generator), subject.cameras
-    if cameras is not None and len(cameras) > 1:
-        return neighboring_cameras(cameras.to("cpu").resized(size), streams, angle)
     if prior.distribution == "file":
         return neighboring_cameras(read_cameras(prior.file, size), streams, angle)
     if prior.distribution == "fixed" or prior.yaw[1] <= 0:
