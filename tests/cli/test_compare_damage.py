@@ -153,7 +153,7 @@ def test_paths_that_cannot_be_written_are_refused_before_anything_is_loaded(
     (tmp_path / "numbers.json").mkdir()
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(
-        "genscene.cli.shared.evaluation_options.load_subjects", lambda *_: pytest.fail("loaded before")
+        "genscene.cli.shared.evaluation_options.load_models", lambda *_: pytest.fail("loaded before")
     )
     assert said in refused(["few", "many", *WORDS, "--out", str(tmp_path / place)], capsys)
     assert {p.name for p in tmp_path.iterdir()} == {"page.html", "numbers.json", "file"}

@@ -21,7 +21,7 @@ from genscene.evaluation.extract_features import Measurements
 from genscene.evaluation.protocol import Protocol
 from genscene.evaluation.registry import STATISTICS_METRICS
 from genscene.evaluation.report import Report, Row, Score
-from genscene.evaluation.session import EvaluationSession, Subject
+from genscene.evaluation.session import EvaluatedModel, EvaluationSession
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.experiment.schema import ImageConfig
 from genscene.metrics.frechet import RunningMoments
@@ -62,7 +62,7 @@ def report(fakes, names=METRICS):
 def measurements(fakes=(), real=REAL, metrics=METRICS, count=300, **changed):
     session = replace(SESSION, metrics=metrics, **changed)
     return Measurements(
-        session, [Subject("a", Path("a"))] * len(fakes), [range(count)], list(fakes), None, real, []
+        session, [EvaluatedModel("a", Path("a"))] * len(fakes), [range(count)], list(fakes), None, real, []
     )
 
 
@@ -173,22 +173,22 @@ def test_the_reference_leaves_out_what_needs_more_images():
 
 
 def test_generators_without_a_score_are_noted_or_refused(monkeypatch):
-    def compute(session, subject):
-        if subject.name.endswith("odd"):
+    def compute(session, model):
+        if model.name.endswith("odd"):
             raise BadInput("it is odd")
         return [Score("pose_accuracy", "pose accuracy", 0.5, "high")]
 
     monkeypatch.setitem(comparison.GENERATOR_METRICS, "pose_accuracy", compute)
-    even, odd = Subject("even", Path("even")), Subject("odd", Path("odd"))
+    even, odd = EvaluatedModel("even", Path("even")), EvaluatedModel("odd", Path("odd"))
     measured = measurements(metrics=["pose_accuracy", "frechet"])
-    rows, notes = generator_scores(replace(measured, subjects=[even, odd, even]))
+    rows, notes = generator_scores(replace(measured, models=[even, odd, even]))
     assert [list(row) for row in rows] == [["pose_accuracy"], [], ["pose_accuracy"]]
     assert notes == ["no pose_accuracy of odd: it is odd"]
     explicit = replace(measured, session=replace(measured.session, explicit=True))
-    assert generator_scores(replace(explicit, subjects=[even, odd]))[1] == notes
-    assert generator_scores(replace(measured, subjects=[odd, odd]))[0] == [{}, {}]
+    assert generator_scores(replace(explicit, models=[even, odd]))[1] == notes
+    assert generator_scores(replace(measured, models=[odd, odd]))[0] == [{}, {}]
     with pytest.raises(BadInput, match="it is odd"):
-        generator_scores(replace(explicit, subjects=[odd, odd]))
+        generator_scores(replace(explicit, models=[odd, odd]))
 
 
 def test_frechet_distances_of_few_images_are_noted_as_biased():

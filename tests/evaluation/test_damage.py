@@ -24,7 +24,7 @@ from genscene.evaluation.generator_metrics.two_views import view_consistency
 from genscene.evaluation.image_sources import GeneratedImages, StoredImages
 from genscene.evaluation.protocol import PROTOCOLS, Preparation, Protocol, select_protocol
 from genscene.evaluation.report import Report, Row, Score
-from genscene.evaluation.session import EvaluationSession, Subject
+from genscene.evaluation.session import EvaluatedModel, EvaluationSession
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.serialise import build_seeded
 from genscene.metrics.frechet import Moments, frechet_distance
@@ -85,7 +85,7 @@ def test_a_generator_that_renders_nan_is_refused():
     with pytest.raises(BadInput, match="not finite"):
         GeneratedImages(made, Preparation(4), SIZE).read(range(4))
     with pytest.raises(BadInput, match="not finite"):
-        view_consistency(session(), Subject("a", Path("a"), made), 2)
+        view_consistency(session(), EvaluatedModel("a", Path("a"), made), 2)
     with pytest.raises(BadInput, match="not finite"):
         frechet_distance(Moments.of(torch.full((9, 2), torch.nan)), Moments.of(torch.ones(9, 2)))
     extractor = Extractor(
@@ -232,8 +232,8 @@ def test_damaged_statistics_are_refused_by_name(changed, expected, there, capsys
 
 def test_the_settings_of_generator_metrics_are_in_the_json():
     experiment = tiny("pigan-carla")
-    subject = Subject("it", Path("it"), build_seeded(experiment).generator.eval(), experiment)
-    scores = view_consistency(session(psi=0.5, seed=3), subject)
+    model = EvaluatedModel("it", Path("it"), build_seeded(experiment).generator.eval(), experiment)
+    scores = view_consistency(session(psi=0.5, seed=3), model)
     found = to_json(Report("", "", [Row("it", {score.key: score for score in scores})]))
     psnr, *others = found["generators"]["it"].values()
     wanted = {"psi": 0.5, "seed": 3, "size": SIZE, "pairs": 64, "angle": 15.0, "tolerance": 0.05}

@@ -24,23 +24,23 @@ INTERVALS = (
     " Training again from another seed is not covered. All generators are compared on the same resampled real"
     " images; a score that is not distinguishable from the best may differ from it by chance."
 )
-Scores = list[dict[str, Score]]  # of each subject, by key
+Scores = list[dict[str, Score]]  # of each model, by key
 
 
 def compare(measured: Measurements, resampling: Resampling | None = None) -> Report:
-    """The report on one or several subjects; with resampling it has intervals and a row of real images."""
-    session, subjects, real = measured.session, measured.subjects, measured.real
+    """The report on one or several models; with resampling it has intervals and a row of real images."""
+    session, models, real = measured.session, measured.models, measured.real
     own_scores, skipped = generator_scores(measured)
     scores = zip(
-        subjects, statistics_scores(session, measured.features, real, resampling), own_scores, strict=True
+        models, statistics_scores(session, measured.features, real, resampling), own_scores, strict=True
     )
-    rows = [Row(subject.name, one | own, subject.description) for subject, one, own in scores]
+    rows = [Row(model.name, one | own, model.description) for model, one, own in scores]
     intervals = [] if resampling is None else [INTERVALS, *without_interval(rows)]
-    counts = f"{len(measured.sources[0])} generated images{' of each' if len(subjects) > 1 else ''}"
+    counts = f"{len(measured.sources[0])} generated images{' of each' if len(models) > 1 else ''}"
     if real:
         counts += f" against {next(iter(real.values())).count} real ones ({session.data})"
     return Report(
-        ", ".join(subject.name for subject in subjects),
+        ", ".join(model.name for model in models),
         f"{counts}, {session.size[1]}x{session.size[0]} pixels. Protocol: {session.protocol.source}.",
         [*rows, *([] if resampling is None else reference_row(measured))],
         protocol_table(measured),
@@ -73,18 +73,18 @@ def generator_scores(measured: Measurements) -> tuple[Scores, list[str]]:
 
     Raises BadInput where a metric that was named can be computed for none.
     """
-    session, subjects = measured.session, measured.subjects
-    rows, notes = [dict[str, Score]() for _ in subjects], []
+    session, models = measured.session, measured.models
+    rows, notes = [dict[str, Score]() for _ in models], []
     for name in (name for name in session.metrics if name in GENERATOR_METRICS):
         failed = 0
-        for row, subject in zip(rows, subjects, strict=True):
+        for row, model in zip(rows, models, strict=True):
             try:
-                row |= {score.key: score for score in GENERATOR_METRICS[name](session, subject)}
+                row |= {score.key: score for score in GENERATOR_METRICS[name](session, model)}
             except BadInput as error:
                 failed += 1
-                if session.explicit and failed == len(subjects):
+                if session.explicit and failed == len(models):
                     raise
-                notes.append(f"no {name} of {subject.name}: {error}")
+                notes.append(f"no {name} of {model.name}: {error}")
     return rows, notes
 
 

@@ -14,7 +14,7 @@ from genscene.data.progress import log_line, track_progress
 from genscene.errors import BadInput
 from genscene.evaluation.image_sources import ImageSource, StoredImages
 from genscene.evaluation.registry import GENERATOR_METRICS, SPECTRUM, too_few_images
-from genscene.evaluation.session import EvaluationSession, Features, Subject
+from genscene.evaluation.session import EvaluatedModel, EvaluationSession, Features
 from genscene.evaluation.statistics import Accumulator
 from genscene.io.atomic import cache_folder, try_lock
 
@@ -24,11 +24,11 @@ SAVE_EVERY = 20.0  # seconds
 
 @dataclass(frozen=True)
 class Measurements:
-    """The images of all subjects and the real ones, with their features; the latter in the main process."""
+    """The images of all models and the real ones, with their features; the latter in the main process."""
 
     session: EvaluationSession
-    subjects: Sequence[Subject]
-    sources: Sequence[ImageSource]  # one for each subject
+    models: Sequence[EvaluatedModel]
+    sources: Sequence[ImageSource]  # one for each model
     features: Sequence[Features]
     real_images: StoredImages | None  # None: statistics that were written before
     real: Features
@@ -40,16 +40,16 @@ class Measurements:
         return next((name for name in self.real if name != SPECTRUM), None)
 
 
-def measure(session: EvaluationSession, subjects: Sequence[Subject]) -> Measurements:
-    """Extract the features of equal numbers of images of every subject, and of the real images."""
+def measure(session: EvaluationSession, models: Sequence[EvaluatedModel]) -> Measurements:
+    """Extract the features of equal numbers of images of every model, and of the real images."""
     if set(session.metrics) & set(GENERATOR_METRICS):
-        for subject in subjects:
-            session.generator(subject)  # images are refused before anything is measured
-    sources, notes = [session.generated(subject) for subject in subjects], []
+        for model in models:
+            session.generator(model)  # images are refused before anything is measured
+    sources, notes = [session.generated(model) for model in models], []
     counts = [len(source) for source in sources]
     least = min(counts)
     if least < max(counts):
-        found = (f"{count} of {subject.name}" for count, subject in zip(counts, subjects, strict=True))
+        found = (f"{count} of {model.name}" for count, model in zip(counts, models, strict=True))
         notes = [f"Only the first {least} images of each are compared: there are {', '.join(found)}."]
         sources = [replace(each, preparation=replace(each.preparation, count=least)) for each in sources]
     real = session.real()
@@ -59,10 +59,10 @@ def measure(session: EvaluationSession, subjects: Sequence[Subject]) -> Measurem
         raise BadInput(next(iter(few.values())))
     session = replace(session, metrics=[name for name in session.metrics if name not in few])
     real_features = extract_features(session, real, "real images")
-    labels = [f"generated images of {subject.name}" for subject in subjects]
+    labels = [f"generated images of {model.name}" for model in models]
     features = [extract_features(session, each, label) for each, label in zip(sources, labels, strict=True)]
     images, notes = None if isinstance(real, dict) else real, [*notes, *few.values()]
-    return Measurements(session, subjects, sources, features, images, real_features, notes)
+    return Measurements(session, models, sources, features, images, real_features, notes)
 
 
 def extract_features(session: EvaluationSession, source: ImageSource | Features, label: str) -> Features:

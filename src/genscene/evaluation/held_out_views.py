@@ -18,7 +18,7 @@ from genscene.evaluation.bootstrap import Resampling, resample_means, with_inter
 from genscene.evaluation.image_sources import require_finite
 from genscene.evaluation.protocol import require_same_protocol
 from genscene.evaluation.report import Better, Report, Row, Score
-from genscene.evaluation.session import Subject
+from genscene.evaluation.session import EvaluatedModel
 from genscene.experiment.schema import Experiment
 from genscene.io.tensors import sha256
 from genscene.metrics.image import psnr, ssim
@@ -71,37 +71,37 @@ def render_held_out(
 
 
 def evaluate_views(
-    subjects: Sequence[Subject],
+    models: Sequence[EvaluatedModel],
     data: str,
     split: Split = "val",
     lpips_files: Sequence[LPIPSFiles] = (),
     resampling: Resampling | None = None,
 ) -> Report:
     """The report on scenes that were fitted to the same photographs; data: where these are now, if moved."""
-    experiment, (networks, fields) = common_experiment(subjects, data), load_networks(lpips_files)
+    experiment, (networks, fields) = common_experiment(models, data), load_networks(lpips_files)
     posed, notes = posed_images(experiment, split), [INTERVALS] if resampling is not None else []
     views: dict[str, list[ViewScores]] = {}
     strips: list[tuple[str, Tensor]] = []
-    for subject in subjects:
-        assert subject.generator is not None
-        rendered = render_held_out(subject.generator, posed, networks.items())
-        views[subject.name], shown = [], []
-        for i, view in enumerate(track_progress(rendered, subject.name, len(posed))):
-            views[subject.name].append(view.scores)
+    for model in models:
+        assert model.generator is not None
+        rendered = render_held_out(model.generator, posed, networks.items())
+        views[model.name], shown = [], []
+        for i, view in enumerate(track_progress(rendered, model.name, len(posed))):
+            views[model.name].append(view.scores)
             if i % -(-len(posed) // SHOWN) == 0:
                 shown.append(view)
         strips += [] if strips else [("photograph", torch.stack([view.photo for view in shown]))]
-        strips.append((subject.name, torch.stack([view.image for view in shown])))
-        if is_fitted_elsewhere(subject, experiment):
-            notes.append(f"{subject.name} was fitted to other photographs than those of {experiment.data}")
+        strips.append((model.name, torch.stack([view.image for view in shown])))
+        if is_fitted_elsewhere(model, experiment):
+            notes.append(f"{model.name} was fitted to other photographs than those of {experiment.data}")
     notes += [f"{key}: {each.backbone.name}, {each.backbone.remark}" for key, each in networks.items()]
     height, width = posed.camera.size
     table = {"genscene": __version__, "split": split, "size": f"{height}x{width}"}
-    scores = zip(subjects, mean_scores(list(views.values()), resampling), strict=True)
+    scores = zip(models, mean_scores(list(views.values()), resampling), strict=True)
     return Report(
         ", ".join(views),
         f"{len(posed)} held-out views ({split}) of {experiment.data}, {width}x{height} pixels.",
-        [Row(subject.name, means, subject.description) for subject, means in scores],
+        [Row(model.name, means, model.description) for model, means in scores],
         {**table, **view_fields(experiment), **fields},
         notes,
         strips,
@@ -109,12 +109,12 @@ def evaluate_views(
     )
 
 
-def common_experiment(subjects: Sequence[Subject], data: str) -> Experiment:
+def common_experiment(models: Sequence[EvaluatedModel], data: str) -> Experiment:
     """The experiment of the first; BadInput where the held-out views of another one are different."""
-    experiments = [subject.experiment for subject in subjects if subject.experiment is not None]
+    experiments = [model.experiment for model in models if model.experiment is not None]
     first, *others = (replace(each, data=data or each.data) for each in experiments)
-    for subject, other in zip(subjects[1:], others, strict=True):
-        require_same_protocol(view_fields(other), view_fields(first), (subject.name, subjects[0].name))
+    for model, other in zip(models[1:], others, strict=True):
+        require_same_protocol(view_fields(other), view_fields(first), (model.name, models[0].name))
     return first
 
 
@@ -159,13 +159,13 @@ def mean_scores(
     return [{column[i].key: column[i] for column in columns} for i in range(len(views))]
 
 
-def is_fitted_elsewhere(subject: Subject, experiment: Experiment) -> bool:
+def is_fitted_elsewhere(model: EvaluatedModel, experiment: Experiment) -> bool:
     """Whether a scene was fitted to other cameras than those of the experiment's data, as far as known."""
-    fitted, data, config = subject.cameras, experiment.data, experiment.posed
-    if fitted is None or subject.experiment is None:
+    fitted, data, config = model.cameras, experiment.data, experiment.posed
+    if fitted is None or model.experiment is None:
         return False  # e.g. a converted checkpoint
     if data.startswith(SYNTHETIC):
-        return data != subject.experiment.data
+        return data != model.experiment.data
     if "train" not in available_splits(data):
         return False
     pose = load_posed(data, "train", config.holdout, config.world).pose.float()

@@ -36,8 +36,8 @@ def image_strips(measured: Measurements) -> list[tuple[str, Tensor]]:
     if real is not None:
         evenly_spaced = np.linspace(0, len(real) - 1, min(SHOWN, len(real))).astype(int)
         strips.append(("real", _read(real, evenly_spaced.tolist())))
-    for subject, source, fake in zip(measured.subjects, measured.sources, measured.features, strict=True):
-        strips.append((subject.name, _read(source, range(min(SHOWN, len(source))))))
+    for model, source, fake in zip(measured.models, measured.sources, measured.features, strict=True):
+        strips.append((model.name, _read(source, range(min(SHOWN, len(source))))))
         if real is not None and key is not None:
             rows, _ = nearest_neighbors(fake[key].features[:SHOWN], measured.real[key].features)
             strips.append(("nearest real images", _read(real, rows[:, 0].tolist())))
@@ -48,8 +48,8 @@ def charts(measured: Measurements) -> dict[str, str]:
     """Precision against recall, where there are enough images, and power spectra -> SVG by name."""
     real, charts, key = measured.real, {}, measured.image_extractor
     fakes = {
-        f"{subject.name} (generated)" if subject.name == "real" else subject.name: features
-        for subject, features in zip(measured.subjects, measured.features, strict=True)
+        f"{model.name} (generated)" if model.name == "real" else model.name: features
+        for model, features in zip(measured.models, measured.features, strict=True)
     }
     if key is not None and min(len(side[key].features) for side in (*fakes.values(), real)) > max(NEIGHBORS):
         curves = {}

@@ -11,7 +11,7 @@ from genscene.evaluation.bootstrap import KERNEL_SCALE
 from genscene.evaluation.generator_metrics.pose_accuracy import frechet_pose, is_posed_set, pose_accuracy
 from genscene.evaluation.generator_metrics.two_views import identity, view_consistency
 from genscene.evaluation.report import Better, Score
-from genscene.evaluation.session import EvaluationSession, Subject
+from genscene.evaluation.session import EvaluatedModel, EvaluationSession
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.geometry.cameras import Size
 from genscene.metrics.frechet import frechet_distance
@@ -89,7 +89,7 @@ STATISTICS_METRICS = {
     "memorization": StatisticsMetric("memorization", CHOSEN, {"memorization": "memorization (0.01: chance)"}),
     "spectrum": StatisticsMetric("spectrum", SPECTRUM, {"spectrum": "spectral gap"}, unit="dB"),
 }
-GENERATOR_METRICS: dict[str, Callable[[EvaluationSession, Subject], list[Score]]] = {
+GENERATOR_METRICS: dict[str, Callable[[EvaluationSession, EvaluatedModel], list[Score]]] = {
     "pose_accuracy": pose_accuracy,
     "frechet_pose": frechet_pose,
     "view_consistency": view_consistency,

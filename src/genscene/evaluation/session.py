@@ -23,7 +23,7 @@ Features = dict[str, FeatureStatistics]  # by the names of the extractors; empty
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluatedModel:
     """What is evaluated: a generator, or a folder or zip of generated images."""
 
     name: str
@@ -77,20 +77,20 @@ class EvaluationSession:
         """The protocol of the statistics of an extractor."""
         return self.protocol.fields(extractor, self.size, self.images)
 
-    def generator(self, subject: Subject) -> Generator:
-        """The generator of a subject; BadInput where the subject is images."""
-        if subject.generator is None:
-            raise BadInput(f"{', '.join(self.metrics)}: wanted generators, {subject.path} are images")
-        return subject.generator
+    def generator(self, model: EvaluatedModel) -> Generator:
+        """The generator of a model; BadInput where the model is images."""
+        if model.generator is None:
+            raise BadInput(f"{', '.join(self.metrics)}: wanted generators, {model.path} are images")
+        return model.generator
 
-    def generated(self, subject: Subject) -> ImageSource:
-        """The images of a subject."""
+    def generated(self, model: EvaluatedModel) -> ImageSource:
+        """The images of a model."""
         protocol = self.protocol
-        if subject.generator is None:
+        if model.generator is None:
             every = replace(self.images, limit=0, center_crop=1.0)  # these are of the real images
-            return StoredImages(self._load(str(subject.path), every), protocol.generated, str(subject.path))
+            return StoredImages(self._load(str(model.path), every), protocol.generated, str(model.path))
         how = (protocol.generated, self.size, protocol.rounding == "truncated", protocol.psi, self.seed)
-        return GeneratedImages(subject.generator, *how)
+        return GeneratedImages(model.generator, *how)
 
     def real(self) -> StoredImages | Features:
         """The real images, or their statistics that were written before."""
@@ -130,9 +130,9 @@ def camera_prior(generator: Generator) -> CameraPrior:
     return generator.prior
 
 
-def evaluation_size(subjects: Sequence[Subject], data: str) -> Size:
+def evaluation_size(models: Sequence[EvaluatedModel], data: str) -> Size:
     """Height and width of all images; BadInput where they differ."""
-    sizes, first = [(subject.name, subject.size) for subject in subjects], subjects[0].experiment
+    sizes, first = [(model.name, model.size) for model in models], models[0].experiment
     if is_images(Path(data)) and (first is None or data != first.data):
         real = common_size(data)  # BadInput for mixed sizes
         sizes += [(data, real)] if first is None else []  # else they are resized to the generator's size

@@ -20,7 +20,7 @@ from genscene.evaluation.generator_metrics.two_views import (
     view_consistency,
 )
 from genscene.evaluation.protocol import Protocol
-from genscene.evaluation.session import EvaluationSession, Subject
+from genscene.evaluation.session import EvaluatedModel, EvaluationSession
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.serialise import build_seeded
 from genscene.geometry.priors import CameraPrior, PlanePrior
@@ -76,18 +76,18 @@ def session(size=(64, 64), **changed):
     return EvaluationSession(protocol, size, ImageConfig(), {}, **{**embedding, **changed})
 
 
-def subject(generator):
-    return Subject("a", Path("a"), generator)
+def model(generator):
+    return EvaluatedModel("a", Path("a"), generator)
 
 
 def consistency(generator, size=(64, 64), psi=1.0, seed=0, **changed):
-    found = view_consistency(session(size, psi=psi, seed=seed), subject(generator), **changed)
+    found = view_consistency(session(size, psi=psi, seed=seed), model(generator), **changed)
     values = {score.key.removeprefix("view_consistency_"): score.value for score in found}
     return values | {name: found[0].settings[name] for name in ("pairs_compared", "degrees")}
 
 
 def similarity(generator, size=(64, 64), latents=12, **changed):
-    found = identity(session(size, **changed), subject(generator), latents)
+    found = identity(session(size, **changed), model(generator), latents)
     return [score.value for score in found]
 
 

@@ -19,7 +19,7 @@ from genscene.evaluation.extract_features import measure
 from genscene.evaluation.held_out_views import evaluate_views
 from genscene.evaluation.protocol import PROTOCOLS, select_protocol, without_augmentation
 from genscene.evaluation.registry import METRICS, default_metrics, extractor_names, load_extractor
-from genscene.evaluation.session import EvaluationSession, Subject, evaluation_size, is_images
+from genscene.evaluation.session import EvaluatedModel, EvaluationSession, evaluation_size, is_images
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.validation import validate
 from genscene.geometry.cameras import Size
@@ -94,15 +94,15 @@ def run(
     device = pick_device(options.device)
     group = init_group(device)
     try:
-        subjects, measured = load_subjects(paths, device), None
-        if any(subject.is_fitted for subject in subjects):
-            require_fitted(subjects, options, resampling is not None)
+        models, measured = load_models(paths, device), None
+        if any(model.is_fitted for model in models):
+            require_fitted(models, options, resampling is not None)
         else:
-            measured = measure(make_session(subjects, options, group), subjects)
+            measured = measure(make_session(models, options, group), models)
         if not group.is_main:
             return
         if measured is None:
-            report = evaluate_views(subjects, options.data, options.split, options.lpips, resampling)
+            report = evaluate_views(models, options.data, options.split, options.lpips, resampling)
         else:
             report = compare(measured, resampling)
             if options.statistics is not None:
@@ -113,19 +113,19 @@ def run(
         group.close()
 
 
-def load_subjects(paths: Sequence[Path], device: torch.device) -> list[Subject]:
+def load_models(paths: Sequence[Path], device: torch.device) -> list[EvaluatedModel]:
     """The generators, on the device, and the folders and zips of generated images at the paths."""
-    subjects = []
+    models = []
     for name, path in zip(unique_names(paths), paths, strict=True):
         if is_images(path):
-            subjects.append(Subject(name, path))
+            models.append(EvaluatedModel(name, path))
             continue
         if path.is_file() and path.suffix != ".safetensors":
             wanted = "a generator (.safetensors), the folder of a run, or a folder or zip of images"
             raise BadInput(f"{path}: wanted {wanted}")
         file = generator_file.read(path)
-        subjects.append(Subject(name, path, file.generator.to(device), file.experiment, file.cameras))
-    return subjects
+        models.append(EvaluatedModel(name, path, file.generator.to(device), file.experiment, file.cameras))
+    return models
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
@@ -139,9 +139,9 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def require_fitted(subjects: Sequence[Subject], options: EvaluationOptions, resampled: bool) -> None:
+def require_fitted(models: Sequence[EvaluatedModel], options: EvaluationOptions, resampled: bool) -> None:
     """Raise BadInput where some are not scenes fitted to photographs, or options do not apply to these."""
-    if not all(subject.is_fitted for subject in subjects):
+    if not all(model.is_fitted for model in models):
         raise BadInput("scenes fitted to photographs and generators of many scenes cannot be compared")
     allowed = {"data", "split", "lpips", "cache", "device", "out", *(["seed"] if resampled else [])}
     default = vars(EvaluationOptions())
@@ -152,23 +152,23 @@ def require_fitted(subjects: Sequence[Subject], options: EvaluationOptions, resa
 
 
 def make_session(
-    subjects: Sequence[Subject], options: EvaluationOptions, group: ProcessGroup
+    models: Sequence[EvaluatedModel], options: EvaluationOptions, group: ProcessGroup
 ) -> EvaluationSession:
-    """The session: data, size, background and fit are those of the first subject where none are given."""
+    """The session: data, size, background and fit are those of the first model where none are given."""
     if options.lpips:
         raise BadInput("--lpips compares with photographs: wanted a scene that was fitted to some")
     protocol = select_protocol(options.protocol, options.reals, options.count, options.psi)
-    experiment, named = subjects[0].experiment, options.metric_names
+    experiment, named = models[0].experiment, options.metric_names
     data = options.data or (experiment.data if experiment else "")
     if not data:
         what = "a generator whose training data is unknown" if experiment else "images"
-        raise BadInput(f"{subjects[0].path}: {what}; --data PATH names the real images to compare with")
+        raise BadInput(f"{models[0].path}: {what}; --data PATH names the real images to compare with")
     images = without_augmentation(experiment.images if experiment else ImageConfig())
     if experiment is not None and data != experiment.data:
         images = replace(images, limit=0)  # it is meant for the training data
     given_size = options.size or str(protocol.size or "")
-    size = parse_size(given_size) if given_size else evaluation_size(subjects, data)
-    own = [default_metrics(each.generator, data) if each.generator else [] for each in subjects]
+    size = parse_size(given_size) if given_size else evaluation_size(models, data)
+    own = [default_metrics(each.generator, data) if each.generator else [] for each in models]
     metrics = named or [*protocol.metrics, *(name for name in own[0] if all(name in each for each in own))]
     names = extractor_names(metrics, options.extractor)
     return EvaluationSession(

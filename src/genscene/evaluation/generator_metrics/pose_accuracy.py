@@ -16,7 +16,7 @@ from genscene.data.synthetic import SETS
 from genscene.errors import BadInput
 from genscene.evaluation.image_sources import fingerprint, render_samples
 from genscene.evaluation.report import Score
-from genscene.evaluation.session import EvaluationSession, Subject, camera_prior
+from genscene.evaluation.session import EvaluatedModel, EvaluationSession, camera_prior
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.serialise import build_seeded
 from genscene.geometry.priors import CameraPrior, camera_angles, wrap_angles
@@ -146,9 +146,9 @@ def is_posed_set(generator: Generator, data: str) -> bool:
     return data in POSED_SETS and isinstance(generator.prior, CameraPrior)
 
 
-def pose_accuracy(session: EvaluationSession, subject: Subject) -> list[Score]:
+def pose_accuracy(session: EvaluationSession, model: EvaluatedModel) -> list[Score]:
     """Pose accuracy at psi 1, and the error of the regressor itself."""
-    generator, reference, how = _reference(session, subject, latents=LATENTS, yaws=YAWS)
+    generator, reference, how = _reference(session, model, latents=LATENTS, yaws=YAWS)
     accuracy, error = yaw_resultant(generator, reference), float(torch.tensor(reference.error).rad2deg())
     title = "pose regressor error on real images"
     return [
@@ -157,14 +157,14 @@ def pose_accuracy(session: EvaluationSession, subject: Subject) -> list[Score]:
     ]
 
 
-def frechet_pose(session: EvaluationSession, subject: Subject) -> list[Score]:
+def frechet_pose(session: EvaluationSession, model: EvaluatedModel) -> list[Score]:
     """Frechet distance of pose features at psi 1, of the generator, untrained, and between real images."""
     count, title = session.protocol.generated.count, "Frechet distance of pose features"
     if count < LEAST:
         raise BadInput(f"--count {count}: frechet_pose needs at least {LEAST} images")
-    generator, reference, how = _reference(session, subject, images=count)
-    assert subject.experiment is not None
-    untrained = build_seeded(subject.experiment).generator.eval().to(session.device)
+    generator, reference, how = _reference(session, model, images=count)
+    assert model.experiment is not None
+    untrained = build_seeded(model.experiment).generator.eval().to(session.device)
     before, after = (pose_frechet(each, reference, count) for each in (untrained, generator))
     return [
         Score("frechet_pose", title, after, "low", extractor="pose regressor", settings=how),
@@ -174,10 +174,10 @@ def frechet_pose(session: EvaluationSession, subject: Subject) -> list[Score]:
 
 
 def _reference(
-    session: EvaluationSession, subject: Subject, **more: int
+    session: EvaluationSession, model: EvaluatedModel, **more: int
 ) -> tuple[Generator, PoseReference, dict[str, object]]:
     """The generator, the reference of the session's data, and the settings of the scores."""
-    generator, data = session.generator(subject), session.data
+    generator, data = session.generator(model), session.data
     camera_prior(generator)
     if not is_posed_set(generator, data):
         known = f"pose metrics need a set whose poses are known: {', '.join(POSED_SETS)}"

@@ -11,7 +11,7 @@ from genscene.contract import Generator, map_tensors
 from genscene.errors import BadInput
 from genscene.evaluation.image_sources import fingerprint, require_finite
 from genscene.evaluation.report import Score
-from genscene.evaluation.session import EvaluationSession, Subject, camera_prior
+from genscene.evaluation.session import EvaluatedModel, EvaluationSession, camera_prior
 from genscene.geometry.camera_files import read_cameras
 from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.priors import CameraPrior
@@ -26,10 +26,10 @@ LATENTS = 256  # latent codes of identity
 
 @torch.no_grad()
 def view_consistency(
-    session: EvaluationSession, subject: Subject, pairs: int = PAIRS, angle: float = ANGLE
+    session: EvaluationSession, model: EvaluatedModel, pairs: int = PAIRS, angle: float = ANGLE
 ) -> list[Score]:
     """Render scenes from two cameras about `angle` degrees apart, and reproject one image into the other."""
-    found, turns, generator = [], [], session.generator(subject)
+    found, turns, generator = [], [], session.generator(model)
     for scene, streams in sample_scenes(session, generator, pairs):
         first, second = camera_pair(camera_prior(generator), streams, session.size, angle)
         one, other = (_render(generator, scene, camera.to(session.device)) for camera in (first, second))
@@ -52,9 +52,9 @@ def view_consistency(
 
 
 @torch.no_grad()
-def identity(session: EvaluationSession, subject: Subject, latents: int = LATENTS) -> list[Score]:
+def identity(session: EvaluationSession, model: EvaluatedModel, latents: int = LATENTS) -> list[Score]:
     """Mean cosine similarity of face embeddings of two views of one latent code, and of different ones."""
-    generator, extractor = session.generator(subject), session.face_embedding
+    generator, extractor = session.generator(model), session.face_embedding
     if extractor is None:
         raise BadInput("identity needs a face embedding: --mobilefacenet FILE")
     prior, features = camera_prior(generator), (list[Tensor](), list[Tensor]())
