@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
 from genscene.geometry.transforms import WorldTransform
+from genscene.io.pictures import UnreadableImage, picture_header
 
 DistortionModel = Literal["pinhole", "opencv", "fisheye"]  # none; OpenCV's; OpenCV's of fisheye lenses
 
@@ -91,9 +91,9 @@ def from_opengl(pose: Tensor) -> Tensor:
 def image_size(path: Path) -> Size:
     """(height, width) of an image file as stored, EXIF orientation not applied, read from its header."""
     try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, Image.DecompressionBombError) as error:
+        image = picture_header(path)
+        return image.height, image.width
+    except UnreadableImage as error:
         raise BadInput(f"cannot read the image {path} ({error})") from None
 
 
