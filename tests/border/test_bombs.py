@@ -5,8 +5,9 @@ import sys
 import time
 
 import pytest
+import torch
 
-from border.bombs import bombs
+from border.bombs import bombs, tensor, zipped
 from border.watch import watched
 from genscene.errors import BadInput
 from genscene.io import foreign_pickles
@@ -45,12 +46,20 @@ def test_functions_that_a_pickle_names_are_not_changed(tmp_path):
     assert not vars(foreign_pickles._rebuild_parameter)
 
 
+def test_the_same_pickle_within_its_storage_is_read(tmp_path):
+    numbers = torch.arange(4.0).numpy().tobytes()
+    (tmp_path / "a.pth").write_bytes(zipped(b"\x80\x02" + tensor((3, 2), (1, 1)) + b".", numbers))
+    assert read_checkpoint(tmp_path / "a.pth").tolist() == [[0, 1], [1, 2], [2, 3]]
+
+
 def test_the_names_of_what_exceeds_a_budget_are_said(tmp_path):
     path = tmp_path / "a.pth"
     for name, words in {
         "zip: sets": "more than 1000000 operations",
         "zip: classes": "more than 1000 classes",
         "zip: hashed tuples": "tuples of",
+        "zip: itself": "contain themselves",
+        "zip: dicts": "contain themselves, too many",
         "zip: inflated storage": "far more than the file",
         "zip: inflated pickle": "data.pkl inflates to",
         "zip: expanded": "a tensor spans 4 TiB",

@@ -78,7 +78,10 @@ def read_checkpoint(path: str | Path) -> Any:
             budget = Budget(os.fstat(file.fileno()).st_size)
             zipped = zipfile.is_zipfile(file)
             file.seek(0)
-            return _zipped(path, budget) if zipped else _legacy(file, budget)
+            found = _zipped(path, budget) if zipped else _legacy(file, budget)
+            for _ in _walk(found, "", None):  # can be walked
+                pass
+            return found
         except BadInput as error:
             raise BadInput(f"{path}: {error}") from None
         except Exception:  # a damaged pickle can raise anything, in words about itself
@@ -120,9 +123,7 @@ def _walk(thing: Any, prefix: str, parts: Sequence[str] | None) -> Iterator[tupl
         prefix, thing, depth = waiting.pop()
         visited += 1
         if visited > MAX_VISITED or depth > MAX_DEPTH or len(prefix) > MAX_NAME:
-            raise BadInput(
-                "the checkpoint holds objects that contain themselves, or far too many or long names"
-            )
+            raise BadInput("it holds objects that contain themselves, too many, or of names too long")
         yield prefix, thing
         inner: list[tuple[str, Any, int]] = []
         if isinstance(thing, Placeholder) and parts is not None:
