@@ -10,7 +10,7 @@ from genscene.io.files import MIB, format_size, read_bytes
 
 MAX_BYTES = 32 * MIB
 MAX_DEPTH = 64  # of arrays and objects inside one another
-MAX_DIGITS = 400  # of an integer: the largest double has 309
+MAX_DIGITS = 4000  # of an integer: Python reads 4300; the largest double has 309
 MAX_MEMORY = 256 * MIB  # of the values, estimated before they are made
 OBJECT_BYTES, ARRAY_BYTES, VALUE_BYTES = 232, 72, 56  # at most, of each in memory
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
-from genscene.io.files import MAX_READ, open_regular
+from genscene.io.files import MAX_READ, MIB, open_regular, read_bytes
 from genscene.io.foreign_pickles import read_checkpoint, unpickle
 from genscene.io.rename import Rules, rename
 from genscene.io.unpickler import Placeholder
@@ -96,7 +96,7 @@ def settings_beside(path: Path) -> dict[str, str]:
     for name in ("config.txt", "args.txt"):
         file = path.with_name(name)
         if file.is_file():
-            lines = file.read_text(errors="replace").splitlines()
+            lines = read_bytes(file, "settings", MIB).decode(errors="replace").splitlines()
             pairs = (re.fullmatch(r"\s*(\w+)\s*=\s*(.*?)\s*", line) for line in lines)
             found |= {pair[1]: pair[2] for pair in pairs if pair}
     return found
