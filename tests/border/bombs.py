@@ -4,6 +4,7 @@ import io
 import pickle
 import struct
 import zipfile
+from functools import lru_cache
 
 import torch
 
@@ -66,6 +67,7 @@ def legacy(count):
     return whole[:-24] + struct.pack("<Q", count) + whole[-16:]
 
 
+@lru_cache
 def bombs():
     """Name -> bytes of a file."""
     found = {f"zip: {name}": zipped(content) for name, content in PICKLES.items()}

@@ -16,11 +16,11 @@ MAX_HEADER = 4096  # characters of the description of an array
 RATIO, SPARE_BYTES = 8, 64 * MIB  # an .npz may inflate to so many times its size, and so much more
 
 
-def read_array(path: str | Path, what: str) -> np.ndarray:
-    """The array of numbers in a .npy; BadInput, naming the file, for all else."""
+def read_array(path: str | Path, what: str, wanted: str = "numbers") -> np.ndarray:
+    """The array of numbers in a .npy; BadInput, naming the file and what was wanted, for all else."""
     with open_regular(path, what) as file:
         try:
-            return _read(file, os.fstat(file.fileno()).st_size)
+            return _read(file, os.fstat(file.fileno()).st_size, wanted)
         except BadInput as error:
             raise BadInput(f"cannot read {path} as an array: it {error}") from None
         except Exception as error:  # NumPy raises a dozen kinds for damaged files
@@ -51,7 +51,7 @@ def _size(path: str | Path, what: str) -> int:
         return os.fstat(file.fileno()).st_size
 
 
-def _read(file: IO[bytes], limit: int) -> np.ndarray:
+def _read(file: IO[bytes], limit: int, wanted: str = "numbers") -> np.ndarray:
     """The array at the start of an open file that has at most `limit` bytes."""
     version = np.lib.format.read_magic(file)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -59,7 +59,7 @@ def _read(file: IO[bytes], limit: int) -> np.ndarray:
         raise BadInput(f"is of version {version[0]}.{version[1]} of NumPy's format, wanted 1.0 or 2.0")
     shape, column_major, dtype = read[version](file, max_header_size=MAX_HEADER)
     if dtype.kind not in KINDS:
-        raise BadInput(f"holds an array of {str(dtype)[:40]}, wanted numbers")
+        raise BadInput(f"holds an array of {str(dtype)[:40]}, wanted {wanted}")
     size = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or size > limit:
         raise BadInput(f"announces an array of {format_size(size)}, but has at most {format_size(limit)}")

@@ -1,12 +1,14 @@
 """Pictures from outside: a few formats that start no program, of limited size; Pillow's warnings counted."""
 
+import ctypes
 import io
 import re
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +49,8 @@ def open_picture(content: bytes) -> Image.Image:
 def decode_picture(content: bytes) -> Image.Image:
     """The bytes of an image file -> the image, all of it decoded; UnreadableImage for all else."""
     image = open_picture(content)
+    if image.format == "TIFF":
+        _silence_libtiff()
     try:
         image.load()
     except Exception as error:  # as above
@@ -92,6 +96,20 @@ def _check_pixels(image: Image.Image, size: int) -> None:
         raise UnreadableImage(f"{image.width}x{image.height} pixels, wanted at most {MAX_PIXELS}")
     if pixels > max(ALWAYS_PIXELS, PIXELS_PER_BYTE * size):
         raise UnreadableImage(f"{image.width}x{image.height} pixels in {size} bytes: a decompression bomb")
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Stop libtiff, where it is found, from printing on standard error what Pillow raises anyway."""
+    maps = Path("/proc/self/maps")  # the libraries of this process, where the system lists them
+    lines = maps.read_text(errors="replace").splitlines() if maps.exists() else []
+    found = {line.split(maxsplit=5)[-1] for line in lines if "libtiff" in line}
+    found |= {str(path) for path in Path(Image.__file__).parent.glob(".dylibs/libtiff*")}
+    for path in found:
+        with suppress(OSError, AttributeError):
+            library = ctypes.CDLL(path)
+            library.TIFFSetErrorHandler(None)
+            library.TIFFSetWarningHandler(None)
 
 
 @dataclass

@@ -84,7 +84,7 @@ def held_out_index(posed: PosedFiles) -> int:
 
 def _read_table(path: Path) -> np.ndarray:
     """The rows of poses_bounds.npy -> float64 [N, 17]: a 3 x 5 matrix, nearest and farthest depth."""
-    found = read_array(path, "table of poses and bounds")
+    found = read_array(path, "table of poses and bounds", "(N, 17) numbers")
     if found.dtype.kind not in "fiu" or found.ndim != 2 or found.shape[1] != 17:
         raise BadInput(f"{path} has shape {found.shape} of {found.dtype}, wanted (N, 17) numbers")
     table = found.astype(np.float64)
