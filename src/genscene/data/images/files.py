@@ -88,7 +88,7 @@ def common_size(path: str) -> Size:
             try:
                 with open_picture(reader.read(name)) as image:
                     size = oriented_size(image)
-            except (UnreadableImage, OSError, ValueError, SyntaxError):
+            except Exception:  # of Pillow, of damaged EXIF
                 continue  # unreadable files are reported when they are decoded
             if first is None:
                 first = (name, size)
@@ -125,7 +125,7 @@ def _folder_entries(root: Path) -> Iterator[Entry]:
 def _zip_entries(root: Path) -> list[Entry]:
     whole = _fingerprint(root.stat())
     with open_zip(root, "zip of images") as archive:
-        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        entries = [entry for entry in archive.infolist() if entry.filename and not entry.is_dir()]
     hidden = ("__MACOSX/", ".")
     return [(e.filename, (e.file_size, e.CRC, *whole)) for e in entries if not e.filename.startswith(hidden)]
 

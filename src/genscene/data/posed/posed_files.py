@@ -114,6 +114,10 @@ def image_folder(folder: Path) -> Path:
 
 def require_same_aspect(path: Path, size: Size, camera_size: Size) -> None:
     """Raise BadInput where a photograph's (height, width) is not its camera's size, scaled."""
+    if min(camera_size) < 1:
+        raise BadInput(
+            f"the camera of {path} is for {camera_size[1]:g}x{camera_size[0]:g} pixels, wanted 1 or more"
+        )
     tolerance = max(0.02, 1.5 / min(size))  # sides are rounded to pixels
     if abs(size[1] * camera_size[0] / (size[0] * camera_size[1]) - 1) > tolerance:
         got, wanted = f"{size[1]}x{size[0]}", f"{camera_size[1]:.9g}x{camera_size[0]:.9g}"
