@@ -16,10 +16,11 @@ from genscene.contract import Background
 from genscene.data.images.decode import has_alpha, parse_color, to_premultiplied
 from genscene.data.posed.posed_files import PosedFiles
 from genscene.data.posed.undistort import UndistortMap, undistort_image, undistort_map
-from genscene.data.progress import track_progress
+from genscene.data.progress import log_line, track_progress
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.transforms import WorldTransform
+from genscene.io.pictures import UnreadableImage, collect_warnings, decode_picture, read_picture, within
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,11 @@ def decode_posed(
                 )
                 raise BadInput(f"{posed.paths[i]}: no pixel to train on is left by its {cause}")
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool, collect_warnings() as findings:
         for _ in track_progress(pool.map(decode, range(len(posed))), "decoding photographs", len(posed)):
             pass
+    for line in findings.lines():
+        log_line(f"photographs: {line}")
     cameras = Camera(posed.pose.float(), posed.intrinsics.float(), size)
     bounds = None if posed.bounds is None else posed.bounds.float()
     return PosedImages(pixels, cameras, bounds, masks, posed.transform, bool(transparent.any()))
@@ -117,10 +120,10 @@ def _reduced_size(size: Size, downscale: float, side: int) -> Size:
 def _open(path: Path, size: Size) -> Image.Image:
     """An image file fully decoded as stored, which its camera is for, whatever its EXIF orientation."""
     try:
-        with Image.open(path) as image:
-            image.load()
-    except Exception as error:  # Pillow raises a dozen kinds for damaged files
-        raise BadInput(f"cannot decode the image {path} ({str(error)[:120]})") from None
+        with within(path.name):
+            image = decode_picture(read_picture(path))
+    except UnreadableImage as error:
+        raise BadInput(f"cannot decode the image {path} ({error})") from None
     if (image.height, image.width) != size:
         raise BadInput(f"{path} is {image.width}x{image.height} pixels, wanted {size[1]}x{size[0]}")
     return image

@@ -1,7 +1,6 @@
 """A report on the images of a folder or zip: sizes, modes, cameras, damaged files, how to train."""
 
 import math
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,13 +9,14 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from genscene.data.images.decode import UnreadableImage, has_alpha, open_image
+from genscene.data.images.decode import has_alpha, open_image
 from genscene.data.images.files import ImageFiles, list_images
 from genscene.data.posed.loader import Format, available_splits, detect_format, load_posed
 from genscene.errors import BadInput
 from genscene.geometry.camera_files import read_labels
 from genscene.geometry.cameras import Camera
 from genscene.geometry.priors import camera_angles
+from genscene.io.pictures import UnreadableImage, collect_warnings, within
 
 POSE_FILES = ("transforms_train.json", "transforms.json", "poses_bounds.npy", "sparse", "intrinsics.txt")
 FEW_IMAGES = 500  # below, a GAN memorises its training set
@@ -45,6 +45,7 @@ class ImageCounts:
     modes: Counter[str] = field(default_factory=Counter)
     transparent: int = 0
     unreadable: dict[str, str] = field(default_factory=dict)  # name: reason
+    findings: list[str] = field(default_factory=list)  # what the decoder warned of
 
 
 def inspect(path: Path) -> list[str]:
@@ -59,6 +60,7 @@ def inspect(path: Path) -> list[str]:
         colors = "white, black, random, R,G,B"
         lines.append(f"  alpha in {counts.transparent}: composited on --images.background ({colors})")
     lines += [f"  unreadable: {name}: {reason}" for name, reason in counts.unreadable.items()]
+    lines += [f"  {finding}" for finding in counts.findings]
     lines += _label_lines(files)
     if files.root.is_dir() and any((files.root / name).exists() for name in POSE_FILES):
         lines += _posed_lines(files.root)
@@ -69,17 +71,18 @@ def inspect(path: Path) -> list[str]:
 
 def _count_images(files: ImageFiles) -> ImageCounts:
     counts = ImageCounts()
-    with files.open() as reader, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, of large images; those that are too large are unreadable
+    with files.open() as reader, collect_warnings() as findings:
         for name in files.names:
             try:
-                image = open_image(reader.read(name))
+                with within(name):
+                    image = open_image(reader.read(name))
             except UnreadableImage as error:
                 counts.unreadable[name] = str(error)
                 continue
             counts.sizes[image.size] += 1
             counts.modes[_mode_name(image)] += 1
             counts.transparent += has_alpha(image)
+    counts.findings += findings.lines()
     return counts
 
 
