@@ -223,6 +223,16 @@ class PosedDataset(Protocol):
         """The one color around what the photographs show, where there is one."""
         ...
 
+    @property
+    def ground(self) -> Vector | None:
+        """That color as photographed, 0 to 1, where it is not exactly the background."""
+        ...
+
+    @property
+    def box(self) -> Vector | None:
+        """Half sides of the box around the origin that holds what the cameras see, where known."""
+        ...
+
 
 @dataclass(frozen=True)
 class SystemConfig(ABC):
@@ -240,6 +250,11 @@ class SystemConfig(ABC):
     def mbstd_group(self) -> int:
         """Images whose statistics the discriminator shares; a batch is only cut between such groups."""
         return 1
+
+    @property
+    def has_box(self) -> bool:
+        """Whether the scene is in a box that `adapt` takes from photographs."""
+        return False
 
     def adapt(self, dataset: PosedDataset) -> "SystemConfig":
         """The same system with the numbers that follow from the data."""

@@ -186,18 +186,35 @@ def test_contracted_voxels_hold_all_of_space():
     assert_close(voxels.to_grid(inner), inner / 1.3)
 
 
-def test_the_box_scales_with_the_distance_of_the_cameras_unless_it_is_all_of_space():
+def test_the_box_is_that_of_the_photographs_unless_it_is_given():
     system = PRESETS["nerf-grid-demo"].system
-    for radius, scale in ((4.0, 1.0), (10.0, 2.5)):
-        cameras = CameraPrior("uniform", radius=radius, up="z").sample(RandomStreams(range(9)), (4, 4))
-        dataset = SimpleNamespace(camera=cameras, bounds=None, background="black")
-        adapted = system.adapt(dataset).generator
-        assert adapted.voxels.box == pytest.approx([scale * half for half in system.generator.voxels.box])
-        assert adapted.march.gain == pytest.approx(system.generator.march.gain / scale)
-        assert adapted.background == "black"
-        assert adapted.prior == CameraPrior.fit(cameras)
-        contracted = PRESETS["nerf-grid-photos"].system
-        assert contracted.adapt(dataset).generator.voxels == contracted.generator.voxels
+    cameras = CameraPrior("uniform", radius=10.0, up="z").sample(RandomStreams(range(9)), (4, 4))
+    dataset = SimpleNamespace(
+        camera=cameras, background="black", ground=(0.1, 0.0, 0.0), box=(0.65, 0.2, 0.13)
+    )
+    adapted = system.adapt(dataset).generator
+    assert adapted.voxels.box == (0.65, 0.2, 0.13)
+    assert adapted.march.gain == pytest.approx(system.generator.march.gain * 2)
+    assert (adapted.background, adapted.ground) == ("black", (0.1, 0.0, 0.0))
+    assert adapted.prior == CameraPrior.fit(cameras)
+    assert system.adapt(dataset).adapt(dataset) == system.adapt(dataset)
+    steps = [
+        VoxelsGenerator(config).step_length() * config.march.gain for config in (adapted, system.generator)
+    ]
+    assert steps[0] == pytest.approx(steps[1])  # as opaque at first in a box of any size
+    for given in (PRESETS["nerf-grid-photos"].system, system.adapt(dataset)):
+        other = given.adapt(SimpleNamespace(**{**vars(dataset), "box": (9.0, 9.0, 9.0)})).generator
+        assert (other.voxels, other.march) == (given.generator.voxels, given.generator.march)
+
+
+def test_the_ground_of_photographs_is_behind_the_scene_unless_another_background_is_asked_for():
+    generator = VoxelsGenerator(VoxelsGeneratorConfig(VoxelConfig(levels=(4,)), ground=(0.1, 0.2, 0.3)))
+    generator.voxels.density[0].data.fill_(-20.0)
+    for background, wanted in ((None, [0.1, 0.2, 0.3]), ("white", [1.0] * 3), ("black", [0.0] * 3)):
+        image = generator.render(
+            generator.bind(NOTHING), around(), RenderOptions(background=background)
+        ).image
+        assert_close(image, torch.tensor(wanted)[:, None, None].expand_as(image), atol=1e-3, rtol=0)
 
 
 def test_a_scene_is_fitted_rendered_evaluated_and_exported(tmp_path, capsys):

@@ -22,6 +22,7 @@ from genscene.metrics.image import psnr
 from genscene.objectives.reconstruction import binary_entropy, photometric_loss
 from genscene.ranges import Count, NonNegative, Share
 from genscene.systems.voxels.generator import VoxelsGenerator, VoxelsGeneratorConfig
+from genscene.systems.voxels.grid import UNIT_BOX
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,23 @@ class VoxelsConfig(SystemConfig):
     entropy: NonNegative = 1e-3  # weight of the entropy of the pixels' opacity, which should be 0 or 1
     distortion: NonNegative = 0.0  # weight of the distortion loss (Barron et al. 2022), against haze
 
+    @property
+    def has_box(self) -> bool:
+        """Whether the scene is in a box, and not in all of space."""
+        return not self.generator.voxels.contracted
+
     def adapt(self, dataset: PosedDataset) -> "VoxelsConfig":
-        """With the photographs' cameras and background; a finite box scales with their distance / 4."""
-        prior = CameraPrior.fit(dataset.camera)
+        """With the photographs' cameras, background and, unless it is given, their box.
+
+        Density scales with the box, so that steps are as opaque at first in a box of any size.
+        """
         background = dataset.background or self.generator.background
-        generator = replace(self.generator, prior=prior, background=background)
-        scale = float(f"{prior.radius:.2g}") / 4
-        if not generator.voxels.contracted and scale != 1:
-            x, y, z = (round(scale * half, 6) for half in generator.voxels.box)
-            march = replace(generator.march, gain=generator.march.gain / scale)
-            generator = replace(generator, voxels=replace(generator.voxels, box=(x, y, z)), march=march)
+        prior = CameraPrior.fit(dataset.camera)
+        generator = replace(self.generator, prior=prior, background=background, ground=dataset.ground)
+        if generator.voxels.box is None and dataset.box is not None:
+            scale = max(dataset.box) / max(UNIT_BOX)
+            march = replace(generator.march, gain=round(generator.march.gain / scale, 6))
+            generator = replace(generator, voxels=replace(generator.voxels, box=dataset.box), march=march)
         return replace(self, generator=generator)
 
     def build_generator(self) -> VoxelsGenerator:
