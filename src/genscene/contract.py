@@ -211,27 +211,22 @@ class PosedDataset(Protocol):
     @property
     def camera(self) -> Camera:
         """The N cameras of the photographs."""
-        ...
 
     @property
     def bounds(self) -> Tensor | None:
         """Nearest and farthest depth of each [N, 2], where known."""
-        ...
 
     @property
     def background(self) -> Background | None:
         """The one color around what the photographs show, where there is one."""
-        ...
 
     @property
     def ground(self) -> Vector | None:
         """That color as photographed, 0 to 1, where it is not exactly the background."""
-        ...
 
     @property
     def box(self) -> Vector | None:
         """Half sides of the box around the origin that holds what the cameras see, where known."""
-        ...
 
 
 @dataclass(frozen=True)

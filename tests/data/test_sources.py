@@ -66,7 +66,10 @@ def test_background_of_opaque_photographs_is_that_of_their_borders(
     experiment = adapted(scene(tmp_path, opaque(background)), preset=preset)
     assert experiment.system.generator.background == (wanted or default)
     assert experiment.images.background == (wanted or "white")
-    said = f"background {wanted}: 100 %" if wanted else f"background {default}, the preset's: only 100 %"
+    if preset != "nerf-blender":
+        assert experiment.system.generator.ground == (round(background / 255, 4),) * 3
+    other = "of another color:" if preset != "nerf-blender" else f"{default}, the preset's: only"
+    said = f"background {wanted}: 100 %" if wanted else f"background {other} 100 %"
     assert (
         f"{said} of the border pixels are near {background},{background},{background}"
         in capsys.readouterr().out

@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from genscene.cli import main
-from genscene.contract import RenderOptions
+from genscene.contract import RenderOptions, StepContext
 from genscene.data.sources import data_source
 from genscene.experiment.schema import Stage
 from genscene.geometry.cameras import Rays, transform_cameras
@@ -253,3 +253,13 @@ def test_a_run_of_voxels_resumes_to_the_same_bytes(tmp_path):
     (tmp_path / "b" / "checkpoints" / "00000021.pt").rename(tmp_path / "b" / "state.pt")
     train(small, Run(tmp_path / "b", grid_every=0, save_every=7, resume=True))
     assert (tmp_path / "b" / "generator.safetensors").read_bytes() == one
+
+
+@pytest.mark.parametrize(("density", "told"), [(0.0, False), (0.68, True), (20.0, False)])
+def test_a_first_fit_that_is_a_fog_is_told(density, told, capsys):
+    system = PRESETS["nerf-grid-demo"].system.shrunk().build()
+    system.generator.voxels.density[0].data.fill_(density)
+    assert (system.generator.half_transparent() > 0.9) == told
+    for step in (4, 5, 6):
+        system.update_grid(StepContext(step, steps=10))
+    assert capsys.readouterr().err.count("first fit is a fog: 100 % of the box") == told

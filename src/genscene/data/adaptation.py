@@ -50,8 +50,7 @@ def object_masks(images: PosedImages, ground: Ground | None) -> np.ndarray | Non
     """Where photographs show an object, bool [N, H, W]: opaque, or not of the ground; None: unknown."""
     if images.opaque is not None:
         return images.opaque
-    sure = ground is not None and ground.share >= SURE
-    return shows_object(images.pixels, ground) if ground is not None and sure else None
+    return shows_object(images.pixels, ground) if ground is not None and ground.sure else None
 
 
 def _with_background(
@@ -72,6 +71,9 @@ def _with_background(
     if ground.background is not None:
         found = replace(images, background=ground.background, ground=_inexact(ground))
         return found, f"background {ground.background}: {ground}; another one: --background"
+    tinted = replace(images, ground=ground.color)
+    if ground.sure and experiment.system.adapt(tinted) != experiment.system.adapt(images):
+        return tinted, f"background of another color: {ground}; another one: --background"
     kept = experiment.system.adapt(images).generator.background  # type: ignore[attr-defined]
     wanted = f"wanted {100 * SURE:.0f} % near black or white"
     return images, f"background {kept}, the preset's: only {ground}, {wanted}; another one: --background"

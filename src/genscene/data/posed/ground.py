@@ -20,13 +20,16 @@ class Ground:
     share: float  # of the border pixels within TOLERANCE of their median color
 
     @property
+    def sure(self) -> bool:
+        """Whether enough border pixels have that color."""
+        return self.share >= SURE
+
+    @property
     def background(self) -> Background | None:
         """Black or white, where the ground is sure and near it; None: neither."""
-        if self.share < SURE:
-            return None
         distances = {"black": max(self.color), "white": 1 - min(self.color)}
         name = min(distances, key=distances.__getitem__)
-        return cast(Background, name) if distances[name] <= NEAR / 255 else None
+        return cast(Background, name) if self.sure and distances[name] <= NEAR / 255 else None
 
     def __str__(self) -> str:
         r, g, b = (round(255 * part) for part in self.color)

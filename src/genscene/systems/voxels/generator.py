@@ -188,6 +188,13 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
         return longest / (max(self.voxels.counts) - 1) / (samples or self.march.samples)
 
     @torch.no_grad()
+    def half_transparent(self) -> float:
+        """Share of the corners whose density would make the half box between 10 and 90 % opaque: fog."""
+        raw = self.config.voxels.rate * self.voxels.density[int(self.voxels.level)]
+        opacity = -torch.expm1(-activate_density(raw, self.march) * max(self.config.voxels.sides))
+        return float(((opacity > 0.1) & (opacity < 0.9)).float().mean())
+
+    @torch.no_grad()
     def update_occupancy(self, least: float) -> None:
         """Set the occupancy grid where the opacity of a step is above `least`."""
         raw = self.config.voxels.rate * self.voxels.density[int(self.voxels.level)]
