@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from genscene.cli import main
-from genscene.contract import RenderOptions
+from genscene.contract import RenderOptions, StepContext
 from genscene.data.sources import data_source
 from genscene.experiment.schema import Stage
 from genscene.geometry.cameras import Rays, transform_cameras
@@ -186,18 +186,35 @@ def test_contracted_voxels_hold_all_of_space():
     assert_close(voxels.to_grid(inner), inner / 1.3)
 
 
-def test_the_box_scales_with_the_distance_of_the_cameras_unless_it_is_all_of_space():
+def test_the_box_is_that_of_the_photographs_unless_it_is_given():
     system = PRESETS["nerf-grid-demo"].system
-    for radius, scale in ((4.0, 1.0), (10.0, 2.5)):
-        cameras = CameraPrior("uniform", radius=radius, up="z").sample(RandomStreams(range(9)), (4, 4))
-        dataset = SimpleNamespace(camera=cameras, bounds=None, background="black")
-        adapted = system.adapt(dataset).generator
-        assert adapted.voxels.box == pytest.approx([scale * half for half in system.generator.voxels.box])
-        assert adapted.march.gain == pytest.approx(system.generator.march.gain / scale)
-        assert adapted.background == "black"
-        assert adapted.prior == CameraPrior.fit(cameras)
-        contracted = PRESETS["nerf-grid-photos"].system
-        assert contracted.adapt(dataset).generator.voxels == contracted.generator.voxels
+    cameras = CameraPrior("uniform", radius=10.0, up="z").sample(RandomStreams(range(9)), (4, 4))
+    dataset = SimpleNamespace(
+        camera=cameras, background="black", ground=(0.1, 0.0, 0.0), box=(0.65, 0.2, 0.13)
+    )
+    adapted = system.adapt(dataset).generator
+    assert adapted.voxels.box == (0.65, 0.2, 0.13)
+    assert adapted.march.gain == pytest.approx(system.generator.march.gain * 2)
+    assert (adapted.background, adapted.ground) == ("black", (0.1, 0.0, 0.0))
+    assert adapted.prior == CameraPrior.fit(cameras)
+    assert system.adapt(dataset).adapt(dataset) == system.adapt(dataset)
+    steps = [
+        VoxelsGenerator(config).step_length() * config.march.gain for config in (adapted, system.generator)
+    ]
+    assert steps[0] == pytest.approx(steps[1])  # as opaque at first in a box of any size
+    for given in (PRESETS["nerf-grid-photos"].system, system.adapt(dataset)):
+        other = given.adapt(SimpleNamespace(**{**vars(dataset), "box": (9.0, 9.0, 9.0)})).generator
+        assert (other.voxels, other.march) == (given.generator.voxels, given.generator.march)
+
+
+def test_the_ground_of_photographs_is_behind_the_scene_unless_another_background_is_asked_for():
+    generator = VoxelsGenerator(VoxelsGeneratorConfig(VoxelConfig(levels=(4,)), ground=(0.1, 0.2, 0.3)))
+    generator.voxels.density[0].data.fill_(-20.0)
+    for background, wanted in ((None, [0.1, 0.2, 0.3]), ("white", [1.0] * 3), ("black", [0.0] * 3)):
+        image = generator.render(
+            generator.bind(NOTHING), around(), RenderOptions(background=background)
+        ).image
+        assert_close(image, torch.tensor(wanted)[:, None, None].expand_as(image), atol=1e-3, rtol=0)
 
 
 def test_a_scene_is_fitted_rendered_evaluated_and_exported(tmp_path, capsys):
@@ -236,3 +253,13 @@ def test_a_run_of_voxels_resumes_to_the_same_bytes(tmp_path):
     (tmp_path / "b" / "checkpoints" / "00000021.pt").rename(tmp_path / "b" / "state.pt")
     train(small, Run(tmp_path / "b", grid_every=0, save_every=7, resume=True))
     assert (tmp_path / "b" / "generator.safetensors").read_bytes() == one
+
+
+@pytest.mark.parametrize(("density", "told"), [(0.0, False), (0.68, True), (20.0, False)])
+def test_a_first_fit_that_is_a_fog_is_told(density, told, capsys):
+    system = PRESETS["nerf-grid-demo"].system.shrunk().build()
+    system.generator.voxels.density[0].data.fill_(density)
+    assert (system.generator.half_transparent() > 0.9) == told
+    for step in (4, 5, 6):
+        system.update_grid(StepContext(step, steps=10))
+    assert capsys.readouterr().err.count("first fit is a fog: 100 % of the box") == told

@@ -18,6 +18,8 @@ from genscene.systems import PRESETS
 from genscene.training.run import Run, check, train
 
 SMALL = [
+    "--bounds",
+    "1.3",
     "--system.generator.voxels.levels",
     "4",
     "6",

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from genscene.contract import Generator
+from genscene.data.progress import log_line
 from genscene.data.sources import DataSource, data_source
 from genscene.distributed import ProcessGroup, init_group
 from genscene.errors import BadInput, Diverged
@@ -80,6 +81,8 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
             require_same(experiment, run.out)
         state = init_state(experiment, device, group, run.precision)
         start = restore(run.out, state) if resumed else 0
+        for line in source.notes if group.is_main else ():
+            log_line(line)
         group.broadcast(state.system)
         group.broadcast(state.ema)
         return train_loop(state, run, source, start)

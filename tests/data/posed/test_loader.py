@@ -440,7 +440,7 @@ def test_masks_and_the_invalid_border_of_undistorted_images(tmp_path):
 def test_report_on_posed_photographs(tmp_path):
     write_nerfstudio(tmp_path, fl_x=15.0, w=12, h=8)
     lines = inspect(tmp_path)
-    assert any(line.startswith("  train: ") and "pinhole cameras, distance 1.000" in line for line in lines)
+    assert any(line.startswith("  train: ") and "pinhole cameras, distance 4.000" in line for line in lines)
     assert lines[-1].endswith(f"genscene train nerf-grid-photos --data {tmp_path}")
     (tmp_path / "transforms.json").write_text('{"frames": []}')
     assert "cannot be used" in inspect(tmp_path)[-1]

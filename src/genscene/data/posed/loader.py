@@ -50,7 +50,8 @@ def load_posed(
     kind = detect_format(root)
     if kind in SPLIT_READERS:
         wanted = _log_missing(root, check_cameras(SPLIT_READERS[kind](root, split)))
-        train = wanted if split == "train" else check_cameras(SPLIT_READERS[kind](root, "train"))
+        alone = split == "train" or "train" not in available_splits(root)
+        train = wanted if alone else check_cameras(SPLIT_READERS[kind](root, "train"))
         transform = _world_transform(train, world, kind)
         return _with_bounds(wanted.transformed(transform), train.transformed(transform).pose)
     everything = _log_missing(root, check_cameras(READERS[kind](root)))

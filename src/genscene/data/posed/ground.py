@@ -1,0 +1,52 @@
+"""The ground of opaque photographs: the one color around what they show, from the pixels of their borders."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from genscene.contract import Background, Vector
+
+TOLERANCE = 16  # of 255: pixels this near the middle color of the borders belong to the ground
+SURE = 0.8  # share of the border pixels from which on there is a ground
+NEAR = 40  # of 255: a ground this near black or white is rendered as that background
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The color that most border pixels are near, and how many are."""
+
+    color: Vector  # mean of the border pixels near it, 0 to 1
+    share: float  # of the border pixels within TOLERANCE of their median color
+
+    @property
+    def sure(self) -> bool:
+        """Whether enough border pixels have that color."""
+        return self.share >= SURE
+
+    @property
+    def background(self) -> Background | None:
+        """Black or white, where the ground is sure and near it; None: neither."""
+        distances = {"black": max(self.color), "white": 1 - min(self.color)}
+        name = min(distances, key=distances.__getitem__)
+        return cast(Background, name) if self.sure and distances[name] <= NEAR / 255 else None
+
+    def __str__(self) -> str:
+        r, g, b = (round(255 * part) for part in self.color)
+        return f"{100 * self.share:.0f} % of the border pixels are near {r},{g},{b}"
+
+
+def find_ground(pixels: np.ndarray) -> Ground:
+    """The ground of N opaque photographs, uint8 [N, H, W, 3]."""
+    sides = (pixels[:, 0], pixels[:, -1], pixels[:, 1:-1, 0], pixels[:, 1:-1, -1])
+    border = np.concatenate([side.reshape(-1, 3) for side in sides])
+    near = (np.abs(border - np.median(border, axis=0)) <= TOLERANCE).all(axis=1)
+    found = border[near] if near.any() else border
+    r, g, b = (round(float(part) / 255, 4) for part in found.mean(axis=0))
+    return Ground((r, g, b), float(near.mean()))
+
+
+def shows_object(pixels: np.ndarray, ground: Ground) -> np.ndarray:
+    """Which pixels of photographs, uint8 [N, H, W, 3], are not of the ground -> bool [N, H, W]."""
+    color = np.array(ground.color) * 255
+    return np.stack([(np.abs(image - color) > TOLERANCE).any(axis=-1) for image in pixels])
