@@ -83,9 +83,7 @@ def decode_posed(
             # Only where every source pixel is valid.
             masks[i] = _downsample(_valid_mask(posed, i, undistortion), size) // 255 * 255
             if not masks[i].any():
-                cause = "camera (focal length, principal point, distortion)" + (
-                    " and mask" if posed.masks else ""
-                )
+                cause = f"camera (focal length, principal point, distortion){' and mask' * bool(posed.masks)}"
                 raise BadInput(f"{posed.paths[i]}: no pixel to train on is left by its {cause}")
 
     with ThreadPoolExecutor(os.cpu_count()) as pool, collect_warnings() as findings:
@@ -95,8 +93,7 @@ def decode_posed(
         log_line(f"photographs: {line}")
     cameras = Camera(posed.pose.float(), posed.intrinsics.float(), size)
     bounds = None if posed.bounds is None else posed.bounds.float()
-    known = opaque if transparent.any() else None
-    return PosedImages(pixels, cameras, bounds, masks, posed.transform, known)
+    return PosedImages(pixels, cameras, bounds, masks, posed.transform, opaque if transparent.any() else None)
 
 
 def _output_size(posed: PosedFiles, downscale: float, side: int) -> Size:
