@@ -41,10 +41,11 @@ def read_bytes(path: str | Path, what: str, limit: int = MAX_READ) -> bytes:
     """The bytes of a regular file of at most `limit`; BadInput like `open_regular`."""
     with open_regular(path, what, limit) as file:
         try:
-            content = file.read(limit + 1) or b""
+            size = os.fstat(file.fileno()).st_size or limit  # files of /proc announce no size
+            content = file.read(size + 1) or b""
         except OSError as error:
             raise BadInput(f"cannot read the {what} {path} ({_reason(error)})") from None
-    if len(content) > limit:  # files of /proc have no size before they are read
+    if len(content) > limit:
         raise BadInput(f"the {what} {path} is larger than {format_size(limit)}")
     return content
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from genscene.errors import BadInput
-from genscene.io.files import MIB, open_regular
+from genscene.io.files import MIB, open_regular, read_bytes
 
 # Not EPS, whose decoding starts Ghostscript; nor the formats that no data set has and few have checked.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
@@ -63,9 +63,8 @@ def decode_picture(content: bytes) -> Image.Image:
 def read_picture(path: Path) -> bytes:
     """The bytes of an image file; UnreadableImage, without its name, where it cannot be read."""
     try:
-        with open_regular(path, "image", MAX_BYTES) as file:
-            return file.read(MAX_BYTES + 1) or b""
-    except (BadInput, OSError) as error:
+        return read_bytes(path, "image", MAX_BYTES)
+    except BadInput as error:
         raise UnreadableImage(reason(error)) from None
 
 
