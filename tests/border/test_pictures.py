@@ -6,6 +6,7 @@ import os
 import warnings
 import zipfile
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -43,6 +44,13 @@ def fake_gs(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)
     return marker
+
+
+def test_the_watch_sees_what_pillow_does_with_all_its_formats(fake_gs, tmp_path):
+    with watched(tmp_path) as events, suppress(OSError):
+        Image.open(io.BytesIO(POSTSCRIPT)).load()
+    assert fake_gs.exists()
+    assert any(event == "subprocess.Popen" for event, _ in events)
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -16,7 +16,9 @@ def open_zip(path: str | Path, what: str) -> Iterator[zipfile.ZipFile]:
         try:
             archive = zipfile.ZipFile(file)
         except Exception:  # damaged directories raise a dozen kinds
-            raise BadInput(f"{path} is neither a folder nor a complete {what}") from None
+            named = Path(path).suffix.lower() in (".zip", ".npz")  # or else it may be anything
+            fault = "damaged: not a complete zip" if named else f"neither a folder nor a complete {what}"
+            raise BadInput(f"{path} is {fault}") from None
         with archive:
             yield archive
 
