@@ -65,6 +65,7 @@ class EvaluationSession:
     extractor: str = "random"  # name of the one for metrics that leave it open
     face_embedding: Extractor | None = None  # for identity
     seed: int = 0  # of latent codes and cameras
+    least: int = 2  # images of either side that are needed
     device: torch.device = torch.device("cpu")  # of generators and extractors
     # none of the following changes a score
     batch: int = 32  # images at once

@@ -57,6 +57,9 @@ def with_overrides(experiment: Experiment, batch: int | None, size: int | None) 
     Photographs with cameras are reduced to that length of their longer side.
     """
     stages, posed = experiment.stages, experiment.posed
+    for name, number in (("batch", batch), ("size", size)):
+        if number is not None and number < 1:
+            raise BadInput(f"--{name} {number}: wanted 1 or more")
     if size is not None:
         stages = (replace(stages[0], size=(size, size)),)
         if experiment.system.batch == "rays":

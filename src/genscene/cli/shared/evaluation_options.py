@@ -13,7 +13,7 @@ from genscene.cli.shared.evaluation_results import check_output, output
 from genscene.cli.shared.options import parse_size
 from genscene.distributed import ProcessGroup, init_group
 from genscene.errors import BadInput, suggest
-from genscene.evaluation.bootstrap import Resampling
+from genscene.evaluation.bootstrap import LEAST_IMAGES, Resampling
 from genscene.evaluation.comparison import compare
 from genscene.evaluation.extract_features import measure
 from genscene.evaluation.held_out_views import evaluate_views
@@ -56,7 +56,8 @@ class EvaluationOptions:
     cache: bool = True  # save statistics by content, and resume what an earlier call left
     batch: Count = 32  # images at once
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
-    split: Literal["train", "val", "test"] = "val"  # of the views of a scene fitted to photographs
+    # of the views of a scene fitted to photographs; default: val
+    split: Literal["train", "val", "test"] | None = None
     # of a scene fitted to photographs: also LPIPS, by files of AlexNet, VGG16 or SqueezeNet and of linear
     # layers; once for each network
     lpips: UseAppendAction[tuple[tuple[Path, Path], ...]] = ()
@@ -98,11 +99,13 @@ def run(
         if any(model.is_fitted for model in models):
             require_fitted(models, options, resampling is not None)
         else:
-            measured = measure(make_session(models, options, group), models)
+            session = make_session(models, options, group)
+            least = session.least if resampling is None else LEAST_IMAGES
+            measured = measure(replace(session, least=least), models)
         if not group.is_main:
             return
         if measured is None:
-            report = evaluate_views(models, options.data, options.split, options.lpips, resampling)
+            report = evaluate_views(models, options.data, options.split or "val", options.lpips, resampling)
         else:
             report = compare(measured, resampling)
             if options.statistics is not None:
@@ -155,8 +158,10 @@ def make_session(
     models: Sequence[EvaluatedModel], options: EvaluationOptions, group: ProcessGroup
 ) -> EvaluationSession:
     """The session: data, size, background and fit are those of the first model where none are given."""
-    if options.lpips:
-        raise BadInput("--lpips compares with photographs: wanted a scene that was fitted to some")
+    for name in ("lpips", "split"):
+        if getattr(options, name):
+            wanted = "wanted a scene that was fitted to some"
+            raise BadInput(f"{models[0].path}: --{name} compares with photographs: {wanted}")
     protocol = select_protocol(options.protocol, options.reals, options.count, options.psi)
     experiment, named = models[0].experiment, options.metric_names
     data = options.data or (experiment.data if experiment else "")
