@@ -207,8 +207,8 @@ def test_page_and_json_are_written_together_or_not_at_all(tmp_path, monkeypatch,
     [
         (["--metrics", "frechet"], "--metrics: of generators of many scenes"),
         (
-            ["--protocol", "pigan", "--count", "4", "--size", "16"],
-            "--protocol, --count, --size: of generators",
+            ["--protocol", "pigan", "--count", "4", "--psi", "0.5"],
+            "--protocol, --count, --psi: of generators",
         ),
         (["--extractor", "squeezenet", "--squeezenet", "x.npz"], "--extractor, --squeezenet: of generators"),
     ],

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from genscene.contract import Generator
 from genscene.data.images import EMBEDDED, SYNTHETIC, ImageSet, common_size, load_images
@@ -31,6 +32,7 @@ class EvaluatedModel:
     generator: Generator | None = None
     experiment: Experiment | None = None
     cameras: Camera | None = None  # of the photographs that a scene was fitted to
+    to_files: Tensor | None = None  # [4, 4], from the world of such a scene to that of the files
 
     @property
     def description(self) -> str:

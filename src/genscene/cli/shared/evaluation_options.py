@@ -16,7 +16,7 @@ from genscene.errors import BadInput, suggest
 from genscene.evaluation.bootstrap import LEAST_IMAGES, Resampling
 from genscene.evaluation.comparison import compare
 from genscene.evaluation.extract_features import measure
-from genscene.evaluation.held_out_views import evaluate_views
+from genscene.evaluation.held_out_views import HeldOut, evaluate_views
 from genscene.evaluation.protocol import PROTOCOLS, select_protocol, without_augmentation
 from genscene.evaluation.registry import METRICS, default_metrics, extractor_names, load_extractor
 from genscene.evaluation.session import EvaluatedModel, EvaluationSession, evaluation_size, is_images
@@ -43,7 +43,9 @@ class EvaluationOptions:
     extractor: str = "random"
     count: Annotated[int, Range(2)] | None = None  # generated images, instead of the protocol's number
     reals: Natural | None = None  # real images, instead of the protocol's number; 0: all
-    size: str = ""  # side, or height x width, of all images in pixels, instead of the generator's
+    # side, or height x width, of all images in pixels, instead of the generator's; of held-out views the
+    # longer side
+    size: str = ""
     psi: Share | None = None  # truncation, 0 to 1, instead of the protocol's
     seed: int = 0  # of latent codes and cameras
     # weights of networks: files, or, where it says so, the word download
@@ -105,7 +107,9 @@ def run(
         if not group.is_main:
             return
         if measured is None:
-            report = evaluate_views(models, options.data, options.split or "val", options.lpips, resampling)
+            size = parse_size(options.size) if options.size else None
+            which = HeldOut(options.data, options.split or "val", size)
+            report = evaluate_views(models, which, options.lpips, resampling)
         else:
             report = compare(measured, resampling)
             if options.statistics is not None:
@@ -127,7 +131,8 @@ def load_models(paths: Sequence[Path], device: torch.device) -> list[EvaluatedMo
             wanted = "a generator (.safetensors), the folder of a run, or a folder or zip of images"
             raise BadInput(f"{path}: wanted {wanted}")
         file = generator_file.read(path)
-        models.append(EvaluatedModel(name, path, file.generator.to(device), file.experiment, file.cameras))
+        generator = file.generator.to(device)
+        models.append(EvaluatedModel(name, path, generator, file.experiment, file.cameras, file.to_files))
     return models
 
 
@@ -146,11 +151,11 @@ def require_fitted(models: Sequence[EvaluatedModel], options: EvaluationOptions,
     """Raise BadInput where some are not scenes fitted to photographs, or options do not apply to these."""
     if not all(model.is_fitted for model in models):
         raise BadInput("scenes fitted to photographs and generators of many scenes cannot be compared")
-    allowed = {"data", "split", "lpips", "cache", "device", "out", *(["seed"] if resampled else [])}
+    allowed = {"data", "split", "size", "lpips", "cache", "device", "out", *(["seed"] if resampled else [])}
     default = vars(EvaluationOptions())
     given = [name for name, value in vars(options).items() if name not in allowed and value != default[name]]
     if given:
-        views = "a scene fitted to photographs is compared with held-out views (--split, --lpips)"
+        views = "a scene fitted to photographs is compared with held-out views (--split, --size, --lpips)"
         raise BadInput(f"--{', --'.join(given)}: of generators of many scenes; {views}")
 
 

@@ -32,6 +32,7 @@ class PosedImages:
     masks: np.ndarray | None  # [N, H, W], uint8, 255 where pixels are used, else 0; None: all are used
     transform: WorldTransform  # from the world of the files to that of the cameras
     has_alpha: bool = False  # whether any photograph had transparent pixels
+    stored: Size | None = None  # (height, width) of the first file; None: rendered
     background: Background | None = None  # the one colour around the scene; None: several, or not determined
 
     def __len__(self) -> int:
@@ -76,7 +77,8 @@ def decode_posed(
             pass
     cameras = Camera(posed.pose.float(), posed.intrinsics.float(), size)
     bounds = None if posed.bounds is None else posed.bounds.float()
-    return PosedImages(pixels, cameras, bounds, masks, posed.transform, bool(transparent.any()))
+    stored, has_alpha = posed.sizes[0], bool(transparent.any())
+    return PosedImages(pixels, cameras, bounds, masks, posed.transform, has_alpha, stored)
 
 
 def detect_background(pixels: np.ndarray, share: float = 0.95, tolerance: int = 8) -> Background | None:
