@@ -77,6 +77,7 @@ BAD = {
     "missing folder": (["train", "pigan-cats", "--data", "nowhere"], "no such folder or zip: nowhere"),
     "odd size": (["train", "pigan-cats", "--size", "48", "--data", "x"], "powers of two"),
     "no batch": (["train", "pigan-cats", "--batch", "0", "--data", "x"], "batch 0: wanted 1 or more"),
+    "no size": (["train", "pigan-cats", "--size", "0", "--data", "x"], "--size 0: wanted 1 or more"),
     "no such device": (["train", "pigan-cats", "--device", "tpu"], "--device"),
     "heads": (["train", "pigan-cats", "--system.pose-weight", "3"], "heads"),
     "no generator": (

@@ -68,15 +68,21 @@ def data_source(experiment: Experiment, quiet: bool = False) -> DataSource:
     return DataSource(experiment, images, _held_out(experiment), notes, quiet)
 
 
-def posed_images(experiment: Experiment, split: Split) -> PosedImages:
-    """The photographs of a split; BadInput where the data has no such split."""
+def posed_images(experiment: Experiment, split: Split, world: WorldTransform | None = None) -> PosedImages:
+    """The photographs of a split; BadInput where the data has no such split.
+
+    world: from that of the files to the scene's, instead of the configured one, which is determined by the
+    training photographs.
+    """
     config, data = experiment.posed, experiment.data
     if data.startswith(SYNTHETIC):
         return _synthetic_images(experiment, split)
     splits = available_splits(data)
     if split not in splits:
-        raise BadInput(f"{data} has no photographs for {split}; it has some for {', '.join(splits)}")
-    files = load_posed(data, split, config.holdout, config.world)
+        held_out = [each for each in splits if each != "train"]
+        option = f": --split {held_out[0]}" if split != "train" and held_out else ""
+        raise BadInput(f"{data} has no photographs for {split}; it has some for {', '.join(splits)}{option}")
+    files = load_posed(data, split, config.holdout, world or config.world)
     return decode_posed(files, behind_transparency(experiment), config.downscale, config.side)
 
 

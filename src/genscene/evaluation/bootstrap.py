@@ -17,6 +17,7 @@ from genscene.randomness import derive_seed
 BLOCK = 2048  # rows of features in float64 at once
 LEVEL = 0.95  # of intervals
 QUANTILES_FROM = 200  # resamples; quantiles of fewer vary more than their standard deviation does
+LEAST_IMAGES = 5  # of a side: of fewer, many resamples are copies of one or two images
 KERNEL_SCALE = 100  # of kernel distances, as tables have them
 REAL_STREAM = 0  # random stream of the real features; that of sets of N fakes is N
 
@@ -170,7 +171,7 @@ def _weights(counts: Iterable[Tensor]) -> Tensor:
 def _mean_within(x: Tensor, weights: Tensor) -> Tensor:
     """Mean kernel of features [N, D] among themselves without the diagonal, by weights [N, R] -> [R]."""
     pairs = weights.sum(dim=0).square() - weights.square().sum(dim=0)
-    return _kernel_sums(x, x, weights, weights, diagonal=False) / pairs
+    return _kernel_sums(x, x, weights, weights, diagonal=False) / pairs.clamp_min(1)  # 0: copies of one row
 
 
 def _kernel_sums(x: Tensor, y: Tensor, left: Tensor, right: Tensor, diagonal: bool = True) -> Tensor:

@@ -72,6 +72,9 @@ def with_overrides(
             )
         experiment = replace(experiment, posed=replace(experiment.posed, bounds=bounds))
     stages, posed = experiment.stages, experiment.posed
+    for name, number in (("batch", batch), ("size", size)):
+        if number is not None and number < 1:
+            raise BadInput(f"--{name} {number}: wanted 1 or more")
     if size is not None:
         stages = (replace(stages[0], size=(size, size)),)
         if experiment.system.batch == "rays":

@@ -36,6 +36,7 @@ class PosedImages:
     transform: WorldTransform  # from the world of the files to that of the cameras
     # [N, H, W], bool, where they were not wholly transparent; None: no photograph had transparent pixels
     opaque: np.ndarray | None = None
+    stored: Size | None = None  # (height, width) of the first file; None: rendered
     background: Background | None = None  # the one colour around the scene; None: several, or not determined
     ground: Vector | None = (
         None  # the color of opaque photographs there, 0 to 1, where it is not exactly that
@@ -93,7 +94,8 @@ def decode_posed(
         log_line(f"photographs: {line}")
     cameras = Camera(posed.pose.float(), posed.intrinsics.float(), size)
     bounds = None if posed.bounds is None else posed.bounds.float()
-    return PosedImages(pixels, cameras, bounds, masks, posed.transform, opaque if transparent.any() else None)
+    known = opaque if transparent.any() else None
+    return PosedImages(pixels, cameras, bounds, masks, posed.transform, known, posed.sizes[0])
 
 
 def _output_size(posed: PosedFiles, downscale: float, side: int) -> Size:
