@@ -34,7 +34,7 @@ def test_a_bomb_is_read_or_refused_in_time_and_memory(name, tmp_path):
             message = "bomb.pth"
         except BadInput as error:
             message = str(error)
-    assert time.process_time() - start < 15
+    assert time.process_time() - start < 5
     assert peak() - before < 256
     assert "\n" not in message
     assert not events
@@ -55,7 +55,7 @@ def test_the_same_pickle_within_its_storage_is_read(tmp_path):
 def test_the_names_of_what_exceeds_a_budget_are_said(tmp_path):
     path = tmp_path / "a.pth"
     for name, words in {
-        "zip: sets": "more than 1000000 operations",
+        "zip: sets": "more than 500000 operations",
         "zip: classes": "more than 1000 classes",
         "zip: hashed tuples": "tuples of",
         "zip: itself": "contain themselves",

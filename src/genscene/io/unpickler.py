@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from genscene.errors import BadInput
 
-MAX_STEPS = 1_000_000  # opcodes: those of a checkpoint of 1,000 tensors are 50,000
+MAX_STEPS = 500_000  # opcodes: those of a checkpoint of 1,000 tensors are 50,000
 MAX_CLASSES = 1000
 MAX_LEAVES = 1_000_000  # of a tuple, each counted as often as it appears: its hash visits all of them
 MAX_DEPTH = 100  # of tuples inside one another
