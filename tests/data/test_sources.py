@@ -71,7 +71,7 @@ def test_background_of_opaque_photographs_is_that_of_their_borders(
     other = "of another color:" if preset != "nerf-blender" else f"{default}, the preset's: only"
     said = f"background {wanted}: 100 %" if wanted else f"background {other} 100 %"
     assert (
-        f"{said} of the border pixels are near {background},{background},{background}"
+        f"{said} of the border pixels are within 16 of {background},{background},{background}"
         in capsys.readouterr().out
     )
 
@@ -103,7 +103,7 @@ def test_a_chosen_background_and_bounds_are_kept(tmp_path):
     assert found.system.generator.ground is None
     assert found.system.generator.voxels.box == (0.5, 0.5, 0.5)
     said = "\n".join(source.notes)
-    assert "background white, as given; 100 % of the border pixels are near 5,5,5" in said
+    assert "background white, as given; 100 % of the border pixels are within 16 of 5,5,5" in said
     assert "bounds 0.5 0.5 0.5 (half sides, in the files' units): as given" in said
     assert data_source(found, quiet=True).experiment == found  # adapting twice changes nothing
     (tmp_path / "other").mkdir()

@@ -21,6 +21,7 @@ from genscene.render.march import March, RayNoise
 from genscene.render.volume import EMPTY, VolumeGenerator, activate_density, in_chunks, to_image
 from genscene.systems.voxels.grid import VoxelConfig, VoxelGrid
 
+CAMERAS_WITHIN = 1.25  # mean distances of the cameras from the origin
 MIN_WEIGHT = 1e-4  # samples with less weight in their pixel are not colored
 
 
@@ -170,7 +171,8 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
         if config.contracted:
             edges = [march.near]
             while edges[-1] < march.far:
-                edges.append(edges[-1] + max(step, self.config.cone * edges[-1]))
+                here = edges[-1]
+                edges.append(here + max(step, self.config.cone * here, self.far_step(here, samples)))
             begin, end = torch.zeros_like(origins[:, 0]), torch.full_like(origins[:, 0], march.far)
             return begin, end, origins.new_tensor(edges)
         half = origins.new_tensor(config.sides)
@@ -180,6 +182,13 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
         end = sides.amax(dim=0).amin(dim=-1).clamp(max=march.far)
         count = max(1, int(((end - begin).max().clamp_min(0) / step).ceil()))
         return begin, end, step * torch.arange(count + 1, device=origins.device, dtype=origins.dtype)
+
+    def far_step(self, t: float, samples: int = 0) -> float:
+        """Half a voxel of contracted space at the distance t from a camera, or nearer to the origin."""
+        unit = max(self.config.voxels.sides) / 2  # where the contraction begins
+        nearest = max(0.0, t - CAMERAS_WITHIN * self.config.prior.radius)
+        half_voxel = 2 * nearest * nearest / unit / (max(self.voxels.counts) - 1)
+        return half_voxel / (samples or self.march.samples)
 
     def step_length(self, samples: int = 0) -> float:
         """Length of a step, in world units: half a voxel over the number of samples."""

@@ -26,6 +26,7 @@ from genscene.ranges import Count, NonNegative, Share
 from genscene.systems.voxels.generator import VoxelsGenerator, VoxelsGeneratorConfig
 from genscene.systems.voxels.grid import UNIT_BOX
 
+FIRST_LEVEL = 0.25  # in the first level, less opaque steps than this share of the limit are empty
 # share of half transparent corners after the first level: above 0.9 in a box four times too wide, below 0.6
 # in scenes that are found
 FOG = 0.8
@@ -39,7 +40,7 @@ class VoxelsConfig(SystemConfig):
 
     generator: VoxelsGeneratorConfig = VoxelsGeneratorConfig()
     ends: tuple[Share, ...] = (0.1, 0.3)  # shares of the run at which the next finer level begins
-    occupancy_every: Count = 50  # steps between two updates of the occupancy grid, from the second level on
+    occupancy_every: Count = 50  # steps between two updates of the occupancy grid
     occupancy_opacity: NonNegative = 1e-3  # space is empty where the opacity of a step is below this
     variation: NonNegative = 1e-5  # weight of the squared difference of neighbouring densities
     entropy: NonNegative = 1e-3  # weight of the entropy of the pixels' opacity, which should be 0 or 1
@@ -132,5 +133,6 @@ class VoxelsSystem(System):
                 self.log_fog()
             voxels.refine(level)
             self.generator.update_occupancy(self.config.occupancy_opacity)
-        elif level and context.step % self.config.occupancy_every == 0:
-            self.generator.update_occupancy(self.config.occupancy_opacity)
+        elif context.step and context.step % self.config.occupancy_every == 0:
+            share = 1.0 if level else FIRST_LEVEL
+            self.generator.update_occupancy(share * self.config.occupancy_opacity)
