@@ -55,3 +55,8 @@ def test_masks_that_contradict_one_another_do_not_leave_an_empty_box():
     assert visible_box(camera, torch.zeros(40, 64, 64, dtype=torch.bool)) == pytest.approx(
         (0.35,) * 3, rel=0.3
     )
+
+
+def test_cameras_that_stand_where_they_look_have_some_box():
+    camera = cameras(8.0, radius=1e-20)
+    assert min(visible_box(camera)) > 0

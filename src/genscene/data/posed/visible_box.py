@@ -15,14 +15,15 @@ IN_VIEW = 0.5  # share of the cameras that must have a point in view
 ON_OBJECT = 0.9  # share of those that must see the object there
 MARGIN = 1.1  # sides of the box beyond those of the cells that are kept
 LEAST = 0.1  # shortest half side, in radii
+SMALLEST = 1e-6  # radius, in world units
 MASK_SIDE = 128  # pixels of the longer side that masks are reduced to
 
 
 def visible_radius(camera: Camera) -> float:
-    """Distance x tan(fov / 2), the half width of what N cameras see around the origin: their median."""
+    """Distance x tan(fov / 2), the half width of what N cameras see around the origin: the median."""
     focal, center = camera.intrinsics[:, [0, 1], [0, 1]], camera.intrinsics[:, :2, 2]
     widest = (torch.maximum(center, 1 - center) / focal).amax(dim=1)
-    return float((camera.pose[:, :3, 3].norm(dim=-1) * widest).median())
+    return max(float((camera.pose[:, :3, 3].norm(dim=-1) * widest).median()), SMALLEST)
 
 
 def visible_box(camera: Camera, masks: Tensor | None = None) -> Vector:
