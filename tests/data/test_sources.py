@@ -12,6 +12,7 @@ from PIL import Image
 from data.scenes import write_scene
 from genscene.data.sources import data_source, posed_images
 from genscene.errors import BadInput
+from genscene.evaluation.held_out_views import view_fields
 from genscene.experiment.schema import ImageConfig, PosedConfig
 from genscene.experiment.serialise import with_overrides
 from genscene.experiment.validation import validate
@@ -107,6 +108,9 @@ def test_a_chosen_background_and_bounds_are_kept(tmp_path):
     assert "bounds 0.5 0.5 0.5 (half sides, in the files' units): as given" in said
     assert data_source(found, quiet=True).experiment == found  # adapting twice changes nothing
     (tmp_path / "other").mkdir()
+    fields = view_fields(found)
+    assert fields["background"] == "white"  # what views are compared on, however it was chosen
+    assert fields == view_fields(replace(found, posed=PosedConfig(side=found.posed.side)))
     behind = with_overrides(
         replace(experiment, data=scene(tmp_path / "other", transparent())), background="black"
     )
