@@ -146,3 +146,21 @@ def test_overrides_that_make_no_sense_are_refused():
     assert with_overrides(PRESETS["pigan-demo"], background="1,2,3").images.background == "1,2,3"
     with pytest.raises(BadInput, match=r"--posed.bounds \(1.0, 2.0\): wanted one half side, or three"):
         validate(with_overrides(PRESETS["nerf-grid-demo"], bounds=(1.0, 2.0)))
+
+
+@pytest.mark.parametrize(("half", "carved"), [(3, True), (11, False)])
+def test_masks_of_the_object_carve_the_box(tmp_path, half, carved):
+    checks = np.indices((24, 24)).sum(axis=0)[..., None] // 3 % 2 * np.array([200, 120, 40])
+    write_scene(tmp_path, ground=checks, count=12, side=24)
+    mask = np.zeros((24, 24), np.uint8)
+    mask[12 - half : 12 + half, 12 - half : 12 + half] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    document = json.loads((tmp_path / "transforms.json").read_text())
+    for frame in document["frames"]:
+        frame["mask_path"] = "mask.png"
+    (tmp_path / "transforms.json").write_text(json.dumps(document))
+    experiment = replace(PRESETS["nerf-grid-demo"], data=str(tmp_path))
+    source = data_source(experiment, quiet=True)
+    assert ("what the cameras see in the masks" in source.notes[1]) == carved
+    box = source.experiment.system.generator.voxels.box
+    assert (max(box) < 0.6 * math.tan(math.radians(4))) == carved

@@ -5,7 +5,6 @@ from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from genscene.contract import Background, Vector
 from genscene.data.posed.decode import PosedImages
@@ -14,6 +13,7 @@ from genscene.data.posed.visible_box import visible_box
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
 
+MOST_VALID = 0.8  # share of pixels up to which masks show an object, and not only the borders of a lens
 MOST_CAMERAS = 100  # that the box is determined from, evenly spaced
 
 
@@ -93,21 +93,21 @@ def _box(experiment: Experiment, images: PosedImages, ground: Ground | None) -> 
         )
         return (x, y, z), "as given"
     few = np.unique(np.linspace(0, len(images) - 1, MOST_CAMERAS).round().astype(int))
+    masks, how = _hull_masks(images, few, ground)
     camera = images.camera[torch.from_numpy(few)]
-    chosen = replace(
-        images, pixels=images.pixels[few], opaque=None if images.opaque is None else images.opaque[few]
-    )
-    masks = object_masks(chosen, ground)
-    how = (
-        "what the cameras see"
-        if masks is None
-        else ("what the cameras see, without " + ("transparency" if images.has_alpha else "the background"))
-    )
-    return visible_box(camera, _tensor(masks)), f"{how}; others: --bounds"
+    box = visible_box(camera, None if masks is None else torch.from_numpy(masks))
+    return box, f"what the cameras see{how}; others: --bounds"
 
 
-def _tensor(masks: np.ndarray | None) -> Tensor | None:
-    return None if masks is None else torch.from_numpy(masks)
+def _hull_masks(images: PosedImages, few: np.ndarray, ground: Ground | None) -> tuple[np.ndarray | None, str]:
+    """Masks of the object in some photographs, bool [K, H, W], and what they leave out; None: unknown."""
+    opaque = None if images.opaque is None else images.opaque[few]
+    masks = object_masks(replace(images, pixels=images.pixels[few], opaque=opaque), ground)
+    if masks is not None:
+        return masks, ", without " + ("the background" if opaque is None else "transparency")
+    if images.masks is not None and images.masks[few].mean() < 255 * MOST_VALID:
+        return images.masks[few] > 0, " in the masks"
+    return None, ""
 
 
 def _joined(values: object) -> str:
