@@ -112,6 +112,27 @@ def test_the_least_images_have_finite_intervals(capsys, tmp_path):
     assert all("interval" in rows["few"][key] for key in ("frechet", "kernel_x100", "precision", "spectrum"))
 
 
+@pytest.mark.parametrize("kind", ["grey", "colors", "copies"])
+def test_images_that_are_all_alike_are_told_and_not_marked(kind, capsys, tmp_path):
+    draws = np.random.default_rng(9)
+    (tmp_path / kind).mkdir()
+    copied = draws.integers(0, 256, (16, 16, 3), np.uint8)
+    for i in range(25):
+        color = np.full((16, 16, 3), 128 if kind == "grey" else draws.integers(0, 256, 3), np.uint8)
+        Image.fromarray(copied if kind == "copies" else color).save(tmp_path / kind / f"{i}.png")
+    words = [*WORDS, "--metrics", "frechet,precision_recall", "--out", str(tmp_path / "x.html")]
+    said = done([str(tmp_path / kind), "few", "many", *words], capsys)
+    why = "are all alike (variance of features" if kind == "copies" else "are of one color (deviation 0.0 of"
+    assert f"note: the images of {kind} {why}" in said
+    assert "the images of few" not in said
+    rows = json.loads((tmp_path / "x.json").read_text())["generators"]
+    marks = ("best", "not_distinguishable_from_best")
+    assert not any(score[mark] for score in rows[kind].values() for mark in marks)
+    assert rows["few"]["frechet"]["best"] or rows["many"]["frechet"]["best"]
+    assert main(["evaluate", str(tmp_path / kind), "--data", "real", "--metrics", "frechet"]) == 0
+    assert f"note: the images of {kind} {why}" in capsys.readouterr().out
+
+
 def test_the_reference_names_its_counts(capsys, tmp_path):
     said = done(["few", "many", *WORDS, "--metrics", "frechet", "--out", str(tmp_path / "x.html")], capsys)
     found = json.loads((tmp_path / "x.json").read_text())

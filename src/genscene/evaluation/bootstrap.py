@@ -48,14 +48,15 @@ class Resampling:
             yield counts, {n: next(stream) for n, stream in streams.items()}
 
 
-def with_intervals(scores: Sequence[Score], values: Tensor) -> list[Score]:
-    """Scores of G generators with intervals, and whether each is level with the best.
+def with_intervals(scores: Sequence[Score], values: Tensor, comparable: Sequence[bool] = ()) -> list[Score]:
+    """Scores of G generators with intervals, and whether each is level with the best of those comparable.
 
     values [G, 1 + R]: scores of the original sets and of R resamples, with the same reals for all generators,
     so that the effect of the reals cancels in differences from the best.
     """
-    numbers, found = [score.value for score in scores], []
-    best = numbers.index(min(numbers) if scores[0].better == "low" else max(numbers))
+    numbers, found = {i: score.value for i, score in enumerate(scores)}, []
+    numbers = {i: numbers[i] for i, each in enumerate(comparable) if each} or numbers
+    best = (min if scores[0].better == "low" else max)(numbers, key=numbers.__getitem__)
     for i, score in enumerate(scores):
         shift, interval = score.value - float(values[i, 0]), centered_interval(values[i])
         interval = Interval(interval.low + shift, interval.high + shift)

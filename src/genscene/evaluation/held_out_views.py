@@ -130,6 +130,16 @@ class HeldOut:
         return posed
 
 
+def reduction_note(posed: PosedImages) -> list[str]:
+    """A note where the photographs were reduced to the size of training."""
+    height, width = posed.camera.size
+    if posed.stored in (None, (height, width)):
+        return []
+    stored = "x".join(map(str, reversed(posed.stored)))
+    how = f"reduced to {width}x{height} as in training; --size {max(posed.stored)} scores them as they are"
+    return [f"the photographs are of {stored} pixels, {how}"]
+
+
 def known_world(model: EvaluatedModel, data: str) -> WorldTransform | None:
     """From the files' world to a scene's, where no training photographs are there to determine it."""
     if model.to_files is None or data.startswith(SYNTHETIC) or "train" in available_splits(data):
@@ -146,6 +156,7 @@ def evaluate_views(
     """The report on scenes that were fitted to the same photographs."""
     experiment, (networks, fields) = common_experiment(models, which), load_networks(lpips_files)
     posed, notes = which.load(experiment, models[0]), [INTERVALS] if resampling is not None else []
+    notes += [] if which.size else reduction_note(posed)
     views: dict[str, list[ViewScores]] = {}
     strips: list[tuple[str, Tensor]] = []
     for model in models:
