@@ -16,6 +16,24 @@ class Cancelled(RuntimeError):
     """Rendering was stopped because `RenderOptions.cancelled` returned True."""
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end (SIGTERM)."""
+
+
+def escape(text: object) -> str:
+    """The same text for any terminal: control characters, and bytes that are no UTF-8, as escapes."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in str(text)
+    )
+
+
+def printable(text: object, limit: int = 300) -> str:
+    """The same text in one line for any terminal, cut in the middle to `limit` characters."""
+    line = escape(" ".join(str(text).split()))
+    half = (limit - 5) // 2
+    return line if len(line) <= limit else f"{line[:-half][: limit - 5 - half]} ... {line[-half:]}"
+
+
 def describe_error(error: BaseException) -> str:
     """The class and the message of an error in one line, at most 200 characters of the message."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -13,6 +13,14 @@ MAX_READ = 256 * MIB  # of files that are read whole
 _FLAGS = ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY")  # where the system has them
 
 
+def user_path(path: str | Path) -> Path:
+    """A path with ~ and ~user replaced by home folders; BadInput where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise BadInput(f"{path}: the home folder that ~ stands for is not known") from None
+
+
 def open_regular(path: str | Path, what: str, limit: int = MAX_BYTES) -> BinaryIO:
     """Open a regular file of at most `limit` bytes for reading; links are followed.
 

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from genscene import __version__
-from genscene.cli.shared.options import print_line, require_suffix
+from genscene.cli.shared.options import require_suffix
+from genscene.cli.shared.output import print_line
+from genscene.errors import escape
 from genscene.evaluation.page import render_page
 from genscene.evaluation.report import Report
 from genscene.io.atomic import atomic, make_parent
@@ -62,7 +64,7 @@ def print_report(report: Report) -> None:
         for i, view in enumerate(scores):
             table.add_row(str(i), *(report.text(key, value) for key, value in view.items()))
         console.print(table)
-    table = Table("", *(row.name for row in report.rows), box=None, pad_edge=False)
+    table = Table("", *(escape(row.name) for row in report.rows), box=None, pad_edge=False)
     networks: dict[str, list[str]] = {}
     for key, first in report.columns.items():
         cells = []

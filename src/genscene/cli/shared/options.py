@@ -3,7 +3,6 @@
 import contextlib
 import io
 import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -82,8 +81,3 @@ def require_suffix(name: str, path: Path, suffixes: Iterable[str]) -> None:
     """Raise BadInput, naming the option, where a file's name has none of these suffixes."""
     if path.suffix not in suffixes:
         raise BadInput(f"{name} {path}: wanted a file ending with {', '.join(suffixes)}")
-
-
-def print_line(line: str) -> None:
-    """Print a line of output."""
-    print(line, file=sys.stdout, flush=True)

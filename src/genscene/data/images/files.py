@@ -13,6 +13,7 @@ from genscene.data.images.decode import oriented_size
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
 from genscene.io.archives import member_bytes, open_zip
+from genscene.io.files import user_path
 from genscene.io.pictures import (
     MAX_BYTES,
     UnreadableImage,
@@ -65,7 +66,7 @@ class FileReader:
 
 def list_images(path: str | Path) -> ImageFiles:
     """The image files of a folder or zip, hidden ones excluded; BadInput where there are none."""
-    root = Path(path).expanduser()
+    root = user_path(path)
     if root.is_dir():
         found = list(_folder_entries(root))
     elif root.exists():

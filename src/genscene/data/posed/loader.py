@@ -15,6 +15,7 @@ from genscene.data.posed.posed_files import PosedFiles
 from genscene.data.progress import log_line
 from genscene.errors import BadInput, suggest
 from genscene.geometry.transforms import WorldTransform, centering_transform, focus_point
+from genscene.io.files import user_path
 
 Split = Literal["train", "val", "test"]
 World = Literal["around", "forward", "spherified", "given"]
@@ -44,7 +45,7 @@ def load_posed(
     "around". It is a function of all photographs, or of the training split, so that it is the same for every
     split; where the transform of the world is given, no training split is needed.
     """
-    root = Path(folder).expanduser()
+    root = user_path(folder)
     name = "given" if isinstance(world, WorldTransform) else world
     for word, known in ((split, SPLITS), (name, WORLDS)):
         if word not in known:
@@ -90,7 +91,7 @@ def detect_format(folder: Path) -> Format:
 
 def available_splits(folder: str | Path) -> tuple[Split, ...]:
     """The splits that `load_posed` finds in a folder."""
-    root = Path(folder).expanduser()
+    root = user_path(folder)
     kind = detect_format(root)
     if kind == "deepvoxels":
         return tuple(s for s in SPLITS if deepvoxels.is_scene(deepvoxels.split_folder(root, s)))

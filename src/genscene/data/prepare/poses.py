@@ -16,6 +16,7 @@ from genscene.data.images.files import list_images, require_new_folder
 from genscene.data.images.load import log_unreadable
 from genscene.data.progress import progress_bar
 from genscene.errors import BadInput
+from genscene.io.files import user_path
 from genscene.io.pictures import UnreadableImage, collect_warnings, decode_picture, read_picture, reason
 
 Matching = Literal["exhaustive", "sequential"]
@@ -54,7 +55,7 @@ def estimate_poses(
     shared: all have one focal length and distortion. The longer side of the written images is at most `side`
     pixels; 0: as it is. Raises BadInput where the photographs do not make a scene; then nothing is written.
     """
-    root, target = folder.expanduser(), out.expanduser()
+    root, target = user_path(folder), user_path(out)
     if side and side < 64:
         raise BadInput(f"side {side}: wanted 64 pixels or more, or 0 for photographs as large as they are")
     if not root.is_dir():
