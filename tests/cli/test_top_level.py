@@ -32,10 +32,14 @@ def run(*words, **variables):
     [
         (KeyError("x"), 70, "render: this is a bug of genscene, KeyError: 'x'"),
         (RecursionError("deep"), 70, "--traceback"),
-        (MemoryError(), 2, "lower --batch"),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 2, "lower --batch"),
+        (MemoryError(), 2, "lower --size"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 2, "lower --size"),
         (RuntimeError("[gloo/pair.cc] Connection closed by peer [1.2.3.4]:5"), 1, "--resume"),
-        (OSError(28, "No space left on device", "x.png"), 2, "x.png"),
+        (
+            OSError(28, "No space left on device", "x.png"),
+            2,
+            "cannot use x.png: No space left on device; wanted free",
+        ),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )

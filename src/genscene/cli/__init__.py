@@ -11,7 +11,15 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from genscene.cli.shared.output import flush_output, print_line
-from genscene.errors import BadInput, Diverged, Terminated, describe_error, printable, suggest
+from genscene.errors import (
+    BadInput,
+    Diverged,
+    Terminated,
+    describe_error,
+    describe_os_error,
+    printable,
+    suggest,
+)
 
 TRACEBACK = "--traceback"  # of every verb: where an error was raised
 CODES: dict[type[BaseException], int] = {
@@ -19,9 +27,17 @@ CODES: dict[type[BaseException], int] = {
     Diverged: 1,
     Terminated: 143,
     KeyboardInterrupt: 130,
-    OSError: 2,
 }
 WITHOUT_MESSAGE = {130: "interrupted"}
+LOWER = {  # verb -> the options that its memory depends on
+    "train": "--batch or --size, or raise --stages.0.accumulation",
+    "render": "--size, --frames, the number of --seeds, or --memory",
+    "interpolate": "--size, --frames, or --memory",
+    "export": "--resolution or --count",
+    "evaluate": "--count, --reals or --size",
+    "compare": "--count, --reals or --size",
+    "data": "--count, --size or --side",
+}
 LOST = ("Connection closed by peer", "Connection reset by peer", "Timed out waiting")  # words of gloo
 
 USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
@@ -110,12 +126,16 @@ def report(error: BaseException, words: list[str], trace: bool) -> int:
         return error.code if isinstance(error.code, int) else 2
     if trace:
         traceback.print_exception(error)
+    if isinstance(error, BrokenPipeError):  # the reader of the output has seen enough
+        return 141
+    if isinstance(error, OSError):
+        return print_error(describe_os_error(error), 2)
     for kinds, code in CODES.items():
         if isinstance(error, kinds):
             return print_error(str(error) or WITHOUT_MESSAGE.get(code, type(error).__name__), code)
     if is_out_of_memory(error):
-        advice = "lower --batch, --size or --samples (train: also the stages' accumulation, system.recompute)"
-        return print_error(f"not enough memory: {advice} ({describe_error(error)})", 2)
+        lower = LOWER.get("".join(words[:1]), "the sizes and counts of the options")
+        return print_error(f"not enough memory: lower {lower} ({describe_error(error)})", 2)
     if any(sign in str(error) for sign in LOST):
         rank = os.environ.get("RANK", "0")
         return print_error(f"process {rank}: another process of the run was lost; go on with --resume", 1)
