@@ -263,7 +263,7 @@ def test_synthesized_images_can_be_inspected(tmp_path, capsys):
     assert main(["data", "inspect", str(out)]) == 0
     text, _ = capsys.readouterr()
     assert "cameras for 3 of 3 images" in text
-    assert "alpha in 3" in text
+    assert "transparent pixels in 3" in text
     assert main(["data", "synthesize", "objects", "--out", str(out)]) == 2
 
 

@@ -39,7 +39,7 @@ def scene(tmp_path_factory):
     preset = PRESETS["nerf-grid-demo"]
     bounds = torch.tensor([[0.5, 2.0]]).repeat(7, 1)
     system = preset.system.adapt(
-        SimpleNamespace(camera=photographs(), bounds=bounds, background=None)
+        SimpleNamespace(camera=photographs(), bounds=bounds, background=None, ground=None, box=None)
     ).shrunk()
     experiment = replace(preset, system=system)
     generator = build_seeded(experiment).generator
