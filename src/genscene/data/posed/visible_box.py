@@ -9,11 +9,11 @@ from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 from genscene.contract import Vector
 from genscene.geometry.cameras import Camera
 
-CELLS = 48  # of the search along each side of its cube
+CELLS = 64  # of the search along each side of its cube
 SEARCHED = 1.25  # half side of that cube, in radii of what the cameras see
 IN_VIEW = 0.5  # share of the cameras that must have a point in view
 ON_OBJECT = 0.9  # share of those that must see the object there
-MARGIN = 1.1  # sides of the box beyond those of the cells that are kept
+MARGIN = 1.02  # sides of the box beyond those of the cells that are kept
 LEAST = 0.1  # shortest half side, in radii
 SMALLEST = 1e-6  # radius, in world units
 MASK_SIDE = 128  # pixels of the longer side that masks are reduced to
