@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from genscene.cli.shared.output import flush_output, print_line
 from genscene.errors import (
     BadInput,
     Diverged,
@@ -69,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with terminated_by_signal():
             code = run(words)
-            flush_output()
+            sys.stdout.flush()
     except BaseException as error:
         code = report(error, words, trace)
     return code
@@ -78,12 +77,12 @@ def main(arguments: list[str] | None = None) -> int:
 def run(words: list[str]) -> int:
     """Run a verb, or print the help or the version -> exit code."""
     if not words or words[0] in ("-h", "--help"):
-        print_line(USAGE.rstrip())
+        print(USAGE, end="")
         return 0 if words else 2
     if words[0] == "--version":
         from genscene import __version__
 
-        print_line(f"genscene {__version__}")
+        print(f"genscene {__version__}")
     else:
         verb(words[0])(words[1:])
     return 0
@@ -120,8 +119,7 @@ def verb(name: str) -> Callable[[list[str]], None]:
 
 def report(error: BaseException, words: list[str], trace: bool) -> int:
     """Print what ended a verb in one line, after its traceback where `trace` -> exit code."""
-    with suppress(BadInput):
-        flush_output()
+    drop_output()
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 2
     if trace:
@@ -160,6 +158,15 @@ def print_error(error: object, code: int) -> int:
     if code in (1, 70) or not rank.isdecimal() or int(rank) == 0:
         print(f"genscene: {printable(error)}", file=sys.stderr)
     return code
+
+
+def drop_output() -> None:
+    """Drop what standard output cannot take, else the interpreter tries it again at its end."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

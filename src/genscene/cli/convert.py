@@ -7,8 +7,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from genscene.cli.shared.options import parse, require_suffix
-from genscene.cli.shared.output import print_line
+from genscene.cli.shared.options import parse, print_line, require_suffix
 from genscene.contract import Generator
 from genscene.experiment.schema import Experiment
 from genscene.io import generator_file

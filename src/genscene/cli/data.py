@@ -6,8 +6,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from genscene.cli.shared.options import parse, parse_size
-from genscene.cli.shared.output import print_line
+from genscene.cli.shared.options import parse, parse_size, print_line
 from genscene.data.prepare.inspect import inspect
 from genscene.data.prepare.poses import ADVICE, Matching, estimate_poses
 from genscene.data.progress import log_line

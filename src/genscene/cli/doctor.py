@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from genscene import __version__
-from genscene.cli.shared.options import parse
-from genscene.cli.shared.output import print_line
+from genscene.cli.shared.options import parse, print_line
 from genscene.io.atomic import cache_folder
 
 NEEDED = ("numpy", "pillow", "safetensors", "tyro", "cattrs", "rich", "av", "scikit-image", "trimesh")

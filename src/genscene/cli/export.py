@@ -15,8 +15,7 @@ from tyro.conf import Positional
 
 from genscene.apps.interpolate import styles_of_seeds
 from genscene.apps.points import surface_points
-from genscene.cli.shared.options import parse, require_range, require_suffix
-from genscene.cli.shared.output import print_line
+from genscene.cli.shared.options import parse, print_line, require_range, require_suffix
 from genscene.cli.shared.rendering import (
     FPS,
     FRAMES,

@@ -7,8 +7,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from genscene.apps.interpolate import interpolate_styles, styles_of_seeds
-from genscene.cli.shared.options import parse, parse_seeds, require_range, require_suffix
-from genscene.cli.shared.output import print_line
+from genscene.cli.shared.options import parse, parse_seeds, print_line, require_range, require_suffix
 from genscene.cli.shared.rendering import (
     FRAMES,
     RenderingOptions,

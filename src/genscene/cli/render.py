@@ -7,8 +7,7 @@ from typing import Annotated
 import torch
 from tyro.conf import Positional, arg
 
-from genscene.cli.shared.options import parse, require_range, require_suffix
-from genscene.cli.shared.output import print_line
+from genscene.cli.shared.options import parse, print_line, require_range, require_suffix
 from genscene.cli.shared.rendering import (
     FRAMES,
     RenderingOptions,

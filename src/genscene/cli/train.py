@@ -7,8 +7,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from genscene.cli.shared.options import parse
-from genscene.cli.shared.output import print_line
+from genscene.cli.shared.options import parse, print_line
 from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput, suggest
 from genscene.experiment.schema import Experiment

@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genscene import __version__
-from genscene.cli.shared.options import require_suffix
-from genscene.cli.shared.output import print_line
+from genscene.cli.shared.options import print_line, require_suffix
 from genscene.errors import escape
 from genscene.evaluation.page import render_page
 from genscene.evaluation.report import Report

@@ -3,13 +3,14 @@
 import contextlib
 import io
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
 import tyro
 
-from genscene.errors import BadInput
+from genscene.errors import BadInput, escape
 
 T = TypeVar("T")
 
@@ -81,3 +82,8 @@ def require_suffix(name: str, path: Path, suffixes: Iterable[str]) -> None:
     """Raise BadInput, naming the option, where a file's name has none of these suffixes."""
     if path.suffix not in suffixes:
         raise BadInput(f"{name} {path}: wanted a file ending with {', '.join(suffixes)}")
+
+
+def print_line(line: str) -> None:
+    """Print a line of output, or several, safe for any terminal."""
+    print(line if line.isprintable() else escape(line), file=sys.stdout, flush=True)
