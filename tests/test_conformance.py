@@ -12,6 +12,8 @@ from conformance.case import FOLDER, case_names, check_outputs, read_case
 MAPPED = {"formats": formats.KINDS, "metrics": metrics.KINDS, "nerf": nerf.KINDS, "pigan": pigan.KINDS}
 AWAITED = {"graf", "giraffe", "cips", "cgsgan", "splat"}  # systems that do not exist here yet
 KINKED = {("pigan", "losses")}  # kinds whose gradients pass through a discriminator's leaky rectifiers
+# kinds with samples by inverse CDF at the edge of a bin: one rounding, different from CPU to CPU, moves them
+RESAMPLED = {("pigan", "generator_staged")}
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no conformance cases at {FOLDER}")
 
@@ -28,7 +30,7 @@ def test_case(name, dtype, tmp_path):
     scratch = (tmp_path,) if len(inspect.signature(compute).parameters) == 2 else ()
 
     def kinked(args):
-        return (system, kind) in KINKED and "wrt" in args
+        return ((system, kind) in KINKED and "wrt" in args) or (system, kind) in RESAMPLED
 
     check_outputs(case, compute(case, *scratch), kinked)
 

@@ -40,7 +40,7 @@ def escape(text: object) -> str:
     )
 
 
-def printable(text: object, limit: int = 300) -> str:
+def printable(text: object, limit: int = 400) -> str:
     """The same text in one line for any terminal, cut in the middle to `limit` characters."""
     line = escape(" ".join(str(text).split()))
     half = (limit - 5) // 2
