@@ -4,7 +4,7 @@ PROCESSES ?= 2
 PRECISION ?= $(shell grep -qs avx512_bf16 /proc/cpuinfo && echo bf16 || echo fp32)
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench fuzz clean
 
 # From a fresh clone to a generator of cars, a video of it and a mesh: about ten minutes on two CPU cores.
 demo: .venv
@@ -27,6 +27,11 @@ lint: .venv
 
 bench: .venv
 	$(BIN)/python -m benchmarks.run
+
+# Hostile files of every kind for MINUTES; prints the counts by outcome, and how to repeat what ended badly.
+MINUTES ?= 20
+fuzz: .venv
+	$(BIN)/python tests/border/fuzz.py --minutes $(MINUTES)
 
 clean:
 	rm -rf .venv demo

@@ -211,17 +211,22 @@ class PosedDataset(Protocol):
     @property
     def camera(self) -> Camera:
         """The N cameras of the photographs."""
-        ...
 
     @property
     def bounds(self) -> Tensor | None:
         """Nearest and farthest depth of each [N, 2], where known."""
-        ...
 
     @property
     def background(self) -> Background | None:
         """The one color around what the photographs show, where there is one."""
-        ...
+
+    @property
+    def ground(self) -> Vector | None:
+        """That color as photographed, 0 to 1, where it is not exactly the background."""
+
+    @property
+    def box(self) -> Vector | None:
+        """Half sides of the box around the origin that holds what the cameras see, where known."""
 
 
 @dataclass(frozen=True)
@@ -240,6 +245,11 @@ class SystemConfig(ABC):
     def mbstd_group(self) -> int:
         """Images whose statistics the discriminator shares; a batch is only cut between such groups."""
         return 1
+
+    @property
+    def has_box(self) -> bool:
+        """Whether the scene is in a box that `adapt` takes from photographs."""
+        return False
 
     def adapt(self, dataset: PosedDataset) -> "SystemConfig":
         """The same system with the numbers that follow from the data."""

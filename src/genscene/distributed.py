@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from genscene.errors import BadInput
+from genscene.errors import BadInput, describe_error
 
 T = TypeVar("T")
 
@@ -93,19 +93,32 @@ def init_group(device: torch.device) -> ProcessGroup:
     functions then hold the group for ever: its threads would outlive it and abort the interpreter. So it is
     imported before.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world = _from_torchrun("WORLD_SIZE", 1, 1 << 20) if "WORLD_SIZE" in os.environ else 1
     if world == 1:
         return ProcessGroup()
+    _from_torchrun("RANK", 0, world - 1)
+    _from_torchrun("MASTER_PORT", 1, 65_535)
     import_module("torch.distributed.nn.functional")
     if device.type == "cuda":
-        card, cards = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        card, cards = _from_torchrun("LOCAL_RANK", 0, world - 1), torch.cuda.device_count()
         if card >= cards:
             raise BadInput(
                 f"torchrun started process {card + 1} on a machine with {cards} CUDA cards: one each"
             )
         torch.cuda.set_device(card)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except (RuntimeError, ValueError) as error:
+        raise BadInput(f"cannot join the {world} processes of torchrun ({describe_error(error)})") from None
     return ProcessGroup(dist.get_rank(), world)
+
+
+def _from_torchrun(name: str, least: int, most: int) -> int:
+    """A number that torchrun sets in the environment; BadInput, naming it, for anything else."""
+    found = os.environ.get(name, "")
+    if not (found.isascii() and found.isdecimal() and len(found) < 10 and least <= int(found) <= most):
+        raise BadInput(f"{name} {found!r} in the environment: torchrun sets a number from {least} to {most}")
+    return int(found)
 
 
 def _device() -> str:

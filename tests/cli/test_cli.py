@@ -77,6 +77,7 @@ BAD = {
     "missing folder": (["train", "pigan-cats", "--data", "nowhere"], "no such folder or zip: nowhere"),
     "odd size": (["train", "pigan-cats", "--size", "48", "--data", "x"], "powers of two"),
     "no batch": (["train", "pigan-cats", "--batch", "0", "--data", "x"], "batch 0: wanted 1 or more"),
+    "no size": (["train", "pigan-cats", "--size", "0", "--data", "x"], "--size 0: wanted 1 or more"),
     "no such device": (["train", "pigan-cats", "--device", "tpu"], "--device"),
     "heads": (["train", "pigan-cats", "--system.pose-weight", "3"], "heads"),
     "no generator": (
@@ -226,7 +227,10 @@ def test_interpolating_exporting_and_rendering_along_a_camera_file(run_folder, t
     assert (
         main(["export", "mesh", generator, "--out", str(mesh), "--resolution", "12", "--level", "0.01"]) == 0
     )
-    assert "faces" in capsys.readouterr()[0]
+    said = capsys.readouterr()[0]
+    assert "faces" in said
+    assert "it moves by" in said
+    assert "fog, not a surface" in said  # it was hardly trained
     assert main(["export", "mesh", generator, "--out", str(tmp_path / "n.ply"), "--level", "1e9"]) == 2
     assert "outside the densities" in capsys.readouterr()[1]
     assert not (tmp_path / "n.ply").exists()
@@ -262,7 +266,7 @@ def test_synthesized_images_can_be_inspected(tmp_path, capsys):
     assert main(["data", "inspect", str(out)]) == 0
     text, _ = capsys.readouterr()
     assert "cameras for 3 of 3 images" in text
-    assert "alpha in 3" in text
+    assert "transparent pixels in 3" in text
     assert main(["data", "synthesize", "objects", "--out", str(out)]) == 2
 
 

@@ -12,6 +12,7 @@ from conftest import tiny
 from genscene.cli import main
 from genscene.cli.shared import evaluation_results
 from genscene.evaluation.report import Report, Row, Score
+from genscene.evaluation.session import EvaluationSession
 from genscene.experiment.schema import Stage
 from genscene.experiment.serialise import build_seeded
 from genscene.io.generator_file import GeneratorFile, write
@@ -90,6 +91,46 @@ def test_equal_numbers_of_images_are_compared(other, capsys, tmp_path):
     name = other.split(".")[0]
     assert alone["generators"][name] == found["generators"][name]  # cut, or made so few: the same
     assert not any("Only the first" in note for note in alone["notes"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--count", "4"], "4 generated images (--count): wanted at least 5"),
+        (["--reals", "4"], "4 real images (--reals): wanted at least 5"),
+    ],
+)
+def test_too_few_images_for_intervals_are_refused_before_data_is_loaded(words, said, capsys, monkeypatch):
+    monkeypatch.setattr(EvaluationSession, "real", lambda _: pytest.fail("data was loaded"))
+    assert said in refused(["gan.safetensors", "gan.safetensors", *WORDS, *words], capsys)
+
+
+def test_the_least_images_have_finite_intervals(capsys, tmp_path):
+    words = [*WORDS, "--metrics", "frechet,kernel,precision_recall,spectrum", "--count", "5"]
+    done(["few", "many", *words, "--out", str(tmp_path / "x.json")], capsys)
+    rows = json.loads((tmp_path / "x.json").read_text())["generators"]
+    assert all("interval" in rows["few"][key] for key in ("frechet", "kernel_x100", "precision", "spectrum"))
+
+
+@pytest.mark.parametrize("kind", ["grey", "colors", "copies"])
+def test_images_that_are_all_alike_are_told_and_not_marked(kind, capsys, tmp_path):
+    draws = np.random.default_rng(9)
+    (tmp_path / kind).mkdir()
+    copied = draws.integers(0, 256, (16, 16, 3), np.uint8)
+    for i in range(25):
+        color = np.full((16, 16, 3), 128 if kind == "grey" else draws.integers(0, 256, 3), np.uint8)
+        Image.fromarray(copied if kind == "copies" else color).save(tmp_path / kind / f"{i}.png")
+    words = [*WORDS, "--metrics", "frechet,precision_recall", "--out", str(tmp_path / "x.html")]
+    said = done([str(tmp_path / kind), "few", "many", *words], capsys)
+    why = "are all alike (variance of features" if kind == "copies" else "are of one color (deviation 0.0 of"
+    assert f"note: the images of {kind} {why}" in said
+    assert "the images of few" not in said
+    rows = json.loads((tmp_path / "x.json").read_text())["generators"]
+    marks = ("best", "not_distinguishable_from_best")
+    assert not any(score[mark] for score in rows[kind].values() for mark in marks)
+    assert rows["few"]["frechet"]["best"] or rows["many"]["frechet"]["best"]
+    assert main(["evaluate", str(tmp_path / kind), "--data", "real", "--metrics", "frechet"]) == 0
+    assert f"note: the images of {kind} {why}" in capsys.readouterr().out
 
 
 def test_the_reference_names_its_counts(capsys, tmp_path):
@@ -187,8 +228,8 @@ def test_page_and_json_are_written_together_or_not_at_all(tmp_path, monkeypatch,
     [
         (["--metrics", "frechet"], "--metrics: of generators of many scenes"),
         (
-            ["--protocol", "pigan", "--count", "4", "--size", "16"],
-            "--protocol, --count, --size: of generators",
+            ["--protocol", "pigan", "--count", "4", "--psi", "0.5"],
+            "--protocol, --count, --psi: of generators",
         ),
         (["--extractor", "squeezenet", "--squeezenet", "x.npz"], "--extractor, --squeezenet: of generators"),
     ],

@@ -340,6 +340,10 @@ BAD = {
     "no statistics": (["evaluate", "good", "--data", "gan0.safetensors"], "wanted genscene statistics"),
     "a run as data": (["evaluate", "good", "--data", "cars"], "--data cars is a run"),
     "count": (["evaluate", "good", "--data", "real", "--count", "1"], "--count 1: wanted 2 or more"),
+    "a split of a generator of scenes": (
+        ["evaluate", "gan0.safetensors", "--split", "test"],
+        "gan0.safetensors: --split compares with photographs",
+    ),
     "size": (["evaluate", "good", "--data", "real", "--size", "wide"], "wide"),
     "spectra": (["evaluate", "good", "--data", "real", "--size", "16x20"], "spectra need square images"),
     "too small": (["evaluate", "good", "--data", "real", "--size", "8"], "sides of at least 16"),

@@ -39,7 +39,7 @@ def scene(tmp_path_factory):
     preset = PRESETS["nerf-grid-demo"]
     bounds = torch.tensor([[0.5, 2.0]]).repeat(7, 1)
     system = preset.system.adapt(
-        SimpleNamespace(camera=photographs(), bounds=bounds, background=None)
+        SimpleNamespace(camera=photographs(), bounds=bounds, background=None, ground=None, box=None)
     ).shrunk()
     experiment = replace(preset, system=system)
     generator = build_seeded(experiment).generator
@@ -118,6 +118,11 @@ REFUSED = {
     "camera file": ("export cameras --out a.txt", "--out a.txt: wanted a file ending with .json"),
     "camera path": ("export cameras --out a.json --path elipse", "did you mean 'ellipse'"),
     "psi": ("render --out a.png --psi nan", "--psi nan"),
+    "psi above 1": ("render --out a.png --psi 3", "--psi 3.0: wanted a number from 0 to 1"),
+    "mesh psi above 1": ("export mesh --out a.ply --psi 3", "--psi 3.0: wanted a number from 0 to 1"),
+    "size 0": ("render --out a.png --size 0", "--size '0': wanted a side like 128"),
+    "one seed": ("interpolate --seeds 0 --out a.mp4", "--seeds '0': wanted two or more"),
+    "one seed twice": ("interpolate --seeds 3,3 --out a.mp4", "--seeds '3,3': wanted two or more"),
     "seeds": ("render --out a.png --seeds x", "--seeds 'x'"),
     "fps high": ("render --out a.mp4 --fps 1e9", "--fps 1000000000.0"),
     "fps 0": ("render --out a.png --fps 0", "--fps 0.0: wanted a number from 0.01 to 1000"),

@@ -9,10 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from genscene.data.posed.decode import detect_background
+from data.scenes import write_scene
 from genscene.data.sources import data_source, posed_images
 from genscene.errors import BadInput
+from genscene.evaluation.held_out_views import view_fields
 from genscene.experiment.schema import ImageConfig, PosedConfig
+from genscene.experiment.serialise import with_overrides
+from genscene.experiment.validation import validate
 from genscene.geometry.cameras import look_at
 from genscene.systems import PRESETS
 
@@ -38,7 +41,9 @@ def adapted(data, background="white", preset="nerf-grid-demo"):
         images=ImageConfig(background=background),
         posed=PosedConfig(holdout=0),
     )
-    return data_source(experiment).experiment
+    source = data_source(experiment)
+    print("\n".join(source.notes))
+    return source.experiment
 
 
 def opaque(background):
@@ -62,7 +67,14 @@ def test_background_of_opaque_photographs_is_that_of_their_borders(
     experiment = adapted(scene(tmp_path, opaque(background)), preset=preset)
     assert experiment.system.generator.background == (wanted or default)
     assert experiment.images.background == (wanted or "white")
-    assert (f"have a {wanted} background" in capsys.readouterr().err) == (wanted not in (None, default))
+    if preset != "nerf-blender":
+        assert experiment.system.generator.ground == (round(background / 255, 4),) * 3
+    other = "of another color:" if preset != "nerf-blender" else f"{default}, the preset's: only"
+    said = f"background {wanted}: 100 %" if wanted else f"background {other} 100 %"
+    assert (
+        f"{said} of the border pixels are within 16 of {background},{background},{background}"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("name", ["black", "white"])
@@ -81,14 +93,74 @@ def test_transparent_photographs_on_other_colors_are_refused(tmp_path):
     adapted(scene(tmp_path / "other", opaque(0)), "90,0,0")  # nothing is composited
 
 
-def test_one_border_pixel_in_twenty_may_have_another_color():
-    pixels = np.zeros((10, SIDE, SIDE, 3), np.uint8)
-    border = 10 * 4 * (SIDE - 1)
-    pixels[:2, :, 0, 1] = 9  # 40 of 760 pixels: more than one in twenty
-    assert detect_background(pixels) is None
-    pixels[:2, :2, 0, 1] = 0
-    assert (pixels != 0).sum() == 36 <= 0.05 * border
-    assert detect_background(pixels) == "black"
-    assert detect_background(255 - pixels) == "white"
-    pixels[:, 5, 5] = 200  # the foreground
-    assert detect_background(pixels) == "black"
+def test_a_chosen_background_and_bounds_are_kept(tmp_path):
+    data = scene(tmp_path, opaque(5))
+    experiment = with_overrides(
+        replace(PRESETS["nerf-grid-demo"], data=data), background="white", bounds=(0.5,)
+    )
+    source = data_source(experiment)
+    found = source.experiment
+    assert found.system.generator.background == found.images.background == "white"
+    assert found.system.generator.ground is None
+    assert found.system.generator.voxels.box == (0.5, 0.5, 0.5)
+    said = "\n".join(source.notes)
+    assert "background white, as given; 100 % of the border pixels are within 16 of 5,5,5" in said
+    assert "bounds 0.5 0.5 0.5 (half sides, in the files' units): as given" in said
+    assert data_source(found, quiet=True).experiment == found  # adapting twice changes nothing
+    (tmp_path / "other").mkdir()
+    fields = view_fields(found)
+    assert fields["background"] == "white"  # what views are compared on, however it was chosen
+    assert fields == view_fields(replace(found, posed=PosedConfig(side=found.posed.side)))
+    behind = with_overrides(
+        replace(experiment, data=scene(tmp_path / "other", transparent())), background="black"
+    )
+    assert data_source(behind, quiet=True).train.pixels[0, 0, 0].tolist() == [0, 0, 0]
+
+
+def test_bounds_are_in_the_units_of_the_files(tmp_path):
+    write_scene(tmp_path, ground=8, count=12, side=24, unit=50.0)
+    experiment = replace(
+        PRESETS["nerf-grid-demo"], data=str(tmp_path), posed=PosedConfig(bounds=(45.0, 30.0, 60.0))
+    )
+    source = data_source(experiment, quiet=True)
+    scale = 1 / float(source.to_files[:3, :3].norm(dim=0).mean())
+    assert scale == pytest.approx(math.tan(math.radians(4)) / 45, rel=1e-3)  # the farthest camera is at 1
+    box = source.experiment.system.generator.voxels.box
+    assert box == pytest.approx((45 * scale, 30 * scale, 60 * scale), rel=1e-3)
+    measured = data_source(replace(experiment, posed=PosedConfig()), quiet=True).experiment.system.generator
+    assert 20 < max(measured.voxels.box) / scale < 50  # the figure is between 33 and 45 units tall
+    assert measured.ground == pytest.approx((8 / 255,) * 3, abs=0.004)
+
+
+@pytest.mark.parametrize("preset", ["nerf-grid-photos", "nerf-blender"])
+def test_bounds_are_refused_by_presets_that_have_none(tmp_path, preset):
+    experiment = with_overrides(replace(PRESETS[preset], data=scene(tmp_path, opaque(5))), bounds=(0.5,))
+    with pytest.raises(BadInput, match=r"--bounds 0.5: this preset's scenes have no box"):
+        data_source(experiment)
+
+
+def test_overrides_that_make_no_sense_are_refused():
+    for words, preset in (({"bounds": (1.0,)}, "pigan-demo"), ({"background": "1,2,3"}, "nerf-grid-demo")):
+        with pytest.raises(BadInput, match=f"--{next(iter(words))}"):
+            with_overrides(PRESETS[preset], **words)
+    assert with_overrides(PRESETS["pigan-demo"], background="1,2,3").images.background == "1,2,3"
+    with pytest.raises(BadInput, match=r"--posed.bounds \(1.0, 2.0\): wanted one half side, or three"):
+        validate(with_overrides(PRESETS["nerf-grid-demo"], bounds=(1.0, 2.0)))
+
+
+@pytest.mark.parametrize(("half", "carved"), [(3, True), (11, False)])
+def test_masks_of_the_object_carve_the_box(tmp_path, half, carved):
+    checks = np.indices((24, 24)).sum(axis=0)[..., None] // 3 % 2 * np.array([200, 120, 40])
+    write_scene(tmp_path, ground=checks, count=12, side=24)
+    mask = np.zeros((24, 24), np.uint8)
+    mask[12 - half : 12 + half, 12 - half : 12 + half] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    document = json.loads((tmp_path / "transforms.json").read_text())
+    for frame in document["frames"]:
+        frame["mask_path"] = "mask.png"
+    (tmp_path / "transforms.json").write_text(json.dumps(document))
+    experiment = replace(PRESETS["nerf-grid-demo"], data=str(tmp_path))
+    source = data_source(experiment, quiet=True)
+    assert ("what the cameras see in the masks" in source.notes[1]) == carved
+    box = source.experiment.system.generator.voxels.box
+    assert (max(box) < 0.6 * math.tan(math.radians(4))) == carved

@@ -18,6 +18,7 @@ from genscene.export.mesh import (
     sample_density,
     save_mesh,
     surface_level,
+    surface_shift,
 )
 
 BOX = (1.0, 0.75, 0.5)
@@ -84,6 +85,23 @@ def test_a_scene_without_a_surface_is_refused():
         surface_level(empty)
     with pytest.raises(BadInput, match="outside the densities"):
         extract_surface(empty, 5.0)
+
+
+@pytest.mark.parametrize(("slope", "expected"), [(400.0, 15 / 400 / 2), (150.0, 15 / 150 / 2)])
+def test_the_shift_of_a_surface_follows_the_slope_of_its_density(slope, expected):
+    def soft(points, directions):
+        return points, slope * (0.3 - (points - CENTER).norm(dim=-1))
+
+    made = extract_surface(lattice(soft), 10.0)
+    # from density 5 to 20 it is 15 / slope, in sides of the box of 2
+    assert surface_shift(made, soft, torch.relu, 10.0, 2.0) == pytest.approx(expected, rel=0.02)
+
+
+def test_fog_has_no_certain_surface():
+    def fog(points, directions):
+        return points, 10 + (0.3 - (points - CENTER).norm(dim=-1))
+
+    assert surface_shift(extract_surface(lattice(fog), 10.0), fog, torch.relu, 10.0, 2.0) > 1
 
 
 def test_small_parts_are_removed():

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from genscene.errors import BadInput
-from genscene.io.foreign_pickles import Placeholder, collect_tensors, find_placeholders, read_checkpoint
+from genscene.io.foreign_pickles import collect_tensors, find_placeholders, read_checkpoint
+from genscene.io.unpickler import Placeholder
 
 
 class Bomb:

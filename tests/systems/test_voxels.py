@@ -1,6 +1,7 @@
 """Voxel grids: sparse samples, distortion, levels, occupancy, contraction, and that a scene is fitted."""
 
 import json
+import shlex
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,8 +9,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from data.scenes import write_scene
 from genscene.cli import main
-from genscene.contract import RenderOptions
+from genscene.contract import RenderOptions, StepContext
+from genscene.data.prepare.inspect import inspect
 from genscene.data.sources import data_source
 from genscene.experiment.schema import Stage
 from genscene.geometry.cameras import Rays, transform_cameras
@@ -186,18 +189,35 @@ def test_contracted_voxels_hold_all_of_space():
     assert_close(voxels.to_grid(inner), inner / 1.3)
 
 
-def test_the_box_scales_with_the_distance_of_the_cameras_unless_it_is_all_of_space():
+def test_the_box_is_that_of_the_photographs_unless_it_is_given():
     system = PRESETS["nerf-grid-demo"].system
-    for radius, scale in ((4.0, 1.0), (10.0, 2.5)):
-        cameras = CameraPrior("uniform", radius=radius, up="z").sample(RandomStreams(range(9)), (4, 4))
-        dataset = SimpleNamespace(camera=cameras, bounds=None, background="black")
-        adapted = system.adapt(dataset).generator
-        assert adapted.voxels.box == pytest.approx([scale * half for half in system.generator.voxels.box])
-        assert adapted.march.gain == pytest.approx(system.generator.march.gain / scale)
-        assert adapted.background == "black"
-        assert adapted.prior == CameraPrior.fit(cameras)
-        contracted = PRESETS["nerf-grid-photos"].system
-        assert contracted.adapt(dataset).generator.voxels == contracted.generator.voxels
+    cameras = CameraPrior("uniform", radius=10.0, up="z").sample(RandomStreams(range(9)), (4, 4))
+    dataset = SimpleNamespace(
+        camera=cameras, background="black", ground=(0.1, 0.0, 0.0), box=(0.65, 0.2, 0.13)
+    )
+    adapted = system.adapt(dataset).generator
+    assert adapted.voxels.box == (0.65, 0.2, 0.13)
+    assert adapted.march.gain == pytest.approx(system.generator.march.gain * 2)
+    assert (adapted.background, adapted.ground) == ("black", (0.1, 0.0, 0.0))
+    assert adapted.prior == CameraPrior.fit(cameras)
+    assert system.adapt(dataset).adapt(dataset) == system.adapt(dataset)
+    steps = [
+        VoxelsGenerator(config).step_length() * config.march.gain for config in (adapted, system.generator)
+    ]
+    assert steps[0] == pytest.approx(steps[1])  # as opaque at first in a box of any size
+    for given in (PRESETS["nerf-grid-photos"].system, system.adapt(dataset)):
+        other = given.adapt(SimpleNamespace(**{**vars(dataset), "box": (9.0, 9.0, 9.0)})).generator
+        assert (other.voxels, other.march) == (given.generator.voxels, given.generator.march)
+
+
+def test_the_ground_of_photographs_is_behind_the_scene_unless_another_background_is_asked_for():
+    generator = VoxelsGenerator(VoxelsGeneratorConfig(VoxelConfig(levels=(4,)), ground=(0.1, 0.2, 0.3)))
+    generator.voxels.density[0].data.fill_(-20.0)
+    for background, wanted in ((None, [0.1, 0.2, 0.3]), ("white", [1.0] * 3), ("black", [0.0] * 3)):
+        image = generator.render(
+            generator.bind(NOTHING), around(), RenderOptions(background=background)
+        ).image
+        assert_close(image, torch.tensor(wanted)[:, None, None].expand_as(image), atol=1e-3, rtol=0)
 
 
 def test_a_scene_is_fitted_rendered_evaluated_and_exported(tmp_path, capsys):
@@ -236,3 +256,55 @@ def test_a_run_of_voxels_resumes_to_the_same_bytes(tmp_path):
     (tmp_path / "b" / "checkpoints" / "00000021.pt").rename(tmp_path / "b" / "state.pt")
     train(small, Run(tmp_path / "b", grid_every=0, save_every=7, resume=True))
     assert (tmp_path / "b" / "generator.safetensors").read_bytes() == one
+
+
+@pytest.mark.parametrize(("density", "told"), [(0.0, False), (0.68, True), (20.0, False)])
+def test_a_first_fit_that_is_a_fog_is_told(density, told, capsys):
+    system = PRESETS["nerf-grid-demo"].system.shrunk().build()
+    system.generator.voxels.density[0].data.fill_(density)
+    assert (system.generator.half_transparent() > 0.9) == told
+    for step in (4, 5, 6):
+        system.update_grid(StepContext(step, steps=10))
+    assert capsys.readouterr().err.count("first fit is a fog: 100 % of the box") == told
+
+
+def test_far_steps_in_contracted_space_are_at_most_half_a_voxel():
+    voxels = VoxelConfig(box=(2.0, 2.0, 2.0), levels=(33,), contracted=True)
+    march = March(0.05, 30.0, 1, "softplus", last_interval=None)
+    prior = replace(PRESETS["nerf-grid-demo"].system.generator.prior, radius=0.8)
+    counts = []
+    for cone in (1e-6, 0.02):
+        generator = VoxelsGenerator(VoxelsGeneratorConfig(voxels, march, cone=cone, prior=prior))
+        origins = torch.nn.functional.normalize(torch.randn(50, 3), dim=-1) * torch.rand(50, 1)
+        directions = torch.nn.functional.normalize(torch.randn(50, 3), dim=-1)
+        _, _, edges = generator.intervals(origins, directions)
+        coords = generator.voxels.to_grid(origins[:, None] + edges[:, None] * directions[:, None])
+        assert edges[-1] >= 30
+        if cone < 1e-3:
+            assert coords.diff(dim=1).norm(dim=-1).max() <= 0.5 * 2 / 32 * 1.1
+        counts.append(len(edges))
+        assert len(generator.intervals(origins, directions, samples=2)[2]) > len(edges)
+    assert counts[1] <= counts[0] < 120  # at the shortest step it would be 960
+
+
+def test_empty_space_is_known_in_the_first_level():
+    system = PRESETS["nerf-grid-demo"].system.build()
+    voxels = system.generator.voxels
+    voxels.density[0].data[:16] = -2.0
+    for step, wanted in ((0, 1.0), (49, 1.0), (50, 0.53)):
+        system.update_grid(StepContext(step, steps=3000))
+        assert float(voxels.occupied[: 32**3].float().mean()) == pytest.approx(wanted, abs=0.01)
+
+
+def test_the_recommended_command_fits_a_figure_on_dark_cloth_through_a_long_lens(tmp_path, capsys):
+    folder = write_scene(tmp_path / "figure", ground=8, count=24, side=48)
+    (line,) = [line for line in inspect(folder) if "train on them: " in line]
+    words = [*shlex.split(line.split(": genscene ")[1]), "--out", str(tmp_path / "run")]
+    assert main([*words, "--steps", "150", "--batch", "1024", "--grid-every", "0"]) == 0
+    said = capsys.readouterr().err
+    assert "background black: 100 % of the border pixels are within 16 of 8,8,8" in said
+    assert "fog" not in said
+    assert main(["evaluate", str(tmp_path / "run"), "--out", str(tmp_path / "n.json")]) == 0
+    (scores,) = json.loads((tmp_path / "n.json").read_text())["generators"].values()
+    assert scores["psnr"]["value"] > 27
+    capsys.readouterr()

@@ -18,6 +18,8 @@ from genscene.systems import PRESETS
 from genscene.training.run import Run, check, train
 
 SMALL = [
+    "--bounds",
+    "1.3",
     "--system.generator.voxels.levels",
     "4",
     "6",
@@ -267,12 +269,14 @@ def test_photographs_of_another_scene_are_cautioned_about(runs, tmp_path, capsys
         out = tmp_path / f"{folder}.json"
         assert main(["evaluate", str(runs / "run"), "--data", str(runs / folder), "--out", str(out)]) == 0
         assert ("was fitted to other photographs" in capsys.readouterr().out) == other
-        assert bool(json.loads(out.read_text())["notes"]) == other
+        notes = json.loads(out.read_text())["notes"]
+        assert any("was fitted to other photographs" in note for note in notes) == other
+        assert any("--size 40 scores them" in note for note in notes)  # they are reduced, which is said
 
 
 @pytest.mark.parametrize(
     "words",
-    [["--size", "32"], ["--metrics", "frechet"], ["--count", "3"], ["--vgg16", "x"], ["--statistics", "x"]],
+    [["--metrics", "frechet"], ["--count", "3"], ["--vgg16", "x"], ["--statistics", "x"]],
 )
 def test_options_for_generators_of_many_scenes_are_refused(runs, words, capsys):
     assert f"{words[0]}: of generators of many scenes" in refused(

@@ -1,11 +1,43 @@
 """The command line: genscene VERB ..."""
 
 import ctypes
+import io
 import os
+import signal
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 
-from genscene.errors import BadInput, Diverged, suggest
+from genscene.errors import (
+    BadInput,
+    Diverged,
+    Terminated,
+    describe_error,
+    describe_os_error,
+    printable,
+    suggest,
+)
+
+TRACEBACK = "--traceback"  # of every verb: where an error was raised
+CODES: dict[type[BaseException], int] = {
+    BadInput: 2,
+    Diverged: 1,
+    Terminated: 143,
+    KeyboardInterrupt: 130,
+}
+WITHOUT_MESSAGE = {130: "interrupted"}
+LOWER = {  # verb -> the options that its memory depends on
+    "train": "--batch or --size, or raise --stages.0.accumulation",
+    "render": "--size, --frames, the number of --seeds, or --memory",
+    "interpolate": "--size, --frames, or --memory",
+    "export": "--resolution or --count",
+    "evaluate": "--count, --reals or --size",
+    "compare": "--count, --reals or --size",
+    "data": "--count, --size or --side",
+}
+LOST = ("Connection closed by peer", "Connection reset by peer", "Timed out waiting")  # words of gloo
 
 USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
 
@@ -19,33 +51,40 @@ USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
   convert      official checkpoints to generator files, without executing them
   data         inspect images, synthesize some, find camera poses
   doctor       report versions, devices and optional packages
+
+--traceback, of every verb, shows where an error was raised
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a verb -> exit code: 0 done, 1 diverged, 2 bad input, 130 interrupted."""
+    """Run a verb -> exit code.
+
+    0 done, 1 diverged or a process lost, 2 bad input, 70 a bug of genscene, 130 interrupted, 143 terminated.
+    """
     configure_process()
-    words = sys.argv[1:] if arguments is None else arguments
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    trace = TRACEBACK in words
+    words = [word for word in words if word != TRACEBACK]
+    try:
+        with terminated_by_signal():
+            code = run(words)
+            sys.stdout.flush()
+    except BaseException as error:
+        code = report(error, words, trace)
+    return code
+
+
+def run(words: list[str]) -> int:
+    """Run a verb, or print the help or the version -> exit code."""
     if not words or words[0] in ("-h", "--help"):
         print(USAGE, end="")
         return 0 if words else 2
-    try:
-        if words[0] == "--version":
-            from genscene import __version__
+    if words[0] == "--version":
+        from genscene import __version__
 
-            print(f"genscene {__version__}")
-        else:
-            verb(words[0])(words[1:])
-    except BadInput as error:
-        return print_error(error, 2)
-    except Diverged as error:
-        return print_error(error, 1)
-    except KeyboardInterrupt as error:
-        return print_error(str(error) or "interrupted", 130)
-    except OSError as error:
-        return print_error(error, 2)
-    except SystemExit as error:
-        return error.code if isinstance(error.code, int) else 2
+        print(f"genscene {__version__}")
+    else:
+        verb(words[0])(words[1:])
     return 0
 
 
@@ -78,20 +117,86 @@ def verb(name: str) -> Callable[[list[str]], None]:
     return main
 
 
+def report(error: BaseException, words: list[str], trace: bool) -> int:
+    """Print what ended a verb in one line, after its traceback where `trace` -> exit code."""
+    drop_output()
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 2
+    if trace:
+        traceback.print_exception(error)
+    if isinstance(error, BrokenPipeError):  # the reader of the output has seen enough
+        return 141
+    if isinstance(error, OSError):
+        return print_error(describe_os_error(error), 2)
+    for kinds, code in CODES.items():
+        if isinstance(error, kinds):
+            return print_error(str(error) or WITHOUT_MESSAGE.get(code, type(error).__name__), code)
+    if is_out_of_memory(error):
+        lower = LOWER.get("".join(words[:1]), "the sizes and counts of the options")
+        return print_error(f"not enough memory: lower {lower} ({describe_error(error)})", 2)
+    if any(sign in str(error) for sign in LOST):
+        rank = os.environ.get("RANK", "0")
+        return print_error(f"process {rank}: another process of the run was lost; go on with --resume", 1)
+    shown = "to see where: the same command with --traceback"
+    return print_error(
+        f"{' '.join(words[:1])}: this is a bug of genscene, {describe_error(error)}; {shown}", 70
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, torch's allocator or a graphics card had no more memory; torch is not imported."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or any(sign in str(error) for sign in ("DefaultCPUAllocator", "not enough memory"))
+    )
+
+
 def print_error(error: object, code: int) -> int:
     """Print one line on stderr; of the processes of torchrun only the first prints bad input."""
-    if code == 1 or os.environ.get("RANK", "0") == "0":
-        print(f"genscene: {' '.join(str(error).split())}", file=sys.stderr)
+    rank = os.environ.get("RANK", "0")
+    if code in (1, 70) or not rank.isdecimal() or int(rank) == 0:
+        print(f"genscene: {printable(error)}", file=sys.stderr)
     return code
 
 
+def drop_output() -> None:
+    """Drop what standard output cannot take, else the interpreter tries it again at its end."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def terminated_by_signal() -> Iterator[None]:
+    """SIGTERM raises Terminated, so that partial files are removed; verbs may handle it otherwise."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise Terminated("terminated")
+
+    try:
+        before = signal.signal(signal.SIGTERM, handle)
+    except ValueError:  # signals reach the main thread only
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def configure_process() -> None:
-    """Before torch is imported: passive waiting of OpenMP threads, freed memory is not returned.
+    """Before torch is imported: passive OpenMP threads, freed memory is not returned, any name is printed.
 
     glibc returns large blocks as soon as they are freed and gets them back page by page: training a field on
     a CPU takes up to twice as long that way.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may hold what the terminal has no code for
+            stream.reconfigure(errors="backslashreplace")
     try:
         libc = ctypes.CDLL("libc.so.6")
         trim, threshold, most = -1, -3, -4  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX

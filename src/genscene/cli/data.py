@@ -12,6 +12,7 @@ from genscene.data.prepare.poses import ADVICE, Matching, estimate_poses
 from genscene.data.progress import log_line
 from genscene.data.synthetic.write import write_set
 from genscene.errors import BadInput, suggest
+from genscene.io.files import user_path
 
 VERBS = ("inspect", "synthesize", "poses")
 USAGE = """usage: genscene data inspect PATH
@@ -75,7 +76,7 @@ def main(words: list[str]) -> None:
 
 def _run_poses(options: Poses) -> None:
     """Estimate poses, and report which photographs have one."""
-    folder = options.folder.expanduser().resolve()
+    folder = user_path(options.folder).resolve()
     out = options.out or folder.with_name(f"{folder.name}-posed")
     found = estimate_poses(options.folder, out, options.matching, options.shared_lens, options.side)
     posed = found.count - len(found.missing)

@@ -146,13 +146,21 @@ def export_mesh(options: Mesh) -> None:
         lattice = mesh.sample_density(field, activate, generator.bounds, options.resolution, show)
     level = mesh.surface_level(lattice) if options.level is None else options.level
     surface = mesh.remove_small_parts(mesh.extract_surface(lattice, level), options.keep)
+    shift = mesh.surface_shift(surface, field, activate, level, 2 * max(generator.bounds))
     surface = mesh.color_vertices(surface, field)
     if content.to_files is not None:
         surface.apply_transform(content.to_files.double().numpy())
     mesh.save_mesh(options.out, surface)
-    print_line(
-        f"{options.out}: {len(surface.vertices)} vertices, {len(surface.faces)} faces, density {level:.4g}"
-    )
+    counts = f"{len(surface.vertices)} vertices, {len(surface.faces)} faces, density {level:.4g}"
+    print_line(f"{options.out}: {counts}\n{describe_certainty(shift)}")
+
+
+def describe_certainty(shift: float) -> str:
+    """A line on how certain a surface is, by its shift in sides of the box (`mesh.surface_shift`)."""
+    most = f"wanted {100 * mesh.UNCERTAIN:g} % or less"
+    verdict = f": fog, not a surface ({most})" if shift > mesh.UNCERTAIN else ""
+    how = "from half to twice that density it moves by"
+    return f"how certain the surface is: {how} {100 * shift:.3g} % of the scene's box{verdict}"
 
 
 def export_points(options: Points) -> None:

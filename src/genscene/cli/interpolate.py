@@ -40,6 +40,8 @@ def main(words: list[str]) -> None:
     require_suffix("--out", options.out, ENDINGS)
     require_range("--frames", options.frames, 0, FRAMES)
     seeds, how = parse_seeds(options.seeds), options.rendering
+    if len(set(seeds)) < 2:
+        raise BadInput(f"--seeds {options.seeds!r}: wanted two or more different ones, like 0,5,9")
     count = options.frames or 45 * len(seeds)
     content, size = open_generator(options.generator, how)
     generator = content.generator

@@ -32,6 +32,10 @@ class Overrides:
     batch: int | None = None  # images, or rays, a step in every stage, instead of the preset's
     # side of the images in pixels (of photographs the longer one), in one stage instead of the preset's
     size: int | None = None
+    # behind transparency and the scene: white or black; of image sets also random, or R,G,B
+    background: str | None = None
+    # half side of the box that holds a scene, or three (x, y, z), in the files' units
+    bounds: tuple[float, ...] = ()
     dry_run: bool = False  # print the whole experiment as JSON and exit
 
 
@@ -57,7 +61,8 @@ def main(words: list[str]) -> None:
     default = Train(without_multipliers(PRESETS[name]), Run(out=Path("runs") / name))
     chosen = parse(Train, words[1:], f"genscene train {name}", default, f"Train {name}.")
     experiment = with_multipliers(chosen.experiment, PRESETS[name])
-    experiment = with_overrides(experiment, chosen.overrides.batch, chosen.overrides.size)
+    short = chosen.overrides
+    experiment = with_overrides(experiment, short.batch, short.size, short.background, short.bounds)
     check(experiment, chosen.run, ProcessGroup())
     if chosen.overrides.dry_run:
         print_line(dumps(experiment))

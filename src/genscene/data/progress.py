@@ -8,12 +8,14 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import Progress, track
 
+from genscene.errors import escape
+
 T = TypeVar("T")
 
 
 def log_line(line: str) -> None:
     """Print one line on stderr, whatever its length."""
-    Console(stderr=True).print(line, highlight=False, soft_wrap=True, markup=False)
+    Console(stderr=True).print(escape(line), highlight=False, soft_wrap=True, markup=False)
 
 
 def track_progress(

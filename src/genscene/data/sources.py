@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import cast
 
 import torch
 from torch import Tensor
 
-from genscene.contract import Background, ImageBatch, RayBatch
+from genscene.contract import ImageBatch, RayBatch
+from genscene.data.adaptation import adapted_images, behind_transparency
 from genscene.data.batches import image_batches, ray_batches
 from genscene.data.images.load import SYNTHETIC, load_images
-from genscene.data.posed.decode import PosedImages, decode_posed, detect_background
+from genscene.data.posed.decode import PosedImages, decode_posed
 from genscene.data.posed.loader import Split, available_splits, load_posed
-from genscene.data.progress import log_line
 from genscene.data.synthetic import synthetic_set, views_of_one
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
@@ -31,6 +30,7 @@ class DataSource:
     experiment: Experiment  # with the values that depend on the data
     train: PosedImages | None = None  # the training photographs of a system with batch "rays"; else None
     held_out: PosedImages | None = None  # photographs that are not trained on
+    notes: tuple[str, ...] = ()  # how the background and the box were chosen
     quiet: bool = False  # no log lines while images are loaded
 
     @property
@@ -60,43 +60,30 @@ def data_source(experiment: Experiment, quiet: bool = False) -> DataSource:
     if experiment.system.batch != "rays":
         return DataSource(experiment, quiet=quiet)
     images = posed_images(experiment, "train")
-    images = replace(images, background=scene_background(experiment, images))
+    images, lines = adapted_images(experiment, images)
     system = experiment.system.adapt(images)
-    if not quiet and system != experiment.system.adapt(replace(images, background=None)):
-        log_line(
-            f"{experiment.data}: the photographs have a {images.background} background, so will renderings"
-        )
     config = replace(experiment.images, background=images.background or experiment.images.background)
     experiment = replace(experiment, system=system, images=config)
-    return DataSource(experiment, images, _held_out(experiment), quiet)
+    notes = tuple(f"{experiment.data}: {line}" for line in lines)
+    return DataSource(experiment, images, _held_out(experiment), notes, quiet)
 
 
-def scene_background(experiment: Experiment, images: PosedImages) -> Background | None:
-    """The background of photographs: what transparency was composited on, else the colour of the borders.
+def posed_images(experiment: Experiment, split: Split, world: WorldTransform | None = None) -> PosedImages:
+    """The photographs of a split; BadInput where the data has no such split.
 
-    Raises BadInput where transparency was composited on a colour that renderings cannot have behind them.
+    world: from that of the files to the scene's, instead of the configured one, which is determined by the
+    training photographs.
     """
-    name = experiment.images.background
-    if not images.has_alpha:
-        return detect_background(images.pixels)
-    if name not in ("white", "black"):
-        raise BadInput(
-            f"{experiment.data}: --images.background {name!r}: scenes are rendered on white or black,"
-            " so transparent photographs need one of them"
-        )
-    return cast(Background, name)
-
-
-def posed_images(experiment: Experiment, split: Split) -> PosedImages:
-    """The photographs of a split; BadInput where the data has no such split."""
     config, data = experiment.posed, experiment.data
     if data.startswith(SYNTHETIC):
         return _synthetic_images(experiment, split)
     splits = available_splits(data)
     if split not in splits:
-        raise BadInput(f"{data} has no photographs for {split}; it has some for {', '.join(splits)}")
-    files = load_posed(data, split, config.holdout, config.world)
-    return decode_posed(files, experiment.images.background, config.downscale, config.side)
+        held_out = [each for each in splits if each != "train"]
+        option = f": --split {held_out[0]}" if split != "train" and held_out else ""
+        raise BadInput(f"{data} has no photographs for {split}; it has some for {', '.join(splits)}{option}")
+    files = load_posed(data, split, config.holdout, world or config.world)
+    return decode_posed(files, behind_transparency(experiment), config.downscale, config.side)
 
 
 def _held_out(experiment: Experiment) -> PosedImages | None:

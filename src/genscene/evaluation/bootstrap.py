@@ -17,6 +17,7 @@ from genscene.randomness import derive_seed
 BLOCK = 2048  # rows of features in float64 at once
 LEVEL = 0.95  # of intervals
 QUANTILES_FROM = 200  # resamples; quantiles of fewer vary more than their standard deviation does
+LEAST_IMAGES = 5  # of a side: of fewer, many resamples are copies of one or two images
 KERNEL_SCALE = 100  # of kernel distances, as tables have them
 REAL_STREAM = 0  # random stream of the real features; that of sets of N fakes is N
 
@@ -47,14 +48,15 @@ class Resampling:
             yield counts, {n: next(stream) for n, stream in streams.items()}
 
 
-def with_intervals(scores: Sequence[Score], values: Tensor) -> list[Score]:
-    """Scores of G generators with intervals, and whether each is level with the best.
+def with_intervals(scores: Sequence[Score], values: Tensor, comparable: Sequence[bool] = ()) -> list[Score]:
+    """Scores of G generators with intervals, and whether each is level with the best of those comparable.
 
     values [G, 1 + R]: scores of the original sets and of R resamples, with the same reals for all generators,
     so that the effect of the reals cancels in differences from the best.
     """
-    numbers, found = [score.value for score in scores], []
-    best = numbers.index(min(numbers) if scores[0].better == "low" else max(numbers))
+    numbers, found = {i: score.value for i, score in enumerate(scores)}, []
+    numbers = {i: numbers[i] for i, each in enumerate(comparable) if each} or numbers
+    best = (min if scores[0].better == "low" else max)(numbers, key=numbers.__getitem__)
     for i, score in enumerate(scores):
         shift, interval = score.value - float(values[i, 0]), centered_interval(values[i])
         interval = Interval(interval.low + shift, interval.high + shift)
@@ -170,7 +172,7 @@ def _weights(counts: Iterable[Tensor]) -> Tensor:
 def _mean_within(x: Tensor, weights: Tensor) -> Tensor:
     """Mean kernel of features [N, D] among themselves without the diagonal, by weights [N, R] -> [R]."""
     pairs = weights.sum(dim=0).square() - weights.square().sum(dim=0)
-    return _kernel_sums(x, x, weights, weights, diagonal=False) / pairs
+    return _kernel_sums(x, x, weights, weights, diagonal=False) / pairs.clamp_min(1)  # 0: copies of one row
 
 
 def _kernel_sums(x: Tensor, y: Tensor, left: Tensor, right: Tensor, diagonal: bool = True) -> Tensor:

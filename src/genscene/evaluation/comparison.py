@@ -1,9 +1,10 @@
 """Evaluation of one or several generators under one protocol: from images to a report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from genscene import __version__
 from genscene.errors import BadInput
@@ -17,6 +18,8 @@ from genscene.evaluation.statistics import FeatureStatistics
 from genscene.metrics.frechet import RunningMoments
 
 RESAMPLED_FEATURES = 10_000  # of either side
+ALIKE = 0.05  # variance of features, relative to real images, below which images count as all alike
+FLAT = 2 / 255  # deviation within an image below which it is of one color
 OWN_FIELDS = ("extractor", "weights", "layer", "resize")  # fields of a protocol that each extractor has
 INTERVALS = (
     "Brackets: 95 % bootstrap intervals of the expected score of sets of this size, of at most 10,000 images."
@@ -31,10 +34,11 @@ def compare(measured: Measurements, resampling: Resampling | None = None) -> Rep
     """The report on one or several models; with resampling it has intervals and a row of real images."""
     session, models, real = measured.session, measured.models, measured.real
     own_scores, skipped = generator_scores(measured)
-    scores = zip(
-        models, statistics_scores(session, measured.features, real, resampling), own_scores, strict=True
-    )
-    rows = [Row(model.name, one | own, model.description) for model, one, own in scores]
+    strips = image_strips(measured)
+    alike = find_alike(measured, dict(strips))
+    found = statistics_scores(session, measured.features, real, resampling, [not each for each in alike])
+    scores = zip(models, found, own_scores, alike, strict=True)
+    rows = [Row(model.name, one | own, model.description, alike=bool(why)) for model, one, own, why in scores]
     intervals = [] if resampling is None else [INTERVALS, *without_interval(rows)]
     counts = f"{len(measured.sources[0])} generated images{' of each' if len(models) > 1 else ''}"
     if real:
@@ -44,14 +48,42 @@ def compare(measured: Measurements, resampling: Resampling | None = None) -> Rep
         f"{counts}, {session.size[1]}x{session.size[0]} pixels. Protocol: {session.protocol.source}.",
         [*rows, *([] if resampling is None else reference_row(measured))],
         protocol_table(measured),
-        [*measured.notes, *intervals, *skipped, *warnings(measured)],
-        image_strips(measured),
+        [*filter(None, alike), *measured.notes, *intervals, *skipped, *warnings(measured)],
+        strips,
         charts(measured),
     )
 
 
+def find_alike(measured: Measurements, shown: Mapping[str, Tensor]) -> list[str]:
+    """For each model a note where its images are all alike, or each is of one color; else "".
+
+    shown: its first images [N, 3, H, W] in [0, 1], by name.
+    """
+    notes, key = [], measured.image_extractor
+    for model, features in zip(measured.models, measured.features, strict=True):
+        contrast, why = float(shown[model.name].flatten(2).std(dim=2).mean()), ""
+        share = variance(features[key]) / variance(measured.real[key]) if key is not None else 1.0
+        if contrast < FLAT:
+            why = f"are of one color (deviation {255 * contrast:.1f} of 255 within an image)"
+        elif share < ALIKE:
+            why = f"are all alike (variance of features: {100 * share:.2g} % of real images')"
+        much = "precision, view consistency and the like mean nothing; none of its scores is marked as best"
+        notes.append(f"the images of {model.name} {why}: {much}" if why else "")
+    return notes
+
+
+def variance(statistics: FeatureStatistics) -> float:
+    """The total variance of features, at least 1e-12."""
+    running = statistics.running
+    return max(1e-12, float(running.scatter.trace()) / max(1, running.count - 1))
+
+
 def statistics_scores(
-    session: EvaluationSession, fakes: Sequence[Features], real: Features, resampling: Resampling | None
+    session: EvaluationSession,
+    fakes: Sequence[Features],
+    real: Features,
+    resampling: Resampling | None,
+    comparable: Sequence[bool] = (),
 ) -> Scores:
     """The scores that are computed from statistics, with intervals where they are resampled."""
     columns: list[Sequence[Score]] = []
@@ -63,7 +95,7 @@ def statistics_scores(
         if resampling is not None and metric.definition in RESAMPLE:
             *features, real_features = (side.features[:RESAMPLED_FEATURES] for side in sides)
             resampled = RESAMPLE[metric.definition](features, real_features, resampling)
-        columns += map(with_intervals, found, resampled)
+        columns += (with_intervals(*each, comparable) for each in zip(found, resampled, strict=False))
         columns += found[len(resampled) :]
     return [{column[i].key: column[i] for column in columns} for i in range(len(fakes))]
 

@@ -48,12 +48,15 @@ def measure(session: EvaluationSession, models: Sequence[EvaluatedModel]) -> Mea
     sources, notes = [session.generated(model) for model in models], []
     counts = [len(source) for source in sources]
     least = min(counts)
+    require_least(session, least, "generated images (--count)")
+    require_least(session, session.protocol.real.count or session.least, "real images (--reals)")
     if least < max(counts):
         found = (f"{count} of {model.name}" for count, model in zip(counts, models, strict=True))
         notes = [f"Only the first {least} images of each are compared: there are {', '.join(found)}."]
         sources = [replace(each, preparation=replace(each.preparation, count=least)) for each in sources]
     real = session.real()
     real_counts = [each.count for each in real.values()] if isinstance(real, dict) else [len(real)]
+    require_least(session, min(real_counts, default=session.least), f"real images ({session.data})")
     few = too_few_images(session.metrics, least, min(real_counts, default=0))
     if few and session.explicit:
         raise BadInput(next(iter(few.values())))
@@ -63,6 +66,12 @@ def measure(session: EvaluationSession, models: Sequence[EvaluatedModel]) -> Mea
     features = [extract_features(session, each, label) for each, label in zip(sources, labels, strict=True)]
     images, notes = None if isinstance(real, dict) else real, [*notes, *few.values()]
     return Measurements(session, models, sources, features, images, real_features, notes)
+
+
+def require_least(session: EvaluationSession, count: int, what: str) -> None:
+    """Raise BadInput where a side has fewer images than intervals are resampled from."""
+    if 2 <= count < session.least:  # a covariance of fewer than 2 is refused by `extract_features`
+        raise BadInput(f"{count} {what}: wanted at least {session.least}, of which intervals are resampled")
 
 
 def extract_features(session: EvaluationSession, source: ImageSource | Features, label: str) -> Features:

@@ -20,13 +20,17 @@ from genscene.evaluation.protocol import require_same_protocol
 from genscene.evaluation.report import Better, Report, Row, Score
 from genscene.evaluation.session import EvaluatedModel
 from genscene.experiment.schema import Experiment
+from genscene.geometry.cameras import PixelConvention, Rays, Size
+from genscene.geometry.transforms import WorldTransform
 from genscene.io.tensors import sha256
 from genscene.metrics.image import psnr, ssim
 from genscene.metrics.lpips import LPIPS, load_lpips
 from genscene.randomness import RandomStreams
 
 SHOWN = 4  # views in a gallery
-TRAINING_ONLY = ("batching", "precrop_steps", "precrop_share")  # of the configuration of photographs
+SAMPLED, MOST_VIEWS = 1 << 16, 200  # pixels and views of an estimate while training
+# of the configuration of photographs; what was composited on is images.background
+TRAINING_ONLY = ("batching", "precrop_steps", "precrop_share", "background", "bounds")
 COMPARED_BY = {
     "rounding": "8 bits per channel, sRGB",
     "SSIM": "Gaussian window 1.5, 11 pixels, biased covariance, mean over channels",
@@ -59,8 +63,7 @@ def render_held_out(
     device = next(generator.parameters()).device
     scene = generator.scene(generator.latents(RandomStreams([0], device)))
     for i in range(len(posed)):
-        rendering = generator.render(scene, posed.camera[i : i + 1].to(device))
-        image = (require_finite(rendering.image)[0].clamp(0, 1).cpu() * 255).round() / 255
+        image = rounded(generator.render(scene, posed.camera[i : i + 1].to(device)).image)[0]
         photo = torch.from_numpy(posed.pixels[i].copy()).movedim(-1, 0).float() / 255
         if posed.masks is not None:
             valid = torch.from_numpy(posed.masks[i] > 0)
@@ -70,16 +73,90 @@ def render_held_out(
         yield HeldOutView(photo, image, scores | distances)
 
 
+def rounded(image: Tensor) -> Tensor:
+    """Rendered colors -> the same in [0, 1], rounded to 8 bits, on the CPU; BadInput where not finite."""
+    return (require_finite(image).clamp(0, 1).cpu() * 255).round() / 255
+
+
+@torch.no_grad()
+def estimate_psnr(
+    generator: Generator, posed: PosedImages, pixels: PixelConvention, sampled: int = SAMPLED
+) -> list[float]:
+    """PSNR of held-out views in decibels as above, each of random pixels of the view, `sampled` of all views.
+
+    Of more views than `MOST_VIEWS`, so many that are evenly spaced. Where all pixels are no more than
+    `sampled`, the numbers are those of `render_held_out`.
+    """
+    device, every = next(generator.parameters()).device, range(0, len(posed), -(-len(posed) // MOST_VIEWS))
+    scene = generator.scene(generator.latents(RandomStreams([0], device)))
+    count, found = max(1, sampled // len(every)), []
+    for i in every:
+        rays = posed.camera[i : i + 1].rays(pixels)
+        chosen = torch.randperm(len(rays), generator=torch.Generator().manual_seed(i))[:count]
+        some = Rays(rays.origins[:, chosen].to(device), rays.directions[:, chosen].to(device))
+        photo = torch.from_numpy(posed.pixels[i].reshape(-1, 3)[chosen.numpy()])
+        error = rounded(generator.render(scene, some).image)[0, :, 0] - photo.mT / 255
+        if posed.masks is not None:
+            error *= torch.from_numpy(posed.masks[i].reshape(-1)[chosen.numpy()] > 0)
+        found.append(float(psnr(error.square().mean())))
+    return found
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Which views scenes are compared with."""
+
+    data: str = ""  # where the photographs are now, if they were moved
+    split: Split = "val"
+    size: Size | None = None  # the longer side, or height and width, instead of that of training
+
+    def experiment(self, trained: Experiment) -> Experiment:
+        """The experiment with these photographs, at this size."""
+        found = replace(trained, data=self.data or trained.data)
+        if self.size is None:
+            return found
+        stages = tuple(replace(stage, size=self.size) for stage in found.stages)
+        posed = replace(found.posed, side=max(self.size), downscale=1.0)
+        return replace(found, stages=stages, posed=posed)
+
+    def load(self, experiment: Experiment, first: EvaluatedModel) -> PosedImages:
+        """The views, in the world of a scene; BadInput where they cannot have the size."""
+        posed = posed_images(experiment, self.split, known_world(first, experiment.data))
+        height, width = posed.camera.size
+        side = max(height, width)
+        if self.size not in (None, (height, width), (side, side)):
+            given = "x".join(map(str, self.size))
+            raise BadInput(f"--size {given}: wanted a side up to {side}, or {height}x{width} as photographed")
+        return posed
+
+
+def reduction_note(posed: PosedImages) -> list[str]:
+    """A note where the photographs were reduced to the size of training."""
+    height, width = posed.camera.size
+    if posed.stored in (None, (height, width)):
+        return []
+    stored = "x".join(map(str, reversed(posed.stored)))
+    how = f"reduced to {width}x{height} as in training; --size {max(posed.stored)} scores them as they are"
+    return [f"the photographs are of {stored} pixels, {how}"]
+
+
+def known_world(model: EvaluatedModel, data: str) -> WorldTransform | None:
+    """From the files' world to a scene's, where no training photographs are there to determine it."""
+    if model.to_files is None or data.startswith(SYNTHETIC) or "train" in available_splits(data):
+        return None
+    return WorldTransform.from_matrix(model.to_files).inverse()
+
+
 def evaluate_views(
     models: Sequence[EvaluatedModel],
-    data: str,
-    split: Split = "val",
+    which: HeldOut,
     lpips_files: Sequence[LPIPSFiles] = (),
     resampling: Resampling | None = None,
 ) -> Report:
-    """The report on scenes that were fitted to the same photographs; data: where these are now, if moved."""
-    experiment, (networks, fields) = common_experiment(models, data), load_networks(lpips_files)
-    posed, notes = posed_images(experiment, split), [INTERVALS] if resampling is not None else []
+    """The report on scenes that were fitted to the same photographs."""
+    experiment, (networks, fields) = common_experiment(models, which), load_networks(lpips_files)
+    posed, notes = which.load(experiment, models[0]), [INTERVALS] if resampling is not None else []
+    notes += [] if which.size else reduction_note(posed)
     views: dict[str, list[ViewScores]] = {}
     strips: list[tuple[str, Tensor]] = []
     for model in models:
@@ -92,15 +169,16 @@ def evaluate_views(
                 shown.append(view)
         strips += [] if strips else [("photograph", torch.stack([view.photo for view in shown]))]
         strips.append((model.name, torch.stack([view.image for view in shown])))
-        if is_fitted_elsewhere(model, experiment):
+        if is_fitted_elsewhere(model, experiment, models[0]):
             notes.append(f"{model.name} was fitted to other photographs than those of {experiment.data}")
     notes += [f"{key}: {each.backbone.name}, {each.backbone.remark}" for key, each in networks.items()]
+    notes += reduction_notes(posed, which)
     height, width = posed.camera.size
-    table = {"genscene": __version__, "split": split, "size": f"{height}x{width}"}
+    table = {"genscene": __version__, "split": which.split, "size": f"{height}x{width}"}
     scores = zip(models, mean_scores(list(views.values()), resampling), strict=True)
     return Report(
         ", ".join(views),
-        f"{len(posed)} held-out views ({split}) of {experiment.data}, {width}x{height} pixels.",
+        f"{len(posed)} held-out views ({which.split}) of {experiment.data}, {width}x{height} pixels.",
         [Row(model.name, means, model.description) for model, means in scores],
         {**table, **view_fields(experiment), **fields},
         notes,
@@ -109,10 +187,23 @@ def evaluate_views(
     )
 
 
-def common_experiment(models: Sequence[EvaluatedModel], data: str) -> Experiment:
+def reduction_notes(posed: PosedImages, which: HeldOut) -> list[str]:
+    """The note that views are scored smaller than they were photographed, unless that was asked for."""
+    height, width = posed.camera.size
+    if which.size is not None or posed.stored in (None, (height, width)):
+        return []
+    assert posed.stored is not None
+    stored = "x".join(map(str, reversed(posed.stored)))
+    return [
+        f"the photographs are of {stored} pixels, reduced to {width}x{height} as in training;"
+        f" --size {max(posed.stored)} scores them as they are"
+    ]
+
+
+def common_experiment(models: Sequence[EvaluatedModel], which: HeldOut) -> Experiment:
     """The experiment of the first; BadInput where the held-out views of another one are different."""
     experiments = [model.experiment for model in models if model.experiment is not None]
-    first, *others = (replace(each, data=data or each.data) for each in experiments)
+    first, *others = (which.experiment(each) for each in experiments)
     for model, other in zip(models[1:], others, strict=True):
         require_same_protocol(view_fields(other), view_fields(first), (model.name, models[0].name))
     return first
@@ -159,7 +250,7 @@ def mean_scores(
     return [{column[i].key: column[i] for column in columns} for i in range(len(views))]
 
 
-def is_fitted_elsewhere(model: EvaluatedModel, experiment: Experiment) -> bool:
+def is_fitted_elsewhere(model: EvaluatedModel, experiment: Experiment, first: EvaluatedModel) -> bool:
     """Whether a scene was fitted to other cameras than those of the experiment's data, as far as known."""
     fitted, data, config = model.cameras, experiment.data, experiment.posed
     if fitted is None or model.experiment is None:
@@ -167,6 +258,8 @@ def is_fitted_elsewhere(model: EvaluatedModel, experiment: Experiment) -> bool:
     if data.startswith(SYNTHETIC):
         return data != model.experiment.data
     if "train" not in available_splits(data):
-        return False
+        if model.to_files is None or first.to_files is None:
+            return False
+        return not torch.allclose(model.to_files, first.to_files, atol=1e-4)
     pose = load_posed(data, "train", config.holdout, config.world).pose.float()
     return fitted.pose.shape != pose.shape or not torch.allclose(fitted.pose, pose, atol=1e-4)

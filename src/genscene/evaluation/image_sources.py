@@ -108,7 +108,7 @@ def pass_through_format(images: Tensor, preparation: Preparation) -> Tensor:
     for image in images.movedim(1, -1).cpu():
         content = io.BytesIO()
         Image.fromarray(image.numpy()).save(content, "JPEG", quality=preparation.quality)
-        decoded.append(np.asarray(Image.open(content)))
+        decoded.append(np.asarray(Image.open(content, formats=["JPEG"])))
     return torch.from_numpy(np.stack(decoded)).movedim(-1, 1).to(images.device)
 
 

@@ -58,6 +58,7 @@ class Row:
     scores: Mapping[str, Score]
     note: str = ""  # e.g. the system and its number of parameters
     reference: bool = False  # for comparison, e.g. real images against real images; never marked
+    alike: bool = False  # its images are all alike, so that scores of single images mislead; never marked
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Report:
 
     def marks(self, key: str) -> list[Mark]:
         """Whether each row's score is the best, or not distinguishable from it; "" where all are equal."""
-        rows = {i: row for i, row in enumerate(self.rows) if not row.reference}
+        rows = {i: row for i, row in enumerate(self.rows) if not (row.reference or row.alike)}
         scores = {i: row.scores[key] for i, row in rows.items() if key in row.scores and key in self.columns}
         values = [score.value for score in scores.values()]
         marks: list[Mark] = ["" for _ in self.rows]

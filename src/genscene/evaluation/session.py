@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from genscene.contract import Generator
 from genscene.data.images import EMBEDDED, SYNTHETIC, ImageSet, common_size, load_images
@@ -31,6 +32,7 @@ class EvaluatedModel:
     generator: Generator | None = None
     experiment: Experiment | None = None
     cameras: Camera | None = None  # of the photographs that a scene was fitted to
+    to_files: Tensor | None = None  # [4, 4], from the world of such a scene to that of the files
 
     @property
     def description(self) -> str:
@@ -65,6 +67,7 @@ class EvaluationSession:
     extractor: str = "random"  # name of the one for metrics that leave it open
     face_embedding: Extractor | None = None  # for identity
     seed: int = 0  # of latent codes and cameras
+    least: int = 2  # images of either side that are needed
     device: torch.device = torch.device("cpu")  # of generators and extractors
     # none of the following changes a score
     batch: int = 32  # images at once

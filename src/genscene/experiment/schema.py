@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from genscene.contract import SystemConfig
 from genscene.errors import BadInput
-from genscene.ranges import Count, Natural, NonNegative, PositiveShare, Range, Share
+from genscene.ranges import Count, Natural, NonNegative, Positive, PositiveShare, Range, Share
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,17 @@ class PosedConfig:
     # steps in which rays come from the middle of the photographs only (official NeRF)
     precrop_steps: Natural = 0
     precrop_share: PositiveShare = 0.5  # sides of that middle, in image sides
+    # behind the scene; auto: behind transparency --images.background, else the color of the borders where it
+    # is sure, else the system's
+    background: Literal["auto", "white", "black"] = "auto"
+    # half sides of the box that holds the scene, around the point that the cameras face, in the files' units:
+    # one number, or three along x, y and the up direction z; none: what the cameras see
+    bounds: tuple[Positive, ...] = ()
+
+    def check(self) -> None:
+        """Raise BadInput for two bounds, or four."""
+        if len(self.bounds) not in (0, 1, 3):
+            raise BadInput(f"bounds {self.bounds}: wanted one half side, or three (x, y, z)")
 
 
 @dataclass(frozen=True)

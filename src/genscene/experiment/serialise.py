@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import cattrs
 import torch
@@ -51,12 +51,30 @@ def build_seeded(experiment: Experiment) -> System:
         return experiment.system.build()
 
 
-def with_overrides(experiment: Experiment, batch: int | None, size: int | None) -> Experiment:
-    """The same experiment with another batch, or another (square) image size in one stage.
+def with_overrides(
+    experiment: Experiment,
+    batch: int | None = None,
+    size: int | None = None,
+    background: str | None = None,
+    bounds: tuple[float, ...] = (),
+) -> Experiment:
+    """The same experiment with another batch, (square) image size in one stage, background or bounds.
 
-    Photographs with cameras are reduced to that length of their longer side.
+    Photographs with cameras are reduced to that length of their longer side. Raises BadInput for a background
+    or bounds that such an experiment cannot have.
     """
+    if background is not None:
+        experiment = _with_background(experiment, background)
+    if bounds:
+        if experiment.system.batch != "rays":
+            raise BadInput(
+                f"--bounds {bounds}: only scenes that are fitted to photographs with cameras have a box"
+            )
+        experiment = replace(experiment, posed=replace(experiment.posed, bounds=bounds))
     stages, posed = experiment.stages, experiment.posed
+    for name, number in (("batch", batch), ("size", size)):
+        if number is not None and number < 1:
+            raise BadInput(f"--{name} {number}: wanted 1 or more")
     if size is not None:
         stages = (replace(stages[0], size=(size, size)),)
         if experiment.system.batch == "rays":
@@ -67,6 +85,18 @@ def with_overrides(experiment: Experiment, batch: int | None, size: int | None) 
             for s in stages
         )
     return replace(experiment, stages=stages, posed=posed)
+
+
+def _with_background(experiment: Experiment, background: str) -> Experiment:
+    """The same experiment with this color behind transparency and, of photographs with cameras, the scene."""
+    posed = experiment.posed
+    if experiment.system.batch == "rays":
+        if background not in ("white", "black", "auto"):
+            raise BadInput(f"--background {background!r}: wanted white, black or auto behind a scene")
+        posed = replace(posed, background=cast(Any, background))
+    if background == "auto":
+        return replace(experiment, posed=posed)
+    return replace(experiment, posed=posed, images=replace(experiment.images, background=background))
 
 
 def _converter() -> cattrs.Converter:

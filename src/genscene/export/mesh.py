@@ -17,6 +17,8 @@ from genscene.scenes import Field
 
 ENDINGS = (".glb", ".obj", ".ply")
 CHUNK = 1 << 15  # points evaluated at once
+UNCERTAIN = 0.03  # shift of the surface, in sides of the box, above which there is none to speak of
+STEP = 1 / 256  # length over which the slope of the density is measured, in sides of the box
 Progress = Callable[[int, int], None]  # points done, of how many
 Box = tuple[float, float, float]
 
@@ -100,6 +102,25 @@ def extract_surface(lattice: Lattice, level: float) -> trimesh.Trimesh:
     )
     vertices = vertices - lattice.spacing - np.array(lattice.box)
     return trimesh.Trimesh(vertices, faces, process=False)
+
+
+@torch.no_grad()
+def surface_shift(
+    mesh: trimesh.Trimesh, field: Field, activate: Callable[[Tensor], Tensor], level: float, side: float
+) -> float:
+    """How far the surface moves from half to twice the level: the median over vertices, in sides of the box.
+
+    Small where density rises steeply, large in fog, of which the surface is arbitrary. The slope is that of
+    the density along the normals, over `STEP` sides. side: the longest one of the box, in world units.
+    """
+    points = torch.tensor(np.asarray(mesh.vertices), dtype=torch.float32)[None]
+    normals = torch.tensor(np.array(mesh.vertex_normals), dtype=torch.float32)[None]
+    step, slopes = STEP * side, []
+    for p, n in zip(points.split(CHUNK, dim=1), normals.split(CHUNK, dim=1), strict=True):
+        inside, outside = (activate(field(p + way * n, -n)[1][0]).view(-1) for way in (-step / 2, step / 2))
+        slopes.append((inside - outside) / step)
+    slope = torch.cat(slopes).clamp_min(level * 1e-6 / side)  # where it does not fall: a million sides
+    return float((1.5 * level / slope).median()) / side
 
 
 def remove_small_parts(mesh: trimesh.Trimesh, keep: float) -> trimesh.Trimesh:

@@ -7,8 +7,10 @@ import numpy as np
 
 from genscene.errors import BadInput
 from genscene.io.atomic import atomic
+from genscene.io.files import MIB, read_bytes
 
 C0 = 0.28209479177387814  # the constant spherical harmonic
+MAX_SPLATS = 4096 * MIB  # of a file: 15 million Gaussians with all harmonics
 SPLAT = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), ("quats", "u1", 4)])
 
 
@@ -90,10 +92,7 @@ def write_ply(path: Path, splats: Splats) -> None:
 
 def read_splat(path: Path) -> QuantizedSplats:
     """Read a .splat of 32 bytes a Gaussian; BadInput for any other size."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"cannot read {path} ({error.strerror})") from None
+    content = read_bytes(path, "file of Gaussians", MAX_SPLATS)
     if not content or len(content) % SPLAT.itemsize:
         raise BadInput(f"{path} has {len(content)} bytes, wanted a multiple of {SPLAT.itemsize}")
     table = np.frombuffer(content, SPLAT)
@@ -115,10 +114,7 @@ def write_splat(path: Path, splats: Splats) -> None:
 
 def _vertices(path: Path) -> np.ndarray:
     """The vertex table of a binary little-endian .ply."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"cannot read {path} ({error.strerror})") from None
+    content = read_bytes(path, "file of Gaussians", MAX_SPLATS)
     head, mark, body = content.partition(b"end_header\n")
     lines = head.decode("ascii", "replace").split("\n")
     if not mark or lines[0].strip() != "ply" or "format binary_little_endian 1.0" not in lines:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import reprlib
+import sys
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +15,11 @@ from torch import Tensor
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Size, pinhole, transform_cameras
 from genscene.io.atomic import atomic
+from genscene.io.files import MIB
+from genscene.io.json_file import parse_json, read_json
 
+MAX_LABELS = 96 * MIB  # of dataset.json: that of FFHQ has 70
+MAX_DISTANCE = 1e12  # of a position: beyond, single precision loses the scene
 TOLERANCE = 0.01  # of rotations and last rows, which may have been typed by hand
 OPENGL = (1.0, -1.0, -1.0, 1.0)  # factors of a pose's columns: right, up, backward -> right, down, forward
 
@@ -38,20 +44,20 @@ def load_cameras(path: str | Path) -> Camera:
 
 def read_labels(content: bytes, path: str, size: Size) -> dict[str, Camera]:
     """The content of EG3D's dataset.json -> cameras by image name, in float64; empty where it has none."""
-    document = _document(content, path)
+    return _labels(parse_json(content, path, MAX_LABELS), path, size)
+
+
+def _labels(document: Any, path: str, size: Size) -> dict[str, Camera]:
     labels = document.get("labels") if isinstance(document, dict) else None
     if labels is None:
         return {}
-    try:
-        rows = [(str(name), torch.tensor([row], dtype=torch.float64)) for name, row in labels]
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"{path}: labels must be [name, 25 numbers] pairs ({error})") from None
-    if rows and rows[0][1].ndim == 1:
+    pairs = isinstance(labels, list) and all(isinstance(label, list) and len(label) == 2 for label in labels)
+    if not pairs or not all(isinstance(name, str) for name, _ in labels):
+        raise BadInput(f"{path}: labels are {_show(labels)}, wanted pairs [name, 25 numbers]")
+    if labels and isinstance(labels[0][1], int):
         return {}  # class ids, not cameras
-    for name, row in rows:
-        if row.shape != (1, 25) or not row.isfinite().all():
-            raise BadInput(f"{path}: the label of {name} is not 25 finite numbers (got {row.numel()})")
-    return {name: Camera.from_label(row, size) for name, row in rows}
+    rows = {name: parse_numbers(row, 25, f"{path}: the label of {name[:80]!r}") for name, row in labels}
+    return {name: Camera.from_label(row[None], size) for name, row in rows.items()}
 
 
 def write_cameras(
@@ -86,21 +92,15 @@ def write_cameras(
 @lru_cache(maxsize=4)
 def _load(path: str, modified: int) -> Camera:
     """The cameras of a file at a time of modification."""
-    try:
-        poses, intrinsics = _parse(path)
-    except (OverflowError, RecursionError) as error:
-        raise BadInput(
-            f"{path}: wanted a list of cameras, got numbers too large or lists too deep ({error})"
-        ) from None
+    poses, intrinsics = _parse(path)
     return _check_cameras(Camera(poses, intrinsics, (1, 1)), path)
 
 
 def _parse(path: str) -> tuple[Tensor, Tensor]:
     """Poses [B, 4, 4], intrinsics [B, 3, 3] of a square image."""
-    content = Path(path).read_bytes()
-    document = _document(content, path)
+    document = read_json(path, "list of cameras", MAX_LABELS)
     if isinstance(document, dict) and "labels" in document:
-        cameras = list(read_labels(content, path, (1, 1)).values())
+        cameras = list(_labels(document, path, (1, 1)).values())
         if not cameras:
             raise BadInput(f"{path}: the labels hold no cameras")
         pose, intrinsics = torch.cat([c.pose for c in cameras]), torch.cat([c.intrinsics for c in cameras])
@@ -123,46 +123,50 @@ def _parse(path: str) -> tuple[Tensor, Tensor]:
     return poses * torch.tensor(OPENGL) if opengl else poses, intrinsics
 
 
-def _document(content: bytes, path: str) -> Any:
-    try:
-        return json.loads(content)
-    except ValueError as error:
-        raise BadInput(f"{path} is not JSON ({error})") from None
-
-
 def matrix(frame: Any, key: str, where: str) -> Tensor:
     """The 4 x 4 numbers under a key of a JSON object -> [4, 4], float64; errors begin with `where`."""
-    try:
-        pose = torch.tensor(frame[key], dtype=torch.float64).reshape(4, 4)
-    except (KeyError, TypeError, ValueError, RuntimeError):
-        raise BadInput(f"{where} has no {key!r} of 4x4 numbers") from None
-    except OverflowError:
-        raise BadInput(f"{where}: its {key!r} is not finite") from None
-    if not pose.isfinite().all():
-        raise BadInput(f"{where}: its {key!r} is not finite")
-    return pose
+    if not isinstance(frame, dict) or key not in frame:
+        raise BadInput(f"{where} has no {key!r} of 4x4 numbers")
+    rows = frame[key]
+    if isinstance(rows, list) and len(rows) == 4 and all(isinstance(row, list) for row in rows):
+        rows = [number for row in rows for number in row]
+    return parse_numbers(rows, 16, f"{where}: its {key!r}", "4x4 numbers").view(4, 4)
+
+
+def parse_numbers(value: Any, count: int, what: str, wanted: str = "") -> Tensor:
+    """A list of `count` finite numbers -> [count], float64; BadInput, beginning with `what`, for all else."""
+    wanted = wanted or f"{count} numbers"
+    numbers = isinstance(value, list) and all(type(x) in (int, float) for x in value)
+    if not numbers or len(value) != count:
+        length = f" ({len(value)} long)" if isinstance(value, list) else ""
+        raise BadInput(f"{what} is {_show(value)}{length}, wanted {wanted}")
+    found = [float(x) if abs(x) <= sys.float_info.max else math.inf for x in value]
+    if not all(map(math.isfinite, found)):
+        raise BadInput(f"{what} is not finite: {_show(value)}, wanted {wanted}")
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def _show(value: Any) -> str:
+    """A value of JSON, abbreviated."""
+    return reprlib.repr(value)[:120]
 
 
 def _fov(frame: Any, where: str) -> float:
     """The field of view of a camera in degrees."""
     fov = frame.get("fov")
-    if not isinstance(fov, int | float) or not math.isfinite(fov) or not 0 < fov < 180:
-        raise BadInput(f"{where} has fov {fov!r}, wanted degrees between 0 and 180")
+    if type(fov) not in (int, float) or not 0 < fov < 180:
+        raise BadInput(f"{where} has fov {_show(fov)}, wanted degrees between 0 and 180")
     return float(fov)
 
 
 def _aspect_and_shift(frame: dict[str, Any], where: str) -> Tensor:
     """The pixel_aspect and shift of a camera -> [3]."""
-    aspect, shift = frame.get("pixel_aspect", 1.0), frame.get("shift", [0.0, 0.0])
-    try:
-        numbers = torch.tensor([aspect, *shift], dtype=torch.float32)
-    except (TypeError, ValueError, RuntimeError):
-        numbers = torch.empty(0)
-    if numbers.shape != (3,) or not numbers.isfinite().all() or numbers[0] <= 0:
-        raise BadInput(
-            f"{where} has pixel_aspect {aspect!r}, shift {shift!r}, wanted one above 0, and two numbers"
-        )
-    return numbers
+    aspect = parse_numbers([frame.get("pixel_aspect", 1.0)], 1, f"{where}: pixel_aspect", "a number above 0")
+    shift = parse_numbers(frame.get("shift", [0.0, 0.0]), 2, f"{where}: shift")
+    if aspect <= 0 or not aspect.float().isfinite() or not shift.float().isfinite().all():
+        got = f"pixel_aspect {float(aspect):g}, shift {shift.tolist()}"
+        raise BadInput(f"{where} has {got}, wanted one above 0, and two numbers")
+    return torch.cat([aspect, shift]).float()
 
 
 def _check_cameras(cameras: Camera, path: str | Path) -> Camera:
@@ -179,6 +183,10 @@ def _check_cameras(cameras: Camera, path: str | Path) -> Camera:
             f"{path}: camera {i}: {got}; wanted a rotation (of length 1, not mirrored) and a position,"
             " with 0 0 0 1 below"
         )
+    if not (far := pose[:, :3, 3].abs().amax(dim=1)).max() < MAX_DISTANCE:
+        i = int(far.argmax())
+        got = f"its position is {far[i]:.3g} away"
+        raise BadInput(f"{path}: camera {i}: {got}, wanted below {MAX_DISTANCE:g}")
     focal, bottom = intrinsics[:, [0, 1], [0, 1]], intrinsics[:, 2]
     wrong = (focal <= 0).any(dim=1) | ((bottom - last[1:]).abs().amax(dim=1) > TOLERANCE)
     if wrong.any():

@@ -17,6 +17,14 @@ class WorldTransform:
     rotation: Tensor = field(default_factory=lambda: torch.eye(3, dtype=torch.float64))  # [3, 3]
     center: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))  # [3]
 
+    @staticmethod
+    def from_matrix(matrix: Tensor) -> "WorldTransform":
+        """The transform of a matrix [4, 4] as `matrix` gives it."""
+        linear = matrix[:3, :3].double()
+        scale = float(torch.linalg.det(linear)) ** (1 / 3)
+        center = -torch.linalg.solve(linear, matrix[:3, 3].double())
+        return WorldTransform(scale, linear / scale, center)
+
     def points(self, points: Tensor) -> Tensor:
         """Points [..., 3] -> transformed points [..., 3], in the precision of the input."""
         return (self.scale * (points.double() - self.center) @ self.rotation.mT).to(points)

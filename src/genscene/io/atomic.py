@@ -17,7 +17,10 @@ def cache_folder() -> Path:
     chosen = os.environ.get("GENSCENE_CACHE")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genscene"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genscene"
+    except RuntimeError:
+        raise BadInput("no home folder for the cache: set GENSCENE_CACHE to a folder") from None
 
 
 @contextmanager

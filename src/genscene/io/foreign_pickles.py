@@ -1,13 +1,12 @@
 """Tensors out of foreign checkpoints, without executing them.
 
-A pickle is a program. It is read here by an unpickler that replaces every class and function by a
-placeholder, which only stores its arguments and state. Tensors are rebuilt from their storages; nothing else
-is imported or called.
+Tensors are rebuilt from their storages; nothing else is imported or called. What an archive inflates to, and
+what its tensors span, is limited by the size of its file.
 """
 
-import collections
 import io
-import pickle
+import math
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,9 @@ import torch
 from torch import Tensor
 
 from genscene.errors import BadInput
+from genscene.io.archives import member_bytes, open_zip
+from genscene.io.files import MIB, format_size, open_regular
+from genscene.io.unpickler import DataUnpickler, Placeholder
 
 DTYPES = {
     "FloatStorage": torch.float32,
@@ -31,58 +33,38 @@ DTYPES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
+MAX_PICKLE = 16 * MIB  # of data.pkl, which holds no numbers of tensors
+SPARE_BYTES = 64 * MIB  # that an archive may inflate to beyond a multiple of its file
+MAX_VISITED, MAX_DEPTH = 1_000_000, 100  # objects in a checkpoint, and of these inside one another
+MAX_NAME = 1000  # characters of the name of a tensor
+MODULE_PARTS = ("_parameters", "_buffers", "_modules")  # attributes of a pickled module
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-
-
-class Placeholder:
-    """Stands for an object of a class that is never imported: stores its name, arguments and state."""
-
-    module = name = ""
-    arguments: tuple[Any, ...] = ()
-    state: Any = None
-
-    def __init__(self, *arguments: Any, **_: Any):
-        self.arguments = arguments
-
-    def __call__(self, *arguments: Any, **_: Any) -> "Placeholder":
-        return self
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        """Items of a dict subclass are dropped."""
-
-    def append(self, value: Any) -> None:
-        """Items of a list subclass are dropped."""
-
-    def extend(self, values: Any) -> None:
-        """Items of a list subclass are dropped."""
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """The attributes it was pickled with."""
-        return self.state if isinstance(self.state, dict) else {}
 
 
 @dataclass(frozen=True)
 class Storage:
-    """The numbers of one or more tensors of a checkpoint, flat."""
+    """The numbers of one or more tensors of a checkpoint: [count], or None where they are not read yet."""
 
-    dtype: torch.dtype
-    read: Callable[[], bytes]
-    count: int
+    numbers: Tensor | None
 
-    def tensor(self) -> Tensor:
-        """All numbers [count]."""
-        data = self.read()
-        if len(data) < self.count * self.dtype.itemsize:
-            raise ValueError(f"a storage of {self.count} numbers holds {len(data)} bytes")
-        return (
-            torch.frombuffer(bytearray(data), dtype=self.dtype, count=self.count)
-            if self.count
-            else torch.empty(0)
-        )
+
+class Budget:
+    """The bytes that the archive of a checkpoint may inflate to, and that its tensors may span in all."""
+
+    def __init__(self, size: int):
+        self.inflated = self.spanned = 4 * size + SPARE_BYTES  # several tensors may share their numbers
+
+    def inflate(self, size: int) -> None:
+        """Count numbers that are read."""
+        self.inflated -= size
+        if size < 0 or self.inflated < 0:
+            raise BadInput(f"its numbers take {format_size(abs(size))} or more, far more than the file")
+
+    def span(self, size: int) -> None:
+        """Count the elements of a tensor, in bytes: an expanded one has more than its storage."""
+        self.spanned -= size
+        if size < 0 or self.spanned < 0:
+            raise BadInput(f"a tensor spans {format_size(abs(size))}, more than its file holds numbers for")
 
 
 def read_checkpoint(path: str | Path) -> Any:
@@ -91,15 +73,19 @@ def read_checkpoint(path: str | Path) -> Any:
     Reads the zip format (torch >= 1.6) and the older one. Raises BadInput, naming the file, for any other
     file and for one that is cut short.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise BadInput(f"no checkpoint at {path}")
-    try:
-        return _zipped(path) if zipfile.is_zipfile(path) else _legacy(path)
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
-    except Exception:  # a damaged pickle can raise anything, in words about itself
-        raise BadInput(f"{path} is damaged or no checkpoint of torch") from None
+    with open_regular(path, "checkpoint") as file:
+        try:
+            budget = Budget(os.fstat(file.fileno()).st_size)
+            zipped = zipfile.is_zipfile(file)
+            file.seek(0)
+            found = _zipped(path, budget) if zipped else _legacy(file, budget)
+            for _ in _walk(found, "", None):  # can be walked
+                pass
+            return found
+        except BadInput as error:
+            raise BadInput(f"{path}: {error}") from None
+        except Exception:  # a damaged pickle can raise anything, in words about itself
+            raise BadInput(f"{path} is damaged or no checkpoint of torch") from None
 
 
 def unpickle(file: BinaryIO) -> Any:
@@ -108,70 +94,72 @@ def unpickle(file: BinaryIO) -> Any:
     def none(identity: Any) -> Storage:
         raise ValueError("a tensor where none was expected")
 
-    return _Unpickler(file, none).load()
+    return DataUnpickler(file, none).load()
 
 
 def collect_tensors(thing: Any, prefix: str = "") -> dict[str, Tensor]:
     """All named tensors, in order: of state dicts, nested dicts and pickled modules."""
-    return dict(_walk(thing, prefix))
+    found: dict[str, Tensor] = {}
+    for name, part in _walk(thing, prefix, MODULE_PARTS):
+        if isinstance(part, Tensor):
+            found[name] = part
+    return found
 
 
 def find_placeholders(thing: Any, name: str) -> Iterator[Placeholder]:
     """All placeholders of classes with this name, at any depth."""
-    if isinstance(thing, Placeholder):
-        if thing.name == name:
-            yield thing
-        thing = thing.attributes
-    if isinstance(thing, Mapping):
-        for value in thing.values():
-            yield from find_placeholders(value, name)
+    for _, part in _walk(thing, "", None):
+        if isinstance(part, Placeholder) and part.name == name:
+            yield part
 
 
-def _walk(thing: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(thing, Tensor):
+def _walk(thing: Any, prefix: str, parts: Sequence[str] | None) -> Iterator[tuple[str, Any]]:
+    """Everything inside mappings and placeholders, and its name; of placeholders all attributes, or `parts`.
+
+    Raises BadInput where it is too deep or, counted as often as it appears, too much.
+    """
+    waiting, visited = [(prefix, thing, 0)], 0
+    while waiting:
+        prefix, thing, depth = waiting.pop()
+        visited += 1
+        if visited > MAX_VISITED or depth > MAX_DEPTH or len(prefix) > MAX_NAME:
+            raise BadInput("it holds objects that contain themselves, too many, or of names too long")
         yield prefix, thing
-    elif isinstance(thing, Placeholder):
-        for part in ("_parameters", "_buffers", "_modules"):
-            yield from _walk(thing.attributes.get(part) or {}, prefix)
-    elif isinstance(thing, Mapping):
-        for key, value in thing.items():
-            yield from _walk(value, f"{prefix}.{key}" if prefix else str(key))
+        inner: list[tuple[str, Any, int]] = []
+        if isinstance(thing, Placeholder) and parts is not None:
+            inner = [(prefix, thing.attributes.get(part) or {}, depth + 1) for part in parts]
+        elif isinstance(thing, Placeholder | Mapping):
+            items = thing.attributes if isinstance(thing, Placeholder) else thing
+            inner = [(f"{prefix}.{k}" if prefix else str(k), v, depth + 1) for k, v in items.items()]
+        waiting += reversed(inner)
 
 
-class _Unpickler(pickle.Unpickler):
-    """Unpickles data only; every class and function becomes a Placeholder."""
+def _unpickler(file: BinaryIO, storage: Callable[[Any], Storage], budget: Budget) -> DataUnpickler:
+    """An unpickler that knows how torch stores tensors."""
 
-    def __init__(self, file: Any, storage: Callable[[Any], Storage]):
-        super().__init__(file, encoding="utf-8")
-        self.storage = storage
+    def rebuild(storage: Storage, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any) -> Tensor:
+        if storage.numbers is None:
+            return torch.empty(0)
+        if min((*size, offset), default=0) < 0:
+            raise ValueError("a tensor of negative size")
+        budget.span(math.prod(size) * storage.numbers.itemsize)
+        return torch.as_strided(storage.numbers, tuple(size), tuple(stride), offset)
 
-    def find_class(self, module: str, name: str) -> Any:
-        """The few names that shape data; a new Placeholder class for every other name."""
-        known = {
-            ("collections", "OrderedDict"): collections.OrderedDict,
-            ("builtins", "set"): set,
-            ("__builtin__", "set"): set,
-            ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
-            ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-            ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
-        }
-        return known.get((module, name)) or type(name, (Placeholder,), {"module": module, "name": name})
-
-    def persistent_load(self, identity: Any) -> Any:
-        """A storage by its identity; the older format also stores classes this way, with their source."""
-        if not isinstance(identity, tuple):
-            raise ValueError(f"a storage called {identity!r}")
-        return identity[1] if identity[0] == "module" else self.storage(identity)
-
-
-def _rebuild_tensor(
-    storage: Storage, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any
-) -> Tensor:
-    return torch.as_strided(storage.tensor(), tuple(size), tuple(stride), offset).clone()
+    known = {("torch._utils", name): rebuild for name in ("_rebuild_tensor", "_rebuild_tensor_v2")}
+    return DataUnpickler(file, storage, {**known, ("torch._utils", "_rebuild_parameter"): _rebuild_parameter})
 
 
 def _rebuild_parameter(data: Tensor, *_: Any) -> Tensor:
     return data
+
+
+def _numbers(data: bytes, dtype: torch.dtype, count: int) -> Tensor:
+    """Bytes -> their numbers [count]."""
+    if len(data) < count * dtype.itemsize:
+        raise ValueError(f"a storage of {count} numbers holds {len(data)} bytes")
+    if not count:
+        return torch.empty(0, dtype=dtype)
+    return torch.frombuffer(bytearray(data), dtype=dtype, count=count)
 
 
 def _dtype(kind: Any) -> torch.dtype:
@@ -181,47 +169,50 @@ def _dtype(kind: Any) -> torch.dtype:
     return DTYPES[name]
 
 
-def _zipped(path: Path) -> Any:
+def _zipped(path: str | Path, budget: Budget) -> Any:
     """torch >= 1.6: a zip with data.pkl and one file for each storage."""
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path, "checkpoint") as archive:
         pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
         if not pickles:
             raise BadInput("a zip, but no checkpoint of torch (it holds no data.pkl)")
         root = pickles[0].removesuffix("data.pkl")
+        read: dict[str, Storage] = {}
 
         def storage(identity: Any) -> Storage:
             _, kind, key, _, count = identity
-            return Storage(_dtype(kind), lambda: archive.read(f"{root}data/{key}"), count)
+            if str(key) not in read:
+                dtype = _dtype(kind)
+                budget.inflate(count * dtype.itemsize)
+                data = member_bytes(archive, f"{root}data/{key}", max(8, count * dtype.itemsize))
+                read[str(key)] = Storage(_numbers(data, dtype, count))
+            return read[str(key)]
 
-        return _Unpickler(io.BytesIO(archive.read(pickles[0])), storage).load()
+        content = io.BytesIO(member_bytes(archive, pickles[0], MAX_PICKLE))
+        return _unpickler(content, storage, budget).load()
 
 
-def _legacy(path: Path) -> Any:
+def _legacy(file: BinaryIO, budget: Budget) -> Any:
     """torch < 1.6: magic number, version, machine, object, keys of the storages, their numbers."""
-    with path.open("rb") as file:
 
-        def load(storage: Callable[[Any], Storage]) -> Any:
-            return _Unpickler(file, storage).load()
+    def unread(identity: Any) -> Storage:
+        return Storage(None)
 
-        def empty(identity: Any) -> Storage:
-            return Storage(_dtype(identity[1]), lambda: b"", 0)
+    if _unpickler(file, unread, budget).load() != LEGACY_MAGIC:
+        raise BadInput("no checkpoint of torch")
+    for _ in ("version", "machine"):
+        _unpickler(file, unread, budget).load()
+    start = file.tell()
+    dtypes: dict[str, torch.dtype] = {}
 
-        if load(empty) != LEGACY_MAGIC:
-            raise BadInput("no checkpoint of torch")
-        load(empty), load(empty)  # version and machine
-        start = file.tell()
-        dtypes: dict[str, torch.dtype] = {}
+    def record_dtype(identity: Any) -> Storage:
+        dtypes[str(identity[2])] = _dtype(identity[1])
+        return Storage(None)
 
-        def record_dtype(identity: Any) -> Storage:
-            dtypes[str(identity[2])] = _dtype(identity[1])
-            return Storage(dtypes[str(identity[2])], lambda: bytes(identity[4] * 8), identity[4])
-
-        load(record_dtype)
-        data = {}
-        for key in load(empty):
-            count = int.from_bytes(file.read(8), "little")
-            data[str(key)] = file.read(count * dtypes[str(key)].itemsize)
-        file.seek(start)
-        return load(
-            lambda identity: Storage(_dtype(identity[1]), lambda: data[str(identity[2])], identity[4])
-        )
+    _unpickler(file, record_dtype, budget).load()
+    data: dict[str, Storage] = {}
+    for key in _unpickler(file, unread, budget).load():
+        count, dtype = int.from_bytes(file.read(8), "little"), dtypes[str(key)]
+        budget.inflate(count * dtype.itemsize)
+        data[str(key)] = Storage(_numbers(file.read(count * dtype.itemsize), dtype, count))
+    file.seek(start)
+    return _unpickler(file, lambda identity: data[str(identity[2])], budget).load()

@@ -4,26 +4,25 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from genscene.errors import BadInput, describe_error
+from genscene.io.arrays import read_arrays
+from genscene.io.files import MIB, open_regular
 from genscene.io.foreign_pickles import collect_tensors, read_checkpoint
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """All tensors, all finite, of a .npz, a .safetensors or a torch checkpoint, whose code is not run."""
     path = Path(path)
-    if not path.is_file():
-        raise BadInput(f"no weights at {path}")
     try:
         if path.suffix == ".safetensors":
-            found = load_file(path)
+            with open_regular(path, "weights"):
+                found = load_file(path)
         elif path.suffix == ".npz":
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                found = {name: torch.from_numpy(stored[name]) for name in stored.files}
+            found = {name: torch.from_numpy(array) for name, array in read_arrays(path, "weights").items()}
         else:
             found = collect_tensors(read_checkpoint(path))
     except BadInput:
@@ -44,5 +43,8 @@ def require_finite(path: Path, found: Mapping[str, Tensor]) -> None:
 
 def sha256(path: str | Path) -> str:
     """SHA-256 of a file in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with open_regular(path, "file") as file:
+        digest = hashlib.sha256()
+        while block := file.read(MIB):
+            digest.update(block)
+    return digest.hexdigest()

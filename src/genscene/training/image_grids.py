@@ -11,7 +11,6 @@ from genscene.data.posed import PosedImages
 from genscene.export.pictures import depth_picture, depth_range, save_png, tile
 from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior
-from genscene.metrics.image import psnr
 from genscene.randomness import RandomStreams
 
 ROWS, COLUMNS = 8, 5
@@ -39,27 +38,25 @@ def save_grid(
 
 
 @torch.no_grad()
-def save_held_out(path: Path, generator: Generator, photographs: PosedImages) -> float:
-    """Rows of photograph, rendering, depth -> mean PSNR in decibels at that size."""
+def save_held_out(path: Path, generator: Generator, photographs: PosedImages) -> None:
+    """Rows of photograph, rendering, depth, of some held-out views."""
     height, width = photographs.camera.size
     factor = max(1.0, max(height, width) / WIDEST)
     size = (round(height / factor), round(width / factor))
     device = next(generator.parameters()).device
     scene = generator.scene(generator.latents(RandomStreams([0], device)))
-    rows, decibels = [], []
+    rows = []
     for i in range(0, len(photographs), -(-len(photographs) // HELD_OUT)):
         rendering = generator.render(scene, photographs.camera[i : i + 1].resized(size).to(device))
         image = rendering.image.clamp(0, 1).cpu()
         photo = torch.from_numpy(photographs.pixels[i : i + 1].copy()).movedim(-1, 1).float() / 255
         photo = photo if size == (height, width) else interpolate(photo, size, mode="area")
-        decibels.append(psnr((image - photo).square().mean()))
         row = [photo, image]
         if rendering.depth is not None and rendering.alpha is not None:
             depth, alpha = rendering.depth.cpu(), rendering.alpha.cpu()
             row.append(depth_picture(depth, alpha, opaque_range(depth, alpha)))
         rows.append(torch.cat(row))
     save_png(path, tile(torch.stack(rows)))
-    return float(torch.stack(decibels).mean())
 
 
 def opaque_range(depth: Tensor, alpha: Tensor) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from genscene.contract import Stats
+from genscene.errors import escape
 from genscene.io.atomic import atomic
 
 EVALUATIONS = "evaluations.jsonl"  # metrics measured while training, beside metrics.jsonl
@@ -49,7 +50,7 @@ class Logger:
     def print(self, line: str) -> None:
         """Print a line on the terminal."""
         console = self.bar.console if self.bar else Console(stderr=True)
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        console.print(escape(line), highlight=False, soft_wrap=True, markup=False)
 
     def _show(self, step: int, seconds: float, numbers: dict[str, float]) -> None:
         rate, units = self.steps_done / max(seconds, 1e-9), self.units_done / max(seconds, 1e-9)

@@ -12,9 +12,11 @@ import torch
 from torch import nn
 
 from genscene.contract import Generator
+from genscene.data.progress import log_line
 from genscene.data.sources import DataSource, data_source
 from genscene.distributed import ProcessGroup, init_group
 from genscene.errors import BadInput, Diverged
+from genscene.evaluation.held_out_views import estimate_psnr
 from genscene.experiment.schedules import stage_at
 from genscene.experiment.schema import Experiment
 from genscene.experiment.serialise import build_seeded, dumps, loads
@@ -80,6 +82,8 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
             require_same(experiment, run.out)
         state = init_state(experiment, device, group, run.precision)
         start = restore(run.out, state) if resumed else 0
+        for line in source.notes if group.is_main else ():
+            log_line(line)
         group.broadcast(state.system)
         group.broadcast(state.ema)
         return train_loop(state, run, source, start)
@@ -141,8 +145,10 @@ def log_images(state: TrainState, run: Run, source: DataSource, logger: Logger, 
             save_grid(path, state.ema, stage_at(experiment, done - 1).size)
             logger.print(f"step {done}: {path}")
         else:
-            decibels = save_held_out(path, state.ema, source.held_out)
-            logger.print(f"step {done}: {path}, {decibels:.2f} dB on held-out photographs")
+            save_held_out(path, state.ema, source.held_out)
+            found = estimate_psnr(state.ema, source.held_out, experiment.system.pixels)
+            mean = f"{sum(found) / len(found):.2f} dB, mean of {len(found)} held-out views"
+            logger.print(f"step {done}: {path}, {mean}")
 
 
 def log_validation(

@@ -65,7 +65,7 @@ def test_what_cannot_be_loaded_is_refused_in_one_line(tmp_path):
     cases = {
         "nowhere": "no such folder",
         "empty": "holds no images",
-        "file.txt": "neither a folder nor a zip",
+        "file.txt": "neither a folder nor a complete zip",
         "bad": r"none of the 1 images.*a\.png",
     }
     for name, words in cases.items():

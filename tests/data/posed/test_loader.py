@@ -187,7 +187,7 @@ def test_missing_photographs_are_logged_and_left_out(tmp_path, capsys):
         ({"camera_model": "OPENCV_FISH"}, "did you mean 'OPENCV_FISHEYE'"),
         ({"frames": {}}, "frames is {}, wanted a list"),
         ({"frames": []}, "lists no frames"),
-        ({"frames": [3]}, "frame 0 is a int"),
+        ({"frames": [3]}, "frame 0 is 3, wanted an object"),
         ({"frames": [{"file_path": "images/00.png"}]}, "frame 0 has no 'transform_matrix'"),
         (
             {"frames": [{"file_path": "images/00.png", "transform_matrix": [[float("nan")] * 4] * 4}]},
@@ -216,7 +216,7 @@ def test_nerfstudio_refuses_missing_intrinsics_and_other_json(tmp_path):
     (tmp_path / "transforms.json").write_text(json.dumps(document))
     with pytest.raises(BadInput, match="has no intrinsics: wanted fl_x or camera_angle_x"):
         load_posed(tmp_path)
-    for content, words in (("[]", "holds a list"), ("{", "is not JSON")):
+    for content, words in (("[]", r"holds \[\], wanted an object"), ("{", "is not JSON")):
         (tmp_path / "transforms.json").write_text(content)
         with pytest.raises(BadInput, match=words):
             load_posed(tmp_path)
@@ -440,7 +440,7 @@ def test_masks_and_the_invalid_border_of_undistorted_images(tmp_path):
 def test_report_on_posed_photographs(tmp_path):
     write_nerfstudio(tmp_path, fl_x=15.0, w=12, h=8)
     lines = inspect(tmp_path)
-    assert any(line.startswith("  train: ") and "pinhole cameras, distance 1.000" in line for line in lines)
+    assert any(line.startswith("  train: ") and "pinhole cameras, distance 4.000" in line for line in lines)
     assert lines[-1].endswith(f"genscene train nerf-grid-photos --data {tmp_path}")
     (tmp_path / "transforms.json").write_text('{"frames": []}')
     assert "cannot be used" in inspect(tmp_path)[-1]

@@ -13,10 +13,10 @@ from genscene.cli.shared.evaluation_results import check_output, output
 from genscene.cli.shared.options import parse_size
 from genscene.distributed import ProcessGroup, init_group
 from genscene.errors import BadInput, suggest
-from genscene.evaluation.bootstrap import Resampling
+from genscene.evaluation.bootstrap import LEAST_IMAGES, Resampling
 from genscene.evaluation.comparison import compare
 from genscene.evaluation.extract_features import measure
-from genscene.evaluation.held_out_views import evaluate_views
+from genscene.evaluation.held_out_views import HeldOut, evaluate_views
 from genscene.evaluation.protocol import PROTOCOLS, select_protocol, without_augmentation
 from genscene.evaluation.registry import METRICS, default_metrics, extractor_names, load_extractor
 from genscene.evaluation.session import EvaluatedModel, EvaluationSession, evaluation_size, is_images
@@ -43,7 +43,9 @@ class EvaluationOptions:
     extractor: str = "random"
     count: Annotated[int, Range(2)] | None = None  # generated images, instead of the protocol's number
     reals: Natural | None = None  # real images, instead of the protocol's number; 0: all
-    size: str = ""  # side, or height x width, of all images in pixels, instead of the generator's
+    # side, or height x width, of all images in pixels, instead of the generator's; of held-out views the
+    # longer side
+    size: str = ""
     psi: Share | None = None  # truncation, 0 to 1, instead of the protocol's
     seed: int = 0  # of latent codes and cameras
     # weights of networks: files, or, where it says so, the word download
@@ -56,7 +58,8 @@ class EvaluationOptions:
     cache: bool = True  # save statistics by content, and resume what an earlier call left
     batch: Count = 32  # images at once
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
-    split: Literal["train", "val", "test"] = "val"  # of the views of a scene fitted to photographs
+    # of the views of a scene fitted to photographs; default: val
+    split: Literal["train", "val", "test"] | None = None
     # of a scene fitted to photographs: also LPIPS, by files of AlexNet, VGG16 or SqueezeNet and of linear
     # layers; once for each network
     lpips: UseAppendAction[tuple[tuple[Path, Path], ...]] = ()
@@ -98,11 +101,15 @@ def run(
         if any(model.is_fitted for model in models):
             require_fitted(models, options, resampling is not None)
         else:
-            measured = measure(make_session(models, options, group), models)
+            session = make_session(models, options, group)
+            least = session.least if resampling is None else LEAST_IMAGES
+            measured = measure(replace(session, least=least), models)
         if not group.is_main:
             return
         if measured is None:
-            report = evaluate_views(models, options.data, options.split, options.lpips, resampling)
+            size = parse_size(options.size) if options.size else None
+            which = HeldOut(options.data, options.split or "val", size)
+            report = evaluate_views(models, which, options.lpips, resampling)
         else:
             report = compare(measured, resampling)
             if options.statistics is not None:
@@ -124,7 +131,8 @@ def load_models(paths: Sequence[Path], device: torch.device) -> list[EvaluatedMo
             wanted = "a generator (.safetensors), the folder of a run, or a folder or zip of images"
             raise BadInput(f"{path}: wanted {wanted}")
         file = generator_file.read(path)
-        models.append(EvaluatedModel(name, path, file.generator.to(device), file.experiment, file.cameras))
+        generator = file.generator.to(device)
+        models.append(EvaluatedModel(name, path, generator, file.experiment, file.cameras, file.to_files))
     return models
 
 
@@ -143,11 +151,11 @@ def require_fitted(models: Sequence[EvaluatedModel], options: EvaluationOptions,
     """Raise BadInput where some are not scenes fitted to photographs, or options do not apply to these."""
     if not all(model.is_fitted for model in models):
         raise BadInput("scenes fitted to photographs and generators of many scenes cannot be compared")
-    allowed = {"data", "split", "lpips", "cache", "device", "out", *(["seed"] if resampled else [])}
+    allowed = {"data", "split", "size", "lpips", "cache", "device", "out", *(["seed"] if resampled else [])}
     default = vars(EvaluationOptions())
     given = [name for name, value in vars(options).items() if name not in allowed and value != default[name]]
     if given:
-        views = "a scene fitted to photographs is compared with held-out views (--split, --lpips)"
+        views = "a scene fitted to photographs is compared with held-out views (--split, --size, --lpips)"
         raise BadInput(f"--{', --'.join(given)}: of generators of many scenes; {views}")
 
 
@@ -155,8 +163,10 @@ def make_session(
     models: Sequence[EvaluatedModel], options: EvaluationOptions, group: ProcessGroup
 ) -> EvaluationSession:
     """The session: data, size, background and fit are those of the first model where none are given."""
-    if options.lpips:
-        raise BadInput("--lpips compares with photographs: wanted a scene that was fitted to some")
+    for name in ("lpips", "split"):
+        if getattr(options, name):
+            wanted = "wanted a scene that was fitted to some"
+            raise BadInput(f"{models[0].path}: --{name} compares with photographs: {wanted}")
     protocol = select_protocol(options.protocol, options.reals, options.count, options.psi)
     experiment, named = models[0].experiment, options.metric_names
     data = options.data or (experiment.data if experiment else "")

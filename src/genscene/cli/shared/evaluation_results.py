@@ -11,6 +11,7 @@ from rich.table import Table
 
 from genscene import __version__
 from genscene.cli.shared.options import print_line, require_suffix
+from genscene.errors import escape
 from genscene.evaluation.page import render_page
 from genscene.evaluation.report import Report
 from genscene.io.atomic import atomic, make_parent
@@ -62,7 +63,7 @@ def print_report(report: Report) -> None:
         for i, view in enumerate(scores):
             table.add_row(str(i), *(report.text(key, value) for key, value in view.items()))
         console.print(table)
-    table = Table("", *(row.name for row in report.rows), box=None, pad_edge=False)
+    table = Table("", *(escape(row.name) for row in report.rows), box=None, pad_edge=False)
     networks: dict[str, list[str]] = {}
     for key, first in report.columns.items():
         cells = []

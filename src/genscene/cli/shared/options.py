@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import tyro
 
-from genscene.errors import BadInput
+from genscene.errors import BadInput, escape
 
 T = TypeVar("T")
 
@@ -85,5 +85,5 @@ def require_suffix(name: str, path: Path, suffixes: Iterable[str]) -> None:
 
 
 def print_line(line: str) -> None:
-    """Print a line of output."""
-    print(line, file=sys.stdout, flush=True)
+    """Print a line of output, or several, safe for any terminal."""
+    print(line if line.isprintable() else escape(line), file=sys.stdout, flush=True)

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 FORWARD_FACING = 0.8  # length of the mean viewing direction above which photographs face one way
 FROM_FRONT: Vector = (0.0, 0.0, -1.0)
-PSI, FPS, FRAMES = (-10, 10), (0.01, 1000), 100_000  # limits of options
+PSI, FPS, FRAMES = (0, 1), (0.01, 1000), 100_000  # limits of options
 PHOTOGRAPHS = "photographs"  # the trajectory through the cameras of the photographs
 
 

@@ -1,6 +1,5 @@
 """One image file of any format decoded to the size and colours of the training data."""
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,14 +8,11 @@ from PIL import Image, ImageOps
 from genscene.errors import BadInput
 from genscene.experiment.schema import ImageConfig
 from genscene.geometry.cameras import Size
+from genscene.io.pictures import UnreadableImage, decode_picture, open_picture, reason
 
 ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 COLORS = {"white": (255, 255, 255), "black": (0, 0, 0)}
 ORIENTATION, TRANSPOSED = 0x0112, (5, 6, 7, 8)  # EXIF tag, and its values that swap height and width
-
-
-class UnreadableImage(Exception):
-    """A file that is not a complete image; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +39,11 @@ def decode_image(content: bytes, options: DecodeOptions) -> np.ndarray:
 
 def open_image(content: bytes) -> Image.Image:
     """The bytes of an image file -> the fully decoded image, transposed as its EXIF orientation says."""
+    image = decode_picture(content)
     try:
-        image = Image.open(io.BytesIO(content))
-        image.load()
         return ImageOps.exif_transpose(image)
-    except Exception as error:  # Pillow raises a dozen kinds for damaged files, and for decompression bombs
-        raise UnreadableImage(
-            str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        ) from None
+    except Exception as error:  # damaged EXIF
+        raise UnreadableImage(reason(error)) from None
 
 
 def has_alpha(image: Image.Image) -> bool:
@@ -107,7 +100,7 @@ def center_crop_box(size: tuple[int, int], share: float) -> tuple[float, float, 
 
 def is_enlarged(content: bytes, options: DecodeOptions) -> bool:
     """Whether `decode_image` upsamples this (readable) image file."""
-    with Image.open(io.BytesIO(content)) as image:
+    with open_picture(content) as image:
         square = options.size[0] == options.size[1]  # then orientation does not matter: EXIF costs a decoding
         height, width = (image.height, image.width) if square else oriented_size(image)
     left, top, right, bottom = center_crop_box((width, height), options.config.center_crop)

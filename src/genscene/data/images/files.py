@@ -1,6 +1,5 @@
 """Folders and zips of image files: listed, read by name, never unpacked to disk."""
 
-import io
 import os
 import zipfile
 from collections.abc import Iterator
@@ -10,9 +9,19 @@ from pathlib import Path
 
 from PIL import Image
 
-from genscene.data.images.decode import UnreadableImage, oriented_size
+from genscene.data.images.decode import oriented_size
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
+from genscene.io.archives import member_bytes, open_zip
+from genscene.io.files import user_path
+from genscene.io.pictures import (
+    MAX_BYTES,
+    UnreadableImage,
+    collect_warnings,
+    open_picture,
+    read_picture,
+    reason,
+)
 
 SUFFIXES = frozenset(s for s in Image.registered_extensions() if s not in (".pdf", ".mpg", ".mpeg"))
 Fingerprint = tuple[int, ...]
@@ -34,7 +43,7 @@ class ImageFiles:
         if not self.root.is_file():
             yield FileReader(self.root, None)
             return
-        with zipfile.ZipFile(self.root) as archive:
+        with open_zip(self.root, "zip of images") as archive:
             yield FileReader(self.root, archive)
 
 
@@ -47,23 +56,21 @@ class FileReader:
 
     def read(self, name: str) -> bytes:
         """The content of a file; UnreadableImage where it cannot be read."""
+        if self.archive is None:
+            return read_picture(self.root / name)
         try:
-            return self.archive.read(name) if self.archive else (self.root / name).read_bytes()
-        except (OSError, zipfile.BadZipFile, KeyError, RuntimeError, EOFError, ValueError) as error:
-            raise UnreadableImage(str(error)[:120]) from None
+            return member_bytes(self.archive, name, MAX_BYTES)
+        except BadInput as error:
+            raise UnreadableImage(reason(error)) from None
 
 
 def list_images(path: str | Path) -> ImageFiles:
     """The image files of a folder or zip, hidden ones excluded; BadInput where there are none."""
-    root = Path(path).expanduser()
+    root = user_path(path)
     if root.is_dir():
         found = list(_folder_entries(root))
-    elif zipfile.is_zipfile(root):
-        found = _zip_entries(root)
-    elif root.suffix == ".zip" and root.is_file():
-        raise BadInput(f"{root} is damaged: not a complete zip")
     elif root.exists():
-        raise BadInput(f"{root} is neither a folder nor a zip of images")
+        found = _zip_entries(root)
     else:
         raise BadInput(f"no such folder or zip: {root}")
     found.sort()
@@ -77,12 +84,12 @@ def list_images(path: str | Path) -> ImageFiles:
 def common_size(path: str) -> Size:
     """(height, width) of all images of a folder or zip, by their headers; BadInput where two differ."""
     files, first = list_images(path), None
-    with files.open() as reader:
+    with files.open() as reader, collect_warnings():
         for name in files.names:
             try:
-                with Image.open(io.BytesIO(reader.read(name))) as image:
+                with open_picture(reader.read(name)) as image:
                     size = oriented_size(image)
-            except (UnreadableImage, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            except Exception:  # of Pillow, of damaged EXIF
                 continue  # unreadable files are reported when they are decoded
             if first is None:
                 first = (name, size)
@@ -117,12 +124,9 @@ def _folder_entries(root: Path) -> Iterator[Entry]:
 
 
 def _zip_entries(root: Path) -> list[Entry]:
-    try:
-        whole = _fingerprint(root.stat())
-        with zipfile.ZipFile(root) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-    except (zipfile.BadZipFile, OSError) as error:
-        raise BadInput(f"{root} is not a complete zip ({error})") from None
+    whole = _fingerprint(root.stat())
+    with open_zip(root, "zip of images") as archive:
+        entries = [entry for entry in archive.infolist() if entry.filename and not entry.is_dir()]
     hidden = ("__MACOSX/", ".")
     return [(e.filename, (e.file_size, e.CRC, *whole)) for e in entries if not e.filename.startswith(hidden)]
 

@@ -12,7 +12,6 @@ import torch
 from genscene.data.images.cache import Allocate, Cached, cached_array
 from genscene.data.images.decode import (
     DecodeOptions,
-    UnreadableImage,
     decode_image,
     is_enlarged,
     parse_color,
@@ -25,6 +24,7 @@ from genscene.errors import BadInput
 from genscene.experiment.schema import ImageConfig
 from genscene.geometry.camera_files import read_labels
 from genscene.geometry.cameras import Camera, Size
+from genscene.io.pictures import UnreadableImage, collect_warnings, within
 
 SYNTHETIC = "synthetic:"  # prefix of a source that names an embedded set
 EMBEDDED = 5000  # images of an embedded set where the configuration gives no limit
@@ -57,12 +57,16 @@ def load_images(
     ]
 
     def compute(allocate: Allocate) -> Cached:
-        pixels, readable, unreadable, enlarged = decode_files(files, chosen, options, quiet, allocate)
-        return pixels, {"readable": readable, "unreadable": unreadable, "enlarged": enlarged}
+        with collect_warnings() as findings:
+            pixels, readable, unreadable, enlarged = decode_files(files, chosen, options, quiet, allocate)
+        notes = {"readable": readable, "unreadable": unreadable, "enlarged": enlarged}
+        return pixels, notes | {"findings": list(findings.lines())}
 
     pixels, notes = cached_array(key, compute)
     if notes["unreadable"] and not quiet:
         log_unreadable(notes["unreadable"], len(chosen))
+    for line in () if quiet else notes.get("findings", ()):
+        log_line(f"images: {line}")
     labels = _read_cameras(files, notes["readable"], size) if cameras else None
     return ImageSet(pixels, labels, tuple(notes["enlarged"]))
 
@@ -123,7 +127,7 @@ def _decode_in_order(
             content: bytes | UnreadableImage = reader.read(name)
         except UnreadableImage as error:
             content = error
-        queue.append((name, pool.submit(_decode, content, options)))
+        queue.append((name, pool.submit(_decode, name, content, options)))
         if len(queue) >= QUEUED:
             first, job = queue.pop(0)
             yield first, job.result()
@@ -131,11 +135,12 @@ def _decode_in_order(
         yield name, job.result()
 
 
-def _decode(content: bytes | UnreadableImage, options: DecodeOptions) -> Decoded | UnreadableImage:
+def _decode(name: str, content: bytes | UnreadableImage, options: DecodeOptions) -> Decoded | UnreadableImage:
     if isinstance(content, UnreadableImage):
         return content
     try:
-        return decode_image(content, options), is_enlarged(content, options)
+        with within(name):
+            return decode_image(content, options), is_enlarged(content, options)
     except UnreadableImage as error:
         return error
 

@@ -12,14 +12,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genscene.contract import Background
+from genscene.contract import Background, Vector
 from genscene.data.images.decode import has_alpha, parse_color, to_premultiplied
 from genscene.data.posed.posed_files import PosedFiles
 from genscene.data.posed.undistort import UndistortMap, undistort_image, undistort_map
-from genscene.data.progress import track_progress
+from genscene.data.progress import log_line, track_progress
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.transforms import WorldTransform
+from genscene.io.pictures import UnreadableImage, collect_warnings, decode_picture, read_picture, within
+
+FAINTEST = 8  # of 255: less alpha counts as wholly transparent
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,22 @@ class PosedImages:
     bounds: Tensor | None  # [N, 2], nearest and farthest depth, float32
     masks: np.ndarray | None  # [N, H, W], uint8, 255 where pixels are used, else 0; None: all are used
     transform: WorldTransform  # from the world of the files to that of the cameras
-    has_alpha: bool = False  # whether any photograph had transparent pixels
+    # [N, H, W], bool, where they were not wholly transparent; None: no photograph had transparent pixels
+    opaque: np.ndarray | None = None
+    stored: Size | None = None  # (height, width) of the first file; None: rendered
     background: Background | None = None  # the one colour around the scene; None: several, or not determined
+    ground: Vector | None = (
+        None  # the color of opaque photographs there, 0 to 1, where it is not exactly that
+    )
+    box: Vector | None = None  # half sides of the box around the origin that holds what the cameras see
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether any photograph had transparent pixels."""
+        return self.opaque is not None
 
     def to_files(self) -> Tensor:
         """The transform from the cameras' world to that of the files -> [4, 4], float32."""
@@ -56,39 +70,32 @@ def decode_posed(
     masked = posed.masks is not None or posed.distortion_model != "pinhole"
     pixels = np.empty((len(posed), *size, 3), np.uint8)
     masks = np.empty((len(posed), *size), np.uint8) if masked else None
+    opaque = np.ones((len(posed), *size), bool)
     transparent = np.zeros(len(posed), bool)
 
     def decode(i: int) -> None:
         undistortion = undistortion_of(i)
-        image, transparent[i] = _composite(_open(posed.paths[i], posed.sizes[i]), color)
+        image, alpha = _composite(_open(posed.paths[i], posed.sizes[i]), color)
         pixels[i] = _downsample(image if undistortion is None else undistort_image(image, undistortion), size)
+        if alpha is not None:
+            alpha = alpha if undistortion is None else undistort_image(alpha[..., None], undistortion)[..., 0]
+            opaque[i], transparent[i] = _downsample(alpha, size) >= FAINTEST, True
         if masks is not None:
             # Only where every source pixel is valid.
             masks[i] = _downsample(_valid_mask(posed, i, undistortion), size) // 255 * 255
             if not masks[i].any():
-                cause = "camera (focal length, principal point, distortion)" + (
-                    " and mask" if posed.masks else ""
-                )
+                cause = f"camera (focal length, principal point, distortion){' and mask' * bool(posed.masks)}"
                 raise BadInput(f"{posed.paths[i]}: no pixel to train on is left by its {cause}")
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool, collect_warnings() as findings:
         for _ in track_progress(pool.map(decode, range(len(posed))), "decoding photographs", len(posed)):
             pass
+    for line in findings.lines():
+        log_line(f"photographs: {line}")
     cameras = Camera(posed.pose.float(), posed.intrinsics.float(), size)
     bounds = None if posed.bounds is None else posed.bounds.float()
-    return PosedImages(pixels, cameras, bounds, masks, posed.transform, bool(transparent.any()))
-
-
-def detect_background(pixels: np.ndarray, share: float = 0.95, tolerance: int = 8) -> Background | None:
-    """The colour of the borders of N opaque photographs, uint8 [N, H, W, 3]; None: neither black nor white.
-
-    At least `share` of all border pixels must be within `tolerance` of the colour.
-    """
-    sides = (pixels[:, 0], pixels[:, -1], pixels[:, 1:-1, 0], pixels[:, 1:-1, -1])
-    border = np.concatenate([side.reshape(-1, 3) for side in sides])
-    if (border <= tolerance).all(axis=1).mean() >= share:
-        return "black"
-    return "white" if (border >= 255 - tolerance).all(axis=1).mean() >= share else None
+    known = opaque if transparent.any() else None
+    return PosedImages(pixels, cameras, bounds, masks, posed.transform, known, posed.sizes[0])
 
 
 def _output_size(posed: PosedFiles, downscale: float, side: int) -> Size:
@@ -117,23 +124,24 @@ def _reduced_size(size: Size, downscale: float, side: int) -> Size:
 def _open(path: Path, size: Size) -> Image.Image:
     """An image file fully decoded as stored, which its camera is for, whatever its EXIF orientation."""
     try:
-        with Image.open(path) as image:
-            image.load()
-    except Exception as error:  # Pillow raises a dozen kinds for damaged files
-        raise BadInput(f"cannot decode the image {path} ({str(error)[:120]})") from None
+        with within(path.name):
+            image = decode_picture(read_picture(path))
+    except UnreadableImage as error:
+        raise BadInput(f"cannot decode the image {path} ({error})") from None
     if (image.height, image.width) != size:
         raise BadInput(f"{path} is {image.width}x{image.height} pixels, wanted {size[1]}x{size[0]}")
     return image
 
 
-def _composite(image: Image.Image, color: tuple[int, int, int]) -> tuple[np.ndarray, bool]:
-    """An image of any mode over a colour -> uint8 [H, W, 3], and whether any pixel was transparent."""
+def _composite(image: Image.Image, color: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """An image of any mode over a colour -> uint8 [H, W, 3]; alpha, uint8 [H, W], where it has any."""
     if not has_alpha(image):
-        return np.asarray(to_premultiplied(image))[..., :3], False
+        return np.asarray(to_premultiplied(image))[..., :3], None
     rgba = np.asarray(image.convert("RGBA")).astype(np.uint16)
     alpha = rgba[..., 3:]
     opaque = (rgba[..., :3] * alpha + np.array(color, np.uint16) * (255 - alpha) + 127) // 255
-    return opaque.astype(np.uint8), bool((alpha < 255).any())
+    transparent = bool((alpha < 255).any())
+    return opaque.astype(np.uint8), alpha[..., 0].astype(np.uint8) if transparent else None
 
 
 def _downsample(image: np.ndarray, size: Size) -> np.ndarray:

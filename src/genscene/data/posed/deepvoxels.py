@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from genscene.data.images.files import list_images
+from genscene.data.posed.checks import abbreviate
 from genscene.data.posed.posed_files import PosedFiles, image_size, pinhole_matrix
 from genscene.errors import BadInput
+from genscene.io.files import MIB, read_bytes
 
 FOLDERS = {"train": "train", "val": "validation", "test": "test"}
 TEST_SKIP = 8  # every so many-th image of val and test is used, as in NeRF's loader
@@ -66,7 +68,11 @@ def _read_pose(path: Path) -> Tensor:
 
 def _read_numbers(path: Path) -> list[list[float]]:
     """The numbers of every line that is not empty."""
-    try:
-        return [[float(x) for x in line.split()] for line in path.read_text().splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise BadInput(f"cannot read {path} ({error})") from None
+    rows = []
+    text = read_bytes(path, "list of numbers", MIB).decode(errors="replace")
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            rows.append([float(x) for x in line.split()])
+        except ValueError:
+            raise BadInput(f"{path}: line {number}: wanted numbers, got {abbreviate(line)!r}") from None
+    return [row for row in rows if row]

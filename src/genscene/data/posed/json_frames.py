@@ -1,6 +1,5 @@
 """JSON files that list frames: those of Blender scenes, nerfstudio and instant-ngp."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +8,18 @@ from torch import Tensor
 from genscene.data.posed.checks import format_value, parse_file_name
 from genscene.errors import BadInput
 from genscene.geometry.camera_files import matrix
+from genscene.io.json_file import read_json
 
 SUFFIXES = ("", ".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")  # a frame may leave out that of its image
 
 
 def read_document(path: Path) -> dict[str, Any]:
     """The JSON object of a file with at least one frame; BadInput, naming the file, for all else."""
-    try:
-        found = json.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise BadInput(f"no {path.name} in {path.parent} ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is not JSON ({error})") from None
+    if not path.exists():
+        raise BadInput(f"no {path.name} in {path.parent}")
+    found = read_json(path, "list of frames")
     if not isinstance(found, dict):
-        raise BadInput(f"{path} holds a {type(found).__name__}, wanted an object with frames")
+        raise BadInput(f"{path} holds {format_value(found)}, wanted an object with frames")
     frames = found.get("frames", [])
     if not isinstance(frames, list):
         raise BadInput(f"{path}: frames is {format_value(frames)}, wanted a list")
@@ -30,7 +27,7 @@ def read_document(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path} lists no frames")
     for index, frame in enumerate(frames):
         if not isinstance(frame, dict):
-            raise BadInput(f"{path}: frame {index} is a {type(frame).__name__}, wanted an object")
+            raise BadInput(f"{path}: frame {index} is {format_value(frame)}, wanted an object")
     return found
 
 

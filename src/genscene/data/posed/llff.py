@@ -18,6 +18,7 @@ from genscene.data.posed.posed_files import (
 from genscene.errors import BadInput
 from genscene.geometry.trajectories import average_pose
 from genscene.geometry.transforms import WorldTransform, spherifying_transform
+from genscene.io.arrays import read_array
 
 BOUND_FACTOR = 0.75  # NeRF's loader (bd_factor) puts the nearest depth at its inverse
 
@@ -83,11 +84,7 @@ def held_out_index(posed: PosedFiles) -> int:
 
 def _read_table(path: Path) -> np.ndarray:
     """The rows of poses_bounds.npy -> float64 [N, 17]: a 3 x 5 matrix, nearest and farthest depth."""
-    try:
-        with path.open("rb") as file:
-            found = np.lib.format.read_array(file, allow_pickle=False)
-    except Exception as error:  # NumPy raises a dozen kinds for damaged files
-        raise BadInput(f"cannot read {path} as an array ({' '.join(str(error).split())[:160]})") from None
+    found = read_array(path, "table of poses and bounds", "(N, 17) numbers")
     if found.dtype.kind not in "fiu" or found.ndim != 2 or found.shape[1] != 17:
         raise BadInput(f"{path} has shape {found.shape} of {found.dtype}, wanted (N, 17) numbers")
     table = found.astype(np.float64)

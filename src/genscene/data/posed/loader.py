@@ -15,6 +15,7 @@ from genscene.data.posed.posed_files import PosedFiles
 from genscene.data.progress import log_line
 from genscene.errors import BadInput, suggest
 from genscene.geometry.transforms import WorldTransform, centering_transform, focus_point
+from genscene.io.files import user_path
 
 Split = Literal["train", "val", "test"]
 World = Literal["around", "forward", "spherified", "given"]
@@ -30,7 +31,10 @@ EXPECTED = (
 
 
 def load_posed(
-    folder: str | Path, split: Split = "train", holdout: int = 8, world: World = "around"
+    folder: str | Path,
+    split: Split = "train",
+    holdout: int = 8,
+    world: World | WorldTransform = "around",
 ) -> PosedFiles:
     """The photographs of a split with cameras and bounds, whatever format the folder has.
 
@@ -39,10 +43,11 @@ def load_posed(
     of `centering_transform` (around), `llff.forward_facing_transform` (forward), `llff.spherified_transform`
     (spherified), or the files' (given); scenes with splits that are centered already are left as they are by
     "around". It is a function of all photographs, or of the training split, so that it is the same for every
-    split.
+    split; where the transform of the world is given, no training split is needed.
     """
-    root = Path(folder).expanduser()
-    for word, known in ((split, SPLITS), (world, WORLDS)):
+    root = user_path(folder)
+    name = "given" if isinstance(world, WorldTransform) else world
+    for word, known in ((split, SPLITS), (name, WORLDS)):
         if word not in known:
             raise BadInput(f"{word!r}: {suggest(word, known)}")
     if holdout < 0:
@@ -50,7 +55,9 @@ def load_posed(
     kind = detect_format(root)
     if kind in SPLIT_READERS:
         wanted = _log_missing(root, check_cameras(SPLIT_READERS[kind](root, split)))
-        train = wanted if split == "train" else check_cameras(SPLIT_READERS[kind](root, "train"))
+        given = isinstance(world, WorldTransform)
+        alone = split == "train" or given or "train" not in available_splits(root)
+        train = wanted if alone else check_cameras(SPLIT_READERS[kind](root, "train"))
         transform = _world_transform(train, world, kind)
         return _with_bounds(wanted.transformed(transform), train.transformed(transform).pose)
     everything = _log_missing(root, check_cameras(READERS[kind](root)))
@@ -84,7 +91,7 @@ def detect_format(folder: Path) -> Format:
 
 def available_splits(folder: str | Path) -> tuple[Split, ...]:
     """The splits that `load_posed` finds in a folder."""
-    root = Path(folder).expanduser()
+    root = user_path(folder)
     kind = detect_format(root)
     if kind == "deepvoxels":
         return tuple(s for s in SPLITS if deepvoxels.is_scene(deepvoxels.split_folder(root, s)))
@@ -117,8 +124,10 @@ def _log_missing(folder: Path, posed: PosedFiles) -> PosedFiles:
     return posed
 
 
-def _world_transform(posed: PosedFiles, world: World, kind: Format) -> WorldTransform:
+def _world_transform(posed: PosedFiles, world: World | WorldTransform, kind: Format) -> WorldTransform:
     """The transform from the files' world to the configured one."""
+    if isinstance(world, WorldTransform):
+        return world
     require_distinct_positions(posed, 2)
     folder = posed.paths[0].parent.parent
     if world == "given":

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
 from genscene.geometry.transforms import WorldTransform
+from genscene.io.pictures import UnreadableImage, picture_header
 
 DistortionModel = Literal["pinhole", "opencv", "fisheye"]  # none; OpenCV's; OpenCV's of fisheye lenses
 
@@ -91,9 +91,9 @@ def from_opengl(pose: Tensor) -> Tensor:
 def image_size(path: Path) -> Size:
     """(height, width) of an image file as stored, EXIF orientation not applied, read from its header."""
     try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, Image.DecompressionBombError) as error:
+        image = picture_header(path)
+        return image.height, image.width
+    except UnreadableImage as error:
         raise BadInput(f"cannot read the image {path} ({error})") from None
 
 
@@ -114,6 +114,10 @@ def image_folder(folder: Path) -> Path:
 
 def require_same_aspect(path: Path, size: Size, camera_size: Size) -> None:
     """Raise BadInput where a photograph's (height, width) is not its camera's size, scaled."""
+    if min(camera_size) < 1:
+        raise BadInput(
+            f"the camera of {path} is for {camera_size[1]:g}x{camera_size[0]:g} pixels, wanted 1 or more"
+        )
     tolerance = max(0.02, 1.5 / min(size))  # sides are rounded to pixels
     if abs(size[1] * camera_size[0] / (size[0] * camera_size[1]) - 1) > tolerance:
         got, wanted = f"{size[1]}x{size[0]}", f"{camera_size[1]:.9g}x{camera_size[0]:.9g}"

@@ -1,33 +1,31 @@
 """A report on the images of a folder or zip: sizes, modes, cameras, damaged files, how to train."""
 
 import math
-import warnings
+import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
-from genscene.data.images.decode import UnreadableImage, has_alpha, open_image
+from genscene.data.images.decode import has_alpha, open_image
 from genscene.data.images.files import ImageFiles, list_images
-from genscene.data.posed.loader import Format, available_splits, detect_format, load_posed
+from genscene.data.prepare.inspect_scene import is_scene, mean_std, scene_lines
 from genscene.errors import BadInput
+from genscene.experiment.schedules import largest_size
+from genscene.experiment.schema import Experiment
 from genscene.geometry.camera_files import read_labels
 from genscene.geometry.cameras import Camera
 from genscene.geometry.priors import camera_angles
+from genscene.io.pictures import UnreadableImage, collect_warnings, within
+from genscene.systems import PRESETS
 
-POSE_FILES = ("transforms_train.json", "transforms.json", "poses_bounds.npy", "sparse", "intrinsics.txt")
 FEW_IMAGES = 500  # below, a GAN memorises its training set
-FORMATS: dict[Format, str] = {
-    "blender": "Blender scene (NeRF), transforms_train.json",
-    "nerfstudio": "nerfstudio or instant-ngp scene, transforms.json",
-    "nerfstudio splits": "nerfstudio or instant-ngp scene, transforms_train.json",
-    "llff": "LLFF scene, poses_bounds.npy",
-    "colmap": "COLMAP model",
-    "deepvoxels": "DeepVoxels shape, intrinsics.txt",
-}
+LAYOUTS, LAYOUT_SIDE = 1000, 16  # images whose layouts are compared, and the pixels of these
+ALIKE = 0.15  # mean correlation of layouts; CIFAR's cats have 0.04, emoji 0.25, the embedded cars 0.6
 MODES = {
     "L": "grey",
     "LA": "grey with alpha",
@@ -43,8 +41,10 @@ class ImageCounts:
 
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # (width, height)
     modes: Counter[str] = field(default_factory=Counter)
-    transparent: int = 0
+    transparent: int = 0  # images with transparent pixels
+    layouts: list[np.ndarray] = field(default_factory=list)  # of some images, reduced to LAYOUT_SIDE [768]
     unreadable: dict[str, str] = field(default_factory=dict)  # name: reason
+    findings: list[str] = field(default_factory=list)  # what the decoder warned of
 
 
 def inspect(path: Path) -> list[str]:
@@ -57,11 +57,12 @@ def inspect(path: Path) -> list[str]:
     lines += [f"  modes: {_most_common(counts.modes.elements())}"]
     if counts.transparent:
         colors = "white, black, random, R,G,B"
-        lines.append(f"  alpha in {counts.transparent}: composited on --images.background ({colors})")
+        lines.append(f"  transparent pixels in {counts.transparent}: on --background ({colors})")
     lines += [f"  unreadable: {name}: {reason}" for name, reason in counts.unreadable.items()]
+    lines += [f"  {finding}" for finding in counts.findings]
     lines += _label_lines(files)
-    if files.root.is_dir() and any((files.root / name).exists() for name in POSE_FILES):
-        lines += _posed_lines(files.root)
+    if is_scene(files.root):
+        lines += scene_lines(files.root)
     elif len(counts.unreadable) < len(files.names):
         lines += _training_lines(files, counts)
     return lines
@@ -69,18 +70,41 @@ def inspect(path: Path) -> list[str]:
 
 def _count_images(files: ImageFiles) -> ImageCounts:
     counts = ImageCounts()
-    with files.open() as reader, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, of large images; those that are too large are unreadable
+    with files.open() as reader, collect_warnings() as findings:
         for name in files.names:
             try:
-                image = open_image(reader.read(name))
+                with within(name):
+                    image = open_image(reader.read(name))
             except UnreadableImage as error:
                 counts.unreadable[name] = str(error)
                 continue
             counts.sizes[image.size] += 1
             counts.modes[_mode_name(image)] += 1
-            counts.transparent += has_alpha(image)
+            counts.transparent += has_alpha(image) and _is_transparent(image)
+            if len(counts.layouts) < LAYOUTS:
+                counts.layouts.append(_layout(image))
+    counts.findings += findings.lines()
     return counts
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    """Whether any pixel of an image with an alpha channel, or a transparent color, is transparent."""
+    return bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
+
+
+def _layout(image: Image.Image) -> np.ndarray:
+    """An image on white, reduced to LAYOUT_SIDE squared, less its mean, of length 1 -> [768]."""
+    reduced = image.convert("RGBA").resize((LAYOUT_SIDE, LAYOUT_SIDE), Image.Resampling.BOX)
+    white = Image.new("RGBA", reduced.size, "white")
+    values = np.asarray(Image.alpha_composite(white, reduced).convert("RGB"), np.float64).ravel()
+    values = values - values.mean()
+    return values / max(float(np.linalg.norm(values)), 1e-6)
+
+
+def likeness(layouts: Sequence[np.ndarray]) -> float:
+    """The mean correlation of two of N >= 2 layouts: 0 for unrelated pictures, 0.2 and more where aligned."""
+    count, total = len(layouts), float(np.square(np.sum(layouts, axis=0)).sum())
+    return (total - count) / (count * (count - 1))
 
 
 def _mode_name(image: Image.Image) -> str:
@@ -119,34 +143,8 @@ def _camera_lines(cameras: list[Camera]) -> Iterator[str]:
     yaw, pitch = camera_angles(joint, math.pi / 2)
     radius = pose[:, :3, 3].norm(dim=-1)
     fov = torch.rad2deg(2 * torch.atan(0.5 / joint.intrinsics[:, 0, 0]))
-    yield f"  cameras: distance {_mean(radius)}, field of view {_mean(fov)} degrees"
-    yield f"  cameras: yaw {_mean(yaw)}, pitch {_mean(pitch)} radians (pi/2, pi/2 is the front)"
-
-
-def _mean(values: torch.Tensor) -> str:
-    """Mean and standard deviation."""
-    return f"{float(values.mean()):.3f} +- {float(values.std(unbiased=False)):.3f}"
-
-
-def _posed_lines(root: Path) -> Iterator[str]:
-    """The format, splits and cameras of posed photographs, or why they cannot be loaded."""
-    try:
-        kind = detect_format(root)
-        yield f"  read as: {FORMATS[kind]}"
-        for split in available_splits(root):
-            part = load_posed(root, split)
-            distance = part.pose[:, :3, 3].norm(dim=-1)
-            assert part.bounds is not None
-            near, far = float(part.bounds.min()), float(part.bounds.max())
-            yield (
-                f"  {split}: {len(part)} photographs with {part.distortion_model} cameras,"
-                f" distance {_mean(distance)}, depths {near:.3g} to {far:.3g}"
-            )
-    except BadInput as error:
-        yield f"  cameras cannot be used: {error}"
-        return
-    preset = "nerf-grid-demo" if kind == "blender" else "nerf-grid-photos"
-    yield f"  train on them: genscene train {preset} --data {root}"
+    yield f"  cameras: distance {mean_std(radius)}, field of view {mean_std(fov)} degrees"
+    yield f"  cameras: yaw {mean_std(yaw)}, pitch {mean_std(pitch)} radians (pi/2, pi/2 is the front)"
 
 
 def _training_lines(files: ImageFiles, counts: ImageCounts) -> Iterator[str]:
@@ -157,4 +155,25 @@ def _training_lines(files: ImageFiles, counts: ImageCounts) -> Iterator[str]:
         yield "  not all square: --images.fit cover (crop, the default), contain (pad) or stretch"
     if readable < FEW_IMAGES:
         yield f"  {readable} images are few for a GAN: it will memorise them"
-    yield f"  train on them: genscene train pigan-pictures --data {files.root}"
+    alike = likeness(counts.layouts) if len(counts.layouts) > 1 else 1.0
+    if alike < ALIKE:
+        yield (
+            f"  the images have no common layout (likeness {alike:.2f}, wanted {ALIKE} or more): a GAN of"
+            " scenes wants one kind of object, centered and of one size; expect a blur"
+        )
+    preset = PRESETS["pigan-pictures"]
+    size = _size_option(preset, min(min(size) for size in counts.sizes))
+    yield f"  train on them: genscene train pigan-pictures --data {shlex.quote(str(files.root))}{size}"
+
+
+def _size_option(preset: Experiment, side: int) -> str:
+    """The option for images that are smaller than the preset's: the largest power of two it can train on."""
+    if side >= min(largest_size(preset)):
+        return ""
+    for power in range(side.bit_length() - 1, 2, -1):
+        try:
+            preset.system.check((2**power, 2**power))
+            return f" --size {2**power}"
+        except BadInput:
+            continue
+    return ""

@@ -11,11 +11,13 @@ from typing import Any, Literal
 
 from PIL import Image, ImageOps
 
-from genscene.data.images.decode import ORIENTATION, UnreadableImage, to_premultiplied
+from genscene.data.images.decode import ORIENTATION, to_premultiplied
 from genscene.data.images.files import list_images, require_new_folder
 from genscene.data.images.load import log_unreadable
 from genscene.data.progress import progress_bar
 from genscene.errors import BadInput
+from genscene.io.files import user_path
+from genscene.io.pictures import UnreadableImage, collect_warnings, decode_picture, read_picture, reason
 
 Matching = Literal["exhaustive", "sequential"]
 COPIED = {
@@ -53,7 +55,7 @@ def estimate_poses(
     shared: all have one focal length and distortion. The longer side of the written images is at most `side`
     pixels; 0: as it is. Raises BadInput where the photographs do not make a scene; then nothing is written.
     """
-    root, target = folder.expanduser(), out.expanduser()
+    root, target = user_path(folder), user_path(out)
     if side and side < 64:
         raise BadInput(f"side {side}: wanted 64 pixels or more, or 0 for photographs as large as they are")
     if not root.is_dir():
@@ -84,11 +86,11 @@ def write_image(source: Path, path: Path, side: int, transpose: bool) -> tuple[i
     EXIF is kept, for COLMAP reads the focal length from it.
     """
     try:
-        with Image.open(source) as image:
+        with decode_picture(read_picture(source)) as image:
             exif, kind = image.getexif(), image.format
             decoded = ImageOps.exif_transpose(image) if transpose else image.copy()
     except Exception as error:  # Pillow raises a dozen kinds for damaged files
-        raise UnreadableImage(str(error)[:120]) from None
+        raise UnreadableImage(reason(error)) from None
     path.parent.mkdir(parents=True, exist_ok=True)
     factor = min(1.0, side / max(decoded.size)) if side else 1.0
     if factor == 1 and exif.get(ORIENTATION, 1) == 1 and kind in COPIED[path.suffix.lower()]:
@@ -119,7 +121,7 @@ def _write_images(root: Path, files: list[str], folder: Path, side: int, shared:
     """
     for transpose in (True, False, True):  # where neither gives one size, transposed
         names, unreadable, sizes = dict[str, str](), dict[str, str](), set[tuple[int, int]]()
-        with progress_bar("reading photographs", len(files)) as advance:
+        with progress_bar("reading photographs", len(files)) as advance, collect_warnings():
             for file in files:
                 name = "_".join(file.split())  # blanks separate the names in COLMAP's list of pairs
                 name = name if Path(name).suffix.lower() in COPIED else f"{name}.png"

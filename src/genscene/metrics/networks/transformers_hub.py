@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 from genscene.errors import BadInput, describe_error
+from genscene.io.files import user_path
 from genscene.io.tensors import require_finite, sha256
 from genscene.metrics.networks.extractor import Extractor, standardize
 
@@ -77,7 +78,7 @@ clip_features = partial(transformer_features, CLIP)
 
 def find_folder(family: Family, given: str | Path) -> Path:
     """The folder of both files; fetched from the hub, or found in its cache, if `given` is no folder."""
-    folder = Path(given).expanduser()
+    folder = user_path(given)
     if not folder.is_dir():
         try:
             download = importlib.import_module("huggingface_hub").snapshot_download

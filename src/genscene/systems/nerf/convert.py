@@ -12,8 +12,10 @@ from torch import Tensor
 
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
-from genscene.io.foreign_pickles import Placeholder, read_checkpoint, unpickle
+from genscene.io.files import MAX_READ, MIB, open_regular, read_bytes
+from genscene.io.foreign_pickles import read_checkpoint, unpickle
 from genscene.io.rename import Rules, rename
+from genscene.io.unpickler import Placeholder
 from genscene.systems.nerf.generator import FieldConfig, NeRFField, NeRFGenerator
 from genscene.systems.nerf.presets import PRESETS, official
 from genscene.systems.nerf.system import NeRFConfig
@@ -94,7 +96,7 @@ def settings_beside(path: Path) -> dict[str, str]:
     for name in ("config.txt", "args.txt"):
         file = path.with_name(name)
         if file.is_file():
-            lines = file.read_text(errors="replace").splitlines()
+            lines = read_bytes(file, "settings", MIB).decode(errors="replace").splitlines()
             pairs = (re.fullmatch(r"\s*(\w+)\s*=\s*(.*?)\s*", line) for line in lines)
             found |= {pair[1]: pair[2] for pair in pairs if pair}
     return found
@@ -160,7 +162,7 @@ def read_keras(path: Path) -> dict[str, Tensor]:
 def keras_arrays(path: Path) -> list[Tensor]:
     """The arrays in a .npy file of objects, in order, read without executing anything."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path, "weights", MAX_READ) as file:
             version = np.lib.format.read_magic(file)
             read = (
                 np.lib.format.read_array_header_1_0
@@ -171,8 +173,8 @@ def keras_arrays(path: Path) -> list[Tensor]:
             if not dtype.hasobject:
                 raise ValueError(f"an array of {dtype}, wanted objects")
             return [keras_array(part) for part in unpickle(file).state[4]]
-    except FileNotFoundError:
-        raise BadInput(f"no weights at {path}") from None
+    except BadInput as error:
+        raise BadInput(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     except Exception as error:  # a damaged pickle can raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadInput(f"{path} holds no weights of the official NeRF ({reason[:120]})") from None

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
-from genscene.io.foreign_pickles import Placeholder, collect_tensors, find_placeholders, read_checkpoint
+from genscene.io.foreign_pickles import collect_tensors, find_placeholders, read_checkpoint
 from genscene.io.rename import Rules, rename
+from genscene.io.unpickler import Placeholder
 from genscene.layers.mapping import update_w_avg
 from genscene.systems.pigan.generator import PiGANGenerator
 from genscene.systems.pigan.presets import PRESETS

@@ -11,15 +11,17 @@ from genscene.contract import (
     Rendering,
     RenderOptions,
     SingleSceneGenerator,
+    Vector,
 )
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Rays
 from genscene.geometry.priors import CameraPrior
-from genscene.ranges import NonNegative
+from genscene.ranges import NonNegative, Share
 from genscene.render.march import March, RayNoise
 from genscene.render.volume import EMPTY, VolumeGenerator, activate_density, in_chunks, to_image
 from genscene.systems.voxels.grid import VoxelConfig, VoxelGrid
 
+CAMERAS_WITHIN = 1.25  # mean distances of the cameras from the origin
 MIN_WEIGHT = 1e-4  # samples with less weight in their pixel are not colored
 
 
@@ -32,6 +34,8 @@ class VoxelsGeneratorConfig:
     march: March = March(0.0, 100.0, 1, "softplus", gain=25.0, shift=-6.2, last_interval=None)
     cone: NonNegative = 0.01  # in contracted space steps grow to this share of the distance
     background: Background = "white"
+    # behind the scene, 0 to 1, of photographs on a ground that is nearly that background; None: exactly that
+    ground: tuple[Share, Share, Share] | None = None
     prior: CameraPrior = CameraPrior()  # cameras around the scene, fitted to those of the photographs
 
     def check(self) -> None:
@@ -72,7 +76,7 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
     def __init__(self, config: VoxelsGeneratorConfig):
         super().__init__()
         self.config, self.march, self.prior = config, config.march, config.prior
-        self.bounds = config.voxels.box
+        self.bounds = config.voxels.sides
         self.voxels = VoxelGrid(config.voxels)
 
     def bind(self, w: Tensor) -> VoxelField:
@@ -123,14 +127,21 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
         alpha = sum_by_ray(weights, samples)[:, None]
         color = weights.new_zeros(samples.rays, 3).index_add(0, owner, weights[kept, None] * colors)
         depth = sum_by_ray(weights * samples.t, samples)[:, None]
-        if (options.background or self.config.background) == "white":
-            color = color + (1 - alpha)
+        color = color + (1 - alpha) * color.new_tensor(self.background_color(options))
         distortion = (self.distortion(weights, samples)[:, None],) if options.distortion else ()
         return color, depth / alpha.clamp_min(1e-5), alpha, *distortion
 
+    def background_color(self, options: RenderOptions) -> Vector:
+        """What is behind the scene: the ground of the photographs unless another background is asked for."""
+        if options.background is None and self.config.ground is not None:
+            return self.config.ground
+        return (
+            (1.0, 1.0, 1.0) if (options.background or self.config.background) == "white" else (0.0, 0.0, 0.0)
+        )
+
     def distortion(self, weights: Tensor, samples: Samples) -> Tensor:
         """`distortion` of each ray [R]; lengths in half boxes near the cameras, in their inverse far away."""
-        unit = max(self.config.voxels.box)
+        unit = max(self.config.voxels.sides)
         near = samples.t / unit
         middles, lengths = near, samples.length / unit
         if self.config.voxels.contracted:
@@ -160,10 +171,11 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
         if config.contracted:
             edges = [march.near]
             while edges[-1] < march.far:
-                edges.append(edges[-1] + max(step, self.config.cone * edges[-1]))
+                here = edges[-1]
+                edges.append(here + max(step, self.config.cone * here, self.far_step(here, samples)))
             begin, end = torch.zeros_like(origins[:, 0]), torch.full_like(origins[:, 0], march.far)
             return begin, end, origins.new_tensor(edges)
-        half = origins.new_tensor(config.box)
+        half = origins.new_tensor(config.sides)
         safe = torch.where(directions.abs() < 1e-9, 1e-9, directions)
         sides = torch.stack([(-half - origins) / safe, (half - origins) / safe])
         begin = sides.amin(dim=0).amax(dim=-1).clamp_min(march.near)
@@ -171,11 +183,25 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
         count = max(1, int(((end - begin).max().clamp_min(0) / step).ceil()))
         return begin, end, step * torch.arange(count + 1, device=origins.device, dtype=origins.dtype)
 
+    def far_step(self, t: float, samples: int = 0) -> float:
+        """Half a voxel of contracted space at the distance t from a camera, or nearer to the origin."""
+        unit = max(self.config.voxels.sides) / 2  # where the contraction begins
+        nearest = max(0.0, t - CAMERAS_WITHIN * self.config.prior.radius)
+        half_voxel = 2 * nearest * nearest / unit / (max(self.voxels.counts) - 1)
+        return half_voxel / (samples or self.march.samples)
+
     def step_length(self, samples: int = 0) -> float:
         """Length of a step, in world units: half a voxel over the number of samples."""
         config = self.config.voxels
-        longest = max(config.box) * (0.5 if config.contracted else 1.0)
+        longest = max(config.sides) * (0.5 if config.contracted else 1.0)
         return longest / (max(self.voxels.counts) - 1) / (samples or self.march.samples)
+
+    @torch.no_grad()
+    def half_transparent(self) -> float:
+        """Share of the corners whose density would make the half box between 10 and 90 % opaque: fog."""
+        raw = self.config.voxels.rate * self.voxels.density[int(self.voxels.level)]
+        opacity = -torch.expm1(-activate_density(raw, self.march) * max(self.config.voxels.sides))
+        return float(((opacity > 0.1) & (opacity < 0.9)).float().mean())
 
     @torch.no_grad()
     def update_occupancy(self, least: float) -> None:

@@ -14,13 +14,15 @@ from genscene.ranges import Box, Count, Natural, Positive, Range
 
 Counts = tuple[int, int, int]
 FINEST = 1024  # corners along a side: 50 GB
+UNIT_BOX: Box = (1.3, 1.3, 1.3)  # half sides of the box that the presets' densities are meant for
 
 
 @dataclass(frozen=True)
 class VoxelConfig:
     """The grids."""
 
-    box: Box = (1.3, 1.3, 1.3)  # half sides, in world units, around the origin
+    # half sides, in world units, around the origin; None: from what the cameras of the photographs see
+    box: Box | None = None
     levels: tuple[Annotated[int, Range(2, FINEST)], ...] = (32, 64, 80)  # corners along the longest side
     # what the numbers at a corner are: spherical harmonics of color; a color, and features for a view network
     color: Literal["harmonics", "network"] = "harmonics"
@@ -44,9 +46,14 @@ class VoxelConfig:
 
     def counts(self, level: int) -> Counts:
         """Corners along x, y, z."""
-        longest = max(self.box)
-        x, y, z = (max(2, round(self.levels[level] * half / longest)) for half in self.box)
+        longest = max(self.sides)
+        x, y, z = (max(2, round(self.levels[level] * half / longest)) for half in self.sides)
         return x, y, z
+
+    @property
+    def sides(self) -> Box:
+        """Half sides of the box; UNIT_BOX where neither it nor photographs are given."""
+        return self.box or UNIT_BOX
 
 
 class VoxelGrid(nn.Module):
@@ -76,7 +83,7 @@ class VoxelGrid(nn.Module):
 
     def to_grid(self, points: Tensor) -> Tensor:
         """World points [..., 3] -> grid coordinates, -1 to 1 inside the grid [..., 3]."""
-        half = points.new_tensor(self.config.box)
+        half = points.new_tensor(self.config.sides)
         if not self.config.contracted:
             return points / half
         inner = 2 * points / half  # 1 is half way to the box's side

@@ -1,5 +1,6 @@
 """A voxel grid fitted to photographs: coarse grids first, empty space skipped, one player."""
 
+import os
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +16,7 @@ from genscene.contract import (
     SystemConfig,
     Turn,
 )
+from genscene.data.progress import log_line
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior
@@ -22,6 +24,12 @@ from genscene.metrics.image import psnr
 from genscene.objectives.reconstruction import binary_entropy, photometric_loss
 from genscene.ranges import Count, NonNegative, Share
 from genscene.systems.voxels.generator import VoxelsGenerator, VoxelsGeneratorConfig
+from genscene.systems.voxels.grid import UNIT_BOX
+
+FIRST_LEVEL = 0.25  # in the first level, less opaque steps than this share of the limit are empty
+# share of half transparent corners after the first level: above 0.9 in a box four times too wide, below 0.6
+# in scenes that are found
+FOG = 0.8
 
 
 @dataclass(frozen=True)
@@ -32,22 +40,29 @@ class VoxelsConfig(SystemConfig):
 
     generator: VoxelsGeneratorConfig = VoxelsGeneratorConfig()
     ends: tuple[Share, ...] = (0.1, 0.3)  # shares of the run at which the next finer level begins
-    occupancy_every: Count = 50  # steps between two updates of the occupancy grid, from the second level on
+    occupancy_every: Count = 50  # steps between two updates of the occupancy grid
     occupancy_opacity: NonNegative = 1e-3  # space is empty where the opacity of a step is below this
     variation: NonNegative = 1e-5  # weight of the squared difference of neighbouring densities
     entropy: NonNegative = 1e-3  # weight of the entropy of the pixels' opacity, which should be 0 or 1
     distortion: NonNegative = 0.0  # weight of the distortion loss (Barron et al. 2022), against haze
 
+    @property
+    def has_box(self) -> bool:
+        """Whether the scene is in a box, and not in all of space."""
+        return not self.generator.voxels.contracted
+
     def adapt(self, dataset: PosedDataset) -> "VoxelsConfig":
-        """With the photographs' cameras and background; a finite box scales with their distance / 4."""
-        prior = CameraPrior.fit(dataset.camera)
+        """With the photographs' cameras, background and, unless it is given, their box.
+
+        Density scales with the box, so that steps are as opaque at first in a box of any size.
+        """
         background = dataset.background or self.generator.background
-        generator = replace(self.generator, prior=prior, background=background)
-        scale = float(f"{prior.radius:.2g}") / 4
-        if not generator.voxels.contracted and scale != 1:
-            x, y, z = (round(scale * half, 6) for half in generator.voxels.box)
-            march = replace(generator.march, gain=generator.march.gain / scale)
-            generator = replace(generator, voxels=replace(generator.voxels, box=(x, y, z)), march=march)
+        prior = CameraPrior.fit(dataset.camera)
+        generator = replace(self.generator, prior=prior, background=background, ground=dataset.ground)
+        if generator.voxels.box is None and dataset.box is not None:
+            scale = max(dataset.box) / max(UNIT_BOX)
+            march = replace(generator.march, gain=round(generator.march.gain / scale, 6))
+            generator = replace(generator, voxels=replace(generator.voxels, box=dataset.box), march=march)
         return replace(self, generator=generator)
 
     def build_generator(self) -> VoxelsGenerator:
@@ -99,13 +114,25 @@ class VoxelsSystem(System):
             loss = loss + config.distortion * rendering.distortion.mean()
         return loss, {"loss": loss, "psnr": psnr(error.detach())}
 
+    def log_fog(self) -> None:
+        """Print a line where most of a box is half transparent, as in a wrong box or background."""
+        share = 0.0 if self.config.generator.voxels.contracted else self.generator.half_transparent()
+        if share > FOG and os.environ.get("RANK", "0") == "0":
+            log_line(
+                f"the first fit is a fog: {100 * share:.0f} % of the box is half transparent; perhaps the"
+                " bounds or the background are wrong (--bounds, --background)"
+            )
+
     @torch.no_grad()
     def update_grid(self, context: StepContext) -> None:
         """Begin the next level, or update the occupancy grid, where this step is the one for it."""
         voxels = self.generator.voxels
         level = sum(context.step >= end * context.steps for end in self.config.ends)
         if level > int(voxels.level):
+            if not int(voxels.level):
+                self.log_fog()
             voxels.refine(level)
             self.generator.update_occupancy(self.config.occupancy_opacity)
-        elif level and context.step % self.config.occupancy_every == 0:
-            self.generator.update_occupancy(self.config.occupancy_opacity)
+        elif context.step and context.step % self.config.occupancy_every == 0:
+            share = 1.0 if level else FIRST_LEVEL
+            self.generator.update_occupancy(share * self.config.occupancy_opacity)

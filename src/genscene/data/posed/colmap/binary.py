@@ -1,6 +1,7 @@
 """COLMAP's binary files; every count in them is checked against the bytes that are left."""
 
 import mmap
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from genscene.data.posed.colmap.model import (
     make_points,
 )
 from genscene.errors import BadInput
+from genscene.io.files import open_regular
 
 CAMERA_BYTES, IMAGE_BYTES, POINT_BYTES = 48, 73, 51  # of an entry, at least
 POINT_2D_BYTES, TRACK_BYTES = 24, 8
@@ -108,8 +110,8 @@ def read_points(path: Path) -> ColmapPoints:
 @contextmanager
 def _open(path: Path) -> Iterator[ByteReader]:
     """The bytes of a file that is not empty."""
-    with path.open("rb") as file:
-        if not path.stat().st_size:
+    with open_regular(path, "part of a COLMAP model") as file:
+        if not os.fstat(file.fileno()).st_size:
             raise BadInput("empty")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             yield ByteReader(content)

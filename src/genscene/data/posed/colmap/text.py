@@ -18,8 +18,10 @@ from genscene.data.posed.colmap.model import (
     make_points,
 )
 from genscene.errors import BadInput
+from genscene.io.files import MIB, open_regular
 
 T = TypeVar("T")
+MAX_LINE = 16 * MIB  # of an image with 500,000 points
 
 CAMERA = "CAMERA_ID MODEL WIDTH HEIGHT PARAMETERS"
 POSE = "IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME"
@@ -59,8 +61,10 @@ def read_points(path: Path) -> ColmapPoints:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines that are no comments, with their numbers, counted from 1."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+    with open_regular(path, "part of a COLMAP model") as file:
+        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), 1):
+            if len(line) > MAX_LINE:
+                raise BadInput(f"line {number} has more than {MAX_LINE} bytes")
             try:
                 text = line.decode("utf-8-sig").strip()
             except UnicodeDecodeError as error:

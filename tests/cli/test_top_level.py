@@ -1,0 +1,121 @@
+"""What ends a verb is one line and an exit code, on any terminal, whatever names and signals hold."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from genscene import cli
+from genscene.cli import main
+from genscene.errors import escape, printable
+
+HOSTILE = "a\x1b]0;owned\x07[red]\udcff\u202eb"
+
+
+def failing(error):
+    def verb(words):
+        raise error
+
+    return lambda name: verb
+
+
+def run(*words, **variables):
+    """The command line in a process of its own."""
+    command = [sys.executable, "-m", "genscene", *words]
+    return subprocess.run(command, capture_output=True, timeout=120, env=os.environ | variables)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyError("x"), 70, "render: this is a bug of genscene, KeyError: 'x'"),
+        (RecursionError("deep"), 70, "--traceback"),
+        (MemoryError(), 2, "lower --size"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 2, "lower --size"),
+        (RuntimeError("[gloo/pair.cc] Connection closed by peer [1.2.3.4]:5"), 1, "--resume"),
+        (
+            OSError(28, "No space left on device", "x.png"),
+            2,
+            "cannot use x.png: No space left on device; wanted free",
+        ),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_every_end_is_one_line(error, code, said, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "verb", failing(error))
+    assert main(["render"]) == code
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    assert main(["render", "--traceback"]) == code
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_sigterm_removes_partial_files(monkeypatch, capsys, tmp_path):
+    from genscene.io.atomic import atomic
+
+    def verb(words):
+        with atomic(tmp_path / "a.mp4"):
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(cli, "verb", lambda name: verb)
+    assert main(["render"]) == 143
+    assert capsys.readouterr().err == "genscene: terminated\n"
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_lines_are_safe_for_any_terminal():
+    assert escape(HOSTILE) == r"a\x1b]0;owned\x07[red]\udcff\u202eb"
+    assert printable("a\nb\t c") == "a b c"
+    cut = printable("x" * 1000 + "end")
+    assert len(cut) <= 400
+    assert cut.endswith("end")
+
+
+def test_names_that_no_terminal_can_show_are_printed(tmp_path):
+    folder = tmp_path / HOSTILE
+    folder.mkdir()
+    done = run("data", "inspect", str(folder), PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"genscene: ")
+    assert done.stderr.count(b"\n") == 1
+    assert b"\x1b" not in done.stderr
+    assert b"\x07" not in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_standard_output_is_one_line():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "genscene", "--help"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=120)
+    assert done.returncode == 2
+    assert b"the standard output: No space left on device" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/x", "~nobody-of-this-name"])
+def test_unknown_homes_are_named(path, capsys):
+    assert main(["data", "inspect", path]) == 2
+    err = capsys.readouterr().err
+    assert path in err
+    assert "home folder" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("WORLD_SIZE", "many"), ("WORLD_SIZE", "-1"), ("RANK", "x"), ("MASTER_PORT", "0")]
+)
+def test_a_senseless_environment_of_torchrun_is_named(name, value, monkeypatch, capsys, tmp_path):
+    for key, usual in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_PORT": "29500", name: value}.items():
+        monkeypatch.setenv(key, usual)
+    assert main(["train", "pigan-demo", "--out", str(tmp_path / "run"), "--device", "cpu"]) == 2
+    err = capsys.readouterr().err
+    assert name in err
+    assert repr(value) in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
