@@ -119,3 +119,61 @@ def test_a_senseless_environment_of_torchrun_is_named(name, value, monkeypatch, 
     assert repr(value) in err
     assert err.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def shell(line, **variables):
+    """A command line with redirections, where $genscene is the program."""
+    environment = os.environ | {"genscene": f"{sys.executable} -m genscene"} | variables
+    return subprocess.run(["bash", "-c", line], capture_output=True, timeout=120, env=environment)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("$genscene --version >&-", 0),
+        ("$genscene nothing 2>&-", 2),
+        ("$genscene nothing >&- 2>&-", 2),
+        ("$genscene nothing 2>/dev/full", 2),
+        ("$genscene nothing --traceback >/dev/full 2>/dev/full", 2),
+    ],
+)
+def test_closed_and_full_streams_leave_the_exit_code(line, code):
+    done = shell(line)
+    assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")
+
+
+def test_the_traceback_is_safe_for_any_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "verb", failing(KeyError(HOSTILE)))
+    assert main(["--traceback", "render"]) == 70
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert err.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("variables", "silent"),
+    [
+        ({"RANK": "1", "WORLD_SIZE": "2", "MASTER_PORT": "29500"}, True),
+        ({"RANK": "1"}, False),
+        ({"RANK": "2", "WORLD_SIZE": "2", "MASTER_PORT": "29500"}, False),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, False),
+        ({"RANK": "²", "WORLD_SIZE": "2", "MASTER_PORT": "29500"}, False),
+        ({"RANK": "9" * 5000, "WORLD_SIZE": "9" * 5000, "MASTER_PORT": "1"}, False),
+    ],
+)
+def test_only_followers_of_torchrun_leave_the_line_to_the_first_process(
+    variables, silent, monkeypatch, capsys
+):
+    for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert main(["nothing"]) == 2
+    assert capsys.readouterr().err.count("\n") == (0 if silent else 1)
+
+
+def test_the_cache_is_not_written_to_a_folder_called_tilde(monkeypatch, capsys):
+    monkeypatch.setenv("GENSCENE_CACHE", "~nobody-of-this-name/x")
+    assert main(["doctor"]) == 2
+    assert "GENSCENE_CACHE=~nobody-of-this-name/x: there is no such home" in capsys.readouterr().err

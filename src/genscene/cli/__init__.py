@@ -3,12 +3,14 @@
 import ctypes
 import io
 import os
+import re
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import TextIO
 
 from genscene.errors import (
     BadInput,
@@ -16,6 +18,7 @@ from genscene.errors import (
     Terminated,
     describe_error,
     describe_os_error,
+    escape,
     printable,
     suggest,
 )
@@ -68,7 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with terminated_by_signal():
             code = run(words)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # None: it was closed before
+                sys.stdout.flush()
     except BaseException as error:
         code = report(error, words, trace)
     return code
@@ -123,7 +127,7 @@ def report(error: BaseException, words: list[str], trace: bool) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 2
     if trace:
-        traceback.print_exception(error)
+        print_stderr(escape("".join(traceback.format_exception(error)).rstrip()))
     if isinstance(error, BrokenPipeError):  # the reader of the output has seen enough
         return 141
     if isinstance(error, OSError):
@@ -154,19 +158,42 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def print_error(error: object, code: int) -> int:
     """Print one line on stderr; of the processes of torchrun only the first prints bad input."""
-    rank = os.environ.get("RANK", "0")
-    if code in (1, 70) or not rank.isdecimal() or int(rank) == 0:
-        print(f"genscene: {printable(error)}", file=sys.stderr)
+    if code in (1, 70) or not is_follower():
+        print_stderr(f"genscene: {printable(error)}")
     return code
+
+
+def print_stderr(text: str) -> None:
+    """Print on stderr; where that is closed or full, the exit code has to do."""
+    if sys.stderr is not None:
+        try:
+            print(text, file=sys.stderr, flush=True)
+        except (OSError, ValueError):
+            divert(sys.stderr)
+
+
+def is_follower() -> bool:
+    """Whether torchrun started this process, and one of a lower rank, which says the same."""
+    given = [os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "MASTER_PORT")]
+    if not all(re.fullmatch("[0-9]{1,9}", text) for text in given):
+        return False
+    rank, world, port = map(int, given)
+    return 0 < rank < world and 0 < port < 65_536
 
 
 def drop_output() -> None:
     """Drop what standard output cannot take, else the interpreter tries it again at its end."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            divert(sys.stdout)
+
+
+def divert(stream: TextIO) -> None:
+    """Send what a stream still holds, and what it is given from now on, to nowhere."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager

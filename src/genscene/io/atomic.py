@@ -15,12 +15,14 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room on the disk; such er
 def cache_folder() -> Path:
     """$GENSCENE_CACHE, else genscene in the user's cache folder."""
     chosen = os.environ.get("GENSCENE_CACHE")
-    if chosen:
-        return Path(chosen)
     try:
+        if chosen:
+            return Path(chosen).expanduser()
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genscene"
     except RuntimeError:
-        raise BadInput("no home folder for the cache: set GENSCENE_CACHE to a folder") from None
+        wrong = f"GENSCENE_CACHE={chosen}: there is no such home folder"
+        found = wrong if chosen else "no home folder for the cache"
+        raise BadInput(f"{found}; set GENSCENE_CACHE to a folder") from None
 
 
 @contextmanager
@@ -69,7 +71,9 @@ def make_parent(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"cannot make the folder {path.parent} ({error.strerror})") from None
+        raise BadInput(
+            f"cannot make the folder {path.parent} ({error.strerror}); wanted a place to write to"
+        ) from None
     if path.is_dir():
         raise BadInput(f"{path} is a folder, wanted the name of a file")
 
