@@ -1,7 +1,10 @@
 """Several processes started by torchrun: ranks, gradients averaged by one all-reduce, rows gathered."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import signal
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TypeVar
@@ -97,7 +100,12 @@ def init_group(device: torch.device) -> ProcessGroup:
     if world == 1:
         return ProcessGroup()
     _from_torchrun("RANK", 0, world - 1)
-    _from_torchrun("MASTER_PORT", 1, 65_535)
+    port = _from_torchrun("MASTER_PORT", 1, 65_535)
+    address = os.environ.get("MASTER_ADDR", "")
+    try:
+        socket.getaddrinfo(address, port)
+    except (OSError, UnicodeError):
+        raise BadInput(f"MASTER_ADDR {address!r} in the environment: no such machine") from None
     import_module("torch.distributed.nn.functional")
     if device.type == "cuda":
         card, cards = _from_torchrun("LOCAL_RANK", 0, world - 1), torch.cuda.device_count()
@@ -107,10 +115,25 @@ def init_group(device: torch.device) -> ProcessGroup:
             )
         torch.cuda.set_device(card)
     try:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        with _ended_by_sigterm():
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     except (RuntimeError, ValueError) as error:
         raise BadInput(f"cannot join the {world} processes of torchrun ({describe_error(error)})") from None
     return ProcessGroup(dist.get_rank(), world)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the process at once: torch waits for other processes without looking at signals."""
+    try:
+        before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    except ValueError:  # signals reach the main thread only
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _from_torchrun(name: str, least: int, most: int) -> int:

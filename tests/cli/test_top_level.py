@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -132,6 +134,7 @@ def shell(line, **variables):
     ("line", "code"),
     [
         ("$genscene --version >&-", 0),
+        ("$genscene render --help >&-", 0),
         ("$genscene nothing 2>&-", 2),
         ("$genscene nothing >&- 2>&-", 2),
         ("$genscene nothing 2>/dev/full", 2),
@@ -177,3 +180,39 @@ def test_the_cache_is_not_written_to_a_folder_called_tilde(monkeypatch, capsys):
     monkeypatch.setenv("GENSCENE_CACHE", "~nobody-of-this-name/x")
     assert main(["doctor"]) == 2
     assert "GENSCENE_CACHE=~nobody-of-this-name/x: there is no such home" in capsys.readouterr().err
+
+
+def test_a_machine_of_torchrun_that_is_not_there_is_named(tmp_path):
+    place = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_PORT": "29511", "MASTER_ADDR": ".."}
+    done = run("train", "pigan-demo", "--device", "cpu", "--out", str(tmp_path / "run"), **place)
+    assert done.returncode == 2
+    assert done.stderr == b"genscene: MASTER_ADDR '..' in the environment: no such machine\n"
+
+
+def test_sigterm_ends_a_process_that_waits_for_the_others(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    place = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_PORT": port, "MASTER_ADDR": "127.0.0.1"}
+    command = [sys.executable, "-m", "genscene", "train", "pigan-demo", "--out", str(tmp_path / "run")]
+    waiting = subprocess.Popen([*command, "--device", "cpu"], env=os.environ | place)
+    try:
+        deadline = time.monotonic() + 60
+        while not accepts(port) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        time.sleep(0.5)
+        waiting.terminate()
+        assert waiting.wait(timeout=20) == -signal.SIGTERM
+    finally:
+        waiting.kill()
+        waiting.wait()
+    assert not (tmp_path / "run" / "state.pt").exists()
+
+
+def accepts(port):
+    """Whether a process listens at this port of this machine."""
+    try:
+        socket.create_connection(("127.0.0.1", int(port)), 1).close()
+    except OSError:
+        return False
+    return True

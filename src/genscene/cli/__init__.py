@@ -71,8 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with terminated_by_signal():
             code = run(words)
-            if sys.stdout is not None:  # None: it was closed before
-                sys.stdout.flush()
+            sys.stdout.flush()
     except BaseException as error:
         code = report(error, words, trace)
     return code
@@ -165,11 +164,10 @@ def print_error(error: object, code: int) -> int:
 
 def print_stderr(text: str) -> None:
     """Print on stderr; where that is closed or full, the exit code has to do."""
-    if sys.stderr is not None:
-        try:
-            print(text, file=sys.stderr, flush=True)
-        except (OSError, ValueError):
-            divert(sys.stderr)
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        divert(sys.stderr)
 
 
 def is_follower() -> bool:
@@ -183,11 +181,10 @@ def is_follower() -> bool:
 
 def drop_output() -> None:
     """Drop what standard output cannot take, else the interpreter tries it again at its end."""
-    if sys.stdout is not None:
-        try:
-            sys.stdout.flush()
-        except (OSError, ValueError):
-            divert(sys.stdout)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        divert(sys.stdout)
 
 
 def divert(stream: TextIO) -> None:
@@ -221,6 +218,10 @@ def configure_process() -> None:
     a CPU takes up to twice as long that way.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if sys.stdout is None:  # closed by the caller
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files may hold what the terminal has no code for
             stream.reconfigure(errors="backslashreplace")
