@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genscene.contract import Generator, map_tensors
+from genscene.contract import Generator
 from genscene.randomness import RandomStreams
+from genscene.scenes import map_tensors
 
 
 def styles_of_seeds(generator: Generator, seeds: Sequence[int], psi: float = 1.0) -> Any:

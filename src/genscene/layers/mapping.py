@@ -29,11 +29,14 @@ class MappingNetwork(nn.Module):
         self.network, self.latent_dim, self.latent = network, latent_dim, latent
         self.register_buffer("w_avg", torch.zeros(shape))
 
-    def forward(self, z: Tensor, psi: float = 1.0) -> Tensor:
-        """z [B, latent_dim] -> w [B, *shape]; psi: truncation, w_avg + psi (w - w_avg)."""
+    def forward(self, z: Tensor, psi: float | Tensor = 1.0) -> Tensor:
+        """z [B, latent_dim] -> w [B, *shape]; psi, one number or [B]: truncation, w_avg + psi (w - w_avg)."""
         with no_autocast(z):  # styles scale frequencies: bfloat16 is too coarse
             w = self.network(z).view(len(z), *self.w_avg.shape)
-        return w if psi == 1 else self.w_avg + psi * (w - self.w_avg)
+        if not isinstance(psi, Tensor):
+            return w if psi == 1 else self.w_avg + psi * (w - self.w_avg)
+        each = psi.to(w).reshape(-1, *[1] * self.w_avg.ndim)
+        return torch.where(each == 1, w, self.w_avg + each * (w - self.w_avg))
 
     def latents(self, randomness: Randomness, *shape: int) -> Tensor:
         """Numbers of latent codes, standard normal or uniform in [-1, 1) -> [B, *shape]."""

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, leaky_relu, mse_loss
 
-from genscene.contract import Generator, map_tensors
+from genscene.contract import Generator
 from genscene.data.images import SYNTHETIC, load_images
 from genscene.data.synthetic import SETS
 from genscene.errors import BadInput
@@ -25,6 +25,7 @@ from genscene.io.tensors import read_tensors
 from genscene.metrics.frechet import Moments, frechet_distance
 from genscene.metrics.views import mean_resultant_length
 from genscene.randomness import RandomStreams
+from genscene.scenes import map_tensors
 
 VERSION, SIZE, IMAGES, STEPS = 4, 32, 5000, 1500  # of the regressor; side in pixels; of its training
 BATCH, RATE, HELD_OUT = 64, 2e-3, 0.1  # of its training; the last: fraction of images that are held out

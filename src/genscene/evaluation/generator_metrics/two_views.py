@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from genscene.contract import Generator, map_tensors
+from genscene.contract import Generator
 from genscene.errors import BadInput
 from genscene.evaluation.image_sources import fingerprint, require_finite
 from genscene.evaluation.report import Score
@@ -17,7 +17,7 @@ from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.priors import CameraPrior
 from genscene.metrics.views import RenderedView, reproject
 from genscene.randomness import RandomStreams, derive_seed
-from genscene.scenes import Scene
+from genscene.scenes import Scene, map_tensors
 
 BATCH, VIEW_SEED = 8, 31  # scenes rendered at once; use of the seed
 PAIRS, ANGLE, TOLERANCE = 64, 15.0, 0.05  # scenes; degrees between two views; relative difference of depths
