@@ -105,6 +105,10 @@ def test_wrong_shapes_are_refused_with_both(name):
         ),
         "the view is a Grid, wanted a Camera or Rays": lambda: generator.render(scene, Grid.whole(2, (4, 5))),
         "the view is a Tensor, wanted a Camera, a Grid or Rays": lambda: generator.render(scene, two.pose),
+        "samples is -1, wanted 0 or more": lambda: generator.render(scene, two, RenderOptions(samples=-1)),
+        "density_noise is nan, wanted 0 or more": lambda: generator.render(
+            scene, two, RenderOptions(density_noise=float("nan"))
+        ),
         "1 random streams for 2 views": lambda: generator.render(
             scene, two, RenderOptions(randomness=RandomStreams([0]))
         ),

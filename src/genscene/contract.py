@@ -202,7 +202,11 @@ def check_render(generator: Generator, scene: Any, view: Any, options: RenderOpt
     for name, x in cameras.named_tensors(scene).items():
         if x.ndim and len(x) != pictures and not (of_single and len(x) == 1):
             raise BadInput(f"{len(x)} scenes ({name} {list(x.shape)}) for {pictures} views: wanted as many")
-    if options is not None and options.randomness is not None and len(options.randomness) != pictures:
+    options = options or DEFAULT_OPTIONS
+    for name, number in (("samples", options.samples), ("density_noise", options.density_noise)):
+        if not 0 <= number < float("inf"):
+            raise BadInput(f"RenderOptions: {name} is {number}, wanted 0 or more")
+    if options.randomness is not None and len(options.randomness) != pictures:
         raise BadInput(f"{len(options.randomness)} random streams for {pictures} views: wanted as many")
 
 
