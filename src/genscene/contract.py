@@ -13,11 +13,12 @@ import genscene.geometry.cameras as cameras
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Grid, PixelConvention, Rays, Size
 from genscene.geometry.priors import CameraPrior, PlanePrior
+from genscene.layers.mapping import map_tensors, style_count, take_styles  # noqa: F401
 from genscene.randomness import CounterStreams, Randomness, RandomStreams, derive_seed
 from genscene.scenes import Background as Background
 from genscene.scenes import PosedDataset as PosedDataset
 from genscene.scenes import Rendering as Rendering
-from genscene.scenes import Scene, map_tensors, style_count, take_styles  # noqa: F401
+from genscene.scenes import Scene
 from genscene.scenes import Vector as Vector
 
 Stats = dict[str, Tensor]

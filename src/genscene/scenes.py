@@ -1,8 +1,7 @@
-"""Scenes (a field, a canvas, or Gaussians), what rendering them gives, and the styles they are bound to."""
+"""Scenes (a field, a canvas, or Gaussians), and what rendering them gives; photographs of one."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -80,24 +79,3 @@ class PosedDataset(Protocol):
     @property
     def box(self) -> Vector | None:
         """Half sides of the box around the origin that holds what the cameras see, where known."""
-
-
-def map_tensors(function: Callable[..., Tensor], first: Any, *others: Any) -> Any:
-    """Apply a function to the tensors of styles: themselves tensors, or (nested) dataclasses of tensors."""
-    if first is None or isinstance(first, Tensor):
-        return None if first is None else function(first, *others)
-    assert is_dataclass(first), f"a style is a tensor or a dataclass of tensors, not {type(first).__name__}"
-    columns = {each.name: [getattr(w, each.name) for w in (first, *others)] for each in fields(first)}
-    return replace(first, **{name: map_tensors(function, *column) for name, column in columns.items()})  # type: ignore[type-var]
-
-
-def style_count(w: Any) -> int:
-    """The number of styles in w: its first dimension, or that of its first tensor."""
-    if isinstance(w, Tensor):
-        return len(w)
-    return style_count(next(value for each in fields(w) if (value := getattr(w, each.name)) is not None))
-
-
-def take_styles(w: Any, part: slice) -> Any:
-    """Some of the styles in w."""
-    return map_tensors(lambda x: x[part], w)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from genscene.contract import Generator
+from genscene.layers.mapping import map_tensors
 from genscene.randomness import RandomStreams
-from genscene.scenes import map_tensors
 
 
 def styles_of_seeds(generator: Generator, seeds: Sequence[int], psi: float = 1.0) -> Any:

@@ -21,7 +21,7 @@ from genscene.cli.shared.rendering import (
 )
 from genscene.export.pictures import save_png, tile
 from genscene.export.video import ENDINGS
-from genscene.scenes import style_count
+from genscene.layers.mapping import style_count
 
 
 @dataclass(frozen=True)

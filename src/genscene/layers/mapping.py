@@ -1,6 +1,8 @@
-"""Mapping networks: latent codes to styles, their mean, and truncation."""
+"""Styles: mapping networks to them, their mean, truncation, and functions of their tensors."""
 
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -53,3 +55,24 @@ def update_w_avg(generator: nn.Module) -> None:
         if isinstance(module, MappingNetwork) and next(module.parameters(), None) is not None:
             z = module.latents(RandomStreams([0]), W_AVG_SAMPLES, module.latent_dim)[0]
             module.w_avg.copy_(module(z.to(module.w_avg.device)).mean(dim=0))
+
+
+def map_tensors(function: Callable[..., Tensor], first: Any, *others: Any) -> Any:
+    """Apply a function to the tensors of styles: themselves tensors, or (nested) dataclasses of tensors."""
+    if first is None or isinstance(first, Tensor):
+        return None if first is None else function(first, *others)
+    assert is_dataclass(first), f"a style is a tensor or a dataclass of tensors, not {type(first).__name__}"
+    columns = {each.name: [getattr(w, each.name) for w in (first, *others)] for each in fields(first)}
+    return replace(first, **{name: map_tensors(function, *column) for name, column in columns.items()})  # type: ignore[type-var]
+
+
+def style_count(w: Any) -> int:
+    """The number of styles in w: its first dimension, or that of its first tensor."""
+    if isinstance(w, Tensor):
+        return len(w)
+    return style_count(next(value for each in fields(w) if (value := getattr(w, each.name)) is not None))
+
+
+def take_styles(w: Any, part: slice) -> Any:
+    """Some of the styles in w."""
+    return map_tensors(lambda x: x[part], w)

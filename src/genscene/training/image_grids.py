@@ -11,8 +11,8 @@ from genscene.data.posed import PosedImages
 from genscene.export.pictures import depth_picture, depth_range, save_png, tile
 from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior
+from genscene.layers.mapping import map_tensors
 from genscene.randomness import RandomStreams
-from genscene.scenes import map_tensors
 
 ROWS, COLUMNS = 8, 5
 HELD_OUT, WIDEST = 4, 200  # photographs that are compared, and their longer side in pixels

@@ -22,8 +22,8 @@ from genscene.geometry.cameras import Camera, Grid, Size
 from genscene.geometry.priors import CameraPrior
 from genscene.geometry.trajectories import ellipse, forward_spiral, interpolate_cameras, trajectory
 from genscene.io.generator_file import GeneratorFile, read
+from genscene.layers.mapping import style_count, take_styles
 from genscene.randomness import RandomStreams
-from genscene.scenes import style_count, take_styles
 from genscene.training.devices import Device, pick_device
 
 T = TypeVar("T")

@@ -22,10 +22,10 @@ from genscene.experiment.serialise import build_seeded
 from genscene.geometry.priors import CameraPrior, camera_angles, wrap_angles
 from genscene.io.atomic import atomic, cache_folder
 from genscene.io.tensors import read_tensors
+from genscene.layers.mapping import map_tensors
 from genscene.metrics.frechet import Moments, frechet_distance
 from genscene.metrics.views import mean_resultant_length
 from genscene.randomness import RandomStreams
-from genscene.scenes import map_tensors
 
 VERSION, SIZE, IMAGES, STEPS = 4, 32, 5000, 1500  # of the regressor; side in pixels; of its training
 BATCH, RATE, HELD_OUT = 64, 2e-3, 0.1  # of its training; the last: fraction of images that are held out

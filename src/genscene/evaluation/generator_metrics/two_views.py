@@ -15,9 +15,10 @@ from genscene.evaluation.session import EvaluatedModel, EvaluationSession, camer
 from genscene.geometry.camera_files import read_cameras
 from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.priors import CameraPrior
+from genscene.layers.mapping import map_tensors
 from genscene.metrics.views import RenderedView, reproject
 from genscene.randomness import RandomStreams, derive_seed
-from genscene.scenes import Scene, map_tensors
+from genscene.scenes import Scene
 
 BATCH, VIEW_SEED = 8, 31  # scenes rendered at once; use of the seed
 PAIRS, ANGLE, TOLERANCE = 64, 15.0, 0.05  # scenes; degrees between two views; relative difference of depths
