@@ -47,3 +47,10 @@ def test_every_documented_command_is_parsed(words, capsys, tmp_path, monkeypatch
     _, err = capsys.readouterr()
     missing = ("no generator at", "no checkpoint at", "no such folder", "wants --data", "no camera file")
     assert code == 0 or any(words in err for words in missing), err
+
+
+def test_extras_are_quoted_wherever_they_are_named():
+    """Without quotes zsh takes the brackets for a pattern."""
+    texts = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "src").rglob("*.py")]
+    bare = [path.name for path in texts if re.search(r"pip install [^'\n`]*[\w.]\[", path.read_text())]
+    assert not bare

@@ -2,26 +2,32 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, ClassVar, Literal, Protocol, final
 
 import torch
 from torch import Tensor, nn
 
-from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size
+import genscene.geometry.cameras as cameras
+from genscene.errors import BadInput
+from genscene.geometry.cameras import Camera, Grid, PixelConvention, Rays, Size
 from genscene.geometry.priors import CameraPrior, PlanePrior
+from genscene.layers.mapping import map_tensors, style_count, take_styles  # noqa: F401
 from genscene.randomness import CounterStreams, Randomness, RandomStreams, derive_seed
+from genscene.scenes import Background as Background
+from genscene.scenes import PosedDataset as PosedDataset
+from genscene.scenes import Rendering as Rendering
 from genscene.scenes import Scene
+from genscene.scenes import Vector as Vector
 
 Stats = dict[str, Tensor]
-Vector = tuple[float, float, float]
-Background = Literal["black", "white", "last"]  # last: the color of the farthest sample on the ray
 MAX_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """How a scene is rendered; the last three fields never change the picture."""
+    """How a scene is rendered; the last three fields change the picture by rounding at most, about 1e-7."""
 
     randomness: Randomness | None = None  # jitter, importance sampling and density noise; None: deterministic
     density_noise: float = 0.0  # standard deviation of the noise on raw density; wants randomness
@@ -35,22 +41,6 @@ class RenderOptions:
 
 
 DEFAULT_OPTIONS = RenderOptions()
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """B pictures, and what else the renderer computes; None: not available for this kind of scene."""
-
-    image: Tensor  # [B, 3, H, W], sRGB, 0 to 1, not clamped
-    # [B, 1, H, W], distance from the eye along the ray, in world units; 0: nothing hit
-    depth: Tensor | None = None
-    alpha: Tensor | None = None  # [B, 1, H, W], opacity, 0 to 1
-    features: Tensor | None = None  # [B, C, h, w], what a network turned into the image
-    object_alpha: Tensor | None = None  # [B, O, 1, H, W], opacity of each object of a composition
-    rays: Rays | None = None  # [B, H * W], the rays that depth is measured along
-    coarse: Tensor | None = None  # [B, 3, H, W], the picture of the coarse network (NeRF, eq. 6)
-    # [B, 1, H, W], spread of the weights along the ray (Barron et al. 2022, eq. 15)
-    distortion: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -131,23 +121,34 @@ class StepContext:
 
 
 class Generator(nn.Module, ABC):
-    """Latent code -> style -> scene -> picture."""
+    """Latent code -> style -> scene -> picture.
+
+    `style`, `bind` and `render` of every subclass raise BadInput for shapes that do not fit: nothing is
+    broadcast. A batch of 0 gives 0 pictures.
+    """
 
     latent_dim: int  # 0: there is one scene, which is the weights
     prior: CameraPrior | PlanePrior  # of the views it is trained with
     # half sides of the box around the origin that holds every scene; None: scenes on the plane
     bounds: Vector | None
 
+    def __init_subclass__(cls) -> None:
+        """Put the checks of shapes before the methods that the subclass defines."""
+        super().__init_subclass__()
+        for name, check in (("style", check_style), ("bind", check_bind), ("render", check_render)):
+            if name in vars(cls):
+                setattr(cls, name, checked(check, vars(cls)[name]))
+
     @abstractmethod
     def latents(self, randomness: Randomness) -> Tensor:
         """One latent code for each stream of random numbers -> z [B, latent_dim]."""
 
     @abstractmethod
-    def style(self, z: Tensor, psi: float = 1.0, camera: Camera | None = None) -> Any:
+    def style(self, z: Tensor, psi: float | Tensor = 1.0, camera: Camera | None = None) -> Any:
         """z [B, latent_dim] -> w, a tensor [B, ...] or frozen dataclass: what is edited and inverted.
 
-        psi: truncation, 1: none, towards 0: closer to the mean style. camera: for generators conditioned on
-        one.
+        psi: truncation, one number or [B]; 1: none, towards 0: closer to the mean style. camera: for
+        generators conditioned on one.
         """
 
     @abstractmethod
@@ -159,9 +160,55 @@ class Generator(nn.Module, ABC):
         """B scenes, B views -> B pictures; the same pictures every time where options.randomness is None."""
 
     @final
-    def scene(self, z: Tensor, psi: float = 1.0) -> Scene:
-        """z [B, latent_dim] -> B scenes."""
+    def scene(self, z: Tensor, psi: float | Tensor = 1.0) -> Scene:
+        """z [B, latent_dim], psi: one number or [B] -> B scenes."""
         return self.bind(self.style(z, psi))
+
+
+def checked(check: Callable[..., None], method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of a generator that looks at its arguments first."""
+
+    @wraps(method)
+    def call(*args: Any, **options: Any) -> Any:
+        check(*args, **options)
+        return method(*args, **options)
+
+    return call
+
+
+def check_style(generator: Generator, z: Tensor, psi: float | Tensor = 1.0, camera: Any = None) -> None:
+    """Raise BadInput unless z, psi and cameras are those of B pictures."""
+    sizes = cameras.check_shapes("latent codes", z, {"z": ("B", generator.latent_dim)})
+    if isinstance(psi, Tensor) and psi.ndim:
+        cameras.check_shapes("truncation", psi, {"psi": (sizes["B"],)})
+    if camera is not None and (count := cameras.check_view(camera)) != len(z):
+        raise BadInput(f"{count} cameras for z {list(z.shape)}: wanted {len(z)} cameras")
+
+
+@torch.no_grad()
+def check_bind(generator: Generator, w: Any) -> None:
+    """Raise BadInput unless w has the shapes of what `style` gives."""
+    of_none = generator.style(next(generator.parameters()).new_zeros(0, generator.latent_dim))
+    wanted = {name: ("B", *x.shape[1:]) for name, x in cameras.named_tensors(of_none).items()}
+    cameras.check_shapes("styles", w, wanted)
+
+
+def check_render(generator: Generator, scene: Any, view: Any, options: RenderOptions | None = None) -> None:
+    """Raise BadInput unless scenes, views and random numbers are as many, and of this generator's kind."""
+    pictures, on_plane = cameras.check_view(view), generator.bounds is None
+    if isinstance(view, Grid) != on_plane:
+        wanted = "a Grid" if on_plane else "a Camera or Rays"
+        raise BadInput(f"the view is a {type(view).__name__}, wanted {wanted} for this generator")
+    of_single = not generator.latent_dim  # its one scene may be bound once for all views
+    for name, x in cameras.named_tensors(scene).items():
+        if x.ndim and len(x) != pictures and not (of_single and len(x) == 1):
+            raise BadInput(f"{len(x)} scenes ({name} {list(x.shape)}) for {pictures} views: wanted as many")
+    options = options or DEFAULT_OPTIONS
+    for name, number in (("samples", options.samples), ("density_noise", options.density_noise)):
+        if not 0 <= number < float("inf"):
+            raise BadInput(f"RenderOptions: {name} is {number}, wanted 0 or more")
+    if options.randomness is not None and len(options.randomness) != pictures:
+        raise BadInput(f"{len(options.randomness)} random streams for {pictures} views: wanted as many")
 
 
 class SingleSceneGenerator(Generator):
@@ -173,7 +220,7 @@ class SingleSceneGenerator(Generator):
         """Codes without numbers -> [B, 0]."""
         return next(self.parameters()).new_zeros(len(randomness), 0)
 
-    def style(self, z: Tensor, psi: float = 1.0, camera: Camera | None = None) -> Tensor:
+    def style(self, z: Tensor, psi: float | Tensor = 1.0, camera: Camera | None = None) -> Tensor:
         """z [B, 0], unchanged."""
         return z
 
@@ -203,30 +250,6 @@ class System(nn.Module, ABC):
     @abstractmethod
     def turns(self) -> tuple[Turn, ...]:
         """The turns of one step, in order; called at every step."""
-
-
-class PosedDataset(Protocol):
-    """What a system may adapt to before it is built: photographs of one scene with cameras."""
-
-    @property
-    def camera(self) -> Camera:
-        """The N cameras of the photographs."""
-
-    @property
-    def bounds(self) -> Tensor | None:
-        """Nearest and farthest depth of each [N, 2], where known."""
-
-    @property
-    def background(self) -> Background | None:
-        """The one color around what the photographs show, where there is one."""
-
-    @property
-    def ground(self) -> Vector | None:
-        """That color as photographed, 0 to 1, where it is not exactly the background."""
-
-    @property
-    def box(self) -> Vector | None:
-        """Half sides of the box around the origin that holds what the cameras see, where known."""
 
 
 @dataclass(frozen=True)
@@ -270,24 +293,3 @@ class SystemConfig(ABC):
     @abstractmethod
     def shrunk(self) -> "SystemConfig":
         """The same system with as few layers, channels and samples as it can have, for tests."""
-
-
-def map_tensors(function: Callable[..., Tensor], first: Any, *others: Any) -> Any:
-    """Apply a function to the tensors of styles: themselves tensors, or (nested) dataclasses of tensors."""
-    if first is None or isinstance(first, Tensor):
-        return None if first is None else function(first, *others)
-    assert is_dataclass(first), f"a style is a tensor or a dataclass of tensors, not {type(first).__name__}"
-    columns = {each.name: [getattr(w, each.name) for w in (first, *others)] for each in fields(first)}
-    return replace(first, **{name: map_tensors(function, *column) for name, column in columns.items()})  # type: ignore[type-var]
-
-
-def style_count(w: Any) -> int:
-    """The number of styles in w: its first dimension, or that of its first tensor."""
-    if isinstance(w, Tensor):
-        return len(w)
-    return style_count(next(value for each in fields(w) if (value := getattr(w, each.name)) is not None))
-
-
-def take_styles(w: Any, part: slice) -> Any:
-    """Some of the styles in w."""
-    return map_tensors(lambda x: x[part], w)

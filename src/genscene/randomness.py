@@ -8,7 +8,8 @@ same as an unbroken one.
 import hashlib
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
@@ -48,11 +49,31 @@ class RandomStreams:
 
     def uniform(self, *shape: int) -> Tensor:
         """Uniform in [0, 1) -> [B, *shape]."""
-        return torch.stack([torch.rand(shape, generator=s, device=self.device) for s in self._streams])
+        return self._sample(torch.rand, shape)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal -> [B, *shape]."""
-        return torch.stack([torch.randn(shape, generator=s, device=self.device) for s in self._streams])
+        return self._sample(torch.randn, shape)
+
+    def _sample(self, function: Callable[..., Tensor], shape: Sequence[int]) -> Tensor:
+        """Numbers of every stream, float32 whatever torch's default is -> [B, *shape]."""
+        numbers = torch.empty(len(self), *shape, dtype=torch.float32, device=self.device)
+        for stream, out in zip(self._streams, numbers, strict=True):
+            function(shape, generator=stream, out=out)
+        return numbers
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Make float32 tensors on the CPU whatever torch's defaults are; leave its random state as it was."""
+    state, dtype = torch.get_rng_state(), torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_rng_state(state)
 
 
 class CounterStreams:

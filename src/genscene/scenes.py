@@ -1,9 +1,14 @@
-"""What there is to see: a field, a canvas, or a set of Gaussians."""
+"""Scenes (a field, a canvas, or Gaussians), and what rendering them gives; photographs of one."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
+
+from genscene.geometry.cameras import Camera, Rays
+
+Vector = tuple[float, float, float]
+Background = Literal["black", "white", "last"]  # last: the color of the farthest sample on the ray
 
 
 class Field(Protocol):
@@ -34,3 +39,43 @@ class Gaussians:
 
 
 Scene = Field | Canvas | Gaussians
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """B pictures, and what else the renderer computes; None: not available for this kind of scene."""
+
+    image: Tensor  # [B, 3, H, W], sRGB, 0 to 1, not clamped
+    # [B, 1, H, W], distance from the eye along the ray, in world units; 0: nothing hit
+    depth: Tensor | None = None
+    alpha: Tensor | None = None  # [B, 1, H, W], opacity, 0 to 1
+    features: Tensor | None = None  # [B, C, h, w], what a network turned into the image
+    object_alpha: Tensor | None = None  # [B, O, 1, H, W], opacity of each object of a composition
+    rays: Rays | None = None  # [B, H * W], the rays that depth is measured along
+    coarse: Tensor | None = None  # [B, 3, H, W], the picture of the coarse network (NeRF, eq. 6)
+    # [B, 1, H, W], spread of the weights along the ray (Barron et al. 2022, eq. 15)
+    distortion: Tensor | None = None
+
+
+class PosedDataset(Protocol):
+    """What a system may adapt to before it is built: photographs of one scene with cameras."""
+
+    @property
+    def camera(self) -> Camera:
+        """The N cameras of the photographs."""
+
+    @property
+    def bounds(self) -> Tensor | None:
+        """Nearest and farthest depth of each [N, 2], where known."""
+
+    @property
+    def background(self) -> Background | None:
+        """The one color around what the photographs show, where there is one."""
+
+    @property
+    def ground(self) -> Vector | None:
+        """That color as photographed, 0 to 1, where it is not exactly the background."""
+
+    @property
+    def box(self) -> Vector | None:
+        """Half sides of the box around the origin that holds what the cameras see, where known."""

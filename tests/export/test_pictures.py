@@ -29,6 +29,9 @@ def test_png_round_trip(tmp_path):
     save_png(tmp_path / "new" / "a.png", image)
     with Image.open(tmp_path / "new" / "a.png") as stored:
         assert np.array_equal(np.asarray(stored), to_bytes(image).numpy())
+    save_png(tmp_path / "b.png", torch.zeros(3, 5, 7))
+    with Image.open(tmp_path / "b.png") as stored:
+        assert stored.mode == "RGB"  # full color, not a palette, even where one would do
 
 
 def test_near_depth_is_bright_and_empty_space_is_black():

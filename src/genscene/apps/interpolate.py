@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genscene.contract import Generator, map_tensors
+from genscene.contract import Generator
+from genscene.layers.mapping import map_tensors
 from genscene.randomness import RandomStreams
 
 

@@ -45,7 +45,7 @@ def findings() -> Iterator[str]:
         yield f"{name} {version(name) or 'is missing: pip install genscene again'}"
     for extra, name in EXTRAS.items():
         found = version(name)
-        state = f"{name} {found}" if found else f"not installed (pip install genscene[{extra}])"
+        state = f"{name} {found}" if found else f"not installed (pip install 'genscene[{extra}]')"
         yield f"extra {extra}: {state}"
     yield f"video: {video()}"
     yield f"cache: {cache_folder()} ({writable()})"

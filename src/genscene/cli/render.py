@@ -19,9 +19,9 @@ from genscene.cli.shared.rendering import (
     styles_of,
     views_along,
 )
-from genscene.contract import style_count
 from genscene.export.pictures import save_png, tile
 from genscene.export.video import ENDINGS
+from genscene.layers.mapping import style_count
 
 
 @dataclass(frozen=True)

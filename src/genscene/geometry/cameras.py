@@ -1,8 +1,9 @@
 """Views: pinhole cameras, windows on the image plane, and rays."""
 
 import math
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -188,6 +189,53 @@ class Grid:
 
 
 View = Camera | Grid | Rays
+SHAPES: dict[type, dict[str, tuple[int | str, ...]]] = {
+    Camera: {"pose": ("B", 4, 4), "intrinsics": ("B", 3, 3)},
+    Grid: {"window": ("B", 3)},
+    Rays: {"origins": ("B", "R", 3), "directions": ("B", "R", 3)},
+}
+
+
+def check_view(view: View) -> int:
+    """B, the number of pictures; raises BadInput for what is no view, or one of the wrong shapes."""
+    if type(view) not in SHAPES:
+        raise BadInput(f"the view is a {type(view).__name__}, wanted a Camera, a Grid or Rays")
+    return check_shapes(type(view).__name__, view, SHAPES[type(view)])["B"]
+
+
+def check_shapes(
+    what: str,
+    value: object,
+    wanted: Mapping[str, tuple[int | str, ...]],
+    sizes: Mapping[str, int] | None = None,
+) -> dict[str, int]:
+    """The sizes of named dimensions, like B in ("B", 4, 4), of a tensor or of those in a dataclass.
+
+    Raises BadInput where the tensors do not have these shapes; sizes: those that are known before.
+    """
+    tensors, known = named_tensors(value, next(iter(wanted), "w")), dict(sizes or {})
+    for name, dimensions in wanted.items():
+        shape = [d if isinstance(d, int) else known.get(d, d) for d in dimensions]
+        text = f"[{', '.join(map(str, shape))}]"
+        if name not in tensors:
+            raise BadInput(f"{what}: {name} is no tensor ({type(value).__name__}), wanted {text}")
+        found = tuple(tensors[name].shape)
+        if len(found) != len(shape) or any(
+            isinstance(n, int) and n != f for n, f in zip(shape, found, strict=True)
+        ):
+            raise BadInput(f"{what}: {name} has shape {list(found)}, wanted {text}")
+        known |= {d: n for d, n in zip(dimensions, found, strict=True) if isinstance(d, str)}
+    return known
+
+
+def named_tensors(value: Any, name: str = "w") -> dict[str, Tensor]:
+    """A tensor, or those in the fields of (nested) dataclasses, by name."""
+    if isinstance(value, Tensor):
+        return {name: value}
+    if not is_dataclass(value):
+        return {}
+    parts = [named_tensors(getattr(value, each.name), each.name) for each in fields(value)]
+    return {key: tensor for part in parts for key, tensor in part.items()}
 
 
 def as_float64(x: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ class CameraPrior:
     def sweep(self, count: int, size: Size) -> Camera:
         """Cameras in a row over yaw: evenly around where the prior covers all yaws, else across its range."""
         yaw, pitch = self.mean_angles()
-        half = min(5 / 3 * self.yaw[1], (1 - 1 / count) * math.pi)
+        half = min(5 / 3 * self.yaw[1], (1 - 1 / max(1, count)) * math.pi)
         return self.camera_at(yaw + half * torch.linspace(-1, 1, count), torch.full((count,), pitch), size)
 
     @staticmethod

@@ -22,6 +22,7 @@ from genscene.experiment.schema import Experiment
 from genscene.experiment.serialise import dumps, loads
 from genscene.geometry.cameras import Camera
 from genscene.io.atomic import atomic
+from genscene.randomness import undisturbed
 from genscene.systems import KINDS
 
 FORMAT = 1  # of generator files; other formats are refused by name
@@ -76,11 +77,12 @@ def load(path: str | Path) -> Generator:
     """The generator in a file of `genscene train` or `genscene convert`, on the CPU, ready to render.
 
     Raises BadInput, naming the file, where it is missing, cut short, or of another kind. Nothing in it is
-    executed.
+    executed; torch's random state, default dtype and default device stay as they are.
     """
     return read(path).generator
 
 
+@undisturbed()
 def read(path: str | Path) -> GeneratorFile:
     """All that a generator file, or the folder of a run, holds; raises BadInput like `load`."""
     path = Path(path)

@@ -1,6 +1,8 @@
-"""Mapping networks: latent codes to styles, their mean, and truncation."""
+"""Styles: mapping networks to them, their mean, truncation, and functions of their tensors."""
 
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,11 +31,14 @@ class MappingNetwork(nn.Module):
         self.network, self.latent_dim, self.latent = network, latent_dim, latent
         self.register_buffer("w_avg", torch.zeros(shape))
 
-    def forward(self, z: Tensor, psi: float = 1.0) -> Tensor:
-        """z [B, latent_dim] -> w [B, *shape]; psi: truncation, w_avg + psi (w - w_avg)."""
+    def forward(self, z: Tensor, psi: float | Tensor = 1.0) -> Tensor:
+        """z [B, latent_dim] -> w [B, *shape]; psi, one number or [B]: truncation, w_avg + psi (w - w_avg)."""
         with no_autocast(z):  # styles scale frequencies: bfloat16 is too coarse
             w = self.network(z).view(len(z), *self.w_avg.shape)
-        return w if psi == 1 else self.w_avg + psi * (w - self.w_avg)
+        if not isinstance(psi, Tensor):
+            return w if psi == 1 else self.w_avg + psi * (w - self.w_avg)
+        each = psi.to(w).reshape(-1, *[1] * self.w_avg.ndim)
+        return torch.where(each == 1, w, self.w_avg + each * (w - self.w_avg))
 
     def latents(self, randomness: Randomness, *shape: int) -> Tensor:
         """Numbers of latent codes, standard normal or uniform in [-1, 1) -> [B, *shape]."""
@@ -50,3 +55,24 @@ def update_w_avg(generator: nn.Module) -> None:
         if isinstance(module, MappingNetwork) and next(module.parameters(), None) is not None:
             z = module.latents(RandomStreams([0]), W_AVG_SAMPLES, module.latent_dim)[0]
             module.w_avg.copy_(module(z.to(module.w_avg.device)).mean(dim=0))
+
+
+def map_tensors(function: Callable[..., Tensor], first: Any, *others: Any) -> Any:
+    """Apply a function to the tensors of styles: themselves tensors, or (nested) dataclasses of tensors."""
+    if first is None or isinstance(first, Tensor):
+        return None if first is None else function(first, *others)
+    assert is_dataclass(first), f"a style is a tensor or a dataclass of tensors, not {type(first).__name__}"
+    columns = {each.name: [getattr(w, each.name) for w in (first, *others)] for each in fields(first)}
+    return replace(first, **{name: map_tensors(function, *column) for name, column in columns.items()})  # type: ignore[type-var]
+
+
+def style_count(w: Any) -> int:
+    """The number of styles in w: its first dimension, or that of its first tensor."""
+    if isinstance(w, Tensor):
+        return len(w)
+    return style_count(next(value for each in fields(w) if (value := getattr(w, each.name)) is not None))
+
+
+def take_styles(w: Any, part: slice) -> Any:
+    """Some of the styles in w."""
+    return map_tensors(lambda x: x[part], w)

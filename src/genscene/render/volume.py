@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from genscene.contract import Background, Generator, Rendering, RenderOptions
 from genscene.errors import Cancelled
-from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size, as_float64
+from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size, as_float64, check_shapes
 from genscene.randomness import Randomness
 from genscene.render.march import NO_NOISE, March, RayNoise
 from genscene.scenes import Field
@@ -66,8 +66,12 @@ def sample_t(rays: Rays, march: March, jitter: Tensor | None = None) -> Tensor:
 def query(field: Field, rays: Rays, t: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
     """Evaluate a field at t [B, R, S] along directions [B, R, 3] -> [B, R, S, C], raw density [B, R, S]."""
     points = rays.at(t)
-    features, density = field(points.flatten(1, 2), directions[:, :, None].expand_as(points).flatten(1, 2))
-    return features.view(*t.shape, -1), density.view(t.shape)
+    flat = points.flatten(1, 2)
+    features, density = field(flat, directions[:, :, None].expand_as(points).flatten(1, 2))
+    sizes = {"B": len(flat), "N": flat.shape[1]}
+    check_shapes("what the field returns", features, {"features": ("B", "N", "C")}, sizes)
+    check_shapes("what the field returns", density, {"density": ("B", "N")}, sizes)
+    return features.view(*t.shape, features.shape[-1]), density.view(t.shape)
 
 
 def activate_density(raw: Tensor, march: March) -> Tensor:
@@ -198,7 +202,7 @@ def in_chunks(
     Where a graph is kept for the backward pass all rays are one part, unless options.recompute: then no graph
     is kept, each part is computed again in the backward pass (Zhang et al. 2022, ARF, sec. 3.3).
     """
-    chunk = max(1, options.max_bytes // (ray_bytes * len(rays.origins)))
+    chunk = max(1, options.max_bytes // (ray_bytes * max(1, len(rays.origins))))
     if not options.recompute and (torch.is_grad_enabled() or len(rays) <= chunk):
         return render(rays, noise)
     parts = []
@@ -255,5 +259,7 @@ class VolumeGenerator(Generator):
     pixels: PixelConvention = "center"
 
     def rays(self, view: Camera | Rays) -> tuple[Rays, Size]:
-        """The rays of B views, and the size of the picture that they make; of bare rays a single row."""
-        return (view, (1, len(view))) if isinstance(view, Rays) else (view.rays(self.pixels), view.size)
+        """The rays of B views, in the generator's precision, and their size; of bare rays a single row."""
+        rays, size = (view, (1, len(view))) if isinstance(view, Rays) else (view.rays(self.pixels), view.size)
+        like = next(self.parameters()).dtype
+        return Rays(rays.origins.to(like), rays.directions.to(like)), size

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from genscene.contract import Generator, map_tensors
+from genscene.contract import Generator
 from genscene.data.posed import PosedImages
 from genscene.export.pictures import depth_picture, depth_range, save_png, tile
 from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior
+from genscene.layers.mapping import map_tensors
 from genscene.randomness import RandomStreams
 
 ROWS, COLUMNS = 8, 5

@@ -68,7 +68,7 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
     Raises BadInput for what cannot be trained, Diverged where a loss is not finite, Interrupted when stopped
     by a signal.
     """
-    run = run if isinstance(run, Run) else Run(Path(run))
+    run = replace(run, out=Path(run.out)) if isinstance(run, Run) else Run(Path(run))
     device = pick_device(run.device)
     torch.set_float32_matmul_precision("high" if run.precision == "tf32" else "highest")
     group = init_group(device)

@@ -13,7 +13,7 @@ from rich.progress import track
 from torch import Tensor
 
 from genscene.cli.shared.options import parse_seeds, parse_size, require_range
-from genscene.contract import Generator, RenderOptions, Vector, style_count, take_styles
+from genscene.contract import Generator, RenderOptions, Vector
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
 from genscene.export.pictures import Show, depth_range, tile, to_bytes, to_picture
@@ -22,6 +22,7 @@ from genscene.geometry.cameras import Camera, Grid, Size
 from genscene.geometry.priors import CameraPrior
 from genscene.geometry.trajectories import ellipse, forward_spiral, interpolate_cameras, trajectory
 from genscene.io.generator_file import GeneratorFile, read
+from genscene.layers.mapping import style_count, take_styles
 from genscene.randomness import RandomStreams
 from genscene.training.devices import Device, pick_device
 
@@ -43,7 +44,7 @@ class RenderingOptions:
     view_lock: bool = False  # colors as seen from the front, wherever the camera is (pi-GAN)
     samples: int = 0  # samples along each ray in each pass; more is finer; default: that of training
     fps: float = 30.0  # frames a second of a video
-    memory: float = 0.25  # GiB that intermediate results may take; less is slower, never different
+    memory: float = 0.25  # GiB that intermediate results may take; less is slower, the same to 1e-7
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
 
     def __post_init__(self) -> None:

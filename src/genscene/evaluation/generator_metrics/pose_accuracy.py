@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, leaky_relu, mse_loss
 
-from genscene.contract import Generator, map_tensors
+from genscene.contract import Generator
 from genscene.data.images import SYNTHETIC, load_images
 from genscene.data.synthetic import SETS
 from genscene.errors import BadInput
@@ -22,6 +22,7 @@ from genscene.experiment.serialise import build_seeded
 from genscene.geometry.priors import CameraPrior, camera_angles, wrap_angles
 from genscene.io.atomic import atomic, cache_folder
 from genscene.io.tensors import read_tensors
+from genscene.layers.mapping import map_tensors
 from genscene.metrics.frechet import Moments, frechet_distance
 from genscene.metrics.views import mean_resultant_length
 from genscene.randomness import RandomStreams

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from genscene.contract import Generator, map_tensors
+from genscene.contract import Generator
 from genscene.errors import BadInput
 from genscene.evaluation.image_sources import fingerprint, require_finite
 from genscene.evaluation.report import Score
@@ -15,6 +15,7 @@ from genscene.evaluation.session import EvaluatedModel, EvaluationSession, camer
 from genscene.geometry.camera_files import read_cameras
 from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.priors import CameraPrior
+from genscene.layers.mapping import map_tensors
 from genscene.metrics.views import RenderedView, reproject
 from genscene.randomness import RandomStreams, derive_seed
 from genscene.scenes import Scene

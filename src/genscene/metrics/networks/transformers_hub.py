@@ -54,7 +54,7 @@ def transformer_features(family: Family, given: str | Path) -> Extractor:
     try:
         library = importlib.import_module("transformers")
     except ImportError as error:
-        advice = f"pip install genscene[metrics] ({describe_error(error)})"
+        advice = f"pip install 'genscene[metrics]' ({describe_error(error)})"
         raise BadInput(f"{family.name} needs transformers: {advice}") from None
     folder = find_folder(family, given)
     network = load_network(library, family, folder)

@@ -138,6 +138,7 @@ class CoarseFine:
 
     coarse: Field
     fine: Field | None
+    w: Tensor  # [B, 0], codes without numbers, of B scenes that are the same
 
     def __call__(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """points, unit directions [B, N, 3] -> colors [B, N, 3], raw density [B, N]."""
@@ -156,7 +157,7 @@ class NeRFGenerator(SingleSceneGenerator, VolumeGenerator):
 
     def bind(self, w: Tensor) -> CoarseFine:
         """w [B, 0] -> the scene, for B views."""
-        return CoarseFine(self.coarse, self.fine)
+        return CoarseFine(self.coarse, self.fine, w)
 
     def render(
         self, scene: CoarseFine, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS

@@ -100,7 +100,9 @@ class FieldBase(nn.Module):
             return encoded
         # 0 outside [-1, 1]^3
         found = grid_sample(self.grid, warped.reshape(1, 1, 1, -1, 3), align_corners=True)
-        return torch.cat([found[0, :, 0, 0].mT.reshape(*warped.shape[:-1], -1), encoded], dim=-1)
+        return torch.cat(
+            [found[0, :, 0, 0].mT.reshape(*warped.shape[:-1], self.config.grid_channels), encoded], dim=-1
+        )
 
     def heads(self, x: Tensor, color: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Features for density and color [B, N, W] -> colors [B, N, 3] in (0, 1), raw density [B, N]."""
@@ -184,7 +186,7 @@ class StyledField:
 
     def query_inside_box(self, points: Tensor, directions: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluate the network only where inside [B, N] is set; space outside is empty and black."""
-        most = int(inside.sum(dim=1).max())
+        most = int(inside.sum(dim=1).max()) if len(inside) else 0
         first = inside.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
         index = first[..., None].expand(-1, -1, 3)
         colors, density = self.network(points.gather(1, index), directions.gather(1, index), self.w)
@@ -212,7 +214,7 @@ class PiGANGenerator(VolumeGenerator):
         """One latent code for each stream -> z [B, latent_dim]."""
         return self.mapping.latents(randomness, self.latent_dim)
 
-    def style(self, z: Tensor, psi: float = 1.0, camera: Camera | None = None) -> Tensor:
+    def style(self, z: Tensor, psi: float | Tensor = 1.0, camera: Camera | None = None) -> Tensor:
         """z [B, latent_dim] -> raw frequencies and phases w [B, 2, L, W], or codes [B, Z]."""
         return self.mapping(z, psi)
 

@@ -1,5 +1,6 @@
 """Pictures of voxel grids: only occupied space is sampled, only samples with weight are colored."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -49,6 +50,7 @@ class VoxelField:
     """The scene: a voxel grid as a field."""
 
     voxels: VoxelGrid
+    w: Tensor  # [B, 0], codes without numbers, of B scenes that are the same
 
     def __call__(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """points, unit directions [B, N, 3] -> colors [B, N, 3] in (0, 1), raw density [B, N]."""
@@ -81,7 +83,7 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
 
     def bind(self, w: Tensor) -> VoxelField:
         """w [B, 0] -> the scene, for B views."""
-        return VoxelField(self.voxels)
+        return VoxelField(self.voxels, w)
 
     def render(
         self, scene: VoxelField, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS
@@ -92,15 +94,11 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
         noise = RayNoise(None if options.randomness is None else options.randomness.uniform(len(rays)))
 
         def part(rays: Rays, noise: RayNoise) -> tuple[Tensor, ...]:
-            every = zip(
-                *vars(rays).values(),
-                noise.jitter if noise.jitter is not None else [None] * batch,
-                strict=True,
-            )
-            found = [self.render_rays(scene, o, d, jitter, options) for o, d, jitter in every]
-            return tuple(torch.stack(columns) for columns in zip(*found, strict=True))
+            origins, directions = rays.origins.flatten(0, 1), rays.directions.flatten(0, 1)
+            jitter = None if noise.jitter is None else noise.jitter.flatten()
+            found = self.render_rays(scene, origins, directions, jitter, options)
+            return tuple(x.unflatten(0, rays.origins.shape[:2]) for x in found)
 
-        batch = len(rays.origins)
         ray_bytes = 60 * sum(self.voxels.counts) // (options.samples or self.march.samples)
         color, depth, alpha, *distortion = (
             to_image(x, size) for x in in_chunks(part, rays, noise, options, ray_bytes)
@@ -180,7 +178,8 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
         sides = torch.stack([(-half - origins) / safe, (half - origins) / safe])
         begin = sides.amin(dim=0).amax(dim=-1).clamp_min(march.near)
         end = sides.amax(dim=0).amin(dim=-1).clamp(max=march.far)
-        count = max(1, int(((end - begin).max().clamp_min(0) / step).ceil()))
+        longest = float((end - begin).max()) if len(begin) else 0.0
+        count = max(1, math.ceil(longest / step))
         return begin, end, step * torch.arange(count + 1, device=origins.device, dtype=origins.dtype)
 
     def far_step(self, t: float, samples: int = 0) -> float:

@@ -114,7 +114,7 @@ class VoxelGrid(nn.Module):
     def corners(self, coords: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates [N, 3] -> the eight corners around them and their trilinear weights [N, 8], [N, 8]."""
         counts = torch.tensor(self.counts, device=coords.device)
-        at = ((coords + 1) / 2 * (counts - 1)).clamp_min(0).minimum(counts - 1.0)
+        at = ((coords + 1) / 2 * (counts - 1)).clamp_min(0).minimum((counts - 1).to(coords))
         low = at.long().minimum(counts - 2)
         part = at - low
         strides = self.strides(coords.device)
