@@ -6,13 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from conftest import tiny
 from genscene.cli import main
 from genscene.cli.shared import evaluation_results
+from genscene.evaluation.comparison import find_alike, scene_deviation
+from genscene.evaluation.extract_features import Measurements
+from genscene.evaluation.protocol import select_protocol
 from genscene.evaluation.report import Report, Row, Score
-from genscene.evaluation.session import EvaluationSession
+from genscene.evaluation.session import EvaluatedModel, EvaluationSession
 from genscene.experiment.schema import Stage
 from genscene.experiment.serialise import build_seeded
 from genscene.io.generator_file import GeneratorFile, write
@@ -122,7 +126,11 @@ def test_images_that_are_all_alike_are_told_and_not_marked(kind, capsys, tmp_pat
         Image.fromarray(copied if kind == "copies" else color).save(tmp_path / kind / f"{i}.png")
     words = [*WORDS, "--metrics", "frechet,precision_recall", "--out", str(tmp_path / "x.html")]
     said = done([str(tmp_path / kind), "few", "many", *words], capsys)
-    why = "are all alike (variance of features" if kind == "copies" else "are of one color (deviation 0.0 of"
+    why = (
+        "are all alike (variance of features"
+        if kind == "copies"
+        else "are of one color (deviation 0.0 of 255 in each"
+    )
     assert f"note: the images of {kind} {why}" in said
     assert "the images of few" not in said
     rows = json.loads((tmp_path / "x.json").read_text())["generators"]
@@ -131,6 +139,20 @@ def test_images_that_are_all_alike_are_told_and_not_marked(kind, capsys, tmp_pat
     assert rows["few"]["frechet"]["best"] or rows["many"]["frechet"]["best"]
     assert main(["evaluate", str(tmp_path / kind), "--data", "real", "--metrics", "frechet"]) == 0
     assert f"note: the images of {kind} {why}" in capsys.readouterr().out
+
+
+def test_scenes_that_are_all_alike_are_told(capsys, tmp_path):
+    experiment = tiny("pigan-carla", steps=1)
+    generator = build_seeded(experiment).generator
+    for name, parameter in generator.named_parameters():
+        parameter.data *= 0 if "mapping" in name else 1  # the latent code is not used
+    write(tmp_path / "same.safetensors", GeneratorFile(generator, experiment))
+    model = EvaluatedModel("same", tmp_path / "same.safetensors", generator, experiment)
+    session = EvaluationSession(select_protocol("tracking"), (16, 16), experiment.images, {})
+    assert scene_deviation(session, generator) == pytest.approx(0, abs=1e-6)
+    measured = Measurements(session, [model], [], [{}], None, {}, [])
+    (note,) = find_alike(measured, {"same": torch.rand(4, 3, 16, 16)})
+    assert note.startswith("the scenes of same are all alike (deviation 0.0 of 255 between them)")
 
 
 def test_the_reference_names_its_counts(capsys, tmp_path):

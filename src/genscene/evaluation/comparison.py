@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from genscene import __version__
+from genscene.contract import Generator
 from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import RESAMPLE, Resampling, with_intervals
 from genscene.evaluation.extract_features import Measurements
@@ -16,10 +17,12 @@ from genscene.evaluation.report import Report, Row, Score
 from genscene.evaluation.session import EvaluationSession, Features
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.metrics.frechet import RunningMoments
+from genscene.randomness import RandomStreams
 
 RESAMPLED_FEATURES = 10_000  # of either side
 ALIKE = 0.05  # variance of features, relative to real images, below which images count as all alike
-FLAT = 2 / 255  # deviation within an image below which it is of one color
+FLAT = 2 / 255  # deviation within an image, or between scenes, below which these are the same
+CODES = 8  # latent codes whose scenes are compared
 OWN_FIELDS = ("extractor", "weights", "layer", "resize")  # fields of a protocol that each extractor has
 INTERVALS = (
     "Brackets: 95 % bootstrap intervals of the expected score of sets of this size, of at most 10,000 images."
@@ -55,21 +58,33 @@ def compare(measured: Measurements, resampling: Resampling | None = None) -> Rep
 
 
 def find_alike(measured: Measurements, shown: Mapping[str, Tensor]) -> list[str]:
-    """For each model a note where its images are all alike, or each is of one color; else "".
+    """For each model a note where its images, or its scenes, are all alike, or each image is of one color.
 
-    shown: its first images [N, 3, H, W] in [0, 1], by name.
+    shown: its first images [N, 3, H, W] in [0, 1], by name. An empty note where they are not.
     """
-    notes, key = [], measured.image_extractor
+    notes, key, session = [], measured.image_extractor, measured.session
     for model, features in zip(measured.models, measured.features, strict=True):
         contrast, why = float(shown[model.name].flatten(2).std(dim=2).mean()), ""
         share = variance(features[key]) / variance(measured.real[key]) if key is not None else 1.0
         if contrast < FLAT:
-            why = f"are of one color (deviation {255 * contrast:.1f} of 255 within an image)"
+            why = f"images of {model.name} are of one color (deviation {255 * contrast:.1f} of 255 in each)"
         elif share < ALIKE:
-            why = f"are all alike (variance of features: {100 * share:.2g} % of real images')"
-        much = "precision, view consistency and the like mean nothing; none of its scores is marked as best"
-        notes.append(f"the images of {model.name} {why}: {much}" if why else "")
+            much = f"variance of features: {100 * share:.2g} % of real images'"
+            why = f"images of {model.name} are all alike ({much})"
+        elif model.generator is not None and (apart := scene_deviation(session, model.generator)) < FLAT:
+            why = f"scenes of {model.name} are all alike (deviation {255 * apart:.1f} of 255 between them)"
+        so = "precision, view consistency and the like mean nothing; none of its scores is marked as best"
+        notes.append(f"the {why}: {so}" if why else "")
     return notes
+
+
+@torch.no_grad()
+def scene_deviation(session: EvaluationSession, generator: Generator) -> float:
+    """Deviation of pixels between scenes of `CODES` latent codes, seen from one view, in [0, 1]."""
+    streams = RandomStreams(range(CODES), session.device)
+    scene = generator.scene(generator.latents(streams), session.protocol.psi)
+    view = generator.prior.sweep(1, session.size)[torch.zeros(CODES, dtype=torch.long)]
+    return float(generator.render(scene, view.to(session.device)).image.std(dim=0).mean())
 
 
 def variance(statistics: FeatureStatistics) -> float:

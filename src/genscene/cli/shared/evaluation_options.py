@@ -74,6 +74,8 @@ class EvaluationOptions:
             raise BadInput(f"--extractor: no extractor {self.extractor!r}; {known}")
         extractor_names(self.metric_names, self.extractor)
         select_protocol(self.protocol)
+        if self.size:
+            parse_size(self.size)
 
     @property
     def metric_names(self) -> list[str]:
