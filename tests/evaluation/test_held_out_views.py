@@ -100,8 +100,8 @@ def test_photographs_that_are_reduced_are_noted_and_scored_at_another_size(there
     assert not any("reduced" in note for note in notes)
     assert full != reduced
     words = ["evaluate", str(there / "run"), "--split", "test", "--size"]
-    assert "--size 32x32: wanted a side up to 24" in refused([*words, "32"], capsys)
-    assert "--size 12x24: wanted a side up to 24, or 24x24" in refused([*words, "12x24"], capsys)
+    assert "--size 32x32: wanted a longer side of at most 24" in refused([*words, "32"], capsys)
+    assert "--size 12x24: wanted a longer side of at most 24, or 24x24" in refused([*words, "12x24"], capsys)
 
 
 def test_the_estimate_while_training_is_that_of_evaluate(there):

@@ -125,8 +125,10 @@ class HeldOut:
         height, width = posed.camera.size
         side = max(height, width)
         if self.size not in (None, (height, width), (side, side)):
-            given = "x".join(map(str, self.size))
-            raise BadInput(f"--size {given}: wanted a side up to {side}, or {height}x{width} as photographed")
+            given, size = ("x".join(map(str, each)) for each in (self.size, (height, width)))
+            raise BadInput(
+                f"--size {given}: wanted a longer side of at most {side}, or {size} as photographed"
+            )
         return posed
 
 
