@@ -187,8 +187,11 @@ def check_style(generator: Generator, z: Tensor, psi: float | Tensor = 1.0, came
 
 @torch.no_grad()
 def check_bind(generator: Generator, w: Any) -> None:
-    """Raise BadInput unless w has the shapes of what `style` gives."""
-    of_none = generator.style(next(generator.parameters()).new_zeros(0, generator.latent_dim))
+    """Raise BadInput unless w has the shapes of what `style` gives; unchecked under functional_call."""
+    weights = next(generator.parameters(), None)
+    if weights is None:
+        return
+    of_none = generator.style(weights.new_zeros(0, generator.latent_dim))
     wanted = {name: ("B", *x.shape[1:]) for name, x in cameras.named_tensors(of_none).items()}
     cameras.check_shapes("styles", w, wanted)
 

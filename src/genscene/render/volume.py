@@ -261,5 +261,5 @@ class VolumeGenerator(Generator):
     def rays(self, view: Camera | Rays) -> tuple[Rays, Size]:
         """The rays of B views, in the generator's precision, and their size; of bare rays a single row."""
         rays, size = (view, (1, len(view))) if isinstance(view, Rays) else (view.rays(self.pixels), view.size)
-        like = next(self.parameters()).dtype
-        return Rays(rays.origins.to(like), rays.directions.to(like)), size
+        weights = next(self.parameters(), rays.origins)  # torch.func.functional_call leaves no parameters
+        return Rays(rays.origins.to(weights.dtype), rays.directions.to(weights.dtype)), size

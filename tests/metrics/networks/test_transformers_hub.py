@@ -116,5 +116,5 @@ def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch):
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).touch()
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(BadInput, match=r"clip needs transformers: pip install genscene\[metrics\]"):
+    with pytest.raises(BadInput, match=r"clip needs transformers: pip install 'genscene\[metrics\]'"):
         transformers_hub.clip_features(tmp_path)
