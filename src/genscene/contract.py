@@ -21,7 +21,7 @@ MAX_BYTES = 1 << 28
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """How a scene is rendered; the last three fields never change the picture."""
+    """How a scene is rendered; the last four fields never change the picture."""
 
     randomness: Randomness | None = None  # jitter, importance sampling and density noise; None: deterministic
     density_noise: float = 0.0  # standard deviation of the noise on raw density; wants randomness
@@ -32,6 +32,7 @@ class RenderOptions:
     max_bytes: int = MAX_BYTES  # that intermediate results may take where no graph is kept
     recompute: bool = False  # trade time for memory: compute parts again for the backward pass
     cancelled: Callable[[], bool] | None = None  # called between parts; True raises Cancelled
+    progress: Callable[[int], None] | None = None  # called after each part with the number of its rays
 
 
 DEFAULT_OPTIONS = RenderOptions()
@@ -103,8 +104,7 @@ class RayBatch:
 
     def to(self, device: torch.device) -> "RayBatch":
         """The same rays on another device."""
-        rays = Rays(self.rays.origins.to(device), self.rays.directions.to(device))
-        return RayBatch(rays, self.colors.to(device))
+        return RayBatch(self.rays.to(device), self.colors.to(device))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -156,6 +157,22 @@ def test_a_sheet_of_pictures_of_every_quantity(run_folder, tmp_path, capsys, sho
     with Image.open(out) as image:
         assert image.size == (5 * 12, 3 * 8)
     assert capsys.readouterr()[0].strip() == str(out)
+
+
+def test_a_long_rendering_says_its_time_before_the_first_picture_is_done(
+    run_folder, tmp_path, capsys, monkeypatch
+):
+    for name in ("ESTIMATE_AFTER", "LONG", "LINES_EVERY"):
+        monkeypatch.setattr(f"genscene.data.progress.{name}", 0.0)
+    words = ["--size", "8", "--frames", "2", "--memory", "0.00001"]
+    for verb in (["render", "--seeds", "0"], ["interpolate", "--seeds", "0,1"]):
+        out = tmp_path / f"{verb[0]}.gif"
+        assert main([verb[0], str(run_folder), "--out", str(out), *verb[1:], *words]) == 0
+        lines = capsys.readouterr().err.splitlines()
+        assert lines[0].startswith("rendering 2 pictures of 8x8: takes about 0:0")
+        assert "--samples" in lines[0]
+        assert re.fullmatch(r"rendering 2 pictures of 8x8: \d %, 0:0.*left", lines[1])
+        assert lines[-1].startswith("rendering 2 pictures of 8x8: 100 %, 0:00:00 left")
 
 
 @pytest.mark.parametrize("path", ["orbit", "front", "steep", "zoom", "dolly", "spiral"])

@@ -49,6 +49,7 @@ def main(words: list[str]) -> None:
         raise BadInput(f"{options.generator} holds a single scene, there is none to go to: genscene render")
     cameras = trajectory(options.path, camera_prior(generator, options.generator), count, size)
     w = interpolate_styles(styles_of_seeds(generator, seeds, how.psi), count)
-    frames = render_frames(generator, w, cameras, how.show, how.render_options(), interpolated=True)
-    save_frames(options.out, frames, count, how.fps)
+    with how.render_options(count, size) as render_options:
+        frames = render_frames(generator, w, cameras, how.show, render_options, interpolated=True)
+        save_frames(options.out, frames, how.fps)
     print_line(str(options.out))

@@ -1,19 +1,18 @@
 """What the verbs that render share: options, loading, views, sheets of pictures, frames of videos."""
 
 import math
-import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from genscene.cli.shared.options import parse_seeds, parse_size, require_range
 from genscene.contract import Generator, RenderOptions, Vector, style_count, take_styles
+from genscene.data.progress import timed_progress
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
 from genscene.export.pictures import Show, depth_range, tile, to_bytes, to_picture
@@ -24,8 +23,6 @@ from genscene.geometry.trajectories import ellipse, forward_spiral, interpolate_
 from genscene.io.generator_file import GeneratorFile, read
 from genscene.randomness import RandomStreams
 from genscene.training.devices import Device, pick_device
-
-T = TypeVar("T")
 
 FORWARD_FACING = 0.8  # length of the mean viewing direction above which photographs face one way
 FROM_FRONT: Vector = (0.0, 0.0, -1.0)
@@ -52,12 +49,18 @@ class RenderingOptions:
         require_range("--fps", self.fps, *FPS)
         require_range("--memory", self.memory, 1e-6, 1024)
 
-    def render_options(self) -> RenderOptions:
-        """The same for the renderer."""
-        direction = FROM_FRONT if self.view_lock else None
-        return RenderOptions(
-            samples=self.samples, fixed_direction=direction, max_bytes=int(self.memory * 2**30)
-        )
+    @contextmanager
+    def render_options(self, pictures: int, size: Size) -> Iterator[RenderOptions]:
+        """The same for the renderer, with the progress of so many pictures of a size by their rays."""
+        direction, (height, width) = FROM_FRONT if self.view_lock else None, size
+        label, shorter = f"rendering {pictures} pictures of {height}x{width}", "shorter: --size, --frames"
+        with timed_progress(label, pictures * height * width, f"{shorter}, --samples") as advance:
+            yield RenderOptions(
+                samples=self.samples,
+                fixed_direction=direction,
+                max_bytes=int(self.memory * 2**30),
+                progress=advance,
+            )
 
 
 def open_generator(path: Path, options: RenderingOptions) -> tuple[GeneratorFile, Size]:
@@ -167,12 +170,6 @@ def arrange(pictures: Tensor) -> Tensor:
     return torch.cat([pictures, missing]).unflatten(0, (rows, columns))
 
 
-def progress_bar(items: Iterable[T], count: int, what: str) -> Iterable[T]:
-    """The same items, with a progress bar where stderr is a terminal."""
-    console = Console(stderr=True)
-    return track(items, what, total=count, transient=True, console=console, disable=not sys.stderr.isatty())
-
-
-def save_frames(path: Path, frames: Iterable[Tensor], count: int, fps: float) -> None:
+def save_frames(path: Path, frames: Iterable[Tensor], fps: float) -> None:
     """Write frames [3, H, W] in [0, 1] as a video."""
-    save_video(path, (to_bytes(frame).numpy() for frame in progress_bar(frames, count, "rendering")), fps)
+    save_video(path, (to_bytes(frame).numpy() for frame in frames), fps)
