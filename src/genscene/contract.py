@@ -137,6 +137,8 @@ class Generator(nn.Module, ABC):
     prior: CameraPrior | PlanePrior  # of the views it is trained with
     # half sides of the box around the origin that holds every scene; None: scenes on the plane
     bounds: Vector | None
+    # dimension of the tensors of w that counts the layers they are the styles of; None: not by layers
+    layer_dim: int | None = None
 
     @abstractmethod
     def latents(self, randomness: Randomness) -> Tensor:

@@ -48,17 +48,17 @@ def error_line(message: str, prog: str) -> str:
     return f"{wrong}{f'; did you mean {guess}?' if guess else ''} (see {prog} --help)"
 
 
-def parse_seeds(text: str) -> list[int]:
-    """0-7, or 0,5,9, or 3 -> whole numbers."""
+def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
+    """0-7, or 0,5,9, or 3 -> whole numbers; BadInput names the option."""
     found: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", part)
         if match is None:
-            raise BadInput(f"--seeds {text!r}: wanted numbers like 0-7 or 0,5,9")
+            raise BadInput(f"{option} {text!r}: wanted numbers like 0-7 or 0,5,9")
         first = int(match[1])
         last = int(match[2]) if match[2] else first
         if not first <= last < 2**62 or last - first > 100_000:
-            raise BadInput(f"--seeds {text!r}: {part} is no range from low to high")
+            raise BadInput(f"{option} {text!r}: {part} is no range from low to high")
         found += range(first, last + 1)
     return found
 
