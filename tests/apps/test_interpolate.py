@@ -39,7 +39,7 @@ def test_the_layers_that_are_named_are_those_of_the_first_style_in_every_tensor(
 
 @pytest.fixture
 def film(tmp_path, capsys):
-    """A call of interpolate with a small preset's generator -> exit code, error lines, whether it is there."""
+    """Interpolate with a small preset's generator -> exit code, error lines, whether it is there."""
 
     def call(name, *words):
         path, out = tmp_path / f"{name}.safetensors", tmp_path / "film.gif"
