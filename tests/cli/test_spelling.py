@@ -10,7 +10,7 @@ import pytest
 
 import genscene
 from genscene.cli import main
-from genscene.cli.shared.spelling import check_spelling, classes, fields_of, preset_names
+from genscene.cli.shared.options import check_spelling, classes, fields_of, preset_names
 from genscene.errors import BadInput
 from genscene.systems import PRESETS
 

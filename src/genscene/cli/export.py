@@ -20,9 +20,9 @@ from genscene.cli.shared.rendering import (
     PHOTOGRAPHS,
     PSI,
     camera_prior,
+    timed_progress,
     views_along,
 )
-from genscene.data.progress import timed_progress
 from genscene.errors import BadInput, suggest
 from genscene.experiment.serialise import build_seeded
 from genscene.export import mesh

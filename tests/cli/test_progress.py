@@ -1,6 +1,7 @@
 """Lines of progress: when they are due, and the times they say."""
 
-from genscene.data.progress import ProgressLines, clock, timed_progress
+from genscene.cli.shared.rendering import ProgressLines, timed_progress
+from genscene.data.progress import clock
 
 
 class Clock:
