@@ -27,7 +27,7 @@ MAX_BYTES = 1 << 28
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """How a scene is rendered; the last three fields change the picture by rounding at most, about 1e-7."""
+    """How a scene is rendered; the last four fields change the picture by rounding at most, about 1e-7."""
 
     randomness: Randomness | None = None  # jitter, importance sampling and density noise; None: deterministic
     density_noise: float = 0.0  # standard deviation of the noise on raw density; wants randomness
@@ -38,6 +38,7 @@ class RenderOptions:
     max_bytes: int = MAX_BYTES  # that intermediate results may take where no graph is kept
     recompute: bool = False  # trade time for memory: compute parts again for the backward pass
     cancelled: Callable[[], bool] | None = None  # called between parts; True raises Cancelled
+    progress: Callable[[int], None] | None = None  # called after each part with the number of its rays
 
 
 DEFAULT_OPTIONS = RenderOptions()
@@ -93,8 +94,7 @@ class RayBatch:
 
     def to(self, device: torch.device) -> "RayBatch":
         """The same rays on another device."""
-        rays = Rays(self.rays.origins.to(device), self.rays.directions.to(device))
-        return RayBatch(rays, self.colors.to(device))
+        return RayBatch(self.rays.to(device), self.colors.to(device))
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,8 @@ class Generator(nn.Module, ABC):
     prior: CameraPrior | PlanePrior  # of the views it is trained with
     # half sides of the box around the origin that holds every scene; None: scenes on the plane
     bounds: Vector | None
+    # dimension of the tensors of w that counts the layers they are the styles of; None: not by layers
+    layer_dim: int | None = None
 
     def __init_subclass__(cls) -> None:
         """Put the checks of shapes before the methods that the subclass defines."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -44,18 +45,34 @@ def test_every_subverb_has_help(words, capsys):
     assert "genscene" in capsys.readouterr()[0]
 
 
-def test_help_of_a_preset_lists_its_options(capsys):
+USUAL = ("--data", "--resume", "--precision", "--batch", "--init", "--steps", "--size", "--dry-run")
+SECTIONS = {"system.generator.march": "samples", "optim.generator": "lr", "images": "fit", "stages.0": "lr"}
+
+
+def test_help_of_a_preset_lists_the_usual_options_and_the_sections_of_all_others(capsys):
     assert main(["train", "pigan-cats", "--help"]) == 0
     out, _ = capsys.readouterr()
-    for flag in (
-        "--system.generator.march.samples",
-        "--optim.generator.lr",
-        "--data",
-        "--resume",
-        "--precision",
-        "--batch",
-    ):
-        assert flag in out
+    assert out.startswith("usage: genscene train pigan-cats")
+    assert all(f"{flag} " in out or f"{flag}," in out for flag in USUAL)
+    assert not re.search(r"--[a-z-]+\.", out)
+    assert all(f"  {section}" in out for section in SECTIONS)
+    assert out.count("\n") < 80
+
+
+def test_all_options_are_listed_whole_or_by_section(capsys):
+    assert main(["train", "pigan-cats", "--help-all"]) == 0
+    out, _ = capsys.readouterr()
+    assert all(flag in out for flag in USUAL)
+    for section, field in SECTIONS.items():
+        assert f"--{section}.{field} " in out
+        assert main(["train", "pigan-cats", "--help-all", section]) == 0
+        one, _ = capsys.readouterr()
+        assert f"--{section}.{field} " in one
+        assert all(word.startswith(f"--{section}.") for word in re.findall(r"--[a-z][\w-]*\.[\w.-]+", one))
+    assert main(["train", "pigan-cats", "--help-all", "optim"]) == 0
+    assert "--optim.discriminator.lr" in capsys.readouterr()[0]
+    assert main(["train", "pigan-cats", "--help-all", "optimm"]) == 2
+    assert "no section 'optimm'; did you mean 'optim." in capsys.readouterr()[1]
 
 
 def test_the_version_and_a_call_without_words(capsys):
@@ -156,6 +173,22 @@ def test_a_sheet_of_pictures_of_every_quantity(run_folder, tmp_path, capsys, sho
     with Image.open(out) as image:
         assert image.size == (5 * 12, 3 * 8)
     assert capsys.readouterr()[0].strip() == str(out)
+
+
+def test_a_long_rendering_says_its_time_before_the_first_picture_is_done(
+    run_folder, tmp_path, capsys, monkeypatch
+):
+    for name in ("ESTIMATE_AFTER", "LONG", "LINES_EVERY"):
+        monkeypatch.setattr(f"genscene.cli.shared.rendering.{name}", 0.0)
+    words = ["--size", "8", "--frames", "2", "--memory", "0.00001"]
+    for verb in (["render", "--seeds", "0"], ["interpolate", "--seeds", "0,1"]):
+        out = tmp_path / f"{verb[0]}.gif"
+        assert main([verb[0], str(run_folder), "--out", str(out), *verb[1:], *words]) == 0
+        lines = capsys.readouterr().err.splitlines()
+        assert lines[0].startswith("rendering 2 pictures of 8x8: takes about 0:0")
+        assert "--samples" in lines[0]
+        assert re.fullmatch(r"rendering 2 pictures of 8x8: \d %, 0:0.*left", lines[1])
+        assert lines[-1].startswith("rendering 2 pictures of 8x8: 100 %, 0:00:00 left")
 
 
 @pytest.mark.parametrize("path", ["orbit", "front", "steep", "zoom", "dolly", "spiral"])

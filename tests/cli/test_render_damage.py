@@ -109,7 +109,10 @@ REFUSED = {
     "mesh psi": ("export mesh --out a.ply --psi nan", "--psi nan"),
     "opaque": ("export pointcloud --out a.ply --opaque 2", "--opaque 2.0"),
     "opaque nan": ("export pointcloud --out a.ply --opaque nan", "--opaque nan"),
-    "no points": ("export pointcloud --out a.ply --opaque 1 --count 9", "no points to write"),
+    "no points": (
+        "export pointcloud --out a.ply --opaque 1 --count 9",
+        "opacity above 1.0: too few for 9 points",
+    ),
     "count": ("export pointcloud --out a.ply --count 99999999999", "--count 99999999999"),
     "camera fps": ("export cameras --out a.json --fps -3", "--fps -3.0"),
     "camera fps 0": ("export cameras --out a.json --fps 0", "--fps 0.0"),

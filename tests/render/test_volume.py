@@ -288,6 +288,17 @@ def test_rendering_is_cancelled_between_parts():
         render_view(Ball(), rays_towards_the_ball(0), (1, 16), MARCH, options, sample_bytes=4)
 
 
+@pytest.mark.parametrize("max_bytes", [1, 1 << 28])
+def test_every_part_reports_its_rays(max_bytes):
+    done = []
+    options = RenderOptions(max_bytes=max_bytes, progress=done.append)
+    rays = rays_towards_the_ball(0)
+    with torch.no_grad():
+        render_view(Ball(), rays, (1, 16), MARCH, options, sample_bytes=4)
+    assert sum(done) == len(rays.origins) * len(rays)
+    assert len(done) == (len(rays) if max_bytes == 1 else 1)
+
+
 @settings(max_examples=20)
 @given(seed=SEEDS, march=MARCHES)
 def test_depth_is_in_world_units_for_directions_of_any_length(seed, march):

@@ -102,6 +102,21 @@ def test_moving_averages_get_the_names_of_the_generator_beside_them(on_disk):
         convert(path.with_name("ema.pth"), "")
 
 
+@pytest.mark.parametrize("name", ["20210512-1200ema.pth", "20210512-1200ema2.pth"])
+def test_moving_averages_of_a_step_take_the_generator_of_this_step(on_disk, name):
+    path, _ = on_disk("TALLSIREN")
+    means = path.with_name("ema.pth").rename(path.with_name(name))
+    own = path.rename(path.with_name("20210512-1200generator.pth"))
+    _, plain = convert(own, "")
+    torch.save(nn.Linear(2, 2), path)  # a generator.pth of something else is not preferred
+    _, averaged = convert(means, "")
+    for a, b in zip(plain.parameters(), averaged.parameters(), strict=True):
+        assert_close(a + 1, b)
+    own.unlink(), path.unlink()
+    with pytest.raises(BadInput, match=r"put its 20210512-1200generator\.pth or generator\.pth beside it"):
+        convert(means, "")
+
+
 def test_the_learned_grid_is_converted(on_disk):
     path, theirs = on_disk("EmbeddingPiGAN128", width=128, first=35, grid=(1, 32, 96, 96, 96))
     _, ours = convert(path, "")

@@ -233,6 +233,7 @@ def test_a_scene_is_fitted_rendered_evaluated_and_exported(tmp_path, capsys):
     assert main(["render", str(run), "--out", str(tmp_path / "p.png"), "--frames", "2"]) == 0
     assert main(["export", "mesh", str(run), "--out", str(tmp_path / "m.ply"), "--resolution", "24"]) == 0
     assert main(["export", "pointcloud", str(run), "--out", str(tmp_path / "c.ply"), "--count", "2000"]) == 0
+    assert f"{tmp_path / 'c.ply'}: 2000 points" in capsys.readouterr().out
     words = ["--out", str(tmp_path / "c.json"), "--path", "photographs"]
     assert main(["export", "cameras", str(run), *words]) == 0
     frames = json.loads((tmp_path / "c.json").read_text())["frames"]

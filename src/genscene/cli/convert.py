@@ -25,9 +25,9 @@ CONVERTERS: dict[str, Callable[[Path, str], tuple[Experiment, Generator]]] = {
 class Convert:
     """All options of the verb."""
 
-    checkpoint: Positional[
-        Path
-    ]  # pi-GAN: generator.pth, or an ema.pth beside one; NeRF: NNNNNN.tar, model_NNNNNN.npy
+    # pi-GAN: generator.pth, or an ema.pth beside one, or of a step, 20210512-1200ema.pth beside
+    # 20210512-1200generator.pth; NeRF: NNNNNN.tar, model_NNNNNN.npy
+    checkpoint: Positional[Path]
     out: Path  # FILE.safetensors
     system: Literal["pigan", "nerf"] = "pigan"  # of the checkpoint
     preset: str = ""  # whose cameras and background it gets; default: its class's, or nerf-blender-release

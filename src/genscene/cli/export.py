@@ -1,20 +1,18 @@
 """genscene export mesh|pointcloud|cameras|prior: a mesh, points, a trajectory, a plot of the prior."""
 
-import math
 import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
 
-import torch
 import trimesh
 from rich.console import Console
 from rich.progress import Progress
 from tyro.conf import Positional
 
 from genscene.apps.interpolate import styles_of_seeds
-from genscene.apps.points import surface_points
+from genscene.apps.points import sample_surface
 from genscene.cli.shared.options import parse, print_line, require_range, require_suffix
 from genscene.cli.shared.rendering import (
     FPS,
@@ -22,7 +20,7 @@ from genscene.cli.shared.rendering import (
     PHOTOGRAPHS,
     PSI,
     camera_prior,
-    progress_bar,
+    timed_progress,
     views_along,
 )
 from genscene.errors import BadInput, suggest
@@ -64,8 +62,8 @@ class Points:
 
     generator: Positional[Path]  # fitted to photographs: a .safetensors file, or the folder of a run
     out: Path  # FILE.ply
-    count: int = 200_000  # rays that are traced, about; each gives a point where it is opaque
-    opaque: float = 0.9  # rays with less opacity give no point
+    count: int = 200_000  # points; rays are traced until there are so many
+    opaque: float = 0.9  # opacity above which a ray gives a point
 
 
 @dataclass(frozen=True)
@@ -174,16 +172,11 @@ def export_points(options: Points) -> None:
         raise BadInput(
             f"{options.generator} was not fitted to photographs: it has no cameras to see points from"
         )
-    side = max(1, math.ceil((options.count / len(camera)) ** 0.5))
-    found = []
-    for i in progress_bar(range(len(camera)), len(camera), "rendering"):
-        found.append(
-            surface_points(content.generator, camera[i : i + 1].resized((side, side)), options.opaque)
+    with timed_progress("finding points", options.count, "shorter: --count") as advance:
+        points, colors = sample_surface(
+            content.generator, camera, options.count, options.opaque, report=advance
         )
-    points, colors = (torch.cat(column).double().numpy() for column in zip(*found, strict=True))
-    if not len(points):
-        raise BadInput(f"--opaque {options.opaque}: no ray has more opacity, there are no points to write")
-    cloud = trimesh.PointCloud(points, (255 * colors).round().astype("uint8"))
+    cloud = trimesh.PointCloud(points.double().numpy(), (255 * colors).round().byte().numpy())
     cloud.apply_transform(content.to_files.double().numpy())
     with atomic(options.out) as partial_file:
         cloud.export(str(partial_file))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from genscene.apps.interpolate import interpolate_styles, styles_of_seeds
+from genscene.apps.interpolate import interpolate_styles, mix_styles, styles_of_seeds
 from genscene.cli.shared.options import parse, parse_seeds, print_line, require_range, require_suffix
 from genscene.cli.shared.rendering import (
     FRAMES,
@@ -30,6 +30,8 @@ class Interpolate:
     out: Path  # FILE.mp4 or FILE.gif
     path: str = "front"  # trajectory of the camera: orbit, front, steep, zoom, dolly, spiral, or a .json
     frames: int = 0  # of the whole video; 0: 45 for each scene
+    # layers that stay those of the first seed, 0 is the coarsest: 0-3; of generators with styles by layers
+    mix: str = ""
     rendering: Annotated[RenderingOptions, arg(name="")] = RenderingOptions()
 
 
@@ -40,6 +42,7 @@ def main(words: list[str]) -> None:
     require_suffix("--out", options.out, ENDINGS)
     require_range("--frames", options.frames, 0, FRAMES)
     seeds, how = parse_seeds(options.seeds), options.rendering
+    layers = parse_seeds(options.mix, "--mix") if options.mix else []
     if len(set(seeds)) < 2:
         raise BadInput(f"--seeds {options.seeds!r}: wanted two or more different ones, like 0,5,9")
     count = options.frames or 45 * len(seeds)
@@ -48,7 +51,14 @@ def main(words: list[str]) -> None:
     if not generator.latent_dim:
         raise BadInput(f"{options.generator} holds a single scene, there is none to go to: genscene render")
     cameras = trajectory(options.path, camera_prior(generator, options.generator), count, size)
-    w = interpolate_styles(styles_of_seeds(generator, seeds, how.psi), count)
-    frames = render_frames(generator, w, cameras, how.show, how.render_options(), interpolated=True)
-    save_frames(options.out, frames, count, how.fps)
+    w = styles_of_seeds(generator, seeds, how.psi)
+    if layers:
+        try:
+            w = mix_styles(generator, w, layers)
+        except BadInput as error:
+            raise BadInput(f"--mix {options.mix}: {error}") from None
+    w = interpolate_styles(w, count)
+    with how.render_options(count, size) as render_options:
+        frames = render_frames(generator, w, cameras, how.show, render_options, interpolated=True)
+        save_frames(options.out, frames, how.fps)
     print_line(str(options.out))

@@ -12,7 +12,6 @@ from genscene.cli.shared.rendering import (
     FRAMES,
     RenderingOptions,
     open_generator,
-    progress_bar,
     render_frames,
     render_rows,
     save_frames,
@@ -51,10 +50,10 @@ def main(words: list[str]) -> None:
     count = options.frames or (90 if video else 5)
     views = views_along(content, options.generator, options.path, count, size, video)
     w = styles_of(content.generator, options.seeds, how.psi)
-    arguments = (content.generator, w, views, how.show, how.render_options())
-    if video:
-        save_frames(options.out, render_frames(*arguments), count, how.fps)
-    else:
-        rows = progress_bar(render_rows(*arguments), style_count(w), "rendering")
-        save_png(options.out, tile(torch.stack(list(rows))))
+    with how.render_options(style_count(w) * len(views), size) as render_options:
+        arguments = (content.generator, w, views, how.show, render_options)
+        if video:
+            save_frames(options.out, render_frames(*arguments), how.fps)
+        else:
+            save_png(options.out, tile(torch.stack(list(render_rows(*arguments)))))
     print_line(str(options.out))

@@ -1,6 +1,10 @@
 """genscene train PRESET: train on images, or on photographs with cameras."""
 
+import contextlib
+import io
 import os
+import re
+import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -18,11 +22,13 @@ from genscene.training.run import Run, check, train
 USAGE = """usage: genscene train PRESET [--data PATH] [--out DIR] [--resume] [--dry-run] [--any.field VALUE]
 
 Trains a preset on a folder or zip of images, or on an embedded set (--data synthetic:cars).
-genscene train PRESET --help lists every option. Several processes:
-torchrun --standalone --nproc-per-node 2 -m genscene train PRESET ...
+genscene train PRESET --help lists the usual options, --help-all all of them, --help-all SECTION those of
+a section. Several processes: torchrun --standalone --nproc-per-node 2 -m genscene train PRESET ...
 
 presets: {presets}
 """
+HELP, HELP_ALL = ("-h", "--help"), "--help-all"
+SECTION = re.compile(r"^(?:╭─ | )(?:([\w.]+) )?options *(?:─+╮)?$", re.M)  # its title, in tyro's help
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,9 @@ def main(words: list[str]) -> None:
     if name not in PRESETS:
         raise BadInput(f"no preset {name!r}; {suggest(name, PRESETS)}")
     default = Train(without_multipliers(PRESETS[name]), Run(out=Path("runs") / name))
+    if HELP_ALL in words or any(word in HELP for word in words):
+        print_line(describe_options(name, default, words[1:]))
+        return
     chosen = parse(Train, words[1:], f"genscene train {name}", default, f"Train {name}.")
     experiment = with_multipliers(chosen.experiment, PRESETS[name])
     short = chosen.overrides
@@ -74,6 +83,30 @@ def main(words: list[str]) -> None:
     train(experiment, chosen.run)
     if os.environ.get("RANK", "0") == "0":
         print_line(f"{chosen.run.out / 'generator.safetensors'}")
+
+
+def describe_options(name: str, default: Train, words: list[str]) -> str:
+    """The usual options of a preset; of --help-all all, or those of the section that follows it."""
+    captured = io.StringIO()
+    with contextlib.redirect_stdout(captured), contextlib.suppress(SystemExit):
+        parse(Train, ["--help"], f"genscene train {name}", default, f"Train {name}.")
+    text = captured.getvalue().rstrip()
+    starts = [*SECTION.finditer(text)]
+    ends = [match.start() for match in starts[1:]] + [len(text)]
+    sections = {
+        match[1] or "": text[match.start() : end].rstrip() for match, end in zip(starts, ends, strict=True)
+    }
+    if HELP_ALL not in words:
+        more = f"{len(sections) - 1} more sections, each by genscene train {name} {HELP_ALL} SECTION:"
+        titles = textwrap.fill("  ".join([*sections][1:]), 80, initial_indent="  ", subsequent_indent="  ")
+        return "\n".join([text[: starts[0].start()] + sections[""], more, titles])
+    wanted = next((word for word in words[words.index(HELP_ALL) + 1 :] if not word.startswith("-")), "")
+    if not wanted:
+        return text
+    found = [each for title, each in sections.items() if f"{title}.".startswith(f"{wanted}.")]
+    if not found:
+        raise BadInput(f"{HELP_ALL}: no section {wanted!r}; {suggest(wanted, [*sections][1:])}")
+    return "\n".join(found)
 
 
 def without_multipliers(preset: Experiment) -> Experiment:

@@ -12,6 +12,8 @@ from genscene.errors import escape
 
 T = TypeVar("T")
 
+LINES_EVERY = 10.0  # seconds between two lines where there is no terminal
+
 
 def log_line(line: str) -> None:
     """Print one line on stderr, whatever its length."""
@@ -35,3 +37,9 @@ def progress_bar(label: str, total: int) -> Iterator[Callable[..., None]]:
     with Progress(console=Console(stderr=True), transient=True, disable=not terminal) as bar:
         task = bar.add_task(label, total=total)
         yield lambda count=1: bar.advance(task, count)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -113,6 +113,8 @@ class Experiment:
     ema: EMA = EMA()
     seed: int = 0  # of weights, data order and latent codes
     posed: PosedConfig = PosedConfig()
+    # weights to start from: a generator file, or the folder of a run, whose discriminator is taken, too
+    init: str = ""
 
     def check(self) -> None:
         """Raise BadInput for stages that do not follow one another, and numbers that no run can have."""

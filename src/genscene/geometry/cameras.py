@@ -55,6 +55,10 @@ class Rays:
         depth = origin + start * slope
         return start + (t * depth / slope / (1 - t).clamp_min(1e-6)).clamp(max=far)
 
+    def to(self, device: torch.device | str) -> "Rays":
+        """The same rays on another device."""
+        return Rays(self.origins.to(device), self.directions.to(device))
+
     def __len__(self) -> int:
         """R, the number of rays of each picture."""
         return self.origins.shape[1]

@@ -204,7 +204,9 @@ def in_chunks(
     """
     chunk = max(1, options.max_bytes // (ray_bytes * max(1, len(rays.origins))))
     if not options.recompute and (torch.is_grad_enabled() or len(rays) <= chunk):
-        return render(rays, noise)
+        whole = render(rays, noise)
+        report_rays(options, rays)
+        return whole
     parts = []
     for start in range(0, len(rays), chunk):
         if options.cancelled is not None and options.cancelled():
@@ -214,7 +216,14 @@ def in_chunks(
             parts.append(checkpoint(render, *part, use_reentrant=False, preserve_rng_state=False))
         else:
             parts.append(render(*part))
+        report_rays(options, part[0])
     return tuple(torch.cat(columns, dim=1) for columns in zip(*parts, strict=True))
+
+
+def report_rays(options: RenderOptions, rays: Rays) -> None:
+    """Tell options.progress that these rays are done."""
+    if options.progress is not None:
+        options.progress(len(rays.origins) * len(rays))
 
 
 def to_image(pixels: Tensor, size: Size) -> Tensor:

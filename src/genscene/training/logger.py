@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from genscene.contract import Stats
+from genscene.data.progress import LINES_EVERY, clock
 from genscene.errors import escape
 from genscene.io.atomic import atomic
 
 EVALUATIONS = "evaluations.jsonl"  # metrics measured while training, beside metrics.jsonl
-LINES_EVERY = 10.0  # seconds between two lines where there is no terminal
 
 
 @dataclass
@@ -98,12 +98,6 @@ def truncate(path: Path, start: int) -> None:
             continue  # a line cut short when the process was killed
     with atomic(path) as partial:
         partial.write_text("".join(lines))
-
-
-def clock(seconds: float) -> str:
-    """Seconds as h:mm:ss."""
-    whole = int(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def _bar() -> Progress:

@@ -29,6 +29,7 @@ from genscene.systems import KINDS
 from genscene.training.checkpoint import Retention, remaining, restore, save
 from genscene.training.devices import Device, pick_device
 from genscene.training.image_grids import save_grid, save_held_out
+from genscene.training.initial_weights import initial_weights
 from genscene.training.interrupts import Interrupted, stop_flag
 from genscene.training.logger import Logger, open_logger
 from genscene.training.loop import Precision, TrainState, train_step
@@ -75,12 +76,15 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
     try:
         check(experiment, run, group)
         resumed = can_resume(run)
+        given = None if resumed else initial_weights(experiment)
         source = data_source(experiment, quiet=not group.is_main)
         experiment = source.experiment
         check(experiment, run, group)  # with what the data determined
         if resumed:
-            require_same(experiment, run.out)
+            experiment = require_same(experiment, run.out)
         state = init_state(experiment, device, group, run.precision)
+        if given is not None:
+            given.load_into(state)
         start = restore(run.out, state) if resumed else 0
         for line in source.notes if group.is_main else ():
             log_line(line)
@@ -213,13 +217,18 @@ def can_resume(run: Run) -> bool:
     return False
 
 
-def require_same(experiment: Experiment, folder: Path) -> None:
-    """Raise BadInput where the run in a folder is of another experiment; its number of steps may differ."""
+def require_same(experiment: Experiment, folder: Path) -> Experiment:
+    """The experiment, with the initial weights that the run in a folder has started from.
+
+    Raises BadInput where this run is of another experiment; its number of steps may differ.
+    """
     stored = folder / "experiment.json"
     if stored.exists():
         before = loads(stored.read_text(), KINDS, str(stored))
+        experiment = replace(experiment, init=experiment.init or before.init)
         if replace(before, steps=experiment.steps) != experiment:
             raise BadInput(f"{folder} holds a run of another experiment ({difference(before, experiment)})")
+    return experiment
 
 
 def difference(a: Experiment, b: Experiment) -> str:

@@ -1,18 +1,36 @@
-"""Options of the command line: words to values, and their limits."""
+"""Options of the command line: their spelling, words to values, and their limits.
+
+Classes of options are imported with torch, which takes seconds. So their source, the one definition of the
+options, is read first, in a hundredth of one: what is no field of theirs is refused before torch is imported,
+all else is left to the parser.
+"""
 
 import contextlib
+import difflib
 import io
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import tyro
 
-from genscene.errors import BadInput, escape
+import genscene
+from genscene.errors import BadInput, escape, suggest
 
 T = TypeVar("T")
+
+ROOT = Path(genscene.__file__).parent
+CLASS = re.compile(r"^class (\w+)(?:\(([^)]*)\))?:\n((?:(?: .*)?\n)*)", re.M)  # name, bases, body
+FIELD = re.compile(r"^    (\w+): ([^#\n]*)", re.M)  # name, annotation
+PRESET = re.compile(r'^    "([\w-]+)": ', re.M)
+NAME = re.compile(r"\w+")
+SAME_LEVEL = 'arg(name="")'  # a field whose own fields are options without its name before them
+OTHERS = ("help", "help-all")
+
+Fields = dict[str, str]  # name of a field -> its annotation
 
 
 def parse(kind: type[T], words: list[str], prog: str, default: T | None = None, description: str = "") -> T:
@@ -48,17 +66,17 @@ def error_line(message: str, prog: str) -> str:
     return f"{wrong}{f'; did you mean {guess}?' if guess else ''} (see {prog} --help)"
 
 
-def parse_seeds(text: str) -> list[int]:
-    """0-7, or 0,5,9, or 3 -> whole numbers."""
+def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
+    """0-7, or 0,5,9, or 3 -> whole numbers; BadInput names the option."""
     found: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", part)
         if match is None:
-            raise BadInput(f"--seeds {text!r}: wanted numbers like 0-7 or 0,5,9")
+            raise BadInput(f"{option} {text!r}: wanted numbers like 0-7 or 0,5,9")
         first = int(match[1])
         last = int(match[2]) if match[2] else first
         if not first <= last < 2**62 or last - first > 100_000:
-            raise BadInput(f"--seeds {text!r}: {part} is no range from low to high")
+            raise BadInput(f"{option} {text!r}: {part} is no range from low to high")
         found += range(first, last + 1)
     return found
 
@@ -87,3 +105,107 @@ def require_suffix(name: str, path: Path, suffixes: Iterable[str]) -> None:
 def print_line(line: str) -> None:
     """Print a line of output, or several, safe for any terminal."""
     print(line if line.isprintable() else escape(line), file=sys.stdout, flush=True)
+
+
+def check_spelling(verb: str, words: list[str]) -> None:
+    """Raise BadInput, with the nearest, for an option or preset of a verb that is defined nowhere."""
+    file = ROOT / "cli" / f"{verb}.py"
+    options = [word[2:].split("=")[0] for word in words if word.startswith("--") and len(word) > 2]
+    if verb == "train" and words and not words[0].startswith("-"):
+        presets = preset_names()
+        if presets and words[0] not in presets:
+            raise BadInput(f"no preset {words[0]!r}; {suggest(words[0], presets)}")
+    if not options or not file.is_file():
+        return
+    roots = [name for name, _, _ in CLASS.findall(file.read_text(encoding="utf-8"))]
+    for option in options:
+        nearest = misspelt(roots, option.split(".")) if roots and option not in OTHERS else None
+        if nearest is not None:
+            guess = f"; did you mean --{nearest}?" if nearest else ""
+            more = " ".join([verb, *words[: verb in ("train", "export", "data")]])
+            raise BadInput(f"no option --{option}{guess} (see genscene {more} --help)")
+
+
+def misspelt(names: Iterable[str], parts: list[str], before: tuple[str, ...] = ()) -> str | None:
+    """The nearest option, or nothing, where a part of this one is no field of the classes; None: all are.
+
+    before: the parts that led to these classes.
+    """
+    part, *rest = parts
+    fields, known = fields_of(names), part.replace("-", "_")
+    if known not in fields and known.removeprefix("no_") not in fields:
+        near = difflib.get_close_matches(known, fields, n=1, cutoff=0.4 if before else 0.6)
+        if near:
+            return ".".join([*before, near[0].replace("_", "-"), *rest])
+        same = [] if before else [o for o in all_options(names) if o.split(".")[-1] == parts[-1]]
+        return " or --".join(same[:3])
+    annotation = fields.get(known, "")
+    inner, keys = classes_in(annotation), int("dict[" in annotation or "tuple[" in annotation)
+    if not inner or len(rest) <= keys:
+        return None
+    return misspelt(inner, rest[keys:], (*before, part, *rest[:keys]))
+
+
+def all_options(roots: Iterable[str]) -> Iterator[str]:
+    """Options by name, those of nearer classes first; of each class once."""
+    queue, seen = [("", tuple(roots))], set[tuple[str, ...]]()
+    while queue:
+        prefix, names = queue.pop(0)
+        for field, annotation in fields_of(names).items():
+            path = prefix + field.replace("_", "-")
+            yield path
+            inner = classes_in(annotation)
+            if inner and inner not in seen:
+                seen.add(inner)
+                key = "PLAYER." if "dict[" in annotation else "0." if "tuple[" in annotation else ""
+                queue.append((f"{path}.{key}", inner))
+
+
+def fields_of(names: Iterable[str]) -> Fields:
+    """The fields of classes, of those they are made from, and of those made from them."""
+    found: Fields = {}
+    for name in related(tuple(names)):
+        for field, annotation in classes()[name][1].items():
+            inner = fields_of(classes_in(annotation)) if SAME_LEVEL in annotation else {field: annotation}
+            for each, kind in inner.items():
+                found[each] = f"{found.get(each, '')} | {kind}"
+    return found
+
+
+def classes_in(annotation: str) -> tuple[str, ...]:
+    """The classes of the package that an annotation names."""
+    return tuple(name for name in NAME.findall(annotation) if name in classes())
+
+
+@cache
+def related(names: tuple[str, ...]) -> set[str]:
+    """Classes, their bases and what derives from them."""
+    found = set(names)
+    while True:
+        bases = {base for name in found for base in classes()[name][0] if base in classes()}
+        if bases <= found:
+            break
+        found |= bases
+    derived = set(names)
+    while more := {name for name, (bases, _) in classes().items() if bases & derived} - derived:
+        derived |= more
+    return found | derived
+
+
+@cache
+def classes() -> dict[str, tuple[set[str], Fields]]:
+    """Every class of the package by name: its bases, its fields. Classes of the same name are one."""
+    found: dict[str, tuple[set[str], Fields]] = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        for name, bases, body in CLASS.findall(path.read_text(encoding="utf-8")):
+            all_bases, fields = found.setdefault(name, (set(), {}))
+            all_bases.update(NAME.findall(bases))
+            for field, annotation in FIELD.findall(body):
+                fields[field] = f"{fields.get(field, '')} | {annotation}"
+    return found
+
+
+def preset_names() -> set[str]:
+    """The names of all presets."""
+    files = (ROOT / "systems").glob("*/presets.py")
+    return {name for path in files for name in PRESET.findall(path.read_text(encoding="utf-8"))}

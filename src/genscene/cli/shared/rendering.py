@@ -1,19 +1,22 @@
-"""What the verbs that render share: options, loading, views, sheets of pictures, frames of videos."""
+"""What the verbs that render share: options, loading, views, pictures, frames of videos, progress."""
 
 import math
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 from torch import Tensor
 
 from genscene.cli.shared.options import parse_seeds, parse_size, require_range
 from genscene.contract import Generator, RenderOptions, Vector
+from genscene.data.progress import LINES_EVERY, clock
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
 from genscene.export.pictures import Show, depth_range, tile, to_bytes, to_picture
@@ -26,11 +29,11 @@ from genscene.layers.mapping import style_count, take_styles
 from genscene.randomness import RandomStreams
 from genscene.training.devices import Device, pick_device
 
-T = TypeVar("T")
-
 FORWARD_FACING = 0.8  # length of the mean viewing direction above which photographs face one way
 FROM_FRONT: Vector = (0.0, 0.0, -1.0)
 PSI, FPS, FRAMES = (0, 1), (0.01, 1000), 100_000  # limits of options
+ESTIMATE_AFTER = 3.0  # seconds until the time that all of a rendering takes is estimated
+LONG = 20.0  # seconds above which this time is said
 PHOTOGRAPHS = "photographs"  # the trajectory through the cameras of the photographs
 
 
@@ -53,12 +56,18 @@ class RenderingOptions:
         require_range("--fps", self.fps, *FPS)
         require_range("--memory", self.memory, 1e-6, 1024)
 
-    def render_options(self) -> RenderOptions:
-        """The same for the renderer."""
-        direction = FROM_FRONT if self.view_lock else None
-        return RenderOptions(
-            samples=self.samples, fixed_direction=direction, max_bytes=int(self.memory * 2**30)
-        )
+    @contextmanager
+    def render_options(self, pictures: int, size: Size) -> Iterator[RenderOptions]:
+        """The same for the renderer, with the progress of so many pictures of a size by their rays."""
+        direction, (height, width) = FROM_FRONT if self.view_lock else None, size
+        label, shorter = f"rendering {pictures} pictures of {height}x{width}", "shorter: --size, --frames"
+        with timed_progress(label, pictures * height * width, f"{shorter}, --samples") as advance:
+            yield RenderOptions(
+                samples=self.samples,
+                fixed_direction=direction,
+                max_bytes=int(self.memory * 2**30),
+                progress=advance,
+            )
 
 
 def open_generator(path: Path, options: RenderingOptions) -> tuple[GeneratorFile, Size]:
@@ -168,12 +177,57 @@ def arrange(pictures: Tensor) -> Tensor:
     return torch.cat([pictures, missing]).unflatten(0, (rows, columns))
 
 
-def progress_bar(items: Iterable[T], count: int, what: str) -> Iterable[T]:
-    """The same items, with a progress bar where stderr is a terminal."""
-    console = Console(stderr=True)
-    return track(items, what, total=count, transient=True, console=console, disable=not sys.stderr.isatty())
-
-
-def save_frames(path: Path, frames: Iterable[Tensor], count: int, fps: float) -> None:
+def save_frames(path: Path, frames: Iterable[Tensor], fps: float) -> None:
     """Write frames [3, H, W] in [0, 1] as a video."""
-    save_video(path, (to_bytes(frame).numpy() for frame in progress_bar(frames, count, "rendering")), fps)
+    save_video(path, (to_bytes(frame).numpy() for frame in frames), fps)
+
+
+@contextmanager
+def timed_progress(label: str, total: int, advice: str = "") -> Iterator[Callable[..., None]]:
+    """Progress that the yielded function advances by its argument (1).
+
+    On a terminal a bar, without one a line every 10 seconds. What takes more than 20 seconds is said as soon
+    as that can be estimated, with the advice of how to make it shorter.
+    """
+    terminal = sys.stderr.isatty()
+    with Progress(console=Console(stderr=True), transient=True, disable=not terminal) as bar:
+        task, lines = bar.add_task(label, total=total), ProgressLines(label, total, advice, not terminal)
+
+        def advance(count: int = 1) -> None:
+            bar.advance(task, count)
+            line = lines.advance(count)
+            if line:
+                bar.console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+        yield advance
+
+
+@dataclass
+class ProgressLines:
+    """When a line of progress is due, and what it says."""
+
+    label: str
+    total: int
+    advice: str = ""
+    repeat: bool = True  # lines after the first, too
+    now: Callable[[], float] = time.monotonic  # seconds
+    done: int = 0
+    began: float = field(init=False)
+    printed: float | None = None  # when the last line was printed; None: no estimate yet
+
+    def __post_init__(self) -> None:
+        self.began = self.now()
+
+    def advance(self, count: int) -> str:
+        """The line that is due after so many more, or nothing."""
+        self.done += count
+        now = self.now()
+        whole = (now - self.began) * self.total / max(1, self.done)
+        if self.printed is None and now - self.began >= ESTIMATE_AFTER:
+            self.printed = now
+            advice = f" ({self.advice})" if self.advice else ""
+            return f"{self.label}: takes about {clock(whole)}{advice}" if whole > LONG else ""
+        if not self.repeat or self.printed is None or now - self.printed < LINES_EVERY:
+            return ""
+        self.printed, share = now, 100 * self.done // max(1, self.total)
+        return f"{self.label}: {share} %, {clock(max(0.0, self.began + whole - now))} left"

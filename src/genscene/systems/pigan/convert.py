@@ -1,5 +1,6 @@
 """pi-GAN's released checkpoints: pickled generators, and the lists of their moving averages."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +43,7 @@ CLASSES = {
 
 
 def convert(path: Path, preset: str) -> tuple[Experiment, PiGANGenerator]:
-    """Read a released generator.pth, or an ema.pth beside one; preset: to take cameras from.
+    """Read a generator.pth, or an ema.pth beside one, as trained or released; preset: to take cameras from.
 
     Raises BadInput where the file is neither, or its tensors do not fit. Nothing in the file is executed.
     """
@@ -67,10 +68,17 @@ def load_official(generator: PiGANGenerator, tensors: dict[str, Tensor]) -> None
 
 
 def generator_beside(path: Path) -> Path:
-    """The pickled generator beside a list of moving averages, which holds no names and no class."""
-    found = path.with_name("generator.pth")
-    if not found.is_file():
-        raise BadInput(f"{path} is a list of moving averages without names: put its generator.pth beside it")
+    """The pickled generator beside a list of moving averages, which holds no names and no class.
+
+    The official training writes 20210512-1200ema.pth and 20210512-1200generator.pth, the release has ema.pth
+    and generator.pth.
+    """
+    own = re.sub(r"ema2?(\.\w+)$", r"generator\1", path.name)
+    choices = [path.with_name(name) for name in dict.fromkeys((own, "generator.pth")) if name != path.name]
+    found = next((choice for choice in choices if choice.is_file()), None)
+    if found is None:
+        names = " or ".join(choice.name for choice in choices)
+        raise BadInput(f"{path} is a list of moving averages without names: put its {names} beside it")
     return found
 
 

@@ -205,6 +205,7 @@ class PiGANGenerator(VolumeGenerator):
         self.latent_dim, self.prior = config.latent_dim, config.prior
         self.bounds = config.field.box or ((config.march.far - config.march.near) / 2,) * 3
         film = config.field.conditioning == "film"
+        self.layer_dim = 2 if film else None
         network = mapping_layers(config) if film else nn.Identity()
         shape = (2, config.field.film_layers, config.field.width) if film else (config.latent_dim,)
         self.mapping = MappingNetwork(network, config.latent_dim, shape, config.latent)
