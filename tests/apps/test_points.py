@@ -18,6 +18,8 @@ CAMERAS = Camera(look_at(EYES, (0.0, 0.0, 1.0)), pinhole(torch.full((3,), 60.0),
 class Ball(SingleSceneGenerator):
     """A ball around the origin that rays hit or miss."""
 
+    bounds = (1.0, 1.0, 1.0)
+
     def __init__(self, radius):
         super().__init__()
         self.radius, self.weight = radius, nn.Parameter(torch.zeros(1))
