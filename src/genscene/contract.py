@@ -84,8 +84,7 @@ class RayBatch:
     rays: Rays  # [1, R], z = 1 in the camera
     colors: Tensor  # [1, R, 3], 0 to 1
 
-    def __len__(self) -> int:
-        """R, the number of rays."""
+    def __len__(self) -> int:  # R
         return len(self.rays)
 
     def __getitem__(self, part: slice) -> "RayBatch":
@@ -106,6 +105,7 @@ class StepContext:
     seed: int = 0  # of the run
     first: int = 0  # place in the joint batch of this part's first element
     accumulation: int = 1  # parts that the batch of one process is cut into
+    world: int = 1  # processes that the joint batch is cut between
     steps: int = 1  # of the whole run
     shared: dict[Hashable, Any] = field(default_factory=dict)  # results of earlier turns of this step
 

@@ -58,9 +58,8 @@ def train_player(
     with requires_grad_only(state.system, turn.player):
         for start in range(0, len(batch), size):
             first = group.rank * len(batch) + start
-            context = StepContext(
-                step, stage.start, experiment.seed, first, stage.accumulation, experiment.steps, shared
-            )
+            cut = (stage.accumulation, group.world)
+            context = StepContext(step, stage.start, experiment.seed, first, *cut, experiment.steps, shared)
             with autocast(state):
                 loss, stats = turn.loss(batch[start : start + size], context)
             if not torch.isfinite(loss):

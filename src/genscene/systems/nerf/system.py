@@ -96,8 +96,8 @@ class NeRF(System):
         if rendering.coarse is not None:
             loss = photometric_loss(rendering.coarse, target, self.config.loss) + loss
         error = photometric_loss(rendering.image.detach(), target, "mean")
-        # parts are averaged, a sum must add up
-        scale = context.accumulation if self.config.loss == "sum" else 1
+        # parts and processes are averaged, a sum must add up
+        scale = context.accumulation * context.world if self.config.loss == "sum" else 1
         return scale * loss, {"loss": scale * loss, "psnr": psnr(error)}
 
 
