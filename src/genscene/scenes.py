@@ -8,6 +8,7 @@ from torch import Tensor
 from genscene.geometry.cameras import Camera, Rays
 
 Vector = tuple[float, float, float]
+SolidBackground = Literal["black", "white"]
 Background = Literal["black", "white", "last"]  # last: the color of the farthest sample on the ray
 
 
@@ -69,7 +70,7 @@ class PosedDataset(Protocol):
         """Nearest and farthest depth of each [N, 2], where known."""
 
     @property
-    def background(self) -> Background | None:
+    def background(self) -> SolidBackground | None:
         """The one color around what the photographs show, where there is one."""
 
     @property

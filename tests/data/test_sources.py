@@ -144,7 +144,7 @@ def test_overrides_that_make_no_sense_are_refused():
         with pytest.raises(BadInput, match=f"--{next(iter(words))}"):
             with_overrides(PRESETS[preset], **words)
     assert with_overrides(PRESETS["pigan-demo"], background="1,2,3").images.background == "1,2,3"
-    with pytest.raises(BadInput, match=r"--posed.bounds \(1.0, 2.0\): wanted one half side, or three"):
+    with pytest.raises(BadInput, match=r"--posed.bounds \(1.0, 2.0\): wanted 0, 1 or 3 values"):
         validate(with_overrides(PRESETS["nerf-grid-demo"], bounds=(1.0, 2.0)))
 
 

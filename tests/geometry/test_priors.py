@@ -232,10 +232,10 @@ def test_with_fov_changes_only_the_lens():
 
 
 BAD = {
-    "radius": ({"radius": 0.0}, "--prior.radius 0.0: wanted a number above 0"),
+    "radius": ({"radius": 0.0}, "--prior.radius 0.0: wanted a number from 1e-06 to 1e+09"),
     "no radius": ({"radius": math.nan}, "--prior.radius nan"),
     "fov": ({"fov": 180.0}, "--prior.fov 180.0: wanted"),
-    "spread": ({"yaw": (0.0, -0.1)}, "--prior.yaw -0.1: wanted 0 or more"),
+    "spread": ({"yaw": (0.0, -0.1)}, "--prior.yaw -0.1: wanted a number from 0 to 100"),
     "no file": ({"distribution": "file"}, "wanted with the distribution 'file', and only with it"),
     "a file": ({"file": "a.json"}, "wanted with the distribution 'file', and only with it"),
 }

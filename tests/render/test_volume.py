@@ -417,14 +417,17 @@ def test_random_numbers_of_a_rendering_are_sampled_only_where_needed():
 
 
 BAD = {
-    "backwards": ({"near": 2.0, "far": 1.0}, "--march.near 2.0, far 1.0"),
+    "backwards": ({"near": 2.0, "far": 1.0}, "--march.far 1.0: wanted more than near (2.0)"),
     "nan": ({"near": float("nan")}, "--march.near nan"),
-    "inverse depth from 0": ({"near": 0.0, "inverse_depth": True}, "--march.near 0.0, far 1.0"),
-    "no samples": ({"samples": 0}, "--march.samples 0: wanted 1 or more"),
+    "inverse depth from 0": (
+        {"near": 0.0, "inverse_depth": True},
+        "--march.near 0.0: wanted a number above 0",
+    ),
+    "no samples": ({"samples": 0}, "--march.samples 0: wanted a number from 1 to 65536"),
     "too few to place others": ({"samples": 2, "fine_samples": 4}, "--march.samples 2: wanted 3 or more"),
-    "gain": ({"gain": 0.0}, "--march.gain 0.0: wanted a number above 0"),
+    "gain": ({"gain": 0.0}, "--march.gain 0.0: wanted a number from 1e-06"),
     "last interval": ({"last_interval": 0.0}, "--march.last-interval 0.0: wanted a number above 0"),
-    "ndc": ({"ndc": (1.0, 0.0)}, "--march.ndc 0.0: wanted a number above 0"),
+    "ndc": ({"ndc": (1.0, 0.0)}, "--march.ndc 0.0: wanted a number from 1e-06"),
 }
 
 

@@ -6,12 +6,13 @@ from typing import cast
 import numpy as np
 import torch
 
-from genscene.contract import Background, Vector
+from genscene.contract import Vector
 from genscene.data.posed.decode import PosedImages
 from genscene.data.posed.ground import SURE, Ground, find_ground, shows_object
 from genscene.data.posed.visible_box import visible_box
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
+from genscene.scenes import SolidBackground
 
 MOST_VALID = 0.8  # share of pixels up to which masks show an object, and not only the borders of a lens
 MOST_CAMERAS = 100  # that the box is determined from, evenly spaced
@@ -65,7 +66,7 @@ def _with_background(
                 " so transparent photographs need one of them"
             )
         said = f"background {name}, behind transparency; another one: --background"
-        return replace(images, background=cast(Background, name)), said
+        return replace(images, background=cast(SolidBackground, name)), said
     if chosen != "auto":
         return replace(images, background=chosen), f"background {chosen}, as given; {ground}"
     if ground.background is not None:

@@ -4,8 +4,20 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from genscene.contract import SystemConfig
-from genscene.errors import BadInput
-from genscene.ranges import Count, Natural, NonNegative, Positive, PositiveShare, Range, Share
+from genscene.ranges import (
+    Count,
+    Decay,
+    Divides,
+    Extent,
+    Length,
+    Natural,
+    NonNegative,
+    PositiveShare,
+    Range,
+    Rising,
+    Share,
+    Side,
+)
 
 
 @dataclass(frozen=True)
@@ -14,7 +26,7 @@ class Optim:
 
     lr: NonNegative = 1e-4  # learning rate, times that of the stage
     # decay of the means of gradient and squared gradient; RMSprop: the latter
-    betas: tuple[Share, Share] = (0.0, 0.9)
+    betas: tuple[Decay, Decay] = (0.0, 0.9)
     clip: NonNegative = 0.0  # largest norm of the gradient; 0: not clipped
     eps: NonNegative = 1e-8  # added to the root of the mean squared gradient
     final_lr_ratio: NonNegative = 1.0  # ratio of the learning rate at the last step to that at the first
@@ -25,11 +37,6 @@ class Optim:
     # name of a part of the player -> multiplier of its learning rate
     lr_multipliers: dict[str, NonNegative] = field(default_factory=dict)
     kind: Literal["adam", "rmsprop"] = "adam"
-
-    def check(self) -> None:
-        """Raise BadInput for numbers that no optimiser can use."""
-        if max(self.betas) >= 1:
-            raise BadInput(f"betas {self.betas}: wanted numbers below 1")
 
 
 @dataclass(frozen=True)
@@ -54,9 +61,10 @@ class Stage:
     """A part of the run with images of one size."""
 
     start: Natural = 0  # its first step
-    size: tuple[Count, Count] = (64, 64)  # height and width of the images, in pixels
+    size: tuple[Side, Side] = (64, 64)  # height and width of the images, in pixels
     batch: Count = 32  # images, or rays, a step, over all processes
-    accumulation: Count = 1  # parts the batch is cut into to save memory; their gradients are averaged
+    # parts the batch is cut into to save memory; their gradients are averaged
+    accumulation: Annotated[Count, Divides("batch")] = 1
     lr: NonNegative = 1.0  # learning rates are multiplied by this
 
 
@@ -76,7 +84,7 @@ class ImageConfig:
 class PosedConfig:
     """How photographs with cameras become rays."""
 
-    downscale: Annotated[float, Range(1)] = 1.0  # sides of the photographs are divided by this
+    downscale: Annotated[float, Range(1, 1e4)] = 1.0  # sides of the photographs are divided by this
     side: Natural = 0  # the longer side is reduced to so many pixels; 0: as it is
     # world coordinates: what the cameras face in the middle; forward-facing (LLFF); on a sphere (LLFF); the
     # files' own
@@ -92,12 +100,7 @@ class PosedConfig:
     background: Literal["auto", "white", "black"] = "auto"
     # half sides of the box that holds the scene, around the point that the cameras face, in the files' units:
     # one number, or three along x, y and the up direction z; none: what the cameras see
-    bounds: tuple[Positive, ...] = ()
-
-    def check(self) -> None:
-        """Raise BadInput for two bounds, or four."""
-        if len(self.bounds) not in (0, 1, 3):
-            raise BadInput(f"bounds {self.bounds}: wanted one half side, or three (x, y, z)")
+    bounds: Annotated[tuple[Extent, ...], Length((0, 1, 3))] = ()
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class Experiment:
     system: SystemConfig
     data: str = "synthetic:cars"  # a folder, a zip, or synthetic:NAME
     images: ImageConfig = ImageConfig()
-    stages: tuple[Stage, ...] = (Stage(),)
+    stages: Annotated[tuple[Stage, ...], Length(range(1, 1000)), Rising("start", first=0)] = (Stage(),)
     steps: Count = 200_000  # optimiser steps
     optim: dict[str, Optim] = field(default_factory=dict)  # one for each player
     ema: EMA = EMA()
@@ -115,15 +118,3 @@ class Experiment:
     posed: PosedConfig = PosedConfig()
     # weights to start from: a generator file, or the folder of a run, whose discriminator is taken, too
     init: str = ""
-
-    def check(self) -> None:
-        """Raise BadInput for stages that do not follow one another, and numbers that no run can have."""
-        starts = [stage.start for stage in self.stages]
-        if not starts or starts[0] != 0 or starts != sorted(set(starts)):
-            raise BadInput(f"stages start at {starts}: wanted step 0, and then later ones")
-        for stage in self.stages:
-            if stage.batch % stage.accumulation:
-                raise BadInput(
-                    f"stages: the batch of {stage.batch} at step {stage.start} is no multiple of accumulation"
-                    f" {stage.accumulation}"
-                )

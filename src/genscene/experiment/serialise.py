@@ -1,47 +1,24 @@
-"""Experiments as JSON, read back into the same dataclasses; variants and seeded systems of an experiment."""
+"""Experiments as JSON, which `loads` reads back; variants and seeded systems of an experiment."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, cast
 
-import cattrs
 import torch
 
-from genscene.contract import System, SystemConfig
+from genscene.contract import System
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
+from genscene.experiment.validation import FORMAT
+from genscene.experiment.validation import loads as loads
 from genscene.randomness import derive_seed
-
-FORMAT = 1  # of experiments; other formats are refused by name
 
 
 def dumps(experiment: Experiment) -> str:
     """An experiment as JSON."""
-    document: dict[str, Any] = {"format": FORMAT} | cattrs.unstructure(experiment)
-    document["system"] = {"kind": type(experiment.system).__name__} | cattrs.unstructure(experiment.system)
+    document: dict[str, Any] = {"format": FORMAT} | asdict(experiment)
+    document["system"] = {"kind": type(experiment.system).__name__} | document["system"]
     return json.dumps(document, indent=2)
-
-
-def loads(text: str, kinds: Mapping[str, type[SystemConfig]], where: str) -> Experiment:
-    """The experiment of JSON by `dumps`; kinds: class name -> class of system.
-
-    Raises BadInput, naming `where`, for another format, for what is not an experiment, and for unknown names.
-    """
-    try:
-        document = json.loads(text)
-        found = document.pop("format", 0)
-        if found != FORMAT:
-            raise BadInput(
-                f"{where} is an experiment of format {found!r}, this version reads format {FORMAT}"
-            )
-        kind = document["system"].pop("kind")
-        system = _converter().structure(document.pop("system"), kinds[kind])
-        return _converter().structure(document | {"system": system}, Experiment)
-    except BadInput:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, cattrs.BaseValidationError) as error:
-        raise BadInput(f"{where} holds no experiment that this version can read: {_reason(error)}") from None
 
 
 def build_seeded(experiment: Experiment) -> System:
@@ -97,16 +74,3 @@ def _with_background(experiment: Experiment, background: str) -> Experiment:
     if background == "auto":
         return replace(experiment, posed=posed)
     return replace(experiment, posed=posed, images=replace(experiment.images, background=background))
-
-
-def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    converter.register_structure_hook_func(lambda kind: kind is SystemConfig, lambda value, _: value)
-    return converter
-
-
-def _reason(error: BaseException) -> str:
-    """What went wrong, from the innermost of cattrs' groups of errors."""
-    if isinstance(error, cattrs.BaseValidationError):
-        return "; ".join(cattrs.transform_error(error))
-    return f"{type(error).__name__} {error}"

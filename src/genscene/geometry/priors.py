@@ -11,10 +11,10 @@ from genscene.errors import BadInput
 from genscene.geometry.camera_files import load_cameras
 from genscene.geometry.cameras import Camera, Grid, Size, look_at, pinhole
 from genscene.randomness import Randomness
-from genscene.ranges import NonNegative, Positive, Range
+from genscene.ranges import Angle, Extent, Range, Spread
 
 Distribution = Literal["gaussian", "truncated", "uniform", "sphere", "hybrid", "fixed", "file"]
-MeanSpread = tuple[float, NonNegative]
+MeanSpread = tuple[Angle, Spread]
 
 Y_TO_Z = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 ALL_AROUND = 0.05  # length of the mean viewing direction, across z, below which cameras stand on all sides
@@ -32,9 +32,9 @@ class CameraPrior:
     distribution: Distribution = "gaussian"
     yaw: MeanSpread = (math.pi / 2, 0.3)  # mean, and standard deviation or half range, in radians
     pitch: MeanSpread = (math.pi / 2, 0.155)  # mean, and standard deviation or half range, in radians from +y
-    radius: Positive = 1.0  # distance from the origin, in world units
+    radius: Extent = 1.0  # distance from the origin, in world units
     # field of view across the shorter image side, in degrees
-    fov: Annotated[float, Range(0, 179.999, open=True)] = 12.0
+    fov: Annotated[float, Range(1e-4, 179.999)] = 12.0
     file: str = ""  # distribution file: a dataset.json or camera path whose cameras are sampled
     # axis of the world that points up; z: all of the above rotated about x (Blender)
     up: Literal["y", "z"] = "y"

@@ -1,25 +1,39 @@
 """How rays are sampled and what their densities mean; the random numbers of one rendering."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor
 
-from genscene.errors import BadInput
-from genscene.ranges import Count, Natural, NonNegative, Positive
+from genscene.ranges import (
+    Above,
+    Distance,
+    Factor,
+    NonNegative,
+    Positive,
+    Range,
+    Samples,
+    Signed,
+    When,
+)
+
+NOT_ZERO = When("inverse_depth", Range(0, open=True), "for samples that are even in 1 / distance")
+TO_PLACE = When("fine_samples", Range(3), "to place the fine samples by")
 
 
 @dataclass(frozen=True)
 class March:
     """How rays are sampled, and what their densities mean."""
 
-    near: NonNegative = 0.88  # distance of the first sample, in lengths of the ray's direction
-    far: float = 1.12  # distance of the last sample
-    samples: Count = 12  # along each ray, in the first pass
+    # distance of the first sample, in lengths of the ray's direction
+    near: Annotated[Distance, NOT_ZERO] = 0.88
+    far: Annotated[Distance, Above("near")] = 1.12  # distance of the last sample
+    samples: Annotated[Samples, TO_PLACE] = 12  # along each ray, in the first pass
     density: Literal["relu", "softplus"] = "relu"  # activation that makes raw density positive
-    fine_samples: Natural = 0  # of a second pass, importance-sampled by the weights of the first; 0: one pass
-    gain: Positive = 1.0  # density is gain * activation(raw + shift)
-    shift: float = 0.0  # added to raw density; negative: space is empty at first
+    # of a second pass, importance-sampled by the weights of the first; 0: one pass
+    fine_samples: Annotated[int, Range(0, 65_536)] = 0
+    gain: Factor = 1.0  # density is gain * activation(raw + shift)
+    shift: Signed = 0.0  # added to raw density; negative: space is empty at first
     # length of the last interval; 1e10: whatever is there is opaque (official NeRF); None: to far
     last_interval: Positive | None = 1e10
     jitter: bool = True  # in training samples are jittered; off: evenly spaced (official NeRF: perturb 0)
@@ -28,20 +42,9 @@ class March:
     bins: Literal["centered", "equal", "midpoints"] = "centered"
     inverse_depth: bool = False  # samples evenly spaced in 1 / distance
     # normalised device coordinates for forward-facing scenes: twice the focal lengths x, y in image sides
-    ndc: tuple[Positive, Positive] | None = None
+    ndc: tuple[Factor, Factor] | None = None
     pdf_floor: NonNegative = 1e-5  # added to the weights before importance sampling, so that no bin is empty
     raw_depth: bool = False  # depth is the weighted sum of distances, not divided by opacity (official code)
-
-    def check(self) -> None:
-        """Raise BadInput for numbers that no ray can be sampled with."""
-        if not self.near < self.far or (self.inverse_depth and not self.near):
-            raise BadInput(
-                f"near {self.near}, far {self.far}: wanted near before far, above 0 for inverse-depth"
-            )
-        if self.fine_samples and self.samples < 3:
-            raise BadInput(
-                f"samples {self.samples}: wanted 3 or more, to place {self.fine_samples} others by"
-            )
 
     def with_samples(self, samples: int) -> "March":
         """Another number of samples in the first pass, and in proportion in the second."""

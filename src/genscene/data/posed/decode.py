@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genscene.contract import Background, Vector
+from genscene.contract import Vector
 from genscene.data.images.decode import has_alpha, parse_color, to_premultiplied
 from genscene.data.posed.posed_files import PosedFiles
 from genscene.data.posed.undistort import UndistortMap, undistort_image, undistort_map
@@ -21,6 +21,7 @@ from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.transforms import WorldTransform
 from genscene.io.pictures import UnreadableImage, collect_warnings, decode_picture, read_picture, within
+from genscene.scenes import SolidBackground
 
 FAINTEST = 8  # of 255: less alpha counts as wholly transparent
 
@@ -37,7 +38,8 @@ class PosedImages:
     # [N, H, W], bool, where they were not wholly transparent; None: no photograph had transparent pixels
     opaque: np.ndarray | None = None
     stored: Size | None = None  # (height, width) of the first file; None: rendered
-    background: Background | None = None  # the one colour around the scene; None: several, or not determined
+    # the one colour around the scene; None: several, or not determined
+    background: SolidBackground | None = None
     ground: Vector | None = (
         None  # the color of opaque photographs there, 0 to 1, where it is not exactly that
     )

@@ -5,7 +5,8 @@ from typing import cast
 
 import numpy as np
 
-from genscene.contract import Background, Vector
+from genscene.contract import Vector
+from genscene.scenes import SolidBackground
 
 # of 255: pixels this near the middle color of the borders belong to the ground; the wider one only where that
 # is nearly black or white, for cloth with folds
@@ -29,11 +30,11 @@ class Ground:
         return self.share >= SURE
 
     @property
-    def background(self) -> Background | None:
+    def background(self) -> SolidBackground | None:
         """Black or white, where the ground is sure and near it; None: neither."""
         distances = {"black": max(self.color), "white": 1 - min(self.color)}
         name = min(distances, key=distances.__getitem__)
-        return cast(Background, name) if self.sure and distances[name] <= NEAR / 255 else None
+        return cast(SolidBackground, name) if self.sure and distances[name] <= NEAR / 255 else None
 
     def __str__(self) -> str:
         r, g, b = (round(255 * part) for part in self.color)

@@ -10,33 +10,31 @@ from torch.nn.functional import relu
 import genscene.kernels as kernels
 from genscene.contract import (
     DEFAULT_OPTIONS,
-    Background,
     Rendering,
     RenderOptions,
     SingleSceneGenerator,
 )
-from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, PixelConvention, Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.layers.encoding import Spacing, official_encoding, positional_encoding
-from genscene.ranges import Count, Natural, Positive, Range
+from genscene.ranges import Extent, Layers, Octaves, Range
 from genscene.render.march import March
 from genscene.render.volume import VolumeGenerator, render_view
-from genscene.scenes import Field
+from genscene.scenes import Field, SolidBackground
 
 
 @dataclass(frozen=True)
 class FieldConfig:
     """The network (NeRF, sec. 3 and fig. 7)."""
 
-    width: Annotated[int, Range(2)] = 256  # channels of every layer
-    depth: Count = 8  # layers before the density
-    skips: tuple[Count, ...] = (5,)  # layers that get the position again, counted from 0
-    octaves: Natural = 10  # of the position's encoding; 0: the position itself (ablation)
-    direction_octaves: Natural = 4  # of the direction's encoding
+    width: Annotated[int, Range(2, 65_536)] = 256  # channels of every layer
+    depth: Layers = 8  # layers before the density
+    skips: tuple[Layers, ...] = (5,)  # layers that get the position again, counted from 0
+    octaves: Octaves = 10  # of the position's encoding; 0: the position itself (ablation)
+    direction_octaves: Octaves = 4  # of the direction's encoding
     view_dependent: bool = True  # off: color does not depend on the direction (ablation)
     # world units that the encoding maps to 1; the paper wants the scene within -1 to 1
-    extent: Positive = 1.5
+    extent: Extent = 1.5
     # of the official code: no factor pi, the coordinates themselves, world units
     official_encoding: bool = False
     # of the encoding's frequencies: powers of 2, or evenly spaced up to the same highest
@@ -48,12 +46,16 @@ class NeRFGeneratorConfig:
     """All the numbers of the generator."""
 
     field: FieldConfig = FieldConfig()
-    fine_width: Natural = 0  # channels of the fine network's layers; 0: as many as the coarse one's
-    fine_depth: Natural = 0  # layers of the fine network; 0: as many as the coarse one's
+    fine_width: Annotated[int, Range(0, 65_536)] = (
+        0  # channels of the fine network's layers; 0: as many as the coarse one's
+    )
+    fine_depth: Annotated[int, Range(0, 1024)] = (
+        0  # layers of the fine network; 0: as many as the coarse one's
+    )
     # the coarse network's samples, and fine_samples that its weights place for the fine one; 0: one network
     # (ablation)
     march: March = March(2.0, 6.0, 64, fine_samples=128, last_interval=None, bins="equal")
-    background: Background = "white"
+    background: SolidBackground = "white"
     prior: CameraPrior = CameraPrior()  # cameras around the scene, fitted to those of the photographs
     pixels: PixelConvention = "center"  # corner: rays through the pixels' upper left corners (official code)
 
@@ -62,11 +64,6 @@ class NeRFGeneratorConfig:
         """The fine network."""
         field = self.field
         return replace(field, width=self.fine_width or field.width, depth=self.fine_depth or field.depth)
-
-    def check(self) -> None:
-        """Raise BadInput for a background that no photograph has."""
-        if self.background == "last":
-            raise BadInput("background last: wanted white or black")
 
 
 class NeRFField(nn.Module):

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
 from genscene.errors import BadInput
 from genscene.objectives.adversarial import DiscriminatorOutput
-from genscene.ranges import Count, Natural
+from genscene.ranges import Channels, Length, Natural
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,21 @@ class DiscriminatorConfig:
 
     kind: Literal["progressive", "strided", "coord-strided"] = "progressive"  # the paper's; Cats'; CelebA's
     # by image size: largest first, 2x2 last
-    channels: tuple[Count, ...] = (16, 32, 64, 128, 256, 400, 400, 400, 400)
+    channels: Annotated[tuple[Channels, ...], Length(range(2, 15))] = (
+        16,
+        32,
+        64,
+        128,
+        256,
+        400,
+        400,
+        400,
+        400,
+    )
     # also predicts z and (pitch, yaw), for the auxiliary losses (released code, not the paper)
     heads: bool = False
     # images over which the minibatch standard deviation is taken (StyleGAN); 0: none
     mbstd_group: Natural = 0
-
-    def check(self) -> None:
-        """Raise BadInput for a network without layers."""
-        if len(self.channels) < 2:
-            raise BadInput(f"channels {self.channels}: wanted two or more")
 
     @property
     def size(self) -> int:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from genscene.geometry.priors import CameraPrior
 from genscene.layers.encoding import positional_encoding
 from genscene.layers.mapping import LatentDistribution, MappingNetwork
 from genscene.randomness import Randomness, RandomStreams
-from genscene.ranges import Box, Count, Natural, NonNegative
+from genscene.ranges import Box, Cells, Channels, Factor, Layers, NonNegative, Octaves, Range, Signed
 from genscene.render.march import March
 from genscene.render.volume import EMPTY, VolumeGenerator, render_view
 
@@ -25,17 +25,20 @@ from genscene.render.volume import EMPTY, VolumeGenerator, render_view
 class FieldConfig:
     """The network of color and density at a point."""
 
-    width: Count = 256  # channels of every layer
-    depth: Count = 8  # layers before the density
+    width: Channels = 256  # channels of every layer
+    depth: Layers = 8  # layers before the density
     activation: Literal["sine", "relu"] = "sine"  # relu: ablation, to be used with octaves
     # concat: ablation, the latent code is an input as in GRAF
     conditioning: Literal["film", "concat"] = "film"
-    octaves: Natural = 0  # of positional encoding of the point (NeRF, eq. 4); 0: the point itself
-    frequency: tuple[float, float] = (15.0, 30.0)  # scale and offset of the mapping network's raw frequencies
-    warp: float = 1.0  # points are multiplied by this first (released CelebA and Cats: 2 / 0.24)
+    octaves: Octaves = 0  # of positional encoding of the point (NeRF, eq. 4); 0: the point itself
+    frequency: tuple[Signed, Signed] = (
+        15.0,
+        30.0,
+    )  # scale and offset of the mapping network's raw frequencies
+    warp: Factor = 1.0  # points are multiplied by this first (released CelebA and Cats: 2 / 0.24)
     # of a learned 3-D grid whose features are concatenated to the point; 0: no grid
-    grid_channels: Natural = 0
-    grid_size: Count = 96  # cells along each side of the grid
+    grid_channels: Annotated[int, Range(0, 4096)] = 0
+    grid_size: Cells = 96  # cells along each side of the grid
     grid_std: NonNegative = 0.01  # standard deviation of the grid's initial values
     view_dependent: bool = True  # color depends on the ray's direction, through one more layer
     box: Box | None = None  # half sides of the box outside which space is empty; None: no box
@@ -62,9 +65,9 @@ class PiGANGeneratorConfig:
     """All the numbers of the generator."""
 
     latent: LatentDistribution = "gaussian"  # distribution of z; uniform: -1 to 1
-    latent_dim: Count = 256  # numbers in z
-    mapping_width: Count = 256  # channels of the mapping network's hidden layers
-    mapping_depth: Natural = 3  # hidden layers of the mapping network
+    latent_dim: Channels = 256  # numbers in z
+    mapping_width: Channels = 256  # channels of the mapping network's hidden layers
+    mapping_depth: Annotated[int, Range(0, 1024)] = 3  # hidden layers of the mapping network
     field: FieldConfig = FieldConfig()
     march: March = March(fine_samples=12)
     background: Background = "black"  # in training

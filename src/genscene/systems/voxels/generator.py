@@ -2,24 +2,24 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from genscene.contract import (
     DEFAULT_OPTIONS,
-    Background,
     Rendering,
     RenderOptions,
     SingleSceneGenerator,
     Vector,
 )
-from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Rays
 from genscene.geometry.priors import CameraPrior
-from genscene.ranges import NonNegative, Share
+from genscene.ranges import Range, Share
 from genscene.render.march import March, RayNoise
 from genscene.render.volume import EMPTY, VolumeGenerator, activate_density, in_chunks, to_image
+from genscene.scenes import SolidBackground
 from genscene.systems.voxels.grid import VoxelConfig, VoxelGrid
 
 CAMERAS_WITHIN = 1.25  # mean distances of the cameras from the origin
@@ -33,16 +33,13 @@ class VoxelsGeneratorConfig:
     voxels: VoxelConfig = VoxelConfig()
     # samples per half voxel
     march: March = March(0.0, 100.0, 1, "softplus", gain=25.0, shift=-6.2, last_interval=None)
-    cone: NonNegative = 0.01  # in contracted space steps grow to this share of the distance
-    background: Background = "white"
+    cone: Annotated[float, Range(0, 1e3)] = (
+        0.01  # in contracted space steps grow to this share of the distance
+    )
+    background: SolidBackground = "white"
     # behind the scene, 0 to 1, of photographs on a ground that is nearly that background; None: exactly that
     ground: tuple[Share, Share, Share] | None = None
     prior: CameraPrior = CameraPrior()  # cameras around the scene, fitted to those of the photographs
-
-    def check(self) -> None:
-        """Raise BadInput for a background that no photograph has."""
-        if self.background == "last":
-            raise BadInput("background last: wanted white or black")
 
 
 @dataclass(frozen=True)

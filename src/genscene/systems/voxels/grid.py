@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag, grid_sample, interpolate, max_pool3d, pad
 
-from genscene.errors import BadInput
 from genscene.layers.encoding import positional_encoding, spherical_harmonics
-from genscene.ranges import Box, Count, Natural, Positive, Range
+from genscene.ranges import Box, Channels, Factor, Length, Octaves, Range, Rising
 
 Counts = tuple[int, int, int]
-FINEST = 1024  # corners along a side: 50 GB
+Corners = Annotated[int, Range(2, 1024)]  # along a side; 1024 take 50 GB
 UNIT_BOX: Box = (1.3, 1.3, 1.3)  # half sides of the box that the presets' densities are meant for
 
 
@@ -23,21 +22,17 @@ class VoxelConfig:
 
     # half sides, in world units, around the origin; None: from what the cameras of the photographs see
     box: Box | None = None
-    levels: tuple[Annotated[int, Range(2, FINEST)], ...] = (32, 64, 80)  # corners along the longest side
+    # corners along the longest side
+    levels: Annotated[tuple[Corners, ...], Length(range(1, 33)), Rising()] = (32, 64, 80)
     # what the numbers at a corner are: spherical harmonics of color; a color, and features for a view network
     color: Literal["harmonics", "network"] = "harmonics"
     degree: Annotated[int, Range(0, 2)] = 1  # of the spherical harmonics
-    features: Annotated[int, Range(3)] = 12  # numbers at a corner, of which the first three are a color
-    width: Count = 32  # channels of the view network
-    octaves: Natural = 2  # of the direction's encoding in front of it
+    features: Annotated[int, Range(3, 4096)] = 12  # numbers at a corner, of which the first three are a color
+    width: Channels = 32  # channels of the view network
+    octaves: Octaves = 2  # of the direction's encoding in front of it
     contracted: bool = False  # all of space, contracted beyond half the box (Barron et al. 2022, eq. 10)
     # raw density is this times the stored number, which is a multiplier of its learning rate
-    rate: Positive = 4.0
-
-    def check(self) -> None:
-        """Raise BadInput for levels that do not rise."""
-        if not self.levels or list(self.levels) != sorted({*self.levels}):
-            raise BadInput(f"levels {self.levels}: wanted numbers that rise")
+    rate: Factor = 4.0
 
     @property
     def channels(self) -> int:
