@@ -1,4 +1,4 @@
-"""Hostile inputs by the thousand, each read as the verbs would: python tests/border/fuzz.py --minutes 20."""
+"""Hostile inputs by the thousand, read as the verbs would and by the verbs: python tests/border/fuzz.py."""
 
 import argparse
 import contextlib
@@ -13,18 +13,26 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from border.hostile import KINDS
+from border import command_lines, hostile, verbs
 from border.watch import watched
 from genscene.errors import BadInput
 
 MAX_SECONDS, MAX_WAIT, MAX_MEGABYTES = 5.0, 30.0, 256  # of one input: processor time, wall time, memory
+GOOD = ("read", "done", "refused", "long")  # long: a large amount of work, with progress
+KINDS = (*hostile.KINDS, *command_lines.KINDS)
+READ_TOGETHER = 20  # files that are read for each command line
 
 
 def outcome(kind: str, seed: int) -> tuple[str, str]:
-    """What reading one input ends in: a word, and for all but `read` and `refused` what happened."""
+    """What one input ends in: a word, and for all but those of GOOD what happened."""
+    return verbs.outcome(kind, seed) if kind in command_lines.KINDS else reading(kind, seed)
+
+
+def reading(kind: str, seed: int) -> tuple[str, str]:
+    """What reading one file ends in."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
-        read = KINDS[kind](folder, random.Random(f"{kind} {seed}"))
+        read = hostile.KINDS[kind](folder, random.Random(f"{kind} {seed}"))
         start, used, before = time.monotonic(), time.process_time(), _peak()
         shown = io.StringIO()
         with watched(folder) as events, contextlib.redirect_stderr(shown), warnings.catch_warnings():
@@ -63,20 +71,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the first input")
+    parser.add_argument("--one", action="store_true", help="round of inputs, those of the seed")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS))
     options = parser.parse_args()
     counts: Counter[tuple[str, str]] = Counter()
-    end, seed = time.monotonic() + 60 * options.minutes, options.seed
+    end, number = time.monotonic() + 60 * options.minutes, options.seed
     while time.monotonic() < end:
         for kind in options.kinds:
-            word, what = outcome(kind, seed)
-            counts[kind, word] += 1
-            if word not in ("read", "refused"):
-                print(f"{kind} {seed}: {word}: {what}", flush=True)
-        seed += 1
+            together = 1 if kind in command_lines.KINDS else READ_TOGETHER
+            for seed in range(number * together, (number + 1) * together):
+                word, what = outcome(kind, seed)
+                counts[kind, word] += 1
+                if word not in GOOD or options.one:
+                    print(f"{kind} {seed}: {word}: {what}", flush=True)
+        number += 1
+        if options.one:
+            break
     for (kind, word), count in sorted(counts.items()):
-        print(f"{kind:10} {word:16} {count}")
-    sys.exit(any(word not in ("read", "refused") for _, word in counts))
+        print(f"{kind:20} {word:18} {count}")
+    print(f"seeds {options.seed} to {number - 1}; one again: --kinds KIND --seed SEED --one")
+    sys.exit(any(word not in GOOD for _, word in counts))
 
 
 if __name__ == "__main__":

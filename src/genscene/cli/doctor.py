@@ -37,7 +37,8 @@ def main(words: list[str]) -> None:
 
 def findings() -> Iterator[str]:
     """One line for each finding."""
-    yield f"genscene {__version__}, Python {platform.python_version()}, {platform.platform()}"
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"  # platform() starts uname
+    yield f"genscene {__version__}, Python {platform.python_version()}, {system}"
     yield f"torch {torch.__version__}, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
     yield f"memory: {memory()}"
     yield from devices()

@@ -463,6 +463,9 @@ def test_deepvoxels_poses_bounds_and_splits(tmp_path):
     assert_close(found.pixel_intrinsics()[0, :2].flatten(), torch.tensor([15.0, 0, 6, 0, 15, 4]).double())
     assert_close(found.bounds[0], torch.tensor([3.0, 5.0]).double())
     assert_close(load_posed(place, "val").pose, pose[::8])
+    (tmp_path / "train").rename(tmp_path / "other")  # the folder given is what is trained on
+    place = tmp_path / "other" / "vase"
+    assert available_splits(place) == ("train", "val")
     (place / "pose" / "000001.txt").write_text("1 2 3")
     with pytest.raises(BadInput, match=r"000001\.txt: wanted 4x4"):
         load_posed(place)

@@ -94,7 +94,8 @@ def available_splits(folder: str | Path) -> tuple[Split, ...]:
     root = user_path(folder)
     kind = detect_format(root)
     if kind == "deepvoxels":
-        return tuple(s for s in SPLITS if deepvoxels.is_scene(deepvoxels.split_folder(root, s)))
+        split_folder, is_scene = deepvoxels.split_folder, deepvoxels.is_scene
+        return tuple(s for s in SPLITS if s == "train" or is_scene(split_folder(root, s)))
     if kind not in SPLIT_READERS:
         return SPLITS
     return tuple(split for split in SPLITS if (root / f"transforms_{split}.json").is_file())
