@@ -94,7 +94,7 @@ def test_scenes_are_compared_on_a_split(there, capsys):
 def test_photographs_that_are_reduced_are_noted_and_scored_at_another_size(there, tmp_path, capsys):
     protocol, reduced, notes = evaluated(there, tmp_path, "--split", "test")
     assert protocol["size"] == "12x12"
-    assert any("of 24x24 pixels, reduced to 12x12 as in training; --size 24" in note for note in notes)
+    assert sum("of 24x24 pixels, reduced to 12x12 as in training; --size 24" in note for note in notes) == 1
     protocol, full, notes = evaluated(there, tmp_path, "--split", "test", "--size", "24")
     assert protocol["size"] == "24x24"
     assert not any("reduced" in note for note in notes)

@@ -174,7 +174,6 @@ def evaluate_views(
         if is_fitted_elsewhere(model, experiment, models[0]):
             notes.append(f"{model.name} was fitted to other photographs than those of {experiment.data}")
     notes += [f"{key}: {each.backbone.name}, {each.backbone.remark}" for key, each in networks.items()]
-    notes += reduction_notes(posed, which)
     height, width = posed.camera.size
     table = {"genscene": __version__, "split": which.split, "size": f"{height}x{width}"}
     scores = zip(models, mean_scores(list(views.values()), resampling), strict=True)
@@ -187,19 +186,6 @@ def evaluate_views(
         strips,
         views=views,
     )
-
-
-def reduction_notes(posed: PosedImages, which: HeldOut) -> list[str]:
-    """The note that views are scored smaller than they were photographed, unless that was asked for."""
-    height, width = posed.camera.size
-    if which.size is not None or posed.stored in (None, (height, width)):
-        return []
-    assert posed.stored is not None
-    stored = "x".join(map(str, reversed(posed.stored)))
-    return [
-        f"the photographs are of {stored} pixels, reduced to {width}x{height} as in training;"
-        f" --size {max(posed.stored)} scores them as they are"
-    ]
 
 
 def common_experiment(models: Sequence[EvaluatedModel], which: HeldOut) -> Experiment:
