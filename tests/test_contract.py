@@ -35,7 +35,7 @@ from genscene.render.patches import PatchSampler
 from genscene.render.volume import VolumeGenerator, activate_density
 from genscene.scenes import Gaussians
 from genscene.systems import KINDS, PRESETS
-from genscene.training.checkpoint import Retention, restore, save
+from genscene.training.checkpoint import Retention, read_state, restore, save
 from genscene.training.image_grids import save_grid
 from genscene.training.loop import train_player, train_step
 from genscene.training.run import Run, check, init_state, train
@@ -310,7 +310,7 @@ def test_checkpoints_restore_the_whole_state(name, tmp_path):
     train_step(state, batch, 0)
     save(tmp_path, state, GeneratorFile(state.ema, experiment), 1, Retention())
     other, _ = state_of(experiment)
-    assert restore(tmp_path, other) == 1
+    assert restore(tmp_path, other, read_state(tmp_path)) == 1
     for one in (state, other):
         train_step(one, batch, 1)
     for a, b in zip(state.system.parameters(), other.system.parameters(), strict=True):

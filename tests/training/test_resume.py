@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from genscene.errors import BadInput, Diverged
 from genscene.experiment.serialise import dumps
 from genscene.training import run as running
-from genscene.training.checkpoint import Retention, link, prune
+from genscene.training.checkpoint import Retention, checkpoints, link, prune
 from genscene.training.interrupts import Interrupted, stop_flag
 from genscene.training.logger import clock, truncate
 from genscene.training.run import Run, train
@@ -152,11 +152,29 @@ def test_the_first_signal_sets_a_flag_and_the_second_interrupts():
 
 
 def test_pruning_leaves_the_last_and_every_so_many(tmp_path):
+    history = tmp_path / "checkpoints"
+    history.mkdir()
     for step in range(10, 110, 10):
         for ending in ("pt", "safetensors"):
-            (tmp_path / f"{step:08d}.{ending}").touch()
-    prune(tmp_path, Retention(last=2, every=40))
-    assert sorted(int(p.stem) for p in tmp_path.glob("*.pt")) == [40, 80, 90, 100]
+            (history / f"{step:08d}.{ending}").touch()
+    prune(tmp_path, Retention(last=1), 50)  # gone back to there: later ones remain
+    assert [int(p.stem) for p in checkpoints(tmp_path)] == [50, 60, 70, 80, 90, 100]
+    prune(tmp_path, Retention(last=2, every=40), 100)
+    for ending in ("pt", "safetensors"):
+        assert [int(p.stem) for p in checkpoints(tmp_path, ending)] == [80, 90, 100]
+
+
+def test_other_names_among_the_checkpoints_are_left_alone(experiment, tmp_path):
+    history = tmp_path / "checkpoints"
+    (history / "00000001.pt").mkdir(parents=True)
+    (history / "2.old.pt").write_text("mine")
+    (history / "00000000.pt").symlink_to("2.old.pt")
+    (history / "1e3.safetensors").write_text("mine")
+    before = set(history.iterdir())
+    train(replace(experiment, steps=4), Run(tmp_path, save_every=2, keep_last=1, grid_every=0))
+    assert set(history.iterdir()) - before == {history / "00000004.pt", history / "00000004.safetensors"}
+    assert before <= set(history.iterdir())
+    assert (history / "2.old.pt").read_text() == "mine"
 
 
 def test_without_hard_links_files_are_copied(tmp_path, monkeypatch):

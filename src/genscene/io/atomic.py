@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,19 +52,65 @@ def try_lock(path: Path) -> IO[str] | None:
     """An open file, locked until it is closed; None if another process has it, or none can be made."""
     try:
         make_parent(path)
-        file = path.open("w")
+        file = path.open("a+")
     except (OSError, BadInput):
         return None
+    if _lock(file):
+        return file
+    file.close()
+    return None
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[str]:
+    """Hold a lock until the block ends or the process dies -> "", or the process that holds it already.
+
+    The lock file, and the folders that were made for it and are still empty, are removed at the end.
+    """
+    new = [folder for folder in path.parents if not folder.exists()]
+    make_parent(path)
+    file = path.open("a+")
+    while (free := _lock(file)) and not _is_at(file, path):  # who held it has removed it meanwhile
+        file.close()
+        make_parent(path)
+        file = path.open("a+")
+    with file:
+        if not free:
+            file.seek(0)
+            yield file.read(100) or "another process"
+            return
+        with suppress(OSError):  # of a full disk: this is for people
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+        try:
+            yield ""
+        finally:
+            with suppress(OSError):
+                path.unlink()
+                for folder in new:
+                    folder.rmdir()
+
+
+def _lock(file: IO[str]) -> bool:
+    """Lock an open file; False if another process has it. True where the system has no such locks."""
     try:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except ImportError:  # not on Windows
-        return file
+        return True
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Whether an open file still has this name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except OSError:
-        file.close()
-        return None
-    return file
+        return False
 
 
 def make_parent(path: Path) -> None:

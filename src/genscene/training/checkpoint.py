@@ -1,19 +1,28 @@
 """Checkpoints to resume from: written atomically; the last few, and every so many steps, are saved."""
 
 import os
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from genscene.errors import BadInput
+from genscene.errors import BadInput, describe_os_error
+from genscene.experiment.serialise import dumps
 from genscene.io import generator_file
 from genscene.io.atomic import atomic
 from genscene.io.foreign_pickles import read_checkpoint
 from genscene.io.generator_file import GeneratorFile, mismatch
 from genscene.layers.mapping import update_w_avg
 from genscene.training.loop import TrainState
+from genscene.training.optimizers import restore_optimizer
+
+NAME = re.compile(r"([0-9]{8,18})\.(pt|safetensors)")  # of checkpoints; other names are not ours
+State = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -36,51 +45,80 @@ def save(folder: Path, state: TrainState, content: GeneratorFile, step: int, ret
     generator = history / f"{step:08d}.safetensors"
     document = {
         "step": step,
+        "experiment": dumps(state.experiment),
         "system": state.system.state_dict(),
         "ema": state.ema.state_dict(),
         "optimizers": {player: optimizer.state_dict() for player, optimizer in state.optimizers.items()},
     }
-    generator_file.write(generator, content)
-    link(folder / "generator.safetensors", generator)
-    with atomic(newest) as partial:
-        torch.save(document, partial)
-    link(history / f"{step:08d}.pt", newest)
-    prune(history, retention)
-
-
-def restore(folder: Path, state: TrainState) -> int:
-    """Load the newest state of a run -> the number of steps it has done."""
-    path = folder / "state.pt"
     try:
+        generator_file.write(generator, content)
+        link(folder / "generator.safetensors", generator)
+        with atomic(newest) as partial, partial.open("wb") as file:  # of a name, torch has errors of its own
+            torch.save(document, file)
+        link(history / f"{step:08d}.pt", newest)
+    except OSError as error:
+        whole = "the checkpoint before is whole" if newest.exists() else "there is no checkpoint before"
+        raise BadInput(f"{describe_os_error(error)}; {whole}, go on with --resume --out {folder}") from None
+    prune(folder, retention, step)
+
+
+def read_state(folder: Path) -> State:
+    """The newest state of a run, with its step and players; BadInput, with the other checkpoints."""
+    path = folder / "state.pt"
+    with or_remaining(folder):
         document = read_checkpoint(path)
+        if not isinstance(document, dict) or not {"step", "system", "ema", "optimizers"} <= document.keys():
+            raise BadInput(f"{path} holds no state of a run of this experiment")
+        if not isinstance(document.get("experiment", ""), str):
+            raise BadInput(f"{path}: experiment is no text, wanted the experiment of the run as JSON")
+        return document
+
+
+def restore(folder: Path, state: TrainState, document: State) -> int:
+    """Load the state of a run, as `read_state` gives it -> the number of steps it has done."""
+    path, done, steps = folder / "state.pt", document["step"], state.experiment.steps
+    with or_remaining(folder):
+        if type(done) is not int or not 0 <= done <= steps:
+            raise BadInput(f"{path}: step is {done!r:.99}, wanted a number from 0 to {steps} (--steps)")
         for name, module in (("system", state.system), ("ema", state.ema)):
             wrong = mismatch(document[name], module.state_dict())
             if wrong:
                 raise BadInput(f"{path} does not fit this run: {wrong}")
             module.load_state_dict(document[name])
+        turns = len(state.system.turns())
         for player, optimizer in state.optimizers.items():
-            optimizer.load_state_dict(document["optimizers"][player])
-            moments = [(p, m) for p, values in optimizer.state.items() for m in values.values() if m.ndim]
-            if any(p.shape != m.shape for p, m in moments):
-                raise BadInput(
-                    f"{path}: the optimiser of the {player} has moments of another shape than its weights"
-                )
-        return int(document["step"])
+            where = f"{path}: optimizers.{player}"
+            restore_optimizer(optimizer, document["optimizers"][player], turns * done, where)
+        return done
+
+
+@contextmanager
+def or_remaining(folder: Path) -> Iterator[None]:
+    """Add how to resume to what is wrong with a run's state.pt."""
+    try:
+        yield
     except BadInput as error:
         raise BadInput(f"{error}; {remaining(folder)}") from None
     except Exception:  # a file of something else raises whatever it leads to
-        raise BadInput(f"{path} holds no state of a run of this experiment; {remaining(folder)}") from None
+        wrong = f"{folder / 'state.pt'} holds no state of a run of this experiment"
+        raise BadInput(f"{wrong}; {remaining(folder)}") from None
 
 
 def remaining(folder: Path) -> str:
     """How to resume a run whose state.pt cannot be used: the other checkpoints."""
     state = folder / "state.pt"
-    paths = sorted((folder / "checkpoints").glob("*.pt"))
-    others = [p for p in paths if not (state.exists() and p.samefile(state))]
+    others = [p for p in checkpoints(folder) if not (state.exists() and p.samefile(state))]
     if not others:
         return "no other checkpoint is left; choose another --out to start again"
     names = ", ".join(path.name for path in others)
     return f"{folder / 'checkpoints'} holds {names}: copy one to {state} to resume from there"
+
+
+def checkpoints(folder: Path, suffix: str = "pt") -> list[Path]:
+    """The checkpoints of a run by their steps; links, folders and files of other names are not ours."""
+    found = (folder / "checkpoints").glob(f"*.{suffix}")
+    ours = [p for p in found if NAME.fullmatch(p.name) and p.is_file() and not p.is_symlink()]
+    return sorted(ours, key=lambda path: int(path.stem))
 
 
 def link(name: Path, target: Path) -> None:
@@ -94,10 +132,14 @@ def link(name: Path, target: Path) -> None:
     partial.replace(name)
 
 
-def prune(history: Path, retention: Retention) -> None:
-    """Remove the checkpoints that neither rule retains."""
-    steps = sorted({int(path.stem) for path in history.glob("[0-9]*.*")})
-    for step in steps[: -max(1, retention.last)]:
-        if not retention.every or step % retention.every:
-            for suffix in ("pt", "safetensors"):
-                (history / f"{step:08d}.{suffix}").unlink(missing_ok=True)
+def prune(folder: Path, retention: Retention, step: int) -> None:
+    """Remove the checkpoints until this step that neither rule retains.
+
+    Later ones are there where a run went back to an older one: they remain until it gets to their steps.
+    """
+    paths = [*checkpoints(folder), *checkpoints(folder, "safetensors")]
+    steps = sorted({int(path.stem) for path in paths if int(path.stem) <= step})
+    old = {s for s in steps[: -max(1, retention.last)] if not retention.every or s % retention.every}
+    for path in paths:
+        if int(path.stem) in old:
+            path.unlink(missing_ok=True)

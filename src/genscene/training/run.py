@@ -21,12 +21,13 @@ from genscene.experiment.schedules import stage_at
 from genscene.experiment.schema import Experiment
 from genscene.experiment.serialise import build_seeded, dumps, loads
 from genscene.experiment.validation import validate
-from genscene.io.atomic import atomic
+from genscene.io.atomic import atomic, locked
+from genscene.io.files import read_bytes
 from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import update_w_avg
 from genscene.ranges import Natural, Range
 from genscene.systems import KINDS
-from genscene.training.checkpoint import Retention, remaining, restore, save
+from genscene.training.checkpoint import Retention, State, checkpoints, read_state, remaining, restore, save
 from genscene.training.devices import Device, pick_device
 from genscene.training.image_grids import save_grid, save_held_out
 from genscene.training.initial_weights import initial_weights
@@ -75,24 +76,34 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
     group = init_group(device)
     try:
         check(experiment, run, group)
-        resumed = can_resume(run)
-        given = None if resumed else initial_weights(experiment)
-        source = data_source(experiment, quiet=not group.is_main)
-        experiment = source.experiment
-        check(experiment, run, group)  # with what the data determined
-        if resumed:
-            experiment = require_same(experiment, run.out)
-        state = init_state(experiment, device, group, run.precision)
-        if given is not None:
-            given.load_into(state)
-        start = restore(run.out, state) if resumed else 0
-        for line in source.notes if group.is_main else ():
-            log_line(line)
-        group.broadcast(state.system)
-        group.broadcast(state.ema)
-        return train_loop(state, run, source, start)
+        can_resume(run)
+        with locked(run.out / ".lock") if group.is_main else nullcontext("") as holder:
+            if group.any(bool(holder)):
+                raise BadInput(f"{run.out}: {holder} trains there: wait for its end, or choose another --out")
+            return train_locked(experiment, run, device, group)
     finally:
         group.close()
+
+
+def train_locked(experiment: Experiment, run: Run, device: torch.device, group: ProcessGroup) -> Generator:
+    """Train in a folder that no other process writes to."""
+    resumed = can_resume(run)
+    given = None if resumed else initial_weights(experiment)
+    source = data_source(experiment, quiet=not group.is_main)
+    experiment = source.experiment
+    check(experiment, run, group)  # with what the data determined
+    document = read_state(run.out) if resumed else None
+    if document is not None:
+        experiment = require_same(experiment, run.out, document)
+    state = init_state(experiment, device, group, run.precision)
+    if given is not None:
+        given.load_into(state)
+    start = restore(run.out, state, document) if document is not None else 0
+    for line in source.notes if group.is_main else ():
+        log_line(line)
+    group.broadcast(state.system)
+    group.broadcast(state.ema)
+    return train_loop(state, run, source, start)
 
 
 def train_loop(state: TrainState, run: Run, source: DataSource, start: int) -> Generator:
@@ -212,22 +223,29 @@ def can_resume(run: Run) -> bool:
                 f"{run.out} already holds a run: add --resume to resume it, or choose another --out"
             )
         return True
-    if any((run.out / "checkpoints").glob("*.pt")):
+    if checkpoints(run.out):
         raise BadInput(f"{run.out} holds a run that has lost its state.pt; {remaining(run.out)}")
     return False
 
 
-def require_same(experiment: Experiment, folder: Path) -> Experiment:
+def require_same(experiment: Experiment, folder: Path, document: State) -> Experiment:
     """The experiment, with the initial weights that the run in a folder has started from.
 
-    Raises BadInput where this run is of another experiment; its number of steps may differ.
+    Raises BadInput where its state.pt or experiment.json is of another; the number of steps may differ.
     """
-    stored = folder / "experiment.json"
-    if stored.exists():
-        before = loads(stored.read_text(), KINDS, str(stored))
+    path, beside = folder / "state.pt", folder / "experiment.json"
+    stored = {path: document["experiment"]} if "experiment" in document else {}
+    if beside.exists():
+        stored[beside] = read_bytes(beside, "experiment").decode(errors="replace")
+    if not stored:
+        raise BadInput(f"{folder} does not say of which experiment it is: its experiment.json is lost")
+    for file, text in stored.items():
+        before = loads(text, KINDS, str(file))
         experiment = replace(experiment, init=experiment.init or before.init)
-        if replace(before, steps=experiment.steps) != experiment:
-            raise BadInput(f"{folder} holds a run of another experiment ({difference(before, experiment)})")
+        before = replace(before, steps=experiment.steps)
+        if before != experiment:
+            found = difference(before, experiment)
+            raise BadInput(f"{folder} holds a run of another experiment ({file.name}: {found})")
     return experiment
 
 
