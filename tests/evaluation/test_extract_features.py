@@ -168,17 +168,29 @@ def test_without_cache_no_file_is_written():
 
 
 @pytest.mark.parametrize("name", ["moments.safetensors", "features.f32"])
-@pytest.mark.parametrize("damage", ["cut", "empty", "missing", "text"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "missing", "text", "zeros", "a bit"])
 def test_damaged_files_of_the_cache_are_computed_again(name, damage):
     before = extract(QuarterMeans()).features.clone()
     (path,) = cache_folder().rglob(name)
     content = path.read_bytes()
     path.unlink()
     if damage != "missing":
-        path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "text": b"hello"}[damage])
+        bit = content[:-99] + bytes([content[-99] ^ 1]) + content[-98:]
+        half, zeros = content[: len(content) // 2], bytes(len(content))
+        damaged = {"cut": half, "empty": b"", "text": b"hello", "zeros": zeros, "a bit": bit}
+        path.write_bytes(damaged[damage])
     network = QuarterMeans()
     assert torch.equal(extract(network).features, before)
     assert sum(network.counts) == 50
+
+
+def test_without_room_for_the_cache_features_are_in_memory(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    assert torch.equal(extract(QuarterMeans()).features, features(images()))
+    assert not list(cache_folder().rglob("*.f32"))
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -18,7 +18,7 @@ from genscene.evaluation.session import EvaluatedModel, EvaluationSession, Featu
 from genscene.evaluation.statistics import Accumulator
 from genscene.io.atomic import cache_folder, try_lock
 
-CACHE_FORMAT = 3  # raised when the way from images to statistics changes
+CACHE_FORMAT = 4  # raised when the way from images to statistics changes
 SAVE_EVERY = 20.0  # seconds
 
 

@@ -1,5 +1,6 @@
 """Statistics of image features: moments of all images, features of the first ones, and their protocol."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from genscene.errors import BadInput, describe_error
 from genscene.evaluation.image_sources import Provenance
-from genscene.io.atomic import atomic
+from genscene.io.atomic import atomic, reserve
 from genscene.metrics.frechet import Moments, RunningMoments
 
 KIND, FORMAT = "genscene statistics", 1
@@ -99,14 +100,12 @@ class Accumulator:
         """For features of shape [N, D], of which the first max_features rows are stored."""
         self.folder, (self.count, self.width) = folder, shape
         self.running: RunningMoments | None = None
+        self.digest = hashlib.blake2b()  # of the stored features that were added
         stored = (min(max_features, self.count), self.width)
-        if folder is None:
-            self.features = np.zeros(stored, np.float32)
-            return
-        path = folder / "features.f32"
-        if path.is_file() and path.stat().st_size == 4 * stored[0] * self.width:
-            self.running = self._load(folder / "moments.safetensors")
-        self.features = np.memmap(path, np.float32, "r+" if self.running else "w+", shape=stored)
+        try:
+            self.features = np.zeros(stored, np.float32) if folder is None else self._map(folder, stored)
+        except OSError:  # no room on the disk: in memory, and not stored
+            self.features, self.folder = np.zeros(stored, np.float32), None
 
     @property
     def done(self) -> int:
@@ -119,27 +118,52 @@ class Accumulator:
         if len(new):
             room = self.features[self.done : self.done + len(new)]
             room[:] = new[: len(room)].numpy()
+            self.digest.update(room.ravel().view(np.uint8))
             part = RunningMoments.of(new)
             self.running = self.running.merged(part) if self.running else part
 
     def save(self) -> None:
-        """Save the state: features first, so that the moments never count more than are there."""
+        """Save the state, where there is room: features first, so that the moments never count more."""
         if isinstance(self.features, np.memmap) and self.folder and self.running:
-            self.features.flush()
-            tensors = {name: torch.as_tensor(value) for name, value in vars(self.running).items()}
-            with atomic(self.folder / "moments.safetensors") as partial:
-                save_file(tensors, partial)
+            with suppress(OSError, SafetensorError):
+                self.features.flush()
+                tensors = {name: torch.as_tensor(value) for name, value in vars(self.running).items()}
+                with atomic(self.folder / "moments.safetensors") as partial:
+                    save_file(tensors, partial, {"digest": self._digest(tensors)})
+
+    def _digest(self, tensors: Mapping[str, Tensor]) -> str:
+        """A checksum of the stored features and of the moments."""
+        both = self.digest.copy()
+        for name in sorted(tensors):
+            both.update(tensors[name].numpy().tobytes())
+        return both.hexdigest()
 
     def statistics(self, protocol: Mapping[str, str], provenance: Provenance) -> FeatureStatistics:
         """The statistics of all images."""
         assert self.running is not None
         return FeatureStatistics(protocol, provenance, self.running, torch.from_numpy(self.features))
 
+    def _map(self, folder: Path, shape: tuple[int, int]) -> np.ndarray:
+        """Features [K, D] on disk, those of an earlier process where they are whole; OSError without room."""
+        path = folder / "features.f32"
+        if path.is_file() and path.stat().st_size == 4 * shape[0] * shape[1]:
+            self.features = np.memmap(path, np.float32, "r+", shape=shape)
+            self.running = self._load(folder / "moments.safetensors")
+        if self.running is None:
+            self.features = np.memmap(path, np.float32, "w+", shape=shape)
+            reserve(path)
+        return self.features
+
     def _load(self, path: Path) -> RunningMoments | None:
-        """The moments that an earlier process saved; None where there are none that fit."""
-        with suppress(SafetensorError, OSError, KeyError, TypeError):
-            tensors = load_file(path)
-            running = RunningMoments(int(tensors.pop("count")), **tensors)
-            fit = 0 < running.count <= self.count and running.mean.shape == (self.width,)
-            return running if fit and not find_damage(tensors) else None
+        """The moments that an earlier process saved; None where they, or the features, are not those."""
+        with suppress(SafetensorError, OSError, KeyError, TypeError, ValueError):
+            with safe_open(path, framework="pt") as file:
+                digest = (file.metadata() or {})["digest"]
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            running = RunningMoments(int(tensors["count"]), tensors["mean"], tensors["scatter"])
+            if 0 < running.count <= self.count and running.mean.shape == (self.width,):
+                self.digest.update(self.features[: running.count].ravel().view(np.uint8))
+                if digest == self._digest(tensors):
+                    return running
+        self.digest = hashlib.blake2b()
         return None

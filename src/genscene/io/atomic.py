@@ -48,6 +48,21 @@ def atomic(path: str | Path) -> Iterator[Path]:
             partial.unlink()
 
 
+def reserve(path: Path) -> None:
+    """Give a file room on the disk for all its bytes: where there is none, writing to its map is a SIGBUS.
+
+    Raises OSError, naming the file, where there is no room; the file is removed then.
+    """
+    try:
+        with path.open("rb+") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size and hasattr(os, "posix_fallocate"):  # not on macOS and Windows
+                os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
 def try_lock(path: Path) -> IO[str] | None:
     """An open file, locked until it is closed; None if another process has it, or none can be made."""
     try:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from genscene.errors import BadInput
-from genscene.io.atomic import atomic, cache_folder, make_parent
+from genscene.io.atomic import atomic, cache_folder, make_parent, reserve
 
 VERSION = 3  # to be raised with every change of the decoding or of the embedded sets
 Shape = tuple[int, ...]
@@ -37,10 +37,13 @@ def cached_array(key: Any, compute: Callable[[Allocate], Cached]) -> Cached:
         pixels, about = compute(lambda shape: _allocate(partial, shape))
         if not isinstance(pixels, np.memmap):
             return pixels, about
-        pixels.flush()
-        partial.replace(array)
-        with atomic(notes) as text:
-            text.write_text(json.dumps({"rows": len(pixels), "about": about}))
+        try:
+            pixels.flush()
+            with atomic(notes) as text:
+                text.write_text(json.dumps({"rows": len(pixels), "about": about}))
+            partial.replace(array)
+        except OSError:  # there is no room for the notes
+            return pixels, about
     finally:
         if partial.exists():
             partial.unlink()
@@ -60,7 +63,9 @@ def _allocate(path: Path, shape: Shape) -> np.ndarray:
     try:
         make_parent(path)
         if shutil.disk_usage(path.parent).free > 2 * int(np.prod(shape, dtype=np.int64)):
-            return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+            array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+            reserve(path)
+            return array
     except (OSError, BadInput):
         pass
     return np.empty(shape, np.uint8)
