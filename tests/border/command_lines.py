@@ -232,7 +232,10 @@ def places(folder: Path, chance: random.Random, known: dict[str, list[str]]) -> 
         for name, target in (("full", "/dev/full"), ("loop", "loop")):
             (folder / f"{name}{suffix}").symlink_to(f"{target}{suffix if name == 'loop' else ''}")
         return CommandLine(
-            verb, words, ("--out", words[place][:20], "argument"), inside=("/dev/full", "/proc", "/sys")
+            verb,
+            words,
+            ("--out", words[place][:20], str(Path(words[place]).parent), "argument"),
+            inside=("/dev/full", "/proc", "/sys"),
         )
     place = chance.choice([i for i, word in enumerate(words) if word in ("set", "gan", "fitted")] or [0])
     old, choices = (

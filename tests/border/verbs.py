@@ -10,14 +10,14 @@ from pathlib import Path
 
 from border import command_lines
 from border.processes import MAX_WAIT, Ended, run_forked, run_verb
-from genscene.errors import escape
+from genscene.errors import escape, printable
 
 MAX_MEGABYTES = 256  # more than the same verb takes on good input
 MAX_LINE = 420
 WANTED = re.compile(
     "wanted|did you mean|known:|expected|invalid choice|needs?|at most|at least|must|see genscene|lower"
     "|cannot|nrecognized|no such|issing|required|damaged|a whole|no JSON|not JSON|has no|holds? no|neither"
-    "|no checkpoint|not finite|format|none of|choose"
+    "|no checkpoint|not finite|format|none of|choose|sets a number|compared with"
 )
 PROGRESS = re.compile(r"\d+ %|takes about|step \d+|left$", re.M)
 
@@ -103,6 +103,6 @@ def judge(line: command_lines.CommandLine, ended: Ended, left: list[str]) -> tup
     lines = [text for text in ended.err.splitlines() if text.startswith("genscene: ")]
     if len(lines) != 1 or lines[0] != last[0] or len(last[0]) > MAX_LINE:
         return "not one line", ended.err[-600:]
-    if not any(escape(name)[:20] in last[0] for name in line.blame):
+    if not any(printable(name)[:20] in last[0] for name in line.blame):
         return "nothing named", last[0]
     return ("refused", "") if WANTED.search(last[0]) else ("nothing wanted", last[0])

@@ -1,6 +1,7 @@
 """genscene evaluate and compare: scores, the files they write, and how bad input is refused."""
 
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,9 @@ from PIL import Image
 from conftest import tiny
 from genscene.cli import main
 from genscene.cli.shared.evaluation_options import unique_names
+from genscene.cli.shared.evaluation_results import check_output
 from genscene.data.images import common_size
+from genscene.errors import BadInput
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.experiment.schema import Stage
 from genscene.experiment.serialise import build_seeded
@@ -380,3 +383,9 @@ def test_statistics_of_another_protocol_are_refused_by_field(tmp_path, capsys):
     assert main(["evaluate", "good", "--data", str(kept), *SMALL]) == 2
     assert "no spectrum.safetensors" in capsys.readouterr()[1]
     assert torch.equal(FeatureStatistics.load(kept / "random.safetensors").running.mean, before)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self"), reason="this system has no /proc")
+def test_a_place_that_cannot_be_written_to_is_told_by_the_option():
+    with pytest.raises(BadInput, match=r"--out /proc/x\.json: No such file.*; wanted a place"):
+        check_output(Path("/proc/x.json"))

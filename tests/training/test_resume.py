@@ -189,7 +189,8 @@ def test_without_hard_links_files_are_copied(tmp_path, monkeypatch):
 
 def test_lines_of_steps_that_will_be_repeated_are_removed(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 0}\n{"step": 1}\n{"step": 2}\n{"ste')
+    damaged = b'\xff\n[1]\n{"step": null}\n' + b"[" * 100_000 + b'\n{"ste'
+    path.write_bytes(b'{"step": 0}\n{"step": 1}\n{"step": 2}\n' + damaged)
     truncate(path, 2)
     assert path.read_text() == '{"step": 0}\n{"step": 1}\n'
     assert clock(3671) == "1:01:11"

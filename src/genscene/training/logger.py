@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -89,15 +89,20 @@ def truncate(path: Path, start: int) -> None:
     """Remove the lines of a log that belong to step `start` and later ones."""
     if not path.exists():
         return
-    lines = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)["step"] < start:
-                lines.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
-            continue  # a line cut short when the process was killed
+    lines = [json.dumps(entry) + "\n" for entry in read_log(path) if entry["step"] < start]
     with atomic(path) as partial:
         partial.write_text("".join(lines))
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The entries of a log, without lines that are damaged, as by a process killed while it wrote."""
+    entries = []
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
+        with suppress(ValueError, KeyError, TypeError, RecursionError):
+            entry = json.loads(line)
+            if isinstance(entry["step"], int):
+                entries.append(entry)
+    return entries
 
 
 def _bar() -> Progress:

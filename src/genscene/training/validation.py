@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from genscene.contract import Generator
 from genscene.data.sources import DataSource
@@ -21,7 +20,7 @@ from genscene.io import generator_file
 from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import update_w_avg
 from genscene.metrics.networks.extractor import Extractor
-from genscene.training.logger import EVALUATIONS
+from genscene.training.logger import EVALUATIONS, read_log
 from genscene.training.loop import TrainState
 
 PSNR = "psnr"  # of held-out photographs
@@ -118,7 +117,8 @@ def validate_run(
     path = folder / EVALUATIONS
     weights = validator.extractor.weights if validator.extractor is not None else ""
     protocol = {"metric": number.key, "title": number.title, "weights": weights}  # title: of how many images
-    before = [line["value"] for line in logged(path) if protocol.items() <= line.items()]
+    logged = [each.get("value") for each in read_log(path) if protocol.items() <= each.items()]
+    before = [value for value in logged if isinstance(value, float)]
     best = all(number.value < value if number.better == "low" else number.value > value for value in before)
     with path.open("a") as file:
         file.write(json.dumps({"step": done, "value": number.value, "best": best, **protocol}) + "\n")
@@ -128,8 +128,3 @@ def validate_run(
     unit = f" {number.unit}" if number.unit else ""
     saved = f", the best so far: {folder / 'best.safetensors'}" if best else ""
     return f"step {done}: {number.title}: {number.value:.4g}{unit}{saved}"
-
-
-def logged(path: Path) -> list[dict[str, Any]]:
-    """The evaluations in a log."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

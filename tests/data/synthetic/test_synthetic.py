@@ -134,7 +134,7 @@ def test_a_written_set_loads_as_it_was(tmp_path):
 def test_sets_are_written_to_new_folders_only(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("keep me")
-    with pytest.raises(BadInput, match="nothing was written"):
+    with pytest.raises(BadInput, match="wanted a new one"):
         write_set("cars", tmp_path / "full", 1, (8, 8), 0)
     with pytest.raises(BadInput, match="did you mean 'objects'"):
         write_set("object", tmp_path / "new", 1, (8, 8), 0)

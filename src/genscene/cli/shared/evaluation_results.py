@@ -11,7 +11,7 @@ from rich.table import Table
 
 from genscene import __version__
 from genscene.cli.shared.options import print_line, require_suffix
-from genscene.errors import escape
+from genscene.errors import BadInput, escape
 from genscene.evaluation.page import render_page
 from genscene.evaluation.report import Report
 from genscene.io.atomic import atomic, make_parent
@@ -35,6 +35,8 @@ def check_output(out: Path | None) -> None:
             probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
             probe.touch()
             probe.unlink()
+    except OSError as error:
+        raise BadInput(f"--out {out}: {error.strerror}; wanted a place that can be written to") from None
     finally:
         for folder in new:
             with suppress(OSError):

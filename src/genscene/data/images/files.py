@@ -106,7 +106,7 @@ def common_size(path: str) -> Size:
 def require_new_folder(folder: Path) -> None:
     """Raise BadInput where a folder that is to be written exists and is not empty, or is a file."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BadInput(f"{folder} exists already and is not an empty folder; nothing was written")
+        raise BadInput(f"{folder} exists already and is not an empty folder; wanted a new one")
 
 
 def _folder_entries(root: Path) -> Iterator[Entry]:

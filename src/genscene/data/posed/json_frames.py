@@ -24,7 +24,7 @@ def read_document(path: Path) -> dict[str, Any]:
     if not isinstance(frames, list):
         raise BadInput(f"{path}: frames is {format_value(frames)}, wanted a list")
     if not frames:
-        raise BadInput(f"{path} lists no frames")
+        raise BadInput(f"{path} lists no frames: wanted one for each photograph")
     for index, frame in enumerate(frames):
         if not isinstance(frame, dict):
             raise BadInput(f"{path}: frame {index} is {format_value(frame)}, wanted an object")
