@@ -116,9 +116,9 @@ def test_cameras_of_a_file_are_sampled(tmp_path):
 def test_a_file_is_read_and_checked_once_until_it_changes(tmp_path, monkeypatch):
     path, reads, checks = tmp_path / "dataset.json", [], []
     write_labels(path, 3)
-    parse, check = camera_files._parse, camera_files._check_cameras
+    parse, check = camera_files._parse, camera_files.check_cameras
     monkeypatch.setattr(camera_files, "_parse", lambda p: reads.append(p) or parse(p))
-    monkeypatch.setattr(camera_files, "_check_cameras", lambda *given: checks.append(1) or check(*given))
+    monkeypatch.setattr(camera_files, "check_cameras", lambda *given: checks.append(1) or check(*given))
     prior = CameraPrior("file", file=str(path))
     for seed in range(5):
         prior.sample(RandomStreams(range(seed, seed + 7)), (6, 6))

@@ -93,7 +93,7 @@ def write_cameras(
 def _load(path: str, modified: int) -> Camera:
     """The cameras of a file at a time of modification."""
     poses, intrinsics = _parse(path)
-    return _check_cameras(Camera(poses, intrinsics, (1, 1)), path)
+    return check_cameras(Camera(poses, intrinsics, (1, 1)), path)
 
 
 def _parse(path: str) -> tuple[Tensor, Tensor]:
@@ -169,7 +169,7 @@ def _aspect_and_shift(frame: dict[str, Any], where: str) -> Tensor:
     return torch.cat([aspect, shift]).float()
 
 
-def _check_cameras(cameras: Camera, path: str | Path) -> Camera:
+def check_cameras(cameras: Camera, path: str | Path) -> Camera:
     """The same cameras; BadInput, naming the first, for poses that are not rigid and wrong intrinsics."""
     pose, intrinsics = cameras.pose.double(), cameras.intrinsics.double()
     rotation, last = pose[:, :3, :3], torch.tensor([0.0, 0.0, 0.0, 1.0]).to(pose)

@@ -17,15 +17,19 @@ from torch import Tensor
 
 from genscene import __version__
 from genscene.contract import Generator
+from genscene.devices import require_memory, tensor_bytes, without_memory
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
 from genscene.experiment.serialise import dumps, loads
+from genscene.geometry.camera_files import check_cameras
 from genscene.geometry.cameras import Camera
 from genscene.io.atomic import atomic
 from genscene.randomness import undisturbed
 from genscene.systems import KINDS
 
+MOST_PIXELS = 65_536  # along a side of a photograph
 FORMAT = 1  # of generator files; other formats are refused by name
+PREFIX = "generator."  # of the names of weights
 CONVERT = "official checkpoints: genscene convert"
 
 
@@ -95,62 +99,121 @@ def read(path: str | Path) -> GeneratorFile:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            experiment = _experiment(header, path)
+            generator = _build(experiment, file, path)
+            others = [name for name in file.keys() if not name.startswith(PREFIX)]  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in others}
     except (SafetensorError, OSError) as error:
         raise BadInput(f"{path} is not a whole safetensors file ({error}); {CONVERT}") from None
+    cameras, to_files = _cameras(tensors, path)
+    return GeneratorFile(
+        generator.eval().requires_grad_(False),
+        experiment,
+        cameras,
+        to_files,
+        header.get("licence", ""),
+        _measured(header, path),
+        header.get("genscene", ""),
+    )
+
+
+def _experiment(header: Mapping[str, str], path: Path) -> Experiment:
+    """The experiment in the header of a file of this format."""
     if "experiment" not in header:
         raise BadInput(f"{path} is a safetensors file without genscene's header; {CONVERT}")
     if header.get("format", "0") != str(FORMAT):
         found = header.get("format", "0")
         raise BadInput(f"{path} is a generator file of format {found}, this version reads format {FORMAT}")
-    experiment = loads(header["experiment"], KINDS, str(path))
-    generator = experiment.system.build_generator()
-    prefix = "generator."
-    weights = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-    wrong = mismatch(weights, generator.state_dict())
+    return loads(header["experiment"], KINDS, str(path))
+
+
+def _build(experiment: Experiment, file: Any, path: Path) -> Generator:
+    """The generator of an experiment with the weights of an open file.
+
+    Names and shapes are compared before anything is read, and weights are not initialised: a header may
+    describe a generator that no machine can hold.
+    """
+    with without_memory():
+        generator = experiment.system.build_generator()
+    wanted = generator.state_dict()
+    names = [name for name in file.keys() if name.startswith(PREFIX)]  # noqa: SIM118
+    shapes = {name.removeprefix(PREFIX): tuple(file.get_slice(name).get_shape()) for name in names}
+    wrong = mismatched_shape(shapes, wanted)
+    if not wrong:
+        require_memory(tensor_bytes(wanted.values()), f"{path}: the generator", "wanted a larger machine")
+        weights = {name: file.get_tensor(PREFIX + name) for name in wanted}
+        wrong = mismatch(weights, wanted)
     if wrong:
         raise BadInput(f"{path}: the weights do not fit the experiment in the header: {wrong}")
-    generator.load_state_dict(weights)
+    if any(t.is_meta for name, t in generator.named_buffers() if name not in wanted):
+        generator = experiment.system.build_generator()  # with buffers that are computed, not stored
+    copies = {
+        name: t.to(wanted[name].dtype, copy=True) for name, t in weights.items()
+    }  # not mapped from the file
     try:
-        measured = dict(json.loads(header.get("measured") or "{}"))
-    except (ValueError, TypeError):
+        generator.load_state_dict(copies, assign=True)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+    return generator
+
+
+def _measured(header: Mapping[str, str], path: Path) -> Mapping[str, Any]:
+    """The metrics in the header."""
+    try:
+        return dict(json.loads(header.get("measured") or "{}"))
+    except (ValueError, TypeError, RecursionError):
         raise BadInput(f"{path}: its header holds no readable numbers under 'measured'") from None
-    return GeneratorFile(
-        generator.eval().requires_grad_(False),
-        experiment,
-        *_cameras(tensors, path),
-        header.get("licence", ""),
-        measured,
-        header.get("genscene", ""),
-    )
 
 
 def mismatch(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """The first difference in name or shape, or tensor not finite, in words; "" where all fit."""
+    """The first difference in name, shape or kind, or tensor not finite, in words; "" where all fit."""
+    wrong = mismatched_shape({name: tuple(t.shape) for name, t in found.items()}, wanted)
+    if wrong:
+        return wrong
+    for name in sorted(found):
+        kinds = [
+            (t.is_floating_point(), t.is_complex(), t.dtype == torch.bool)
+            for t in (found[name], wanted[name])
+        ]
+        if kinds[0] != kinds[1]:
+            return f"{name} holds {found[name].dtype}, wanted {wanted[name].dtype}"
+        if not found[name].isfinite().all():
+            return f"{name} holds numbers that are not finite"
+    return ""
+
+
+def mismatched_shape(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, Tensor]) -> str:
+    """The first difference in name or shape, in words; "" where all fit."""
     for name in sorted({*found, *wanted}):
         if name not in found or name not in wanted:
             return f"{name} is {'missing' if name in wanted else 'none of its tensors'}"
-        shapes = tuple(found[name].shape), tuple(wanted[name].shape)
-        if shapes[0] != shapes[1]:
-            return f"{name} has shape {shapes[0]}, wanted {shapes[1]}"
-        if not found[name].isfinite().all():
-            return f"{name} holds numbers that are not finite"
+        if found[name] != tuple(wanted[name].shape):
+            return f"{name} has shape {found[name]}, wanted {tuple(wanted[name].shape)}"
     return ""
 
 
 def _cameras(tensors: Mapping[str, Tensor], path: Path) -> tuple[Camera | None, Tensor | None]:
     """The cameras stored beside the weights and the transform to their files; None where there are none."""
     found = {name: t for name, t in tensors.items() if not name.startswith("generator.")}
-    count = len(found.get("cameras.pose", found.get("cameras.intrinsics", ())))
+    poses = found.get("cameras.pose", found.get("cameras.intrinsics", torch.empty(0)))
+    count = poses.shape[:1].numel()
     wanted = {"to_files": torch.empty(4, 4)} if "to_files" in found else {}
     if any(name.startswith("cameras.") for name in found):
         wanted |= {"cameras.pose": torch.empty(count, 4, 4), "cameras.intrinsics": torch.empty(count, 3, 3)}
-        wanted |= {"cameras.size": torch.empty(2)}
+        wanted |= {"cameras.size": torch.empty(2, dtype=torch.long)}
     wrong = mismatch(found, wanted)
     if wrong:
         raise BadInput(f"{path}: the cameras in the file cannot be used: {wrong}")
+    to_files = found.get("to_files")
+    if to_files is not None and not float(torch.linalg.det(to_files[:3, :3].double())) > 0:
+        raise BadInput(f"{path}: to_files is no transform, wanted one that can be inverted")
     if "cameras.pose" not in found:
-        return None, found.get("to_files")
+        return None, to_files
     height, width = found["cameras.size"].tolist()
-    cameras = Camera(found["cameras.pose"], found["cameras.intrinsics"], (int(height), int(width)))
-    return cameras, found.get("to_files")
+    if not count or not 1 <= min(height, width) <= max(height, width) <= MOST_PIXELS:
+        raise BadInput(
+            f"{path}: its cameras are {count}, of photographs of {height} x {width} pixels: wanted 1 or more,"
+            f" of 1 to {MOST_PIXELS} pixels a side"
+        )
+    cameras = Camera(found["cameras.pose"].float(), found["cameras.intrinsics"].float(), (height, width))
+    return check_cameras(cameras, path), to_files

@@ -14,6 +14,7 @@ from torch import nn
 from genscene.contract import Generator
 from genscene.data.progress import log_line
 from genscene.data.sources import DataSource, data_source
+from genscene.devices import Device, pick_device
 from genscene.distributed import ProcessGroup, init_group
 from genscene.errors import BadInput, Diverged
 from genscene.evaluation.held_out_views import estimate_psnr
@@ -28,7 +29,6 @@ from genscene.layers.mapping import update_w_avg
 from genscene.ranges import Natural, Range
 from genscene.systems import KINDS
 from genscene.training.checkpoint import Retention, State, checkpoints, read_state, remaining, restore, save
-from genscene.training.devices import Device, pick_device
 from genscene.training.image_grids import save_grid, save_held_out
 from genscene.training.initial_weights import initial_weights
 from genscene.training.interrupts import Interrupted, stop_flag

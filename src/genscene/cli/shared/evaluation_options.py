@@ -11,6 +11,7 @@ from tyro.conf import UseAppendAction
 
 from genscene.cli.shared.evaluation_results import check_output, output
 from genscene.cli.shared.options import parse_size
+from genscene.devices import Device, pick_device
 from genscene.distributed import ProcessGroup, init_group
 from genscene.errors import BadInput, suggest
 from genscene.evaluation.bootstrap import LEAST_IMAGES, Resampling
@@ -27,7 +28,6 @@ from genscene.io import generator_file
 from genscene.metrics.networks import EXTRACTORS
 from genscene.metrics.networks.extractor import Extractor
 from genscene.ranges import Count, Natural, Range, Share
-from genscene.training.devices import Device, pick_device
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from torch import Tensor
 from genscene.cli.shared.options import parse_seeds, parse_size, require_range
 from genscene.contract import Generator, RenderOptions, Vector
 from genscene.data.progress import LINES_EVERY, clock
+from genscene.devices import Device, pick_device
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
 from genscene.export.pictures import Show, depth_range, tile, to_bytes, to_picture
@@ -27,7 +28,6 @@ from genscene.geometry.trajectories import ellipse, forward_spiral, interpolate_
 from genscene.io.generator_file import GeneratorFile, read
 from genscene.layers.mapping import style_count, take_styles
 from genscene.randomness import RandomStreams
-from genscene.training.devices import Device, pick_device
 
 FORWARD_FACING = 0.8  # length of the mean viewing direction above which photographs face one way
 FROM_FRONT: Vector = (0.0, 0.0, -1.0)

@@ -92,7 +92,7 @@ class FieldBase(nn.Module):
         self.color = nn.Linear(config.width, 3)
         if config.grid_channels:
             cells = (1, config.grid_channels) + (config.grid_size,) * 3
-            self.grid = nn.Parameter(config.grid_std * torch.randn(cells))
+            self.grid = nn.Parameter(torch.empty(cells).normal_(std=config.grid_std))
         self._initialise()
 
     def inputs(self, points: Tensor) -> Tensor:

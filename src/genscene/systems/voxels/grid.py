@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag, grid_sample, interpolate, max_pool3d, pad
 
+from genscene.errors import BadInput
 from genscene.layers.encoding import positional_encoding, spherical_harmonics
 from genscene.ranges import Box, Channels, Factor, Length, Octaves, Range, Rising
 
@@ -70,6 +71,13 @@ class VoxelGrid(nn.Module):
             nn.init.normal_(self.color[0][:, 3:], std=0.1)
         self.register_buffer("level", torch.tensor(0))
         self.register_buffer("occupied", torch.ones(math.prod(counts[-1]), dtype=torch.bool))
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *arguments: Any) -> None:
+        """Also check that the level is one of these grids."""
+        level, most = state.get(f"{prefix}level"), len(self.config.levels) - 1
+        if level is not None and not 0 <= int(level) <= most:
+            raise BadInput(f"{prefix}level is {int(level)}, wanted 0 to {most}: there are {most + 1} levels")
+        super()._load_from_state_dict(state, prefix, *arguments)
 
     @property
     def counts(self) -> Counts:
