@@ -198,20 +198,24 @@ def divert(stream: TextIO) -> None:
 
 @contextmanager
 def terminated_by_signal() -> Iterator[None]:
-    """SIGTERM raises Terminated, so that partial files are removed; verbs may handle it otherwise."""
+    """SIGTERM and SIGHUP raise Terminated, so that partial files are removed; verbs may handle it otherwise.
+
+    What the caller has ignored, as nohup does, remains ignored.
+    """
 
     def handle(number: int, frame: FrameType | None) -> None:
         raise Terminated("terminated")
 
-    try:
-        before = signal.signal(signal.SIGTERM, handle)
-    except ValueError:  # signals reach the main thread only
-        yield
-        return
+    before = {}
+    for kind in [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]:
+        if signal.getsignal(kind) != signal.SIG_IGN:
+            with suppress(ValueError):  # signals reach the main thread only
+                before[kind] = signal.signal(kind, handle)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
 def configure_process() -> None:

@@ -118,7 +118,7 @@ class Accumulator:
         if len(new):
             room = self.features[self.done : self.done + len(new)]
             room[:] = new[: len(room)].numpy()
-            self.digest.update(room.ravel().view(np.uint8))
+            self.digest.update(room.ravel().view(np.uint8).data)
             part = RunningMoments.of(new)
             self.running = self.running.merged(part) if self.running else part
 
@@ -162,7 +162,7 @@ class Accumulator:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             running = RunningMoments(int(tensors["count"]), tensors["mean"], tensors["scatter"])
             if 0 < running.count <= self.count and running.mean.shape == (self.width,):
-                self.digest.update(self.features[: running.count].ravel().view(np.uint8))
+                self.digest.update(self.features[: running.count].ravel().view(np.uint8).data)
                 if digest == self._digest(tensors):
                     return running
         self.digest = hashlib.blake2b()

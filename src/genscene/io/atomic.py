@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -35,8 +36,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     try:
         partial.touch()  # where no file can be made, fail before the work
         yield partial
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
+        sync(partial)
         partial.chmod(0o666 & ~_umask())  # safetensors writes files that only their owner can read
         partial.replace(path)
     except OSError as error:
@@ -46,6 +46,41 @@ def atomic(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file is on the disk; OSError where it has no room there."""
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder`: it takes the place of that, which must be empty, when the block ends.
+
+    It is removed if the block raises; what a killed process left is removed by the next one. Raises BadInput
+    where another process writes the folder.
+    """
+    folder = folder.resolve()
+    partial = folder.with_name(f".{folder.name}.partial")
+    with locked(folder.with_name(f".{folder.name}.lock")) as holder:
+        if holder:
+            raise BadInput(f"{folder} is being written by {holder}: wait for its end, or choose another name")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            partial.mkdir()
+            yield partial
+            try:
+                partial.replace(folder)
+            except OSError:  # where file systems are mounted, and on Windows
+                for path in partial.iterdir():
+                    path.replace(folder / path.name)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise OSError(error.errno, error.strerror, str(folder)) from None
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def reserve(path: Path) -> None:

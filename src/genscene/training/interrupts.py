@@ -12,11 +12,16 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def stop_flag() -> Iterator["StopFlag"]:
-    """A flag set by the first SIGINT or SIGTERM; the second one interrupts at once."""
+    """A flag set by the first SIGINT, SIGTERM or SIGHUP; the second one interrupts at once."""
     flag = StopFlag()
-    signals = (signal.SIGINT, signal.SIGTERM)
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
     try:
-        before = {kind: signal.signal(kind, flag.handle) for kind in signals}
+        before = {
+            kind: signal.signal(kind, flag.handle)
+            for kind in signals
+            if signal.getsignal(kind) != signal.SIG_IGN  # as nohup leaves it
+        }
     except ValueError:  # signals reach the main thread only
         yield flag
         return

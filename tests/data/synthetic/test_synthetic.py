@@ -17,6 +17,7 @@ from genscene.data.synthetic.write import write_set
 from genscene.errors import BadInput
 from genscene.experiment.schema import ImageConfig
 from genscene.geometry.priors import CameraPrior
+from genscene.io.atomic import atomic_folder
 
 FRONT = CameraPrior("fixed", (math.pi / 2, 0.0), (math.pi / 2, 0.0), radius=3.0, fov=40.0)
 
@@ -140,3 +141,21 @@ def test_sets_are_written_to_new_folders_only(tmp_path):
         write_set("object", tmp_path / "new", 1, (8, 8), 0)
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["mine.txt"]
     assert not (tmp_path / "new").exists()
+
+
+def test_what_an_interrupted_set_left_is_in_no_ones_way(tmp_path):
+    for name in ("new", "empty"):
+        (tmp_path / f".{name}.partial").mkdir()  # of a process that was killed
+        (tmp_path / f".{name}.partial" / "000007.png").touch()
+    (tmp_path / "empty").mkdir()
+    for name in ("new", "empty"):
+        write_set("cars", tmp_path / name, 2, (8, 8), 0)
+        names = {"000000.png", "000001.png", "dataset.json", "depth.npy", "truth.json"}
+        assert {p.name for p in (tmp_path / name).iterdir()} == names
+    assert {p.name for p in tmp_path.iterdir()} == {"new", "empty"}
+
+
+def test_a_set_is_written_by_one_process(tmp_path):
+    with atomic_folder(tmp_path / "set"), pytest.raises(BadInput, match="is being written by process"):
+        write_set("cars", tmp_path / "set", 1, (8, 8), 0)
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]

@@ -14,7 +14,7 @@ from genscene.cli.shared.options import print_line, require_suffix
 from genscene.errors import BadInput, escape
 from genscene.evaluation.page import render_page
 from genscene.evaluation.report import Report
-from genscene.io.atomic import atomic, make_parent
+from genscene.io.atomic import atomic, make_parent, sync
 
 SIGNS = {"": "", "best": "*", "level": "~"}
 EMPTY: tuple[object, ...] = (None, "", {})
@@ -52,6 +52,7 @@ def output(report: Report, out: Path | None) -> None:
         with atomic(page) as partial_page, atomic(numbers) as partial_numbers:
             partial_page.write_text(render_page(report), encoding="utf-8")
             partial_numbers.write_text(text, encoding="utf-8")
+            sync(partial_page)  # before the first of them gets its name
         print_line(f"{page}\n{numbers}")
 
 

@@ -12,7 +12,7 @@ from genscene.data.progress import track_progress
 from genscene.data.synthetic import GroundTruth, synthesize, synthetic_set
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
-from genscene.io.atomic import atomic
+from genscene.io.atomic import atomic, atomic_folder
 
 TRACED_TOGETHER = 32  # images that are ray-traced at once
 
@@ -20,7 +20,8 @@ TRACED_TOGETHER = 32  # images that are ray-traced at once
 def write_set(name: str, folder: Path, count: int, size: Size, seed: int) -> None:
     """Write an embedded set: NNNNNN.png with alpha, dataset.json (EG3D's labels), depth.npy, truth.json.
 
-    The folder must be new or empty; image i is a function of i and the seed alone. Raises BadInput.
+    The folder must be new or empty, and remains so if this is interrupted; image i is a function of i and the
+    seed alone. Raises BadInput.
     """
     synthetic_set(name)
     if not 1 <= count <= 10_000_000 or max(size) > 2048:
@@ -28,13 +29,13 @@ def write_set(name: str, folder: Path, count: int, size: Size, seed: int) -> Non
             f"{count} images of {size[0]}x{size[1]}: wanted 1 or more, of at most 2048 pixels a side"
         )
     require_new_folder(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     parts = [range(i, min(i + TRACED_TOGETHER, count)) for i in range(0, count, TRACED_TOGETHER)]
     truths = []
-    for part in track_progress(parts, f"ray-tracing {name}"):
-        truths.append(synthesize(name, part, size, seed))
-        _write_images(folder, part, truths[-1])
-    _write_truth(folder, truths)
+    with atomic_folder(folder) as partial:
+        for part in track_progress(parts, f"ray-tracing {name}"):
+            truths.append(synthesize(name, part, size, seed))
+            _write_images(partial, part, truths[-1])
+        _write_truth(partial, truths)
 
 
 def file_name(index: int) -> str:
