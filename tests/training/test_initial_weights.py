@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from data.scenes import write_scene
+from genscene.cli import main
 from genscene.errors import BadInput
 from genscene.experiment.schema import EMA
 from genscene.io.generator_file import read
-from genscene.training.initial_weights import initial_weights
 from genscene.training.run import Run, train
 
 
@@ -70,10 +71,34 @@ def test_weights_that_do_not_fit_are_refused_by_name_before_anything_is_written(
             train(replace(experiment, system=wider, init=str(init)), Run(tmp_path / "new"))
     deeper = replace(experiment.system, generator=replace(experiment.system.generator, mapping_depth=9))
     with pytest.raises(BadInput, match=r"mapping\.network\.\S+ is missing"):
-        initial_weights(replace(experiment, system=deeper, init=str(first)))
+        train(replace(experiment, system=deeper, init=str(first)), Run(tmp_path / "new"))
     with pytest.raises(BadInput, match="no generator at nowhere"):
         train(replace(experiment, init="nowhere"), Run(tmp_path / "new"))
     torch.save({"system": 3}, first / "state.pt")
     with pytest.raises(BadInput, match=r"--init .*state\.pt holds no state of a run"):
         train(replace(experiment, init=str(first)), Run(tmp_path / "new"))
     assert not (tmp_path / "new").exists()
+
+
+def test_a_scene_of_voxels_goes_on_in_the_box_that_its_photographs_gave(tmp_path):
+    folder = write_scene(tmp_path / "figure", count=9, side=24)
+    words = [
+        "train",
+        "nerf-grid-demo",
+        "--data",
+        str(folder),
+        "--steps",
+        "2",
+        "--batch",
+        "64",
+        "--grid-every",
+        "0",
+    ]
+    assert main([*words, "--out", str(tmp_path / "first")]) == 0
+    before = read(tmp_path / "first").generator.state_dict()
+    for init in (tmp_path / "first", tmp_path / "first" / "generator.safetensors"):
+        out = tmp_path / f"{init.stem} again"
+        frozen = ["--optim.generator.lr", "0", "--ema.decay", "1"]
+        assert main([*words, *frozen, "--init", str(init), "--out", str(out)]) == 0
+        after = read(out).generator.state_dict()
+        assert torch.equal(before["voxels.color.0"], after["voxels.color.0"])

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
-from genscene.experiment.serialise import build_seeded
 from genscene.io.foreign_pickles import read_checkpoint
 from genscene.io.generator_file import mismatch, read
 from genscene.training.loop import TrainState
@@ -19,38 +18,38 @@ Tensors = dict[str, Tensor]
 class InitialWeights:
     """Tensors by the names of the system, of all players or of the generator alone, and of its average."""
 
+    path: Path
     system: Tensors
     ema: Tensors
 
     def load_into(self, state: TrainState) -> None:
-        """Replace the new weights of these players, and the average of the generator."""
+        """Replace the new weights of these players, and the average of the generator.
+
+        Raises BadInput, naming the tensor, where names or shapes are not those of the system.
+        """
+        players = {name.split(".")[0] for name in self.system}
+        own = state.system.state_dict()
+        wanted = {name: tensor for name, tensor in own.items() if name.split(".")[0] in players}
+        wrong = mismatch(self.system, wanted) or mismatch(self.ema, state.ema.state_dict())
+        if wrong:
+            box = "; perhaps it is another box (--bounds)" if state.experiment.system.has_box else ""
+            raise BadInput(f"--init {self.path}: the weights do not fit this experiment: {wrong}{box}")
         state.system.load_state_dict(self.system, strict=False)
         state.ema.load_state_dict(self.ema)
 
 
 def initial_weights(experiment: Experiment) -> InitialWeights | None:
-    """What experiment.init holds, None where it names nothing.
-
-    Raises BadInput, naming the tensor, where names or shapes are not those of the experiment's system.
-    """
+    """What experiment.init holds, None where it names nothing."""
     if not experiment.init:
         return None
     path = Path(experiment.init)
-    found = read_run(path) if (path / "state.pt").is_file() else read_generator(path)
-    wanted = build_seeded(experiment).state_dict()
-    players = {name.split(".")[0] for name in found.system}
-    wanted = {name: tensor for name, tensor in wanted.items() if name.split(".")[0] in players}
-    average = {n.removeprefix("generator."): t for n, t in wanted.items() if n.startswith("generator.")}
-    wrong = mismatch(found.system, wanted) or mismatch(found.ema, average)
-    if wrong:
-        raise BadInput(f"--init {path}: the weights do not fit this experiment: {wrong}")
-    return found
+    return read_run(path) if (path / "state.pt").is_file() else read_generator(path)
 
 
 def read_generator(path: Path) -> InitialWeights:
     """The generator in a file; the other players start anew."""
     weights = read(path).generator.state_dict()
-    return InitialWeights({f"generator.{name}": t for name, t in weights.items()}, weights)
+    return InitialWeights(path, {f"generator.{name}": t for name, t in weights.items()}, weights)
 
 
 def read_run(folder: Path) -> InitialWeights:
@@ -61,7 +60,7 @@ def read_run(folder: Path) -> InitialWeights:
     system, ema = (part if is_tensors(part) else None for part in parts or (None, None))
     if system is None or ema is None:
         raise BadInput(f"--init {folder}: {path} holds no state of a run")
-    return InitialWeights(dict(system), dict(ema))
+    return InitialWeights(folder, dict(system), dict(ema))
 
 
 def is_tensors(part: object) -> bool:
