@@ -39,9 +39,10 @@ def pick_device(name: Device) -> torch.device:
     return torch.device(name)
 
 
-def require_memory(needed: int, what: str, wanted: str) -> None:
+def require_memory(needed: int, what: str, wanted: str, device: torch.device | None = None) -> None:
     """Raise BadInput where what is to be done takes more memory than there is: how much, what is wanted."""
-    available = available_memory()
+    on_card = device is not None and device.type == "cuda"
+    available = torch.cuda.mem_get_info(device)[0] if on_card else available_memory()
     if needed > available:
         sizes = f"{format_size(needed)} of memory, {format_size(available)} are available"
         raise BadInput(f"{what} takes about {sizes}: {wanted}")

@@ -1,5 +1,6 @@
 """genscene export mesh|pointcloud|cameras|prior: a mesh, points, a trajectory, a plot of the prior."""
 
+import math
 import sys
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +24,7 @@ from genscene.cli.shared.rendering import (
     timed_progress,
     views_along,
 )
+from genscene.devices import require_memory
 from genscene.errors import BadInput, suggest
 from genscene.experiment.serialise import build_seeded
 from genscene.export import mesh
@@ -35,6 +37,7 @@ from genscene.render.volume import VolumeGenerator, activate_density
 from genscene.scenes import Field
 from genscene.systems import PRESETS
 
+CORNER, POINT = 64, 200  # bytes of a corner of a lattice, of a point
 USAGE = """usage: genscene export mesh GENERATOR --out FILE.glb|obj|ply [--seed N] [--resolution N] ...
        genscene export pointcloud GENERATOR --out FILE.ply [--count N]
        genscene export cameras GENERATOR --out FILE.json [--path orbit|photographs|...] [--frames N]
@@ -132,6 +135,10 @@ def export_mesh(options: Mesh) -> None:
         raise BadInput(
             f"{options.generator}: the scenes of this generator have no density to extract a mesh from"
         )
+    longest = max(generator.bounds)
+    corners = math.prod(options.resolution * half / longest + 3 for half in generator.bounds)
+    what = f"a mesh of --resolution {options.resolution}"
+    require_memory(int(CORNER * corners), what, "lower --resolution")
     w = styles_of_seeds(generator, [options.seed], options.psi)
     field = cast(Field, generator.bind(w))
     activate = partial(activate_density, march=generator.march)
@@ -166,6 +173,7 @@ def export_points(options: Points) -> None:
     require_suffix("--out", options.out, (".ply",))
     require_range("--count", options.count, 1, 10**7)
     require_range("--opaque", options.opaque, 0, 1)
+    require_memory(POINT * options.count, f"a cloud of {options.count} points", "lower --count")
     content = read(options.generator)
     camera = content.cameras
     if camera is None or content.to_files is None:

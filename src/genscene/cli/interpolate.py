@@ -50,6 +50,7 @@ def main(words: list[str]) -> None:
     generator = content.generator
     if not generator.latent_dim:
         raise BadInput(f"{options.generator} holds a single scene, there is none to go to: genscene render")
+    how.require_memory(generator, size, 1, count)
     cameras = trajectory(options.path, camera_prior(generator, options.generator), count, size)
     w = styles_of_seeds(generator, seeds, how.psi)
     if layers:

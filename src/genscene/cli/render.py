@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from tyro.conf import Positional, arg
 
-from genscene.cli.shared.options import parse, print_line, require_range, require_suffix
+from genscene.cli.shared.options import parse, parse_seeds, print_line, require_range, require_suffix
 from genscene.cli.shared.rendering import (
     FRAMES,
     RenderingOptions,
@@ -49,6 +49,8 @@ def main(words: list[str]) -> None:
     content, size = open_generator(options.generator, how)
     count = options.frames or (90 if video else 5)
     views = views_along(content, options.generator, options.path, count, size, video)
+    scenes = len(parse_seeds(options.seeds)) if content.generator.latent_dim else 1
+    how.require_memory(content.generator, size, scenes if video else scenes * len(views), scenes)
     w = styles_of(content.generator, options.seeds, how.psi)
     with how.render_options(style_count(w) * len(views), size) as render_options:
         arguments = (content.generator, w, views, how.show, render_options)

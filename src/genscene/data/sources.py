@@ -9,6 +9,7 @@ from torch import Tensor
 from genscene.contract import ImageBatch, RayBatch
 from genscene.data.adaptation import adapted_images, behind_transparency
 from genscene.data.batches import image_batches, ray_batches
+from genscene.data.images.files import require_folder_or_zip
 from genscene.data.images.load import SYNTHETIC, load_images
 from genscene.data.posed.decode import PosedImages, decode_posed
 from genscene.data.posed.loader import Split, available_splits, load_posed
@@ -57,7 +58,9 @@ class DataSource:
 
 def data_source(experiment: Experiment, quiet: bool = False) -> DataSource:
     """The data source of an experiment, with the experiment adapted to its data."""
-    if experiment.system.batch != "rays":
+    if experiment.system.batch != "rays":  # images are loaded with the first batch
+        if not experiment.data.startswith(SYNTHETIC):
+            require_folder_or_zip(experiment.data)
         return DataSource(experiment, quiet=quiet)
     images = posed_images(experiment, "train")
     images, lines = adapted_images(experiment, images)

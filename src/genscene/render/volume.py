@@ -267,6 +267,14 @@ class VolumeGenerator(Generator):
     march: March
     pixels: PixelConvention = "center"
 
+    def sample_bytes(self, graph: bool) -> int:
+        """Bytes that a sample takes while the field is evaluated, with its graph where one is kept."""
+        return 0
+
+    def ray_bytes(self) -> int:
+        """Bytes that a ray takes in training, with its graph."""
+        return self.sample_bytes(graph=True) * (self.march.samples + self.march.fine_samples)
+
     def rays(self, view: Camera | Rays) -> tuple[Rays, Size]:
         """The rays of B views, in the generator's precision, and their size; of bare rays a single row."""
         rays, size = (view, (1, len(view))) if isinstance(view, Rays) else (view.rays(self.pixels), view.size)

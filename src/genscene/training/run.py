@@ -14,10 +14,11 @@ from torch import nn
 from genscene.contract import Generator
 from genscene.data.progress import log_line
 from genscene.data.sources import DataSource, data_source
-from genscene.devices import Device, pick_device
+from genscene.devices import Device, pick_device, require_memory
 from genscene.distributed import ProcessGroup, init_group
 from genscene.errors import BadInput, Diverged
 from genscene.evaluation.held_out_views import estimate_psnr
+from genscene.experiment.memory import training_bytes
 from genscene.experiment.schedules import stage_at
 from genscene.experiment.schema import Experiment
 from genscene.experiment.serialise import build_seeded, dumps, loads
@@ -92,6 +93,8 @@ def train_locked(experiment: Experiment, run: Run, device: torch.device, group: 
     source = data_source(experiment, quiet=not group.is_main)
     experiment = source.experiment
     check(experiment, run, group)  # with what the data determined
+    less = "lower --batch or --size, raise --stages.0.accumulation, or add --system.recompute"
+    require_memory(training_bytes(experiment, group.world), "training", less, device)
     document = read_state(run.out) if resumed else None
     if document is not None:
         experiment = require_same(experiment, run.out, document)

@@ -11,7 +11,7 @@ from tyro.conf import UseAppendAction
 
 from genscene.cli.shared.evaluation_results import check_output, output
 from genscene.cli.shared.options import parse_size
-from genscene.devices import Device, pick_device
+from genscene.devices import Device, pick_device, require_memory
 from genscene.distributed import ProcessGroup, init_group
 from genscene.errors import BadInput, suggest
 from genscene.evaluation.bootstrap import LEAST_IMAGES, Resampling
@@ -28,6 +28,8 @@ from genscene.io import generator_file
 from genscene.metrics.networks import EXTRACTORS
 from genscene.metrics.networks.extractor import Extractor
 from genscene.ranges import Count, Natural, Range, Share
+
+PIXEL = 100  # bytes of a pixel that is rendered, or resized
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,8 @@ def make_session(
         images = replace(images, limit=0)  # it is meant for the training data
     given_size = options.size or str(protocol.size or "")
     size = parse_size(given_size) if given_size else evaluation_size(models, data)
+    what = f"{options.batch} images of {size[0]}x{size[1]} pixels at once"
+    require_memory(PIXEL * options.batch * size[0] * size[1], what, "lower --batch or --size")
     own = [default_metrics(each.generator, data) if each.generator else [] for each in models]
     metrics = named or [*protocol.metrics, *(name for name in own[0] if all(name in each for each in own))]
     names = extractor_names(metrics, options.extractor)

@@ -17,12 +17,12 @@ from torch import Tensor
 from genscene.cli.shared.options import parse_seeds, parse_size, require_range
 from genscene.contract import Generator, RenderOptions, Vector
 from genscene.data.progress import LINES_EVERY, clock
-from genscene.devices import Device, pick_device
+from genscene.devices import Device, pick_device, require_memory
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
 from genscene.export.pictures import Show, depth_range, tile, to_bytes, to_picture
 from genscene.export.video import save_video
-from genscene.geometry.cameras import Camera, Grid, Size
+from genscene.geometry.cameras import Camera, Grid, Size, named_tensors
 from genscene.geometry.priors import CameraPrior
 from genscene.geometry.trajectories import ellipse, forward_spiral, interpolate_cameras, trajectory
 from genscene.io.generator_file import GeneratorFile, read
@@ -32,6 +32,7 @@ from genscene.randomness import RandomStreams
 FORWARD_FACING = 0.8  # length of the mean viewing direction above which photographs face one way
 FROM_FRONT: Vector = (0.0, 0.0, -1.0)
 PSI, FPS, FRAMES = (0, 1), (0.01, 1000), 100_000  # limits of options
+RENDERED_PIXEL, SHOWN_PIXEL = 100, 80  # bytes of a pixel that is rendered, and of one that is held
 ESTIMATE_AFTER = 3.0  # seconds until the time that all of a rendering takes is estimated
 LONG = 20.0  # seconds above which this time is said
 PHOTOGRAPHS = "photographs"  # the trajectory through the cameras of the photographs
@@ -55,6 +56,16 @@ class RenderingOptions:
         require_range("--samples", self.samples, 0, 65_536)
         require_range("--fps", self.fps, *FPS)
         require_range("--memory", self.memory, 1e-6, 1024)
+
+    def require_memory(self, generator: Generator, size: Size, pictures: int, styles: int) -> None:
+        """Raise BadInput where so many pictures, and styles, at once take more memory than there is."""
+        of_none = named_tensors(
+            generator.style(next(generator.parameters()).new_zeros(0, generator.latent_dim))
+        )
+        each = 4 * sum(math.prod(x.shape[1:]) for x in of_none.values())
+        needed = size[0] * size[1] * (RENDERED_PIXEL + SHOWN_PIXEL * pictures) + 2 * each * styles
+        what = f"{pictures} pictures of {size[0]}x{size[1]} pixels at once"
+        require_memory(needed, what, "lower --size, --frames or the number of --seeds")
 
     @contextmanager
     def render_options(self, pictures: int, size: Size) -> Iterator[RenderOptions]:

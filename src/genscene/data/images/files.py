@@ -64,15 +64,18 @@ class FileReader:
             raise UnreadableImage(reason(error)) from None
 
 
+def require_folder_or_zip(path: str | Path) -> Path:
+    """The path with ~ replaced; BadInput where nothing is there."""
+    root = user_path(path)
+    if not root.exists():
+        raise BadInput(f"no such folder or zip: {root}")
+    return root
+
+
 def list_images(path: str | Path) -> ImageFiles:
     """The image files of a folder or zip, hidden ones excluded; BadInput where there are none."""
-    root = user_path(path)
-    if root.is_dir():
-        found = list(_folder_entries(root))
-    elif root.exists():
-        found = _zip_entries(root)
-    else:
-        raise BadInput(f"no such folder or zip: {root}")
+    root = require_folder_or_zip(path)
+    found = list(_folder_entries(root)) if root.is_dir() else _zip_entries(root)
     found.sort()
     images = [entry for entry in found if Path(entry[0]).suffix.lower() in SUFFIXES]
     if not images:

@@ -163,5 +163,10 @@ class NeRFGenerator(SingleSceneGenerator, VolumeGenerator):
         rays, size = self.rays(view)
         if options.background is None:
             options = replace(options, background=self.config.background)
-        sample_bytes = 4 * 5 * self.config.field.width
+        sample_bytes = self.sample_bytes(False)
         return render_view(scene.coarse, rays, size, self.march, options, sample_bytes, scene.fine)
+
+    def sample_bytes(self, graph: bool) -> int:
+        """Bytes that a sample takes: all activations where a graph is kept, else those of a layer."""
+        field = self.config.field
+        return 4 * field.width * (field.depth + 2 if graph else 5)

@@ -236,10 +236,13 @@ class PiGANGenerator(VolumeGenerator):
         if options.randomness is None and self.config.legacy.eval_jitter:
             seeds = [int(torch.randint(2**62, ())) for _ in range(len(rays.origins))]
             options = replace(options, randomness=RandomStreams(seeds, rays.origins.device))
-        field = self.config.field
-        layers = 3 * field.film_layers if torch.is_grad_enabled() else 4  # activations stored at once
-        sample_bytes = 4 * (layers * field.width + 30)
+        sample_bytes = self.sample_bytes(torch.is_grad_enabled())
         return render_view(scene, rays.unit(), size, self.march, options, sample_bytes)
+
+    def sample_bytes(self, graph: bool) -> int:
+        """Bytes that a sample takes: all activations where a graph is kept, else those of a layer."""
+        field = self.config.field
+        return 4 * ((3 * field.film_layers if graph else 4) * field.width + 30)
 
 
 def mapping_layers(config: PiGANGeneratorConfig) -> nn.Sequential:

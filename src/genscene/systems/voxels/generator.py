@@ -144,6 +144,10 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
             lengths = lengths * torch.where(near < 0.5, 1.0, 0.25 / near.square().clamp_min(0.25))
         return distortion(weights, middles, lengths, samples)
 
+    def ray_bytes(self) -> int:
+        """Bytes that a ray through the finest grid takes in training."""
+        return 60 * sum(self.config.voxels.counts(-1))
+
     @torch.no_grad()
     def sample_occupied(
         self, origins: Tensor, directions: Tensor, jitter: Tensor | None, samples: int = 0

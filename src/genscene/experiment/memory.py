@@ -1,0 +1,38 @@
+"""The memory that a run takes, estimated from its configuration before anything is allocated."""
+
+from genscene.contract import Generator
+from genscene.devices import tensor_bytes, without_memory
+from genscene.experiment.schema import Experiment, Stage
+from genscene.objectives.adversarial import AdversarialConfig
+from genscene.render.volume import VolumeGenerator
+
+GRAPH = 0.8  # share of the estimated bytes of a graph that a step takes (benchmarks/memory.py)
+PIXEL = 12  # bytes of a color in float32
+
+
+def training_bytes(experiment: Experiment, world: int = 1) -> int:
+    """Bytes that one of `world` processes takes at least: weights, what optimisers keep, and one step."""
+    with without_memory():
+        system = experiment.system.build()
+    average = tensor_bytes(system.generator.state_dict().values()) if experiment.ema.active else 0
+    weights = tensor_bytes(system.state_dict().values())
+    kept = 3 * tensor_bytes(system.parameters())  # gradients, and their two moments
+    stages = [stage for stage in experiment.stages if stage.start < experiment.steps]
+    steps = [step_bytes(experiment, stage, system.generator, world) for stage in stages]
+    return weights + kept + average + max(steps)
+
+
+def step_bytes(experiment: Experiment, stage: Stage, generator: Generator, world: int) -> int:
+    """Bytes that a step of a stage takes: its batch, and the graph of one of the parts this is cut into."""
+    config, batch = experiment.system, max(1, stage.batch // world)
+    part, (height, width) = max(1, batch // stage.accumulation), stage.size
+    if config.batch == "rays":
+        images, rays = batch * PIXEL * 3, part
+    else:
+        images, rays = batch * height * width * PIXEL, part * height * width
+    if isinstance(config, AdversarialConfig):
+        rays = part * config.patches.size**2 if config.patches.size else rays
+        if config.recompute:
+            return images + rays * PIXEL
+    graph = generator.ray_bytes() if isinstance(generator, VolumeGenerator) else 0
+    return images + int(GRAPH * rays * graph)
