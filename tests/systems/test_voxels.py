@@ -208,6 +208,9 @@ def test_the_box_is_that_of_the_photographs_unless_it_is_given():
     for given in (PRESETS["nerf-grid-photos"].system, system.adapt(dataset)):
         other = given.adapt(SimpleNamespace(**{**vars(dataset), "box": (9.0, 9.0, 9.0)})).generator
         assert (other.voxels, other.march) == (given.generator.voxels, given.generator.march)
+    voxels = replace(system.generator.voxels, box=adapted.voxels.box)
+    explicit = replace(system, generator=replace(system.generator, voxels=voxels)).adapt(dataset).generator
+    assert explicit == adapted  # given, density scales with it, too
 
 
 def test_the_ground_of_photographs_is_behind_the_scene_unless_another_background_is_asked_for():

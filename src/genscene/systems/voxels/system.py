@@ -54,15 +54,17 @@ class VoxelsConfig(SystemConfig):
     def adapt(self, dataset: PosedDataset) -> "VoxelsConfig":
         """With the photographs' cameras, background and, unless it is given, their box.
 
-        Density scales with the box, so that steps are as opaque at first in a box of any size.
+        Density scales with the box unless its gain is given, so that steps are as opaque at first in a box
+        of any size.
         """
         background = dataset.background or self.generator.background
         prior = CameraPrior.fit(dataset.camera)
         generator = replace(self.generator, prior=prior, background=background, ground=dataset.ground)
-        if generator.voxels.box is None and dataset.box is not None:
-            scale = max(dataset.box) / max(UNIT_BOX)
-            march = replace(generator.march, gain=round(generator.march.gain / scale, 6))
-            generator = replace(generator, voxels=replace(generator.voxels, box=dataset.box), march=march)
+        box, march = generator.voxels.box or dataset.box, generator.march
+        if self.has_box and box is not None:
+            if march.gain == VoxelsGeneratorConfig().march.gain:
+                march = replace(march, gain=round(march.gain * max(UNIT_BOX) / max(box), 6))
+            generator = replace(generator, voxels=replace(generator.voxels, box=box), march=march)
         return replace(self, generator=generator)
 
     def build_generator(self) -> VoxelsGenerator:
