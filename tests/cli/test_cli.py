@@ -265,7 +265,7 @@ def test_interpolating_exporting_and_rendering_along_a_camera_file(run_folder, t
     assert "it moves by" in said
     assert "fog, not a surface" in said  # it was hardly trained
     assert main(["export", "mesh", generator, "--out", str(tmp_path / "n.ply"), "--level", "1e9"]) == 2
-    assert "outside the densities" in capsys.readouterr()[1]
+    assert "wanted a density of this scene" in capsys.readouterr()[1]
     assert not (tmp_path / "n.ply").exists()
 
 

@@ -1,5 +1,6 @@
-"""Misspelt options are told before torch is imported; none that a verb takes is refused."""
+"""Misspelt options and values are told before torch is imported; none that a verb takes is refused."""
 
+import json
 import os
 import re
 import subprocess
@@ -10,8 +11,9 @@ import pytest
 
 import genscene
 from genscene.cli import main
-from genscene.cli.shared.options import check_spelling, classes, fields_of, preset_names
+from genscene.cli.shared.options import check_spelling, check_values, classes, fields_of, preset_names
 from genscene.errors import BadInput
+from genscene.experiment.serialise import dumps
 from genscene.systems import PRESETS
 
 VERBS = ("render", "interpolate", "evaluate", "compare", "convert", "doctor", "presets")
@@ -78,7 +80,63 @@ def test_the_nearest_is_named(line, expected):
         check_spelling(verb, words)
 
 
-@pytest.mark.parametrize("line", ["render x --sized 3", "train pigan-demo --stepps 3", "train pigan-dmo"])
+IMPOSSIBLE = {
+    "render x --frames abc": "--frames abc: wanted a whole number",
+    "render x --show=foo": "--show foo: wanted one of 'image', 'depth'",
+    "evaluate x --psi 2": "--psi 2: wanted a number from 0 to 1, or None",
+    "evaluate x --count 1": "--count 1: wanted 2 or more, or None",
+    "data poses x --matching all": "--matching all: wanted one of 'exhaustive', 'sequential'",
+    "train pigan-demo --steps 0": "--steps 0: wanted 1 or more",
+    "train pigan-demo --batch 3.5": "--batch 3.5: wanted a whole number, or None",
+    "train pigan-demo --precision fp8": "--precision fp8: wanted one of 'fp32', 'tf32', 'bf16'",
+    "train pigan-demo --system.generator.march.samples 0": "march.samples 0: wanted a number from 1 to",
+    "train pigan-demo --optim.generator.lr -1": "--optim.generator.lr -1: wanted 0 or more",
+    "train pigan-demo --stages.0.start half": "--stages.0.start half: wanted a whole number",
+}
+
+
+@pytest.mark.parametrize(("line", "expected"), IMPOSSIBLE.items(), ids=IMPOSSIBLE)
+def test_values_that_cannot_be_are_told_by_option(line, expected):
+    verb, *words = line.split()
+    with pytest.raises(BadInput, match=re.escape(expected)):
+        check_values(verb, words)
+
+
+POSSIBLE = [
+    "render x --frames 12 --show normals --fps 1e3 --device auto --size 3x4 --seeds x",
+    "evaluate x --count None --psi .5 --split test --no-cache --batch 1_000",
+    "export mesh x --level 1e-3 --seed -1 --resolution +8",
+    "train nerf-grid-demo --bounds 1 2 3 --stages.0.size 3 x --images.flip --resume --data -5",
+]
+
+
+@pytest.mark.parametrize("line", POSSIBLE)
+def test_values_that_may_be_are_left_to_the_parser(line):
+    verb, *words = line.split()
+    check_values(verb, words)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_value_of_a_preset_is_refused(preset):
+    def options(value, path):
+        if isinstance(value, dict):
+            return [each for key, part in value.items() for each in options(part, [*path, key])]
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return [each for i, part in enumerate(value) for each in options(part, [*path, str(i)])]
+        return [] if isinstance(value, list | bool) else ["--" + ".".join(path).replace("_", "-"), str(value)]
+
+    document = json.loads(dumps(PRESETS[preset]))
+    document["system"].pop("kind")
+    document.pop("format")
+    words = options(document, [])
+    assert len(words) > 80
+    check_values("train", [preset, *words])
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["render x --sized 3", "render x --frames x", "train pigan-demo --stepps 3", "train pigan-dmo"],
+)
 def test_torch_is_not_imported_for_it(line):
     code = "import sys; from genscene.cli import main; code = main(sys.argv[1:]);"
     code += "sys.exit(99 if 'torch' in sys.modules else code)"

@@ -83,7 +83,7 @@ def test_a_scene_without_a_surface_is_refused():
     empty = Lattice(np.full((4, 4, 4), 1e-3, np.float32), (1.0, 1.0, 1.0))
     with pytest.raises(BadInput, match="no part of the scene is opaque"):
         surface_level(empty)
-    with pytest.raises(BadInput, match="outside the densities"):
+    with pytest.raises(BadInput, match="wanted a density of this scene"):
         extract_surface(empty, 5.0)
 
 

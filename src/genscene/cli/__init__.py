@@ -87,9 +87,10 @@ def run(words: list[str]) -> int:
 
         print(f"genscene {__version__}")
     else:
-        from genscene.cli.shared.options import check_spelling
+        from genscene.cli.shared.options import check_spelling, check_values
 
         check_spelling(words[0], words[1:])
+        check_values(words[0], words[1:])
         verb(words[0])(words[1:])
     return 0
 

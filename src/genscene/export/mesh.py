@@ -96,7 +96,7 @@ def extract_surface(lattice: Lattice, level: float) -> trimesh.Trimesh:
     padded = np.pad(lattice.density, 1)  # empty outside: the surface is closed at the sides of the box
     if not padded.min() < level < padded.max():
         highest = float(lattice.density.max())
-        raise BadInput(f"level {level:.4g} is outside the densities of this scene, 0 to {highest:.4g}")
+        raise BadInput(f"level {level:.4g}: wanted a density of this scene, from 0 to {highest:.4g}")
     vertices, faces, _, _ = marching_cubes(
         padded, level, spacing=tuple(lattice.spacing), gradient_direction="ascent"
     )

@@ -1,30 +1,35 @@
 """Options of the command line: their spelling, words to values, and their limits.
 
 Classes of options are imported with torch, which takes seconds. So their source, the one definition of the
-options, is read first, in a hundredth of one: what is no field of theirs is refused before torch is imported,
-all else is left to the parser.
+options, is read first, in a hundredth of one: what is no field of theirs, and a value that is no number or
+word of its field, is refused before torch is imported; all else is left to the parser.
 """
 
+import builtins
 import contextlib
 import difflib
 import io
+import math
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from types import NoneType
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
 import genscene
-from genscene.errors import BadInput, escape, suggest
+from genscene import ranges
+from genscene.errors import BadInput, escape, printable, suggest
 
 T = TypeVar("T")
 
 ROOT = Path(genscene.__file__).parent
 CLASS = re.compile(r"^class (\w+)(?:\(([^)]*)\))?:\n((?:(?: .*)?\n)*)", re.M)  # name, bases, body
 FIELD = re.compile(r"^    (\w+): ([^#\n]*)", re.M)  # name, annotation
+ALIAS = re.compile(r"^(\w+) = (Literal\[.*?\])", re.M | re.S)  # name of a choice of words
 PRESET = re.compile(r'^    "([\w-]+)": ', re.M)
 NAME = re.compile(r"\w+")
 SAME_LEVEL = 'arg(name="")'  # a field whose own fields are options without its name before them
@@ -109,21 +114,98 @@ def print_line(line: str) -> None:
 
 def check_spelling(verb: str, words: list[str]) -> None:
     """Raise BadInput, with the nearest, for an option or preset of a verb that is defined nowhere."""
-    file = ROOT / "cli" / f"{verb}.py"
     options = [word[2:].split("=")[0] for word in words if word.startswith("--") and len(word) > 2]
     if verb == "train" and words and not words[0].startswith("-"):
         presets = preset_names()
         if presets and words[0] not in presets:
             raise BadInput(f"no preset {words[0]!r}; {suggest(words[0], presets)}")
-    if not options or not file.is_file():
-        return
-    roots = [name for name, _, _ in CLASS.findall(file.read_text(encoding="utf-8"))]
+    roots = option_classes(verb) if options else []
     for option in options:
         nearest = misspelt(roots, option.split(".")) if roots and option not in OTHERS else None
         if nearest is not None:
             guess = f"; did you mean --{nearest}?" if nearest else ""
             more = " ".join([verb, *words[: verb in ("train", "export", "data")]])
             raise BadInput(f"no option --{option}{guess} (see genscene {more} --help)")
+
+
+def check_values(verb: str, words: list[str]) -> None:
+    """Raise BadInput for the value of an option that is no number or word of its field."""
+    roots = option_classes(verb)
+    for word, value in zip(words, [*words, "--"][1:], strict=True) if roots else ():
+        name, equals, given = word.removeprefix("--").partition("=")
+        annotation = annotation_of(roots, name.split(".")) if word.startswith("--") else ""
+        if annotation and (equals or not value.startswith("--")):
+            check_value(name, given if equals else value, annotation)
+
+
+def option_classes(verb: str) -> list[str]:
+    """The classes of options in the file of a verb; none where there is no such verb."""
+    file = ROOT / "cli" / f"{verb}.py"
+    return [name for name, _, _ in CLASS.findall(file.read_text(encoding="utf-8"))] if file.is_file() else []
+
+
+def check_value(option: str, value: str, annotation: str) -> None:
+    """Raise BadInput where a value is no number or word that an annotation of the source allows."""
+    try:
+        hint = as_type(annotation, names_of_types())
+    except (SyntaxError, TypeError):  # of several lines
+        return
+    kinds = get_args(hint) if get_origin(hint) not in (None, Annotated, Literal) else (hint,)
+    wanted = [described for kind in kinds if (described := excludes(kind, value))]
+    if kinds and len(wanted) == len(kinds):
+        raise BadInput(f"--{option} {printable(value, 80)}: wanted {', or '.join(dict.fromkeys(wanted))}")
+
+
+def excludes(hint: Any, value: str) -> str:
+    """What is wanted where a value is not the number, choice or None of a type, else nothing."""
+    kind, *limits = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if get_origin(kind) is Literal:
+        return "" if value in get_args(kind) else f"one of {', '.join(map(repr, get_args(kind)))}"
+    if kind is NoneType:
+        return "" if value == "None" else "None"
+    if kind not in (int, float):
+        return ""
+    try:
+        number = kind(value)
+    except ValueError:
+        return "a whole number" if kind is int else "a number"
+    limit = next((each for each in limits if isinstance(each, ranges.Range)), ranges.Range(-math.inf))
+    above = limit.low < number if limit.open else limit.low <= number
+    return "" if number != number or (above and number <= limit.high) else str(limit)
+
+
+class Names(dict[str, Any]):
+    """What annotations of numbers and choices are made of, by name; all else is a class of any value."""
+
+    def __missing__(self, name: str) -> type:
+        return getattr(builtins, name, Names)
+
+
+def as_type(annotation: str, names: Names) -> Any:
+    """An annotation of this package's source -> the type; SyntaxError or TypeError where it is none."""
+    holder = type("Holder", (), {"__annotations__": {"field": annotation}})
+    return get_type_hints(holder, {}, names, include_extras=True)["field"]
+
+
+@cache
+def names_of_types() -> Names:
+    """The names, with those of choices: one that two modules give to a choice of theirs is both."""
+    found = Names(vars(ranges) | {"Annotated": Annotated, "Literal": Literal})
+    for path in sorted(ROOT.rglob("*.py")):
+        for name, text in ALIAS.findall(path.read_text(encoding="utf-8")):
+            choice = as_type(text, found)
+            found[name] = found[name] | choice if name in found else choice
+    return found
+
+
+def annotation_of(names: Iterable[str], parts: list[str]) -> str:
+    """The annotation of an option's field; nothing where it is none, or of a part of one."""
+    part, *rest = parts
+    annotation = fields_of(names).get(part.replace("-", "_"), "")
+    inner, keys = classes_in(annotation), int("dict[" in annotation or "tuple[" in annotation)
+    if not inner:
+        return "" if rest else annotation
+    return annotation_of(inner, rest[keys:]) if len(rest) > keys else ""
 
 
 def misspelt(names: Iterable[str], parts: list[str], before: tuple[str, ...] = ()) -> str | None:
@@ -168,13 +250,18 @@ def fields_of(names: Iterable[str]) -> Fields:
         for field, annotation in classes()[name][1].items():
             inner = fields_of(classes_in(annotation)) if SAME_LEVEL in annotation else {field: annotation}
             for each, kind in inner.items():
-                found[each] = f"{found.get(each, '')} | {kind}"
+                found[each] = either(found.get(each, ""), kind)
     return found
+
+
+def either(*annotations: str) -> str:
+    """One annotation for what any of several allows."""
+    return " | ".join(dict.fromkeys(filter(None, annotations)))
 
 
 def classes_in(annotation: str) -> tuple[str, ...]:
     """The classes of the package that an annotation names."""
-    return tuple(name for name in NAME.findall(annotation) if name in classes())
+    return tuple(name for name in NAME.findall(annotation) if name in classes() and not hasattr(ranges, name))
 
 
 @cache
@@ -201,7 +288,7 @@ def classes() -> dict[str, tuple[set[str], Fields]]:
             all_bases, fields = found.setdefault(name, (set(), {}))
             all_bases.update(NAME.findall(bases))
             for field, annotation in FIELD.findall(body):
-                fields[field] = f"{fields.get(field, '')} | {annotation}"
+                fields[field] = either(fields.get(field, ""), annotation.split(" = ")[0].strip())
     return found
 
 
