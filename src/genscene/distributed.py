@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TypeVar
@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from genscene.errors import BadInput, describe_error
+from genscene.heartbeat import Heartbeat
 
 T = TypeVar("T")
 
@@ -24,6 +25,11 @@ class ProcessGroup:
 
     rank: int = 0
     world: int = 1
+    heartbeat: Heartbeat | None = None
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Communication with the other processes; raises RankLost where one of them is gone."""
+        return self.heartbeat.waiting() if self.heartbeat is not None else nullcontext()
 
     @property
     def is_main(self) -> bool:
@@ -34,7 +40,9 @@ class ProcessGroup:
         """Average the gradients over all processes with one flat all-reduce."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([g.flatten() for g in gradients])
-        dist.all_reduce(flat)
+        with self.waiting():
+            dist.all_reduce(flat)
+            _finish()
         flat /= self.world
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
@@ -45,32 +53,35 @@ class ProcessGroup:
             return load()
         if self.is_main:
             loaded = load()
+        with self.waiting():
             dist.barrier()
-            return loaded
-        dist.barrier()
-        return load()
+        return loaded if self.is_main else load()
 
     def broadcast(self, module: nn.Module) -> None:
         """Copy the weights and buffers of rank 0 to every process."""
         if self.world > 1:
-            for tensor in [*module.parameters(), *module.buffers()]:
-                dist.broadcast(tensor.detach(), src=0)
+            with self.waiting():
+                for tensor in [*module.parameters(), *module.buffers()]:
+                    dist.broadcast(tensor.detach(), src=0)
+                _finish()
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         if self.world == 1:
             return flag
         raised = torch.tensor(float(flag), device=_device())
-        dist.all_reduce(raised, op=dist.ReduceOp.MAX)
-        return bool(raised)
+        with self.waiting():
+            dist.all_reduce(raised, op=dist.ReduceOp.MAX)
+            return bool(raised)
 
     def broadcast_int(self, number: int) -> int:
         """The value that rank 0 has of a whole number."""
         if self.world == 1:
             return number
         value = torch.tensor(number, device=_device())
-        dist.broadcast(value, src=0)
-        return int(value)
+        with self.waiting():
+            dist.broadcast(value, src=0)
+            return int(value)
 
     def all_gather_rows(self, rows: Tensor, counts: Sequence[int]) -> list[Tensor]:
         """Rows [counts[rank], D] of every process, by rank; the first of the counts is the largest."""
@@ -80,13 +91,29 @@ class ProcessGroup:
         padded[: len(rows)] = rows
         padded = padded.to(_device())
         gathered = [torch.empty_like(padded) for _ in range(self.world)]
-        dist.all_gather(gathered, padded)
+        with self.waiting():
+            dist.all_gather(gathered, padded)
+            _finish()
         return [part[:count] for part, count in zip(gathered, counts, strict=True)]
 
-    def close(self) -> None:
-        """Destroy the process group, where there is one."""
+    def close(self, left: bool = True) -> None:
+        """Destroy the process group, where there is one; left: this process is not to be missed."""
+        if self.heartbeat is not None:
+            self.heartbeat.close(left)
         if self.world > 1:
             dist.destroy_process_group()
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[ProcessGroup]:
+    """The group of torchrun, see `init_group`, until the block ends."""
+    group = init_group(device)
+    try:
+        yield group
+    except BaseException:
+        group.close(left=False)
+        raise
+    group.close()
 
 
 def init_group(device: torch.device) -> ProcessGroup:
@@ -117,9 +144,9 @@ def init_group(device: torch.device) -> ProcessGroup:
     try:
         with _ended_by_sigterm():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            return ProcessGroup(dist.get_rank(), world, Heartbeat(dist.get_rank(), world))
     except (RuntimeError, ValueError) as error:
         raise BadInput(f"cannot join the {world} processes of torchrun ({describe_error(error)})") from None
-    return ProcessGroup(dist.get_rank(), world)
 
 
 @contextmanager
@@ -147,3 +174,9 @@ def _from_torchrun(name: str, least: int, most: int) -> int:
 def _device() -> str:
     """Where tensors must lie to be communicated."""
     return "cuda" if dist.get_backend() == "nccl" else "cpu"
+
+
+def _finish() -> None:
+    """Wait for communication on CUDA, which else goes on after its call."""
+    if _device() == "cuda":
+        torch.cuda.current_stream().synchronize()

@@ -25,6 +25,10 @@ class Diverged(RuntimeError):
     """A loss or gradient is not finite; the message names step, player and last good checkpoint."""
 
 
+class RankLost(RuntimeError):
+    """One of the processes of a run is gone; the message says which, and how to go on."""
+
+
 class Cancelled(RuntimeError):
     """Rendering was stopped because `RenderOptions.cancelled` returned True."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from genscene import cli
 from genscene.cli import main
-from genscene.errors import escape, printable
+from genscene.errors import RankLost, escape, printable
 
 HOSTILE = "a\x1b]0;owned\x07[red]\udcff\u202eb"
 
@@ -36,7 +36,7 @@ def run(*words, **variables):
         (RecursionError("deep"), 70, "--traceback"),
         (MemoryError(), 2, "lower --size"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 2, "lower --size"),
-        (RuntimeError("[gloo/pair.cc] Connection closed by peer [1.2.3.4]:5"), 1, "--resume"),
+        (RankLost("process 1 of the 2 was lost: go on with --resume"), 1, "genscene: process 1 of the 2"),
         (
             OSError(28, "No space left on device", "x.png"),
             2,

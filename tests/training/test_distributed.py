@@ -1,6 +1,7 @@
 """Two processes give the weights of one with the joint batch."""
 
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import torch
 import genscene.training.run as running
 from conftest import tiny
 from data.scenes import write_scene
+from genscene.cli import main
 from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput
 from genscene.experiment.schema import Stage
@@ -42,6 +44,50 @@ def train_in_two(experiment, out):
     command += ["--nproc-per-node", "2", str(runner), str(recipe), str(out)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
+
+
+LOSES = """
+import os, signal, sys
+from genscene import heartbeat
+from genscene.cli import main
+from genscene.training.logger import Logger
+import genscene.training.run as running
+heartbeat.BEAT, heartbeat.SILENT = 0.2, 20
+step = running.train_step
+
+def stops(state, batch, number):
+    if number == 3 and state.group.rank == 1:
+        os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+    return step(state, batch, number)
+
+running.train_step = stops
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("kind", ["SIGKILL", "SIGSTOP"])
+def test_a_lost_process_is_named_and_the_others_end(tmp_path, kind):
+    out = tmp_path / "run"
+    words = "train pigan-demo --data synthetic:cars --images.limit 8 --size 16 --batch 4 --grid-every 0"
+    words += f" --system.discriminator.mbstd-group 2 --device cpu --save-every 2 --steps 1000 --out {out}"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    variables = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(running.__file__).parents[2])}
+    variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    command = [sys.executable, "-c", LOSES, kind, *words.split()]
+    pipe = {"stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, env=os.environ | variables | {"RANK": r}, **pipe) for r in "01"]
+    try:
+        _, said = both[0].communicate(timeout=120)
+    finally:
+        both[1].kill()
+        both[1].communicate()
+    assert both[0].returncode == 1, said
+    (line,) = [line for line in said.splitlines() if line.startswith("genscene: ")]
+    assert line == "genscene: process 1 of the 2 was lost: start all again, a training run with --resume"
+    assert "Traceback" not in said
+    assert "gloo" not in said
+    assert main([*words.replace("1000", "4").split(), "--resume"]) == 0
 
 
 def largest_difference(a, b):

@@ -15,6 +15,7 @@ from typing import TextIO
 from genscene.errors import (
     BadInput,
     Diverged,
+    RankLost,
     Terminated,
     describe_error,
     describe_os_error,
@@ -27,6 +28,7 @@ TRACEBACK = "--traceback"  # of every verb: where an error was raised
 CODES: dict[type[BaseException], int] = {
     BadInput: 2,
     Diverged: 1,
+    RankLost: 1,
     Terminated: 143,
     KeyboardInterrupt: 130,
 }
@@ -40,7 +42,6 @@ LOWER = {  # verb -> the options that its memory depends on
     "compare": "--count, --reals or --size",
     "data": "--count, --size or --side",
 }
-LOST = ("Connection closed by peer", "Connection reset by peer", "Timed out waiting")  # words of gloo
 
 USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
 
@@ -141,9 +142,6 @@ def report(error: BaseException, words: list[str], trace: bool) -> int:
     if is_out_of_memory(error):
         lower = LOWER.get("".join(words[:1]), "the sizes and counts of the options")
         return print_error(f"not enough memory: lower {lower} ({describe_error(error)})", 2)
-    if any(sign in str(error) for sign in LOST):
-        rank = os.environ.get("RANK", "0")
-        return print_error(f"process {rank}: another process of the run was lost; go on with --resume", 1)
     shown = "to see where: the same command with --traceback"
     return print_error(
         f"{' '.join(words[:1])}: this is a bug of genscene, {describe_error(error)}; {shown}", 70

@@ -15,7 +15,7 @@ from genscene.contract import Generator
 from genscene.data.progress import log_line
 from genscene.data.sources import DataSource, data_source
 from genscene.devices import Device, pick_device, require_memory
-from genscene.distributed import ProcessGroup, init_group
+from genscene.distributed import ProcessGroup, joined
 from genscene.errors import BadInput, Diverged
 from genscene.evaluation.held_out_views import estimate_psnr
 from genscene.experiment.memory import training_bytes
@@ -74,16 +74,13 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
     run = replace(run, out=Path(run.out)) if isinstance(run, Run) else Run(Path(run))
     device = pick_device(run.device)
     torch.set_float32_matmul_precision("high" if run.precision == "tf32" else "highest")
-    group = init_group(device)
-    try:
+    with joined(device) as group:
         check(experiment, run, group)
         can_resume(run)
         with locked(run.out / ".lock") if group.is_main else nullcontext("") as holder:
             if group.any(bool(holder)):
                 raise BadInput(f"{run.out}: {holder} trains there: wait for its end, or choose another --out")
             return train_locked(experiment, run, device, group)
-    finally:
-        group.close()
 
 
 def train_locked(experiment: Experiment, run: Run, device: torch.device, group: ProcessGroup) -> Generator:

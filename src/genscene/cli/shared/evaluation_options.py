@@ -12,7 +12,7 @@ from tyro.conf import UseAppendAction
 from genscene.cli.shared.evaluation_results import check_output, output
 from genscene.cli.shared.options import parse_size
 from genscene.devices import Device, pick_device, require_memory
-from genscene.distributed import ProcessGroup, init_group
+from genscene.distributed import ProcessGroup, joined
 from genscene.errors import BadInput, suggest
 from genscene.evaluation.bootstrap import LEAST_IMAGES, Resampling
 from genscene.evaluation.comparison import compare
@@ -99,8 +99,7 @@ def run(
     """Evaluate what is at the paths, and print and write the report; with resampling it has intervals."""
     check_output(options.out)
     device = pick_device(options.device)
-    group = init_group(device)
-    try:
+    with joined(device) as group:
         models, measured = load_models(paths, device), None
         if any(model.is_fitted for model in models):
             require_fitted(models, options, resampling is not None)
@@ -120,8 +119,6 @@ def run(
                 for name, each in measured.real.items():
                     each.save(options.statistics / f"{name}.safetensors")
         output(replace(report, title=title or report.title), options.out)
-    finally:
-        group.close()
 
 
 def load_models(paths: Sequence[Path], device: torch.device) -> list[EvaluatedModel]:
