@@ -30,9 +30,11 @@ def test_the_layers_that_are_named_are_those_of_the_first_style_in_every_tensor(
         wanted = w[:1].expand_as(w) if layer in (0, 2) else w
         assert torch.equal(mixed[:, :, layer], wanted[:, :, layer])
     assert not torch.equal(w[0, :, 0], w[1, :, 0])  # w itself is as it was
-    pair = mix_styles(generator, Pair(w, None), range(count))
-    assert torch.equal(pair.shape, w[:1].expand_as(w))
+    pair = mix_styles(generator, Pair(w, None), [0, 2])
+    assert torch.equal(pair.shape, mixed)
     assert pair.color is None
+    with pytest.raises(BadInput, match="these are all layers: every scene would be the first one"):
+        mix_styles(generator, w, range(count))
     with pytest.raises(BadInput, match=f"layer 99: this generator has layers 0 to {count - 1}"):
         mix_styles(generator, w, [0, 99])
 

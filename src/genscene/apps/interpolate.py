@@ -21,7 +21,7 @@ def styles_of_seeds(generator: Generator, seeds: Sequence[int], psi: float = 1.0
 def mix_styles(generator: Generator, w: Any, layers: Sequence[int]) -> Any:
     """K styles whose layers of these numbers, 0 the coarsest, are those of the first (StyleGAN, sec. 3.1).
 
-    Raises BadInput where the generator's styles are not by layers, or have fewer.
+    Raises BadInput where the generator's styles are not by layers, have fewer, or none would change.
     """
     dim = generator.layer_dim
     if dim is None:
@@ -30,6 +30,8 @@ def mix_styles(generator: Generator, w: Any, layers: Sequence[int]) -> Any:
     def mix(keys: Tensor) -> Tensor:
         if max(layers) >= keys.shape[dim]:
             raise BadInput(f"layer {max(layers)}: this generator has layers 0 to {keys.shape[dim] - 1}")
+        if len(set(layers)) == keys.shape[dim]:
+            raise BadInput("these are all layers: every scene would be the first one; wanted fewer")
         index = torch.tensor(layers, device=keys.device)
         kept = keys[:1].index_select(dim, index)
         return keys.index_copy(dim, index, kept.expand(len(keys), *kept.shape[1:]))

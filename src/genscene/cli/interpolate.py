@@ -30,7 +30,7 @@ class Interpolate:
     out: Path  # FILE.mp4 or FILE.gif
     path: str = "front"  # trajectory of the camera: orbit, front, steep, zoom, dolly, spiral, or a .json
     frames: int = 0  # of the whole video; 0: 45 for each scene
-    # layers that stay those of the first seed, 0 is the coarsest: 0-3; of generators with styles by layers
+    # layers that stay those of the first seed, 0 is the coarsest: 0-1; of generators with styles by layers
     mix: str = ""
     rendering: Annotated[RenderingOptions, arg(name="")] = RenderingOptions()
 
