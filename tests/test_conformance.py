@@ -5,12 +5,18 @@ import inspect
 import pytest
 import torch
 
-from conformance import formats, metrics, nerf, pigan
+from conformance import formats, giraffe, metrics, nerf, pigan
 from conformance.case import FOLDER, case_names, check_outputs, read_case
 
 # system -> kind of case -> the function that computes its outputs
-MAPPED = {"formats": formats.KINDS, "metrics": metrics.KINDS, "nerf": nerf.KINDS, "pigan": pigan.KINDS}
-AWAITED = {"graf", "giraffe", "cips", "cgsgan", "splat"}  # systems that do not exist here yet
+MAPPED = {
+    "formats": formats.KINDS,
+    "giraffe": giraffe.KINDS,
+    "metrics": metrics.KINDS,
+    "nerf": nerf.KINDS,
+    "pigan": pigan.KINDS,
+}
+AWAITED = {"graf", "cips", "cgsgan", "splat"}  # systems that do not exist here yet
 KINKED = {("pigan", "losses")}  # kinds whose gradients pass through a discriminator's leaky rectifiers
 # kinds with samples by inverse CDF at the edge of a bin: one rounding, different from CPU to CPU, moves them
 RESAMPLED = {("pigan", "generator_staged")}

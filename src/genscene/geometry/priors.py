@@ -32,7 +32,8 @@ class CameraPrior:
     distribution: Distribution = "gaussian"
     yaw: MeanSpread = (math.pi / 2, 0.3)  # mean, and standard deviation or half range, in radians
     pitch: MeanSpread = (math.pi / 2, 0.155)  # mean, and standard deviation or half range, in radians from +y
-    radius: Extent = 1.0  # distance from the origin, in world units
+    radius: Extent = 1.0  # mean distance from the origin, in world units
+    radius_spread: Distance = 0.0  # half range of that distance, which is uniform
     # field of view across the shorter image side, in degrees
     fov: Annotated[float, Range(1e-4, 179.999)] = 12.0
     file: str = ""  # distribution file: a dataset.json or camera path whose cameras are sampled
@@ -43,13 +44,18 @@ class CameraPrior:
         """Raise BadInput for a file without its distribution, or the other way round."""
         if (self.distribution == "file") != bool(self.file):
             raise BadInput(f"file {self.file!r}: wanted with the distribution 'file', and only with it")
+        if self.radius_spread >= self.radius:
+            raise BadInput(f"radius_spread {self.radius_spread}: wanted less than the radius, {self.radius}")
 
     def sample(self, randomness: Randomness, size: Size) -> Camera:
         """One camera for each stream of random numbers."""
         if self.distribution == "file":
             cameras, chances = load_cameras(self.file), randomness.uniform()
             return cameras[(chances * len(cameras)).long().cpu()].reframed(size).to(chances.device)
-        return self.camera_at(*self.sample_angles(randomness), size)
+        angles, radius = self.sample_angles(randomness), None
+        if self.radius_spread:
+            radius = self.radius + self.radius_spread * (2 * randomness.uniform() - 1)
+        return self.camera_at(*angles, size, radius)
 
     def sample_angles(self, randomness: Randomness) -> tuple[Tensor, Tensor]:
         """Yaw [B] and pitch [B]; the random numbers of all yaws are taken before those of the pitches."""
@@ -60,12 +66,12 @@ class CameraPrior:
         share = (self.pitch[0] + self.pitch[1] * offsets[:, 1]) / math.pi
         return yaw, torch.acos(1 - 2 * share.clamp(1e-5, 1 - 1e-5))  # uniform in the cosine: Archimedes
 
-    def camera_at(self, yaw: Tensor, pitch: Tensor, size: Size) -> Camera:
-        """Cameras at yaw [B] and pitch [B] that face the origin."""
+    def camera_at(self, yaw: Tensor, pitch: Tensor, size: Size, radius: Tensor | None = None) -> Camera:
+        """Cameras at yaw [B], pitch [B] and radius [B] that face the origin; None: the mean radius."""
         least = 1e-5 if self.up == "y" else torch.finfo(pitch.dtype).eps ** 0.7  # the former is pi-GAN's
         pitch = pitch.clamp(least, math.pi - least)  # at the pole itself no direction is up
         eye = torch.stack([pitch.sin() * yaw.cos(), pitch.cos(), pitch.sin() * yaw.sin()], dim=-1)
-        pose = look_at(self.radius * eye)
+        pose = look_at((self.radius if radius is None else radius[:, None]) * eye)
         if self.up == "z":
             pose = torch.tensor(Y_TO_Z).to(pose) @ pose
         return Camera(pose, pinhole(torch.full_like(yaw, self.fov), size), size)

@@ -8,12 +8,17 @@ from torch.nn.functional import normalize
 def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     """Interpolate unit quaternions a, b [B, 4] at share [B, 1] along the shorter arc (Shoemake 1985)."""
     b = torch.where((a * b).sum(-1, keepdim=True) < 0, -b, b)  # q and -q are the same rotation
-    cosine = (a * b).sum(-1, keepdim=True).clamp(-1, 1)
+    return normalize(slerp_vectors(a, b, share), dim=-1)
+
+
+def slerp_vectors(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
+    """Interpolate vectors a, b [..., N] of any length at share [..., 1] along their arc, as latent codes are."""
+    cosine = (normalize(a, dim=-1) * normalize(b, dim=-1)).sum(-1, keepdim=True).clamp(-1, 1)
     angle = torch.acos(cosine)
     straight = angle < 1e-4  # too short an arc to divide by its sine
     sine = torch.where(straight, torch.ones_like(angle), angle.sin())
     arc = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / sine
-    return normalize(torch.where(straight, torch.lerp(a, b, share), arc), dim=-1)
+    return torch.where(straight, torch.lerp(a, b, share), arc)
 
 
 def quaternion(matrix: Tensor) -> Tensor:

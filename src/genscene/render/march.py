@@ -61,6 +61,8 @@ class RayNoise:
     importance: Tensor | None = None  # [B, R, fine_samples], 0 to 1, of the inverse CDF
     coarse_density: Tensor | None = None  # [B, R, samples], added to raw density in the first pass
     density: Tensor | None = None  # [B, R, samples + fine_samples], added to raw density in the last pass
+    # [B, R, samples, F], added to the raw densities of the F fields of a composition
+    fields: Tensor | None = None
 
     def __getitem__(self, part: slice) -> "RayNoise":
         """The random numbers of some of the rays."""

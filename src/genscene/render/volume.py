@@ -29,13 +29,20 @@ class RayRendering:
     coarse: "RayRendering | None" = None  # by the coarse network
 
 
-def sample_ray_noise(randomness: Randomness, rays: int, march: March, density_noise: float = 0.0) -> RayNoise:
-    """Random numbers for R rays of each picture; density_noise: standard deviation."""
+def sample_ray_noise(
+    randomness: Randomness, rays: int, march: March, density_noise: float = 0.0, fields: int = 0
+) -> RayNoise:
+    """Random numbers for R rays of each picture; density_noise: standard deviation.
+
+    fields: of a composition, each of which has noise of its own; 0: the scene is one field.
+    """
     fine = march.fine_samples
     jitter = randomness.uniform(rays, march.samples) if march.jitter else None
     importance = randomness.uniform(rays, fine) if march.jitter and fine else None
     if density_noise == 0:
         return RayNoise(jitter, importance)
+    if fields:
+        return RayNoise(jitter, fields=density_noise * randomness.normal(rays, march.samples, fields))
     coarse = density_noise * randomness.normal(rays, march.samples) if fine else None
     return RayNoise(jitter, importance, coarse, density_noise * randomness.normal(rays, march.samples + fine))
 
@@ -63,11 +70,17 @@ def sample_t(rays: Rays, march: March, jitter: Tensor | None = None) -> Tensor:
     return t.to(rays.origins).expand(*rays.origins.shape[:2], -1)
 
 
-def query(field: Field, rays: Rays, t: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-    """Evaluate a field at t [B, R, S] along directions [B, R, 3] -> [B, R, S, C], raw density [B, R, S]."""
+def query(
+    field: Field, rays: Rays, t: Tensor, directions: Tensor, noise: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Evaluate a field at t [B, R, S] along directions [B, R, 3] -> [B, R, S, C], raw density [B, R, S].
+
+    noise [B, R, S, F]: for the densities of the F fields of a composition.
+    """
     points = rays.at(t)
     flat = points.flatten(1, 2)
-    features, density = field(flat, directions[:, :, None].expand_as(points).flatten(1, 2))
+    more = () if noise is None else (noise.flatten(1, 2),)
+    features, density = field(flat, directions[:, :, None].expand_as(points).flatten(1, 2), *more)
     sizes = {"B": len(flat), "N": flat.shape[1]}
     check_shapes("what the field returns", features, {"features": ("B", "N", "C")}, sizes)
     check_shapes("what the field returns", density, {"density": ("B", "N")}, sizes)
@@ -174,7 +187,7 @@ def render_rays(
         return composite_ray(weights, values, distances, background, march.raw_depth)
 
     t = sample_t(marched, march, noise.jitter)
-    values, density = query(field, marched, t, directions)
+    values, density = query(field, marched, t, directions, noise.fields)
     if not march.fine_samples:
         return finish(t, density, values, noise.density)
     if fine is None:
@@ -239,16 +252,18 @@ def render_view(
     options: RenderOptions,
     sample_bytes: int,
     fine: Field | None = None,
+    fields: int = 0,
 ) -> Rendering:
     """B fields along the rays of B pictures, with the random numbers and within the memory of the options.
 
     sample_bytes: that one sample takes while a field is evaluated, with its graph where one is kept.
+    fields: of a composition.
     """
     noise = NO_NOISE
     if options.samples:
         march = march.with_samples(options.samples)
     if options.randomness is not None:
-        noise = sample_ray_noise(options.randomness, len(rays), march, options.density_noise)
+        noise = sample_ray_noise(options.randomness, len(rays), march, options.density_noise, fields)
 
     def part(rays: Rays, noise: RayNoise) -> tuple[Tensor, ...]:
         found = render_rays(field, rays, march, options, fine, noise)

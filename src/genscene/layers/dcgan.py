@@ -1,0 +1,144 @@
+"""The strided discriminator of DCGAN (Radford et al. 2016), as GRAF and GIRAFFE have it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, conv2d, instance_norm, leaky_relu, normalize
+
+from genscene.errors import BadInput
+from genscene.geometry.cameras import Size
+from genscene.ranges import Count
+
+
+@dataclass(frozen=True)
+class DCGANConfig:
+    """Convolutions 4x4 that halve the image down to 4x4 pixels, and one to the logit; none has a bias."""
+
+    channels: tuple[Count, ...] = (64, 128, 256, 512)  # behind every halving
+    norm: Literal["none", "instance"] = "none"  # behind every halving
+    first_norm: bool = True  # also behind the first
+    spectral: bool = False  # weights are divided by their spectral norm (Miyato et al. 2018)
+    # residual blocks with pooling between them instead, and a linear layer (Mescheder et al. 2018, GAN_stability)
+    residual: bool = False
+
+    @property
+    def halvings(self) -> int:
+        """How often the image is halved."""
+        return len(self.channels) - self.residual
+
+    @property
+    def size(self) -> int:
+        """Side of the smallest image that leaves 4x4 pixels."""
+        return 4 * 2**self.halvings
+
+    def check(self, size: Size) -> None:
+        """Raise BadInput where images of this size do not leave 4x4 pixels or more."""
+        if self.residual and size != (self.size, self.size):
+            raise BadInput(f"images of {size[0]}x{size[1]}: wanted {self.size}x{self.size} for this discriminator")
+        if min(size) < self.size or any(side % 2**self.halvings for side in size):
+            raise BadInput(
+                f"images of {size[0]}x{size[1]}: wanted multiples of {2**self.halvings}, and at least"
+                f" {self.size}, for a discriminator that halves them {self.halvings} times"
+            )
+
+
+class SpectralConv(nn.Conv2d):
+    """A 4x4 convolution without bias, its weight divided by its largest singular value.
+
+    That is estimated by one power iteration from the vectors that are stored; `iterate` stores its result.
+    """
+
+    u: Tensor  # [outputs]
+    v: Tensor  # [inputs * 16]
+
+    def __init__(self, inputs: int, outputs: int, stride: int, padding: int):
+        super().__init__(inputs, outputs, 4, stride, padding, bias=False)
+        self.register_buffer("u", normalize(torch.randn(outputs), dim=0))
+        self.register_buffer("v", normalize(torch.randn(inputs * 16), dim=0))
+
+    @torch.no_grad()
+    def iterated(self) -> tuple[Tensor, Tensor]:
+        """u and v after one power iteration."""
+        matrix = self.weight.flatten(1)
+        v = normalize(matrix.T @ self.u, dim=0, eps=1e-12)
+        return normalize(matrix @ v, dim=0, eps=1e-12), v
+
+    def iterate(self) -> None:
+        """Store the vectors of one more power iteration: once in every step of training."""
+        self.u, self.v = self.iterated()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H', W']."""
+        u, v = self.iterated() if self.training else (self.u, self.v)
+        norm = u @ (self.weight.flatten(1) @ v)
+        return conv2d(x, self.weight / norm, None, self.stride, self.padding)
+
+
+class DCGANDiscriminator(nn.Module):
+    """Images [B, 3, H, W] -> logits [B]."""
+
+    def __init__(self, config: DCGANConfig):
+        super().__init__()
+        self.config, sides = config, (3, *config.channels)
+        pairs = zip(sides, sides[1:], strict=False)
+        self.layers = nn.ModuleList(conv4x4(a, b, 2, 1, config.spectral) for a, b in pairs)
+        self.last = conv4x4(sides[-1], 1, 1, 0, config.spectral)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] -> logits [B], of larger images the mean over places."""
+        x = images
+        for i, layer in enumerate(self.layers):
+            x = layer(x)
+            if self.config.norm == "instance" and (i or self.config.first_norm):
+                x = instance_norm(x)
+            x = leaky_relu(x, 0.2)
+        return self.last(x).mean(dim=(1, 2, 3))
+
+    def iterate(self) -> None:
+        """One power iteration of every spectral norm."""
+        for layer in (*self.layers, self.last):
+            if isinstance(layer, SpectralConv):
+                layer.iterate()
+
+
+def conv4x4(inputs: int, outputs: int, stride: int, padding: int, spectral: bool) -> nn.Conv2d:
+    """A 4x4 convolution without bias."""
+    if spectral:
+        return SpectralConv(inputs, outputs, stride, padding)
+    return nn.Conv2d(inputs, outputs, 4, stride, padding, bias=False)
+
+
+class ResidualBlock(nn.Module):
+    """x + 0.1 convolutions(x), with a projection of x where the width changes."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        middle = min(inputs, outputs)
+        self.first = nn.Conv2d(inputs, middle, 3, padding=1)
+        self.second = nn.Conv2d(middle, outputs, 3, padding=1)
+        self.shortcut = None if inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H, W]."""
+        same = x if self.shortcut is None else self.shortcut(x)
+        return same + 0.1 * self.second(leaky_relu(self.first(leaky_relu(x, 0.2)), 0.2))
+
+
+class ResidualDiscriminator(nn.Module):
+    """Images [B, 3, S, S] of one size -> logits [B]."""
+
+    def __init__(self, config: DCGANConfig):
+        super().__init__()
+        sides = (config.channels[0], *config.channels)
+        self.first = nn.Conv2d(3, sides[0], 3, padding=1)
+        self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in zip(sides, sides[1:], strict=False))
+        self.last = nn.Linear(16 * sides[-1], 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [B, 3, S, S] -> logits [B]."""
+        x = self.first(images)
+        for i, block in enumerate(self.blocks):
+            x = block(avg_pool2d(x, 3, 2, 1) if i else x)
+        return self.last(leaky_relu(x.flatten(1), 0.2))[:, 0]

@@ -1,0 +1,89 @@
+"""GIRAFFE's feature field: point, direction, shape and appearance codes -> feature and density."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize, relu
+
+from genscene.geometry.cameras import no_autocast
+from genscene.layers.encoding import positional_encoding
+from genscene.ranges import Count, Natural, NonNegative, Positive, Range
+
+
+@dataclass(frozen=True)
+class FeatureFieldConfig:
+    """The network of one object, or of the background (GIRAFFE, sec. 3.1 and supplement)."""
+
+    codes: Count = 256  # numbers in the shape code, and in the appearance code
+    width: Count = 128  # channels of every layer
+    depth: Annotated[int, Range(2)] = 8  # layers before the density
+    skips: tuple[Count, ...] = (4,)  # hidden layers, counted from 1, behind which point and code are added again
+    octaves: Count = 10  # of the point's encoding
+    direction_octaves: Count = 4  # of the direction's encoding
+    extent: Positive = 2.0  # coordinates that the encoding maps to 1
+    direction_extent: Positive = 1.0  # unit directions are divided by it (released code: by the extent)
+    view_dependent: bool = True  # off: features do not depend on the direction
+    # positional: axis-aligned sines and cosines; gaussian: random Fourier features (ablation)
+    encoding: Literal["positional", "gaussian"] = "positional"
+    std: NonNegative = 4.0  # standard deviation of the random frequencies
+    sigmoid: bool = False  # features are between 0 and 1 (ablation)
+
+
+class FeatureField(nn.Module):
+    """Codes are added to the first layer, behind the skips, and to the layer of the features."""
+
+    frequencies: Tensor  # [3 octaves, 3], random
+    direction_frequencies: Tensor  # [3 direction_octaves, 3], random
+
+    def __init__(self, config: FeatureFieldConfig, features: int):
+        """features: numbers of the feature at a point."""
+        super().__init__()
+        self.config, width = config, config.width
+        position, direction = 6 * config.octaves, 6 * config.direction_octaves
+        skips = [i for i in config.skips if i < config.depth - 1]
+        self.point = nn.Linear(position, width)
+        self.shape = nn.Linear(config.codes, width)
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(config.depth - 1))
+        self.skip_shapes = nn.ModuleList(nn.Linear(config.codes, width) for _ in skips)
+        self.skip_points = nn.ModuleList(nn.Linear(position, width) for _ in skips)
+        self.density = nn.Linear(width, 1)
+        self.feature_layer = nn.Linear(width, width)
+        self.appearance = nn.Linear(config.codes, width)
+        self.direction = nn.Linear(direction, width) if config.view_dependent else None
+        self.feature = nn.Linear(width, features)
+        if config.encoding == "gaussian":  # those of the released code, which its checkpoints do not hold
+            numbers = np.random.RandomState(42)
+            for name, octaves in (("", config.octaves), ("direction_", config.direction_octaves)):
+                matrix = config.std * numbers.randn(3 * octaves, 3)
+                self.register_buffer(f"{name}frequencies", torch.from_numpy(matrix).float())
+
+    def forward(
+        self, points: Tensor, directions: Tensor, shape: Tensor, appearance: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """points, directions [M, N, 3], codes [M, codes] -> features [M, N, C], raw density [M, N]."""
+        config, skips = self.config, iter(zip(self.skip_shapes, self.skip_points, strict=True))
+        encoded = self.encode(points / config.extent, "")
+        x = relu(self.point(encoded) + self.shape(shape)[:, None])
+        for i, layer in enumerate(self.layers, 1):
+            x = relu(layer(x))
+            if i in config.skips and i < config.depth - 1:
+                skip_shape, skip_point = next(skips)
+                x = x + skip_shape(shape)[:, None] + skip_point(encoded)
+        density = self.density(x)[..., 0]
+        x = self.feature_layer(x) + self.appearance(appearance)[:, None]
+        if self.direction is not None:
+            unit = normalize(directions, dim=-1) / config.direction_extent
+            x = relu(x + self.direction(self.encode(unit, "direction_")))
+        features = self.feature(x).to(points.dtype)
+        return features.sigmoid() if config.sigmoid else features, density.to(points.dtype)
+
+    def encode(self, x: Tensor, name: str) -> Tensor:
+        """Points, or directions (name "direction_") [..., 3] -> their encoding, in full precision."""
+        with no_autocast(x):
+            if self.config.encoding == "positional":
+                return positional_encoding(x, getattr(self.config, f"{name}octaves"))
+            angles = torch.pi * x @ getattr(self, f"{name}frequencies").to(x).T
+            return torch.cat([angles.sin(), angles.cos()], dim=-1)

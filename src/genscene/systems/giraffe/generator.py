@@ -1,0 +1,198 @@
+"""GIRAFFE's generator: codes and boxes -> composed feature fields -> feature image -> picture."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from genscene.contract import DEFAULT_OPTIONS, Rendering, RenderOptions
+from genscene.errors import BadInput
+from genscene.geometry.boxes import Boxes, BoxPrior, Interval
+from genscene.geometry.cameras import Camera, PixelConvention, Rays, as_float64
+from genscene.geometry.priors import CameraPrior
+from genscene.layers.mapping import map_tensors
+from genscene.randomness import Randomness
+from genscene.ranges import Count, Natural, Positive
+from genscene.render.composition import Composition, Operator, Placed
+from genscene.render.march import March
+from genscene.render.volume import VolumeGenerator, render_view
+from genscene.systems.giraffe.feature_field import FeatureField, FeatureFieldConfig
+from genscene.systems.giraffe.neural_renderer import NeuralRenderer, NeuralRendererConfig
+
+BACKGROUND = FeatureFieldConfig(128, 64, 4, (), extent=12.0)
+MARCH = March(0.5, 6.0, 64, last_interval=1e10, bins="midpoints")
+
+
+@dataclass(frozen=True)
+class GIRAFFEGeneratorConfig:
+    """All the numbers of the generator."""
+
+    object: FeatureFieldConfig = FeatureFieldConfig()
+    background: FeatureFieldConfig = BACKGROUND
+    boxes: BoxPrior = BoxPrior()
+    background_rotation: Interval = (0.0, 0.0)  # of the background about the vertical axis, in turns
+    # class of every box, counted from 0: each has a decoder of its own; (): one decoder for all boxes
+    classes: tuple[Natural, ...] = ()
+    operator: Operator = "mean"  # how densities and features are composed
+    march: March = MARCH
+    prior: CameraPrior = CameraPrior(
+        "sphere", (0.0, 0.0), (0.45833 * math.pi, 0.04167 * math.pi), 2.732, 10.0, up="z"
+    )
+    renderer: NeuralRendererConfig = NeuralRendererConfig()
+    margin: Positive = 1.1  # half side of what is evaluated of a box, in units of its own
+    # border: outermost rays of the feature image through the picture's border (released code)
+    pixels: PixelConvention = "center"
+    axis_depth: bool = False  # near and far are depths along the camera's axis (released code)
+
+    def check(self) -> None:
+        """Raise BadInput for classes that are not those of the boxes."""
+        if self.classes and (
+            len(self.classes) != self.boxes.count or set(self.classes) != set(range(max(self.classes) + 1))
+        ):
+            raise BadInput(
+                f"classes {self.classes}: wanted one for each of {self.boxes.count} boxes, counted from 0"
+            )
+        if self.march.fine_samples:
+            raise BadInput("march.fine_samples: wanted 0, scenes of objects are sampled once")
+
+
+@dataclass(frozen=True)
+class ObjectStyles:
+    """What B scenes are made of, and what a person edits; O objects each."""
+
+    shape: Tensor  # [B, O, codes]
+    appearance: Tensor  # [B, O, codes]
+    boxes: Boxes
+    present: Tensor  # [B, O], 1; 0: the object is not there
+    background_shape: Tensor  # [B, codes]
+    background_appearance: Tensor  # [B, codes]
+    background_rotation: Tensor  # [B], in radians
+    background_present: Tensor  # [B], 1; 0: nothing is behind the objects
+
+
+class GIRAFFEGenerator(VolumeGenerator):
+    """z [B, latent_dim] -> codes and boxes -> compositions -> pictures of multiples of 2^levels pixels."""
+
+    def __init__(self, config: GIRAFFEGeneratorConfig):
+        super().__init__()
+        self.config, self.march, self.pixels, self.prior = config, config.march, config.pixels, config.prior
+        self.latent_dim = 2 * config.boxes.count * config.object.codes + 2 * config.background.codes
+        self.latent_dim += config.boxes.numbers + 1
+        self.bounds = extent(config.boxes)
+        features = config.renderer.features
+        self.objects = nn.ModuleList(
+            FeatureField(config.object, features) for _ in range(max(config.classes, default=0) + 1)
+        )
+        self.background = FeatureField(config.background, features)
+        self.renderer = NeuralRenderer(config.renderer)
+
+    def latents(self, randomness: Randomness) -> Tensor:
+        """Normal numbers of the codes, then of the boxes -> z [B, latent_dim]."""
+        return randomness.normal(self.latent_dim)
+
+    def style(self, z: Tensor, psi: float | Tensor = 1.0, camera: Camera | None = None) -> ObjectStyles:
+        """z [B, latent_dim] -> codes, multiplied by psi, and boxes of the prior, which psi leaves alone."""
+        config, count = self.config, self.config.boxes.count
+        sides = [count * config.object.codes] * 2 + [config.background.codes] * 2
+        shape, appearance, behind, behind_appearance, rest = z.split(
+            [*sides, config.boxes.numbers + 1], dim=1
+        )
+        scale = psi.to(z)[:, None] if isinstance(psi, Tensor) and psi.ndim else psi
+        uniform = torch.special.ndtr(rest.double()).to(z)
+        boxes, present = config.boxes.sample(uniform[:, 1:])
+        low, high = config.background_rotation
+        return ObjectStyles(
+            (scale * shape).unflatten(1, (count, -1)),
+            (scale * appearance).unflatten(1, (count, -1)),
+            boxes,
+            present,
+            scale * behind,
+            scale * behind_appearance,
+            2 * math.pi * (low + uniform[:, 0] * (high - low)),
+            torch.ones_like(z[:, 0]),
+        )
+
+    def bind(self, w: ObjectStyles) -> Composition:
+        """Codes and boxes -> B compositions."""
+        classes = self.config.classes or (0,) * w.shape.shape[1]
+        placed = []
+        for number, network in enumerate(self.objects):
+            own = [i for i, each in enumerate(classes) if each == number]
+            assert isinstance(network, FeatureField)
+            codes = w.shape[:, own].flatten(0, 1), w.appearance[:, own].flatten(0, 1)
+            boxes = map_tensors(lambda x, own=own: x[:, own], w.boxes)
+            placed.append(Placed(CodedField(network, *codes), boxes, w.present[:, own], self.config.margin))
+        behind = CodedField(
+            self.background, w.background_shape, w.background_appearance, w.background_rotation
+        )
+        return Composition(tuple(placed), behind, w.background_present, self.config.operator)
+
+    def render(
+        self, scene: Composition, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS
+    ) -> Rendering:
+        """B compositions, B cameras -> pictures in [0, 1], their features, depth, alpha of each object."""
+        if not isinstance(view, Camera):
+            raise BadInput("the view is of Rays, wanted a Camera: a picture is computed as a whole")
+        found = self.render_features(scene, view, options)
+        assert found.depth is not None
+        assert found.alpha is not None
+        features, shares = found.image.split([self.config.renderer.features, scene.fields - 1], dim=1)
+        maps = torch.cat([found.depth, found.alpha, shares], dim=1)
+        maps = interpolate(maps, view.size, mode="bilinear")
+        full, _ = self.rays(view)
+        return Rendering(
+            self.renderer(features), maps[:, :1], maps[:, 1:2], features, maps[:, 2:, None], full
+        )
+
+    def render_features(self, scene: Composition, view: Camera, options: RenderOptions) -> Rendering:
+        """B compositions, B cameras of pictures -> feature images, and objects' shares behind the features."""
+        times = 2**self.config.renderer.levels
+        if any(side % times or not side for side in view.size):
+            raise BadInput(f"size {view.size[0]}x{view.size[1]}: wanted multiples of {times}")
+        rays, size = self.rays(view.resized((view.size[0] // times, view.size[1] // times)))
+        if not self.config.axis_depth:
+            rays = rays.unit()
+        bytes_ = self.sample_bytes()
+        return render_view(scene, rays, size, self.march, options, bytes_, fields=scene.fields)
+
+    def sample_bytes(self) -> int:
+        """Memory of one sample while the fields are evaluated."""
+        layers = self.config.background.depth + 2 if torch.is_grad_enabled() else 4
+        return 4 * (layers * self.config.background.width + 3 * self.config.renderer.features + 130)
+
+
+@dataclass(frozen=True)
+class CodedField:
+    """A feature field bound to M pairs of codes."""
+
+    network: FeatureField
+    shape: Tensor  # [M, codes]
+    appearance: Tensor  # [M, codes]
+    rotation: Tensor | None = None  # [M], of the field about the vertical axis, in radians; None: none
+
+    def __call__(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """points, directions [M, N, 3] -> features [M, N, C], raw density [M, N]."""
+        if self.rotation is not None:
+            points, directions = (turn_back(x, self.rotation) for x in (points, directions))
+        return self.network(points, directions, self.shape, self.appearance)
+
+
+def turn_back(x: Tensor, rotation: Tensor) -> Tensor:
+    """Vectors [M, N, 3], turned by minus the angles [M] about the vertical axis."""
+    cosine, sine = as_float64(rotation).cos()[:, None], as_float64(rotation).sin()[:, None]
+    across, along, up = as_float64(x).unbind(-1)
+    turned = [cosine * across + sine * along, cosine * along - sine * across, up]
+    return torch.stack(turned, dim=-1).to(x)
+
+
+def extent(boxes: BoxPrior) -> tuple[float, float, float]:
+    """Half sides of the box around the origin that holds all boxes, however they are turned."""
+    x, y, z = boxes.scale_max
+    reach = (math.hypot(x, y), math.hypot(x, y), z)
+    low, high = boxes.translation_min, boxes.translation_max
+    if boxes.plane is not None:
+        low, high = (*low[:2], boxes.plane), (*high[:2], boxes.plane)
+    sides = [max(abs(a), abs(b)) + 1.1 * c for a, b, c in zip(low, high, reach, strict=True)]
+    return sides[0], sides[1], sides[2]
