@@ -5,18 +5,19 @@ import inspect
 import pytest
 import torch
 
-from conformance import formats, giraffe, metrics, nerf, pigan
+from conformance import formats, giraffe, graf, metrics, nerf, pigan
 from conformance.case import FOLDER, case_names, check_outputs, read_case
 
 # system -> kind of case -> the function that computes its outputs
 MAPPED = {
     "formats": formats.KINDS,
     "giraffe": giraffe.KINDS,
+    "graf": graf.KINDS,
     "metrics": metrics.KINDS,
     "nerf": nerf.KINDS,
     "pigan": pigan.KINDS,
 }
-AWAITED = {"graf", "cips", "cgsgan", "splat"}  # systems that do not exist here yet
+AWAITED = {"cips", "cgsgan", "splat"}  # systems that do not exist here yet
 KINKED = {("pigan", "losses")}  # kinds whose gradients pass through a discriminator's leaky rectifiers
 # kinds with samples by inverse CDF at the edge of a bin: one rounding, different from CPU to CPU, moves them
 RESAMPLED = {("pigan", "generator_staged")}

@@ -1,6 +1,5 @@
 """GIRAFFE's cases: what the released code computes, by our functions, by kind."""
 
-import math
 from dataclasses import replace
 
 import torch
@@ -38,14 +37,17 @@ def boxes(case: Case) -> Results:
             scale, translation = case[args["scale"]], case[args["translation"]]
             rows = [
                 collisions(
-                    Boxes(scale[:, :count], translation[:, :count], scale[:, :count, 0]), args["collision_padding"]
+                    Boxes(scale[:, :count], translation[:, :count], scale[:, :count, 0]),
+                    args["collision_padding"],
                 )
                 for count in args["boxes"]
             ]
             return (~torch.stack(rows)).long()
         given, kind = case[args["of"]], args["of"][-1]
         count = args["n_boxes"]
-        numbers = given.new_zeros(given.numel() // count if kind == "r" else len(given.view(-1, count, given.shape[-1])), count, 8)
+        numbers = given.new_zeros(
+            given.numel() // count if kind == "r" else len(given.view(-1, count, given.shape[-1])), count, 8
+        )
         place = {"s": slice(0, 3), "t": slice(3, 6), "r": slice(6, 7)}[kind]
         numbers[..., place] = given.view(len(numbers), count, -1)
         uniform = torch.cat([numbers.flatten(1), numbers.new_zeros(len(numbers), 2)], dim=1)
@@ -64,7 +66,9 @@ def camera(case: Case) -> Results:
     def quantity(name: str, args: Args) -> Tensor:
         if "of" not in args and "poses" not in args:
             focal = pinhole(torch.tensor(args["fovs"], dtype=case.dtype), (1, 1))[:, 0, 0] * 2
-            return torch.diag_embed(torch.stack([1 / focal, 1 / focal, *[torch.ones_like(focal)] * 2], dim=-1))
+            return torch.diag_embed(
+                torch.stack([1 / focal, 1 / focal, *[torch.ones_like(focal)] * 2], dim=-1)
+            )
         if "t" in args:
             share = case[args["t"]][:, None, None]
             return slerp_vectors(case["z1"], case["z2"], share)
@@ -75,12 +79,20 @@ def camera(case: Case) -> Results:
             return batch_look_at(found).pose * found.pose.new_tensor(OPENGL)
         if "poses" in args:
             cameras = poses(case["vals"].T, args)
-            cameras = replace(cameras, intrinsics=pinhole(torch.full((4,), args["fov"], dtype=case.dtype)[: len(cameras)], (1, 1)), size=tuple(side))
+            cameras = replace(
+                cameras,
+                intrinsics=pinhole(torch.full((4,), args["fov"], dtype=case.dtype)[: len(cameras)], (1, 1)),
+                size=tuple(side),
+            )
             rays = cameras.rays("border")
             if name == "camera_world":
                 return rays.origins[:, 0]
             return by_columns((rays.origins + rays.directions), side)
-        still = Camera(torch.eye(4, dtype=case.dtype)[None], pinhole(torch.tensor([90.0], dtype=case.dtype), (1, 1)), tuple(side))
+        still = Camera(
+            torch.eye(4, dtype=case.dtype)[None],
+            pinhole(torch.tensor([90.0], dtype=case.dtype), (1, 1)),
+            tuple(side),
+        )
         plane = by_columns(still.rays("border").directions, side)[0, :, :2]
         if args["of"] == "integers":
             return ((plane + 1) / 2 * (plane.new_tensor([side[1], side[0]]) - 1)).round().long()
@@ -142,7 +154,9 @@ def discriminator(case: Case) -> Results:
 
     def quantity(name: str, args: Args) -> Tensor:
         network = build({key: args[key] for key in case.settings})
-        if args["of"] in ("sum(logit_real)", "loss_real + r1") or args.get("input") == "real" and args["of"] == "r1":
+        if args["of"] in ("sum(logit_real)", "loss_real + r1") or (
+            args.get("input") == "real" and args["of"] == "r1"
+        ):
             images = case["real"].requires_grad_()
             logits = network(images)
             if args["of"] == "sum(logit_real)":

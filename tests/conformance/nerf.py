@@ -15,10 +15,10 @@ from genscene.contract import Background
 from genscene.geometry.cameras import Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.layers.encoding import fourier_features, frequency_bands, official_encoding
+from genscene.layers.nerf_field import FieldConfig, NeRFField
 from genscene.render.march import March
 from genscene.render.volume import composite_ray, compute_weights, sample_pdf
 from genscene.systems.nerf.convert import rename_official
-from genscene.systems.nerf.generator import FieldConfig, NeRFField
 
 
 def get_rays(case: Case) -> Results:
@@ -105,11 +105,11 @@ def mlp(case: Case) -> Results:
         weights = case.weights(state_dict)
         attach(field, rename_official(field, weights))
         x = fed_part(case["x"], args)[None]
-        rgb, density = field.raw(x, fed_part(case["v"], args)[None] if args["use_viewdirs"] else x)
+        rgb, density = field.raw([x], [fed_part(case["v"], args)[None]] if args["use_viewdirs"] else [])
         raw = torch.cat([rgb, density[..., None]], dim=-1)
         if not args["use_viewdirs"] and args["output_ch"] > 4:  # channels that no renderer reads
             unused = (weights[f"output_linear.{end}"][4:] for end in ("weight", "bias"))
-            raw = torch.cat([raw, linear(field.trunk(x), *unused)], dim=-1)
+            raw = torch.cat([raw, linear(field.trunk([x]), *unused)], dim=-1)
         return raw[0]
 
     return compute_outputs(case, quantity)

@@ -8,13 +8,14 @@ from torch import Tensor
 from conformance.case import Args, Case, Results, attach, compute_outputs, fed_part, once
 from genscene.contract import Background, RenderOptions
 from genscene.geometry.cameras import Camera, PixelConvention, Rays
+from genscene.layers.nerf_field import FieldConfig
 from genscene.metrics.image import psnr
 from genscene.objectives.reconstruction import photometric_loss
 from genscene.render.march import March, RayNoise
 from genscene.render.volume import RayRendering, composite, render_rays, sample_pdf, sample_t
 from genscene.scenes import Field
 from genscene.systems.nerf.convert import rename_official
-from genscene.systems.nerf.generator import FieldConfig, NeRFGenerator, NeRFGeneratorConfig
+from genscene.systems.nerf.generator import NeRFGenerator, NeRFGeneratorConfig
 
 OPENGL = (1.0, -1.0, -1.0, 1.0)  # right, up, back -> right, down, forward
 PIXELS: dict[float, PixelConvention] = {0.0: "corner", 0.5: "center"}

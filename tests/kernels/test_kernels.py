@@ -42,14 +42,14 @@ def test_film_sine_values_and_gradients(backend):
 
 @pytest.mark.parametrize("backend", [_folded])
 def test_joint_linear_values_and_gradients(backend):
-    given = tensors((2, 9, 3), (2, 9, 1), (2, 9, 4), (5, 8), (5,))
+    given = tensors((2, 9, 3), (2, 1, 1), (2, 9, 4), (5, 8), (5,))
     assert_same(backend, lambda module, a, b, c, w, v: module.joint_linear((a, b, c), w, v), given)
 
 
 @pytest.mark.parametrize("backend", [_folded])
 def test_linear_twice_values_and_gradients(backend):
-    given = tensors((2, 9, 3), (2, 9, 4), (6, 3), (6,), (5, 10), (5,))
-    assert_same(backend, lambda module, *x: module.linear_twice(*x), given)
+    given = tensors((2, 9, 3), (2, 9, 3), (2, 1, 1), (6, 3), (6,), (5, 10), (5,))
+    assert_same(backend, lambda module, x, a, b, *w: module.linear_twice(x, (a, b), *w), given)
 
 
 @pytest.mark.parametrize("backend", [_folded])

@@ -17,10 +17,11 @@ from genscene.experiment.schema import Stage
 from genscene.experiment.serialise import build_seeded
 from genscene.geometry.cameras import Rays
 from genscene.geometry.priors import CameraPrior
+from genscene.layers.nerf_field import FieldConfig, NeRFField
 from genscene.randomness import RandomStreams
 from genscene.systems import PRESETS
 from genscene.systems.nerf.convert import convert
-from genscene.systems.nerf.generator import FieldConfig, NeRFField, NeRFGenerator, NeRFGeneratorConfig
+from genscene.systems.nerf.generator import NeRFGenerator, NeRFGeneratorConfig
 from genscene.systems.nerf.presets import official
 
 NOTHING = torch.zeros(1, 0)  # the style of a generator of a single scene

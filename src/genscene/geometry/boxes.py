@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -12,9 +13,9 @@ from torch import Tensor
 from genscene.errors import BadInput
 from genscene.geometry.cameras import as_float64
 from genscene.io.arrays import read_arrays
-from genscene.ranges import Count, NonNegative, Positive, Share
+from genscene.ranges import Angle, Box, Distance, Extent, Range, Share, Signed
 
-Interval = tuple[float, float]
+Interval = tuple[Angle, Angle]  # from, to; either may be the larger
 TRIES = 10_000  # translations tried for a scene whose boxes must not collide
 NUMBERS = 8  # that a box is sampled with: 3 of its scale, 3 of its translation, its rotation, its rank
 STRIDES = (0.8191725133961645, 0.6710436067037893, 0.5497004779019703)  # 1 / g^k, g^4 = g + 1 (Roberts 2018)
@@ -63,18 +64,18 @@ def collisions(boxes: Boxes, padding: float) -> Tensor:
 class BoxPrior:
     """The distribution of boxes, uniform in every range (GIRAFFE, sec. 3.4 and its released configurations)."""
 
-    count: Count = 1  # boxes of a scene
-    scale_min: tuple[Positive, Positive, Positive] = (0.21, 0.21, 0.21)  # half sides, in world units
-    scale_max: tuple[Positive, Positive, Positive] = (0.21, 0.21, 0.21)
+    count: Annotated[int, Range(1, 100)] = 1  # boxes of a scene
+    scale_min: Box = (0.21, 0.21, 0.21)  # half sides, in world units
+    scale_max: Box = (0.21, 0.21, 0.21)
     same_proportions: bool = True  # one random number for all three half sides
-    translation_min: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the centers, in world units
-    translation_max: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    translation_min: tuple[Signed, Signed, Signed] = (0.0, 0.0, 0.0)  # of the centers, in world units
+    translation_max: tuple[Signed, Signed, Signed] = (0.0, 0.0, 0.0)
     rotation: Interval = (0.0, 1.0)  # about the vertical axis, in turns
-    plane: float | None = None  # height of all centers; None: as the translation's range says
+    plane: Signed | None = None  # height of all centers; None: as the translation's range says
     # translations are sampled again until no two boxes are nearer than this on all axes; None: they may be
-    apart: NonNegative | None = None
+    apart: Distance | None = None
     positions: str = ""  # .npz whose `coordinates` [N, count, 3] are sampled instead of translations
-    positions_unit: Positive = 1.0  # world units that these coordinates are multiples of
+    positions_unit: Extent = 1.0  # world units that these coordinates are multiples of
     # probability of each number of objects from `fewest` to `count`; (): always all of them
     number_chances: tuple[Share, ...] = ()
 

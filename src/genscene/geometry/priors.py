@@ -11,7 +11,7 @@ from genscene.errors import BadInput
 from genscene.geometry.camera_files import load_cameras
 from genscene.geometry.cameras import Camera, Grid, Size, look_at, pinhole
 from genscene.randomness import Randomness
-from genscene.ranges import Angle, Extent, Range, Spread
+from genscene.ranges import Angle, Distance, Extent, Range, Spread
 
 Distribution = Literal["gaussian", "truncated", "uniform", "sphere", "hybrid", "fixed", "file"]
 MeanSpread = tuple[Angle, Spread]

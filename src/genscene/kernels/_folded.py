@@ -16,7 +16,7 @@ def film_sine(x: Tensor, weight: Tensor, bias: Tensor, frequency: Tensor, phase:
 
 
 def joint_linear(parts: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
-    """A product for each part, summed without concatenation: [B, N, I_k] -> [B, N, O]."""
+    """A product for each part, summed without concatenation: [B, N or 1, I_k] -> [B, N, O]."""
     weights = weight.split([part.shape[-1] for part in parts], dim=1)
     total = linear(parts[0], weights[0], bias)
     for part, columns in zip(parts[1:], weights[1:], strict=True):
@@ -25,9 +25,14 @@ def joint_linear(parts: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tenso
 
 
 def linear_twice(
-    x: Tensor, other: Tensor, first: Tensor, first_bias: Tensor, second: Tensor, second_bias: Tensor
+    x: Tensor,
+    others: Sequence[Tensor],
+    first: Tensor,
+    first_bias: Tensor,
+    second: Tensor,
+    second_bias: Tensor,
 ) -> Tensor:
-    """Both as one, the first folded into the second: [B, N, I], [B, N, J] -> [B, N, O]."""
+    """Both as one, the first folded into the second: [B, N, I], [B, N or 1, J_k] -> [B, N, O]."""
     inner, outer = second[:, : len(first)], second[:, len(first) :]
     bias = linear(first_bias, inner, second_bias)
-    return joint_linear((x, other), torch.cat([inner @ first, outer], dim=1), bias)
+    return joint_linear((x, *others), torch.cat([inner @ first, outer], dim=1), bias)

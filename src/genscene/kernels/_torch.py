@@ -16,15 +16,26 @@ def film_sine(x: Tensor, weight: Tensor, bias: Tensor, frequency: Tensor, phase:
 
 
 def joint_linear(parts: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
-    """A linear layer on concatenated inputs [B, N, I_k], weight [O, sum of I_k] -> [B, N, O]."""
-    return linear(torch.cat(list(parts), dim=-1), weight, bias)
+    """A linear layer on concatenated inputs [B, N or 1, I_k], weight [O, sum of I_k] -> [B, N, O]."""
+    return linear(join(parts), weight, bias)
 
 
 def linear_twice(
-    x: Tensor, other: Tensor, first: Tensor, first_bias: Tensor, second: Tensor, second_bias: Tensor
+    x: Tensor,
+    others: Sequence[Tensor],
+    first: Tensor,
+    first_bias: Tensor,
+    second: Tensor,
+    second_bias: Tensor,
 ) -> Tensor:
-    """A linear layer of x, then one of its output concatenated with `other`, no activation between.
+    """A linear layer of x, then one of its output concatenated with others, no activation between.
 
-    x [B, N, I], other [B, N, J], first [M, I], second [O, M + J] -> [B, N, O].
+    x [B, N, I], others [B, N or 1, J_k], first [M, I], second [O, M + sum of J_k] -> [B, N, O].
     """
-    return linear(torch.cat([linear(x, first, first_bias), other], dim=-1), second, second_bias)
+    return linear(join((linear(x, first, first_bias), *others)), second, second_bias)
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """[B, N or 1, I_k] -> [B, N, sum of I_k]."""
+    count = max(part.shape[1] for part in parts)
+    return torch.cat([part.expand(-1, count, -1) for part in parts], dim=-1)

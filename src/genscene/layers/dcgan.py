@@ -9,14 +9,14 @@ from torch.nn.functional import avg_pool2d, conv2d, instance_norm, leaky_relu, n
 
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
-from genscene.ranges import Count
+from genscene.ranges import Channels
 
 
 @dataclass(frozen=True)
 class DCGANConfig:
     """Convolutions 4x4 that halve the image down to 4x4 pixels, and one to the logit; none has a bias."""
 
-    channels: tuple[Count, ...] = (64, 128, 256, 512)  # behind every halving
+    channels: tuple[Channels, ...] = (64, 128, 256, 512)  # behind every halving
     norm: Literal["none", "instance"] = "none"  # behind every halving
     first_norm: bool = True  # also behind the first
     spectral: bool = False  # weights are divided by their spectral norm (Miyato et al. 2018)
@@ -36,7 +36,9 @@ class DCGANConfig:
     def check(self, size: Size) -> None:
         """Raise BadInput where images of this size do not leave 4x4 pixels or more."""
         if self.residual and size != (self.size, self.size):
-            raise BadInput(f"images of {size[0]}x{size[1]}: wanted {self.size}x{self.size} for this discriminator")
+            raise BadInput(
+                f"images of {size[0]}x{size[1]}: wanted {self.size}x{self.size} for this discriminator"
+            )
         if min(size) < self.size or any(side % 2**self.halvings for side in size):
             raise BadInput(
                 f"images of {size[0]}x{size[1]}: wanted multiples of {2**self.halvings}, and at least"

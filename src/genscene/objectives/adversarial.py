@@ -82,6 +82,11 @@ def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
     return gradient.square().flatten(1).sum(1).mean() / 2
 
 
+def fading_noise(step: int, steps: int) -> float:
+    """Standard deviation of the density noise, from 1 at step 0 to 0 at `steps`; 0 steps: none."""
+    return max(0.0, 1 - step / steps) if steps else 0.0
+
+
 def top_k(logits: Tensor, share: float) -> Tensor:
     """The highest of logits [B], a share of them rounded up (Sinha et al. 2020, top-k training) -> [K]."""
     return logits.topk(max(1, math.ceil(share * len(logits)))).values

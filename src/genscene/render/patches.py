@@ -1,5 +1,6 @@
 """Patches: windows that views and real images are cropped to (GRAF, sec. 3.2)."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
 from genscene.geometry.cameras import Grid, Size
 from genscene.randomness import Randomness
-from genscene.ranges import Natural, PositiveShare, Share
+from genscene.ranges import Natural, NonNegative, PositiveShare, Share
 
 
 @dataclass(frozen=True)
@@ -21,15 +22,36 @@ class PatchSampler:
     start: Natural = 0  # first step with windows
     # real images are made smaller by averaging; off: by picking points, as rays do (GRAF)
     antialias: bool = True
+    # the smallest window shrinks with every 1000 steps: exp(-3 anneal) times, from 0.9 (GRAF); 0: it does not
+    anneal: NonNegative = 0.0
+
+    def smallest_at(self, step: int) -> float:
+        """Side of the smallest window at a step."""
+        if not self.anneal:
+            return self.smallest
+        return min(0.9, max(self.smallest, math.exp(-3 * (step // 1000) * self.anneal)))
 
     def sample(self, randomness: Randomness, step: int) -> Tensor | None:
         """One window for each stream -> [B, 3] = (scale, x, y) in image sides; None: whole images."""
         if not self.size or step < self.start:
             return None
         chance, scale, x, y = randomness.uniform(4).unbind(-1)
-        scale = self.smallest + (1 - self.smallest) * scale
+        smallest = self.smallest_at(step)
+        scale = smallest + (1 - smallest) * scale
         scale = torch.where(chance < self.share, scale, torch.ones_like(scale))
         return torch.stack([scale, x * (1 - scale), y * (1 - scale)], dim=-1)
+
+
+def border_windows(windows: Tensor, patch: int, size: Size) -> Tensor:
+    """Windows [B, 3] between the outermost pixel centers -> those whose patches are sampled to their border.
+
+    The released GRAF places a patch's outermost points on the border of its window, and 0 to 1 between the
+    centers of the first and the last of the image's pixels; size: of that image.
+    """
+    sides = windows.new_tensor([size[1], size[0]])
+    scale = windows[:, :1] * patch / max(1, patch - 1) * (sides - 1) / sides
+    corner = 0.5 / sides + windows[:, 1:] * (sides - 1) / sides - 0.5 / patch * scale
+    return torch.cat([scale[:, :1], corner], dim=-1)
 
 
 def crop_and_resize(images: Tensor, windows: Tensor | None, size: Size, antialias: bool = True) -> Tensor:

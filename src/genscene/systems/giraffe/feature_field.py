@@ -10,25 +10,27 @@ from torch.nn.functional import normalize, relu
 
 from genscene.geometry.cameras import no_autocast
 from genscene.layers.encoding import positional_encoding
-from genscene.ranges import Count, Natural, NonNegative, Positive, Range
+from genscene.ranges import Channels, Distance, Extent, Layers, Octaves, Range
 
 
 @dataclass(frozen=True)
 class FeatureFieldConfig:
     """The network of one object, or of the background (GIRAFFE, sec. 3.1 and supplement)."""
 
-    codes: Count = 256  # numbers in the shape code, and in the appearance code
-    width: Count = 128  # channels of every layer
-    depth: Annotated[int, Range(2)] = 8  # layers before the density
-    skips: tuple[Count, ...] = (4,)  # hidden layers, counted from 1, behind which point and code are added again
-    octaves: Count = 10  # of the point's encoding
-    direction_octaves: Count = 4  # of the direction's encoding
-    extent: Positive = 2.0  # coordinates that the encoding maps to 1
-    direction_extent: Positive = 1.0  # unit directions are divided by it (released code: by the extent)
+    codes: Channels = 256  # numbers in the shape code, and in the appearance code
+    width: Channels = 128  # channels of every layer
+    depth: Annotated[int, Range(2, 1024)] = 8  # layers before the density
+    skips: tuple[Layers, ...] = (
+        4,
+    )  # hidden layers, counted from 1, behind which point and code are added again
+    octaves: Octaves = 10  # of the point's encoding
+    direction_octaves: Octaves = 4  # of the direction's encoding
+    extent: Extent = 2.0  # coordinates that the encoding maps to 1
+    direction_extent: Extent = 1.0  # unit directions are divided by it (released code: by the extent)
     view_dependent: bool = True  # off: features do not depend on the direction
     # positional: axis-aligned sines and cosines; gaussian: random Fourier features (ablation)
     encoding: Literal["positional", "gaussian"] = "positional"
-    std: NonNegative = 4.0  # standard deviation of the random frequencies
+    std: Distance = 4.0  # standard deviation of the random frequencies
     sigmoid: bool = False  # features are between 0 and 1 (ablation)
 
 

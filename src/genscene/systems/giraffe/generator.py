@@ -14,7 +14,7 @@ from genscene.geometry.cameras import Camera, PixelConvention, Rays, as_float64
 from genscene.geometry.priors import CameraPrior
 from genscene.layers.mapping import map_tensors
 from genscene.randomness import Randomness
-from genscene.ranges import Count, Natural, Positive
+from genscene.ranges import Factor, Natural
 from genscene.render.composition import Composition, Operator, Placed
 from genscene.render.march import March
 from genscene.render.volume import VolumeGenerator, render_view
@@ -41,7 +41,7 @@ class GIRAFFEGeneratorConfig:
         "sphere", (0.0, 0.0), (0.45833 * math.pi, 0.04167 * math.pi), 2.732, 10.0, up="z"
     )
     renderer: NeuralRendererConfig = NeuralRendererConfig()
-    margin: Positive = 1.1  # half side of what is evaluated of a box, in units of its own
+    margin: Factor = 1.1  # half side of what is evaluated of a box, in units of its own
     # border: outermost rays of the feature image through the picture's border (released code)
     pixels: PixelConvention = "center"
     axis_depth: bool = False  # near and far are depths along the camera's axis (released code)

@@ -1,13 +1,13 @@
 """GIRAFFE's neural renderer: an image of features -> a picture some powers of two larger."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, instance_norm, interpolate, leaky_relu, pad
 
-from genscene.ranges import Count, Natural
+from genscene.ranges import Channels, Range
 
 Upsampling = Literal["nearest", "bilinear"]
 
@@ -16,10 +16,10 @@ Upsampling = Literal["nearest", "bilinear"]
 class NeuralRendererConfig:
     """The convolutional network (GIRAFFE, sec. 3.3)."""
 
-    features: Count = 128  # channels of the feature image
-    channels: Count = 128  # of the first level; halved at every level
-    min_channels: Count = 32  # of every level
-    levels: Natural = 2  # the picture is 2^levels as large as the feature image
+    features: Channels = 128  # channels of the feature image
+    channels: Channels = 128  # of the first level; halved at every level
+    min_channels: Channels = 32  # of every level
+    levels: Annotated[int, Range(0, 10)] = 2  # the picture is 2^levels as large as the feature image
     rgb_skips: bool = True  # every level's colors are added up; off (ablation): those of the last one alone
     upsampling: Upsampling = "nearest"  # of features; bilinear: with a blur
     rgb_upsampling: Upsampling = "bilinear"  # of the colors, where there are skips; bilinear: with a blur
@@ -45,9 +45,7 @@ class NeuralRenderer(nn.Module):
             nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False)
         )
         if config.rgb_skips:
-            self.rgb = nn.ModuleList(
-                nn.Conv2d(c, 3, 3, padding=1) for c in (config.features, *widths[1:])
-            )
+            self.rgb = nn.ModuleList(nn.Conv2d(c, 3, 3, padding=1) for c in (config.features, *widths[1:]))
         else:  # as the ablation was run
             self.rgb = nn.ModuleList([nn.Conv2d(widths[-1], 3, 1)])
 

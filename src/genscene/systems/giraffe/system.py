@@ -16,7 +16,7 @@ from genscene.objectives.adversarial import (
     GANLoss,
 )
 from genscene.randomness import Randomness
-from genscene.ranges import NonNegative
+from genscene.ranges import Distance
 from genscene.systems.giraffe.generator import GIRAFFEGenerator, GIRAFFEGeneratorConfig
 
 
@@ -27,7 +27,7 @@ class GIRAFFEConfig(AdversarialConfig):
     generator: GIRAFFEGeneratorConfig = GIRAFFEGeneratorConfig()
     discriminator: DCGANConfig = DCGANConfig()
     loss: GANLoss = GANLoss(gamma=20.0)  # the released code's 10 |gradient|^2
-    density_noise: NonNegative = 1.0  # standard deviation of the noise on densities in training
+    density_noise: Distance = 1.0  # standard deviation of the noise on densities in training
     # the cameras of a batch look as in the released code, which divides their axes by the longest in the batch
     batch_look_at: bool = False
 
@@ -51,7 +51,9 @@ class GIRAFFEConfig(AdversarialConfig):
     def shrunk(self) -> "GIRAFFEConfig":
         """Few layers, channels and samples, images of 16 pixels and more."""
         generator = self.generator
-        field = replace(generator.object, codes=4, width=8, depth=3, skips=(1,), octaves=2, direction_octaves=1)
+        field = replace(
+            generator.object, codes=4, width=8, depth=3, skips=(1,), octaves=2, direction_octaves=1
+        )
         small = replace(
             generator,
             object=field,

@@ -16,7 +16,8 @@ from genscene.io.files import MAX_READ, MIB, open_regular, read_bytes
 from genscene.io.foreign_pickles import read_checkpoint, unpickle
 from genscene.io.rename import Rules, rename
 from genscene.io.unpickler import Placeholder
-from genscene.systems.nerf.generator import FieldConfig, NeRFField, NeRFGenerator
+from genscene.layers.nerf_field import FieldConfig, NeRFField
+from genscene.systems.nerf.generator import NeRFGenerator
 from genscene.systems.nerf.presets import PRESETS, official
 from genscene.systems.nerf.system import NeRFConfig
 

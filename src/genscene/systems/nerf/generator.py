@@ -3,11 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch import Tensor
 
-import genscene.kernels as kernels
 from genscene.contract import (
     DEFAULT_OPTIONS,
     Rendering,
@@ -16,29 +13,11 @@ from genscene.contract import (
 )
 from genscene.geometry.cameras import Camera, PixelConvention, Rays
 from genscene.geometry.priors import CameraPrior
-from genscene.layers.encoding import Spacing, official_encoding, positional_encoding
-from genscene.ranges import Extent, Layers, Octaves, Range
+from genscene.layers.nerf_field import FieldConfig, NeRFField
+from genscene.ranges import Range
 from genscene.render.march import March
 from genscene.render.volume import VolumeGenerator, render_view
 from genscene.scenes import Field, SolidBackground
-
-
-@dataclass(frozen=True)
-class FieldConfig:
-    """The network (NeRF, sec. 3 and fig. 7)."""
-
-    width: Annotated[int, Range(2, 65_536)] = 256  # channels of every layer
-    depth: Layers = 8  # layers before the density
-    skips: tuple[Layers, ...] = (5,)  # layers that get the position again, counted from 0
-    octaves: Octaves = 10  # of the position's encoding; 0: the position itself (ablation)
-    direction_octaves: Octaves = 4  # of the direction's encoding
-    view_dependent: bool = True  # off: color does not depend on the direction (ablation)
-    # world units that the encoding maps to 1; the paper wants the scene within -1 to 1
-    extent: Extent = 1.5
-    # of the official code: no factor pi, the coordinates themselves, world units
-    official_encoding: bool = False
-    # of the encoding's frequencies: powers of 2, or evenly spaced up to the same highest
-    bands: Spacing = "log"
 
 
 @dataclass(frozen=True)
@@ -64,69 +43,6 @@ class NeRFGeneratorConfig:
         """The fine network."""
         field = self.field
         return replace(field, width=self.fine_width or field.width, depth=self.fine_depth or field.depth)
-
-
-class NeRFField(nn.Module):
-    """One scene: encoded position -> density and feature; feature and encoded direction -> color."""
-
-    def __init__(self, config: FieldConfig, inputs: tuple[int, int] | None = None):
-        """inputs: channels of an encoded position and direction; None: those of the config's encodings."""
-        super().__init__()
-        self.config, width = config, config.width
-        position, direction = inputs or (
-            encoded_width(config, config.octaves),
-            encoded_width(config, config.direction_octaves),
-        )
-        sides = [position] + [width] * config.depth
-        widths = [a + position * (i in config.skips) for i, a in enumerate(sides[:-1])]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, sides[1:], strict=True))
-        self.density = nn.Linear(width, 1)
-        self.feature = nn.Linear(width, width) if config.view_dependent else None
-        self.color_layer = nn.Linear(width + direction, width // 2) if config.view_dependent else None
-        self.color = nn.Linear(width // 2 if config.view_dependent else width, 3)
-        for layer in self.modules():
-            if isinstance(layer, nn.Linear):  # as the official code: Keras' default
-                nn.init.xavier_uniform_(layer.weight)
-                nn.init.zeros_(layer.bias)
-
-    def forward(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-        """points, unit directions [B, N, 3] -> colors [B, N, 3] in (0, 1), raw density [B, N]."""
-        config = self.config
-        scaled = points if config.official_encoding else points / config.extent
-        position = self.encode(scaled, config.octaves)
-        rgb, density = self.raw(position, self.encode(directions, config.direction_octaves))
-        return rgb.sigmoid().to(points.dtype), density.to(points.dtype)
-
-    def encode(self, x: Tensor, octaves: int) -> Tensor:
-        """Positions or directions [..., 3] -> their encoding, in full precision [..., C]."""
-        with torch.autocast(x.device.type, enabled=False):
-            if self.config.official_encoding:
-                return official_encoding(x, octaves, self.config.bands)
-            return positional_encoding(x, octaves, self.config.bands) if octaves else x
-
-    def raw(self, position: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-        """Encoded positions, directions [B, N, C] -> colors before the sigmoid [B, N, 3], density [B, N]."""
-        x = self.trunk(position)
-        density = self.density(x)[..., 0]
-        feature, color = self.feature, self.color_layer
-        if feature is None or color is None:
-            return self.color(x), density
-        hidden = kernels.linear_twice(x, direction, feature.weight, feature.bias, color.weight, color.bias)
-        return self.color(relu(hidden, inplace=True)), density
-
-    def trunk(self, position: Tensor) -> Tensor:
-        """Encoded positions [B, N, C] -> features of the last layer before the density [B, N, width]."""
-        x = position
-        for i, layer in enumerate(self.layers):
-            assert isinstance(layer, nn.Linear)
-            parts = (position, x) if i in self.config.skips else (x,)
-            x = relu(kernels.joint_linear(parts, layer.weight, layer.bias), inplace=True)
-        return x
-
-
-def encoded_width(config: FieldConfig, octaves: int) -> int:
-    """Numbers of an encoded 3-vector."""
-    return 6 * octaves + 3 * (config.official_encoding or not octaves)
 
 
 @dataclass(frozen=True)

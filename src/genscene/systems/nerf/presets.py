@@ -6,7 +6,8 @@ from typing import Literal
 
 from genscene.experiment.schema import EMA, Experiment, Optim, PosedConfig, Stage
 from genscene.geometry.priors import CameraPrior
-from genscene.systems.nerf.generator import FieldConfig, NeRFGeneratorConfig
+from genscene.layers.nerf_field import FieldConfig
+from genscene.systems.nerf.generator import NeRFGeneratorConfig
 from genscene.systems.nerf.system import NeRFConfig
 
 PITCH = (math.radians(60), math.radians(25))

@@ -16,6 +16,7 @@ from genscene.objectives.adversarial import (
     DiscriminatorOutput,
     FakeBatch,
     GANLoss,
+    fading_noise,
 )
 from genscene.randomness import Randomness
 from genscene.ranges import Natural, NonNegative
@@ -94,7 +95,7 @@ class PiGAN(AdversarialSystem):
     def render_options(self, context: StepContext, randomness: Randomness) -> RenderOptions:
         """Fakes have noise on their density at first, and the background of training."""
         options = super().render_options(context, randomness)
-        noise = max(0.0, 1 - context.step / self.config.noise_steps) if self.config.noise_steps else 0.0
+        noise = fading_noise(context.step, self.config.noise_steps)
         return replace(options, density_noise=noise, background=self.config.generator.background)
 
     def generator_loss(self, batch: ImageBatch, context: StepContext) -> tuple[Tensor, Stats]:

@@ -1,0 +1,91 @@
+"""GRAF as an adversarial system: its discriminator is given patches."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from genscene.contract import RenderOptions, StepContext
+from genscene.errors import BadInput
+from genscene.geometry.cameras import Size, View, no_autocast
+from genscene.layers.dcgan import DCGANConfig, DCGANDiscriminator
+from genscene.objectives.adversarial import (
+    AdversarialConfig,
+    AdversarialSystem,
+    DiscriminatorOutput,
+    GANLoss,
+    fading_noise,
+)
+from genscene.randomness import Randomness
+from genscene.ranges import Natural
+from genscene.render.patches import PatchSampler
+from genscene.systems.graf.generator import GRAFGenerator, GRAFGeneratorConfig
+
+FLIP = 7  # number of the random streams of mirrored patches
+
+
+@dataclass(frozen=True)
+class GRAFConfig(AdversarialConfig):
+    """All the numbers of GRAF's system."""
+
+    generator: GRAFGeneratorConfig = GRAFGeneratorConfig()
+    discriminator: DCGANConfig = DCGANConfig((128, 256, 512), norm="instance", spectral=True)
+    # the released code's 10 |gradient|^2
+    loss: GANLoss = GANLoss(gamma=20.0)
+    patches: PatchSampler = PatchSampler(32, 0.25, 1.0, antialias=False, anneal=0.0025)
+    # density noise decays from standard deviation 1 to 0 in so many steps; 0: no noise
+    noise_steps: Natural = 5000
+    flip: bool = False  # patches are mirrored at random before the discriminator sees them (released CUB)
+
+    def build_generator(self) -> GRAFGenerator:
+        """A generator with new weights."""
+        return GRAFGenerator(self.generator)
+
+    def build(self) -> "GRAF":
+        """A system with new weights."""
+        return GRAF(self)
+
+    def check(self, size: Size) -> None:
+        """Raise BadInput for a discriminator that does not take the patches, or images smaller than these."""
+        if self.discriminator.residual:
+            raise BadInput("discriminator.residual: wanted off for GRAF")
+        patch = self.patches.size
+        self.discriminator.check((patch, patch) if patch else size)
+
+    def shrunk(self) -> "GRAFConfig":
+        """Three layers of 8 channels, 4 samples, patches of 8 pixels."""
+        field = replace(self.generator.field, width=8, depth=3, skips=(2,), octaves=2, direction_octaves=1)
+        march = replace(self.generator.march, samples=4)
+        small = replace(self.generator, shape_codes=3, appearance_codes=3, field=field, march=march)
+        discriminator = replace(self.discriminator, channels=(4,))
+        return replace(
+            self,
+            generator=small,
+            discriminator=discriminator,
+            patches=replace(self.patches, size=min(8, self.patches.size)),
+        )
+
+
+class GRAF(AdversarialSystem):
+    """A GRAF generator and a discriminator of patches."""
+
+    config: GRAFConfig
+    generator: GRAFGenerator
+
+    def __init__(self, config: GRAFConfig):
+        super().__init__(config, GRAFGenerator(config.generator), DCGANDiscriminator(config.discriminator))
+
+    def discriminate(
+        self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext
+    ) -> DiscriminatorOutput:
+        """Patches [B, 3, K, K] in [-1, 1] -> predictions."""
+        if self.config.flip:
+            coins = context.random_streams(len(images), FLIP, images.device).uniform()
+            images = torch.where((coins < 0.5)[:, None, None, None], images.flip(-1), images)
+        with no_autocast(images):
+            return DiscriminatorOutput(self.discriminator(images))
+
+    def render_options(self, context: StepContext, randomness: Randomness) -> RenderOptions:
+        """Fakes have noise on their density at first."""
+        noise = fading_noise(context.step, self.config.noise_steps)
+        return replace(super().render_options(context, randomness), density_noise=noise)
