@@ -79,20 +79,12 @@ def camera(case: Case) -> Results:
             return batch_look_at(found).pose * found.pose.new_tensor(OPENGL)
         if "poses" in args:
             cameras = poses(case["vals"].T, args)
-            cameras = replace(
-                cameras,
-                intrinsics=pinhole(torch.full((4,), args["fov"], dtype=case.dtype)[: len(cameras)], (1, 1)),
-                size=tuple(side),
-            )
-            rays = cameras.rays("border")
+            rays = with_fov(cameras.resized((side[0], side[1])), args["fov"]).rays("border")
             if name == "camera_world":
                 return rays.origins[:, 0]
-            return by_columns((rays.origins + rays.directions), side)
-        still = Camera(
-            torch.eye(4, dtype=case.dtype)[None],
-            pinhole(torch.tensor([90.0], dtype=case.dtype), (1, 1)),
-            tuple(side),
-        )
+            return by_columns(rays.origins + rays.directions, side)
+        still = poses(case["vals"].T[:, :1], args).resized((side[0], side[1]))
+        still = replace(with_fov(still, 90.0), pose=torch.eye(4, dtype=case.dtype)[None])
         plane = by_columns(still.rays("border").directions, side)[0, :, :2]
         if args["of"] == "integers":
             return ((plane + 1) / 2 * (plane.new_tensor([side[1], side[0]]) - 1)).round().long()
@@ -106,6 +98,11 @@ def poses(uniform: Tensor, args: Args) -> Camera:
     azimuth, height, radius = uniform
     prior = camera_prior(args)
     return prior.sample(Recorded([torch.stack([1 - azimuth, height], dim=-1), radius], []), (1, 1))
+
+
+def with_fov(cameras: Camera, fov: float) -> Camera:
+    """The same cameras with a field of view in degrees across both sides."""
+    return replace(cameras, intrinsics=pinhole(torch.full_like(cameras.pose[:, 0, 0], fov), (1, 1)))
 
 
 def by_columns(pixels: Tensor, side: list[int]) -> Tensor:

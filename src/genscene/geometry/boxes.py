@@ -30,7 +30,7 @@ class Boxes:
     rotation: Tensor  # [B, O], counterclockwise seen from above, in radians
 
     def points(self, points: Tensor) -> Tensor:
-        """World points [B, N, 3] -> the same in each box, where it is [-1, 1]^3 (GIRAFFE, eq. 7) [B, O, N, 3].
+        """World points [B, N, 3] -> in each box, which is [-1, 1]^3 (GIRAFFE, eq. 7) [B, O, N, 3].
 
         In float64: high frequencies of their encoding multiply the rounding.
         """
@@ -62,7 +62,7 @@ def collisions(boxes: Boxes, padding: float) -> Tensor:
 
 @dataclass(frozen=True)
 class BoxPrior:
-    """The distribution of boxes, uniform in every range (GIRAFFE, sec. 3.4 and its released configurations)."""
+    """The distribution of boxes, uniform in every range (GIRAFFE, sec. 3.4)."""
 
     count: Annotated[int, Range(1, 100)] = 1  # boxes of a scene
     scale_min: Box = (0.21, 0.21, 0.21)  # half sides, in world units
@@ -146,7 +146,7 @@ class BoxPrior:
         )
 
     def presence(self, number: Tensor, ranks: Tensor) -> Tensor:
-        """Uniform numbers [B] and [B, O] -> which boxes are there [B, O]: each choice of as many is as likely."""
+        """Uniform numbers [B] and [B, O] -> which boxes are there [B, O]; all choices are as likely."""
         if not self.number_chances:
             return torch.ones_like(ranks)
         chances = torch.tensor(self.number_chances).to(number).cumsum(0)

@@ -12,7 +12,7 @@ def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
 
 
 def slerp_vectors(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
-    """Interpolate vectors a, b [..., N] of any length at share [..., 1] along their arc, as latent codes are."""
+    """Interpolate vectors a, b [..., N], like latent codes, at share [..., 1] along their arc."""
     cosine = (normalize(a, dim=-1) * normalize(b, dim=-1)).sum(-1, keepdim=True).clamp(-1, 1)
     angle = torch.acos(cosine)
     straight = angle < 1e-4  # too short an arc to divide by its sine

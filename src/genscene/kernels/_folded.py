@@ -30,9 +30,9 @@ def linear_twice(
     first: Tensor,
     first_bias: Tensor,
     second: Tensor,
-    second_bias: Tensor,
+    bias: Tensor,
 ) -> Tensor:
     """Both as one, the first folded into the second: [B, N, I], [B, N or 1, J_k] -> [B, N, O]."""
     inner, outer = second[:, : len(first)], second[:, len(first) :]
-    bias = linear(first_bias, inner, second_bias)
+    bias = linear(first_bias, inner, bias)
     return joint_linear((x, *others), torch.cat([inner @ first, outer], dim=1), bias)

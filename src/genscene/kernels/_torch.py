@@ -26,13 +26,13 @@ def linear_twice(
     first: Tensor,
     first_bias: Tensor,
     second: Tensor,
-    second_bias: Tensor,
+    bias: Tensor,
 ) -> Tensor:
     """A linear layer of x, then one of its output concatenated with others, no activation between.
 
     x [B, N, I], others [B, N or 1, J_k], first [M, I], second [O, M + sum of J_k] -> [B, N, O].
     """
-    return linear(join((linear(x, first, first_bias), *others)), second, second_bias)
+    return linear(join((linear(x, first, first_bias), *others)), second, bias)
 
 
 def join(parts: Sequence[Tensor]) -> Tensor:

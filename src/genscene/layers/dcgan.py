@@ -1,6 +1,7 @@
 """The strided discriminator of DCGAN (Radford et al. 2016), as GRAF and GIRAFFE have it."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -20,7 +21,7 @@ class DCGANConfig:
     norm: Literal["none", "instance"] = "none"  # behind every halving
     first_norm: bool = True  # also behind the first
     spectral: bool = False  # weights are divided by their spectral norm (Miyato et al. 2018)
-    # residual blocks with pooling between them instead, and a linear layer (Mescheder et al. 2018, GAN_stability)
+    # residual blocks, pooling between them, and a linear layer instead (Mescheder et al. 2018)
     residual: bool = False
 
     @property
@@ -84,7 +85,7 @@ class DCGANDiscriminator(nn.Module):
     def __init__(self, config: DCGANConfig):
         super().__init__()
         self.config, sides = config, (3, *config.channels)
-        pairs = zip(sides, sides[1:], strict=False)
+        pairs = pairwise(sides)
         self.layers = nn.ModuleList(conv4x4(a, b, 2, 1, config.spectral) for a, b in pairs)
         self.last = conv4x4(sides[-1], 1, 1, 0, config.spectral)
 
@@ -135,7 +136,7 @@ class ResidualDiscriminator(nn.Module):
         super().__init__()
         sides = (config.channels[0], *config.channels)
         self.first = nn.Conv2d(3, sides[0], 3, padding=1)
-        self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in zip(sides, sides[1:], strict=False))
+        self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in pairwise(sides))
         self.last = nn.Linear(16 * sides[-1], 1)
 
     def forward(self, images: Tensor) -> Tensor:

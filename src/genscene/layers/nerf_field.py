@@ -1,4 +1,4 @@
-"""NeRF's network of color and density at a point, with or without latent codes (NeRF, fig. 7; GRAF, fig. 3)."""
+"""NeRF's network of color and density at a point (NeRF, fig. 7), with latent codes as well (GRAF, fig. 3)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ class FieldConfig:
 class NeRFField(nn.Module):
     """Encoded position -> density and feature; feature and encoded direction -> color (NeRF, fig. 7).
 
-    Where there are codes, that of the shape is an input beside every position, that of the appearance beside the
-    direction (GRAF, fig. 3).
+    Where there are codes, that of the shape is an input beside every position, that of the appearance beside
+    the direction (GRAF, fig. 3).
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class NeRFField(nn.Module):
     ):
         """inputs: channels of an encoded position and direction; None: those of the config's encodings.
 
-        codes: numbers in the codes of shape and appearance; view_dependent off: of both inputs to the color the
-        direction is left out, the code is not.
+        codes: numbers in the codes of shape and appearance; view_dependent off: color depends on the code of
+        the appearance, not on the direction.
         """
         super().__init__()
         self.config, width = config, config.width
@@ -76,7 +76,7 @@ class NeRFField(nn.Module):
         shape: Tensor | None = None,
         appearance: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """points, unit directions [B, N, 3], codes [B, C] -> colors [B, N, 3] in (0, 1), raw density [B, N]."""
+        """points, unit directions [B, N, 3], codes [B, C] -> colors [B, N, 3], 0 to 1, raw density [B, N]."""
         config = self.config
         scaled = points if config.official_encoding else points / config.extent
         position = (self.encode(scaled, config.octaves), *beside(shape))
@@ -107,7 +107,7 @@ class NeRFField(nn.Module):
         return self.color(relu(hidden, inplace=True)), density
 
     def trunk(self, position: Sequence[Tensor]) -> Tensor:
-        """Parts of encoded positions [B, N or 1, C] -> features of the last layer before the density [B, N, W]."""
+        """Parts of encoded positions [B, N or 1, C] -> features before the density [B, N, width]."""
         x: Tensor | None = None
         for i, layer in enumerate(self.layers):
             assert isinstance(layer, nn.Linear)

@@ -11,7 +11,7 @@ from torch.nn.functional import relu
 from genscene.geometry.boxes import Boxes
 from genscene.scenes import Field
 
-# of densities and features: their sum and the mean weighted by density (GIRAFFE, eq. 8), or the densest (BlockGAN)
+# sum of densities, mean of features weighted by density (GIRAFFE, eq. 8); or both of the densest (BlockGAN)
 Operator = Literal["mean", "max"]
 
 
@@ -29,7 +29,7 @@ class Placed:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """points, directions [B, N, 3], noise on raw density [B, N, O] -> what lies in the boxes.
 
-        Places n of N that hold all points inside [B, O, n], and there features [B, O, n, C], density [B, O, n].
+        The places, n of N, of all points inside [B, O, n], there features [B, O, n, C], density [B, O, n].
         """
         inside_box = self.boxes.points(points)
         inside = (inside_box.abs() <= self.margin).all(dim=-1) & (self.present > 0)[..., None]
@@ -72,7 +72,7 @@ class Composition:
     def __call__(
         self, points: Tensor, directions: Tensor, noise: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """points, directions [B, N, 3], noise [B, N, fields] -> features and shares, density, not negative."""
+        """points, directions [B, N, 3], noise [B, N, fields] -> features and shares, density >= 0."""
         counts = [placed.present.shape[1] for placed in self.objects]
         noises: Sequence[Tensor | None] = [None] * (len(counts) + 1)
         if noise is not None:

@@ -147,7 +147,7 @@ class GIRAFFEGenerator(VolumeGenerator):
         )
 
     def render_features(self, scene: Composition, view: Camera, options: RenderOptions) -> Rendering:
-        """B compositions, B cameras of pictures -> feature images, and objects' shares behind the features."""
+        """B compositions, B cameras of pictures -> feature images, objects' shares behind the features."""
         times = 2**self.config.renderer.levels
         if any(side % times or not side for side in view.size):
             raise BadInput(f"size {view.size[0]}x{view.size[1]}: wanted multiples of {times}")

@@ -1,6 +1,7 @@
 """GIRAFFE's neural renderer: an image of features -> a picture some powers of two larger."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import torch
@@ -41,9 +42,7 @@ class NeuralRenderer(nn.Module):
         self.config, widths = config, config.widths
         same = config.features == config.channels
         self.first = None if same else nn.Conv2d(config.features, config.channels, 1)
-        self.layers = nn.ModuleList(
-            nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         if config.rgb_skips:
             self.rgb = nn.ModuleList(nn.Conv2d(c, 3, 3, padding=1) for c in (config.features, *widths[1:]))
         else:  # as the ablation was run

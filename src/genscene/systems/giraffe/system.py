@@ -28,7 +28,7 @@ class GIRAFFEConfig(AdversarialConfig):
     discriminator: DCGANConfig = DCGANConfig()
     loss: GANLoss = GANLoss(gamma=20.0)  # the released code's 10 |gradient|^2
     density_noise: Distance = 1.0  # standard deviation of the noise on densities in training
-    # the cameras of a batch look as in the released code, which divides their axes by the longest in the batch
+    # axes of the cameras are divided by the longest in the batch (released code)
     batch_look_at: bool = False
 
     def build_generator(self) -> GIRAFFEGenerator:
@@ -96,7 +96,7 @@ class GIRAFFE(AdversarialSystem):
 
 
 def batch_look_at(cameras: Camera) -> Camera:
-    """Axes that are divided by the longest of the batch (released code): not orthonormal, higher views narrower."""
+    """Axes divided by the longest of the batch (released code): higher views are too narrow."""
     outward = cameras.pose[:, :3, 3]
     outward = outward / outward.norm(dim=-1).max()
     right = torch.linalg.cross(torch.tensor([0.0, 0.0, 1.0]).to(outward).expand_as(outward), outward)

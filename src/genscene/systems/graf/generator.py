@@ -114,7 +114,7 @@ class GRAFGenerator(VolumeGenerator):
 
     def beyond(self, rays: Rays) -> Tensor:
         """How much nearer than the farthest one the camera of each ray is [B, R, 1]."""
-        prior = self.prior
+        prior = self.config.prior
         if not (self.config.follow_radius and prior.radius_spread):
             return torch.zeros_like(rays.origins[..., :1])
         return prior.radius + prior.radius_spread - rays.origins.norm(dim=-1, keepdim=True)
