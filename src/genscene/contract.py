@@ -194,7 +194,11 @@ def check_bind(generator: Generator, w: Any) -> None:
     if weights is None:
         return
     of_none = generator.style(weights.new_zeros(0, generator.latent_dim))
-    wanted = {name: ("B", *x.shape[1:]) for name, x in cameras.named_tensors(of_none).items()}
+    free = getattr(of_none, "per_object", ())  # names of tensors [B, O, ...] of any number of objects
+    wanted: dict[str, tuple[int | str, ...]] = {
+        name: ("B", "O", *x.shape[2:]) if name in free else ("B", *x.shape[1:])
+        for name, x in cameras.named_tensors(of_none).items()
+    }
     cameras.check_shapes("styles", w, wanted)
 
 

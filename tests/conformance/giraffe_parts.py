@@ -14,9 +14,9 @@ from genscene.geometry.cameras import Camera
 from genscene.geometry.priors import CameraPrior
 from genscene.io.rename import rename
 from genscene.layers.dcgan import DCGANConfig, DCGANDiscriminator, ResidualDiscriminator
+from genscene.layers.feature_field import FeatureFieldConfig
 from genscene.render.march import March
 from genscene.systems.giraffe.convert import DISCRIMINATOR, GENERATOR
-from genscene.systems.giraffe.feature_field import FeatureFieldConfig
 from genscene.systems.giraffe.generator import GIRAFFEGenerator, GIRAFFEGeneratorConfig, ObjectStyles
 from genscene.systems.giraffe.neural_renderer import NeuralRendererConfig
 

@@ -17,6 +17,7 @@ from genscene.errors import BadInput
 from genscene.experiment.schema import Stage
 from genscene.experiment.validation import validate
 from genscene.geometry.priors import PlanePrior
+from genscene.layers.minibatch_std import minibatch_std
 from genscene.objectives.adversarial import (
     AdversarialConfig,
     AdversarialSystem,
@@ -27,7 +28,6 @@ from genscene.objectives.adversarial import (
     top_k,
 )
 from genscene.systems.pigan import discriminator as pigan_discriminator
-from genscene.systems.pigan.discriminator import minibatch_std
 from genscene.training.loop import requires_grad_only
 from genscene.training.run import Run, check
 

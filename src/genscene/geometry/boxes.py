@@ -30,19 +30,31 @@ class Boxes:
     rotation: Tensor  # [B, O], counterclockwise seen from above, in radians
 
     def points(self, points: Tensor) -> Tensor:
-        """World points [B, N, 3] -> in each box, which is [-1, 1]^3 (GIRAFFE, eq. 7) [B, O, N, 3].
+        """World points [B, N, 3] -> in each box, which is [-1, 1]^3 (GIRAFFE, eq. 7) [B, O, N, 3], float64.
 
-        In float64: high frequencies of their encoding multiply the rounding.
+        High frequencies of their encoding multiply the rounding.
         """
-        moved = as_float64(points)[:, None] - as_float64(self.translation)[:, :, None]
-        return self.turned(moved) / as_float64(self.scale)[:, :, None]
+        return self.scaled(self.turned(as_float64(points)[:, None] - self.centers()))
 
     def directions(self, directions: Tensor) -> Tensor:
-        """World directions [B, N, 3] -> the same in each box, not normalised [B, O, N, 3]."""
-        return self.turned(as_float64(directions)[:, None]) / as_float64(self.scale)[:, :, None]
+        """World directions [B, N, 3] -> in each box, not normalised [B, O, N, 3], float64."""
+        return self.scaled(self.turned(as_float64(directions)[:, None]))
+
+    def inner(self, x: Tensor, turn_only: bool = False) -> Tensor:
+        """World points, or directions (turn_only), [B, O, n, 3], each in its box -> in its coordinates."""
+        moved = as_float64(x) if turn_only else as_float64(x) - self.centers()
+        return self.scaled(self.turned(moved)).to(x)
+
+    def centers(self) -> Tensor:
+        """[B, O, 1, 3]."""
+        return as_float64(self.translation)[:, :, None]
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """Vectors in the boxes' axes [B, O, N, 3], in units of their half sides."""
+        return x / as_float64(self.scale)[:, :, None]
 
     def turned(self, x: Tensor) -> Tensor:
-        """Vectors [B, O or 1, N, 3] of the world, turned back with the boxes -> [B, O, N, 3]."""
+        """Vectors [B, O or 1, N, 3] of the world, in the boxes' axes [B, O, N, 3]."""
         angle = as_float64(self.rotation)[:, :, None]
         cosine, sine = angle.cos(), angle.sin()
         across, along, up = x.unbind(-1)

@@ -33,12 +33,12 @@ class CameraPrior:
     yaw: MeanSpread = (math.pi / 2, 0.3)  # mean, and standard deviation or half range, in radians
     pitch: MeanSpread = (math.pi / 2, 0.155)  # mean, and standard deviation or half range, in radians from +y
     radius: Extent = 1.0  # mean distance from the origin, in world units
-    radius_spread: Distance = 0.0  # half range of that distance, which is uniform
     # field of view across the shorter image side, in degrees
     fov: Annotated[float, Range(1e-4, 179.999)] = 12.0
     file: str = ""  # distribution file: a dataset.json or camera path whose cameras are sampled
     # axis of the world that points up; z: all of the above rotated about x (Blender)
     up: Literal["y", "z"] = "y"
+    radius_spread: Distance = 0.0  # half range of the radius, which is uniform
 
     def check(self) -> None:
         """Raise BadInput for a file without its distribution, or the other way round."""

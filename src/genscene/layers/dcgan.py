@@ -10,7 +10,8 @@ from torch.nn.functional import avg_pool2d, conv2d, instance_norm, leaky_relu, n
 
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
-from genscene.ranges import Channels
+from genscene.layers.minibatch_std import minibatch_std
+from genscene.ranges import Channels, Natural
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class DCGANConfig:
     norm: Literal["none", "instance"] = "none"  # behind every halving
     first_norm: bool = True  # also behind the first
     spectral: bool = False  # weights are divided by their spectral norm (Miyato et al. 2018)
+    # images over which the minibatch standard deviation is taken before the last convolution; 0: none
+    mbstd_group: Natural = 0
     # residual blocks, pooling between them, and a linear layer instead (Mescheder et al. 2018)
     residual: bool = False
 
@@ -34,7 +37,7 @@ class DCGANConfig:
         """Side of the smallest image that leaves 4x4 pixels."""
         return 4 * 2**self.halvings
 
-    def check(self, size: Size) -> None:
+    def check_size(self, size: Size) -> None:
         """Raise BadInput where images of this size do not leave 4x4 pixels or more."""
         if self.residual and size != (self.size, self.size):
             raise BadInput(
@@ -87,7 +90,7 @@ class DCGANDiscriminator(nn.Module):
         self.config, sides = config, (3, *config.channels)
         pairs = pairwise(sides)
         self.layers = nn.ModuleList(conv4x4(a, b, 2, 1, config.spectral) for a, b in pairs)
-        self.last = conv4x4(sides[-1], 1, 1, 0, config.spectral)
+        self.last = conv4x4(sides[-1] + (config.mbstd_group > 0), 1, 1, 0, config.spectral)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W] -> logits [B], of larger images the mean over places."""
@@ -97,6 +100,8 @@ class DCGANDiscriminator(nn.Module):
             if self.config.norm == "instance" and (i or self.config.first_norm):
                 x = instance_norm(x)
             x = leaky_relu(x, 0.2)
+        if self.config.mbstd_group:
+            x = minibatch_std(x, self.config.mbstd_group)
         return self.last(x).mean(dim=(1, 2, 3))
 
     def iterate(self) -> None:

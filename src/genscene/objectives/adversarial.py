@@ -113,6 +113,7 @@ class FakeBatch:
     z: Tensor  # [B, latent_dim]
     view: View  # B, cropped to the windows
     windows: Tensor | None = None  # [B, 3], of patches; None: whole images
+    object_alpha: Tensor | None = None  # [B, O, 1, H, W], opacity of each object, where there are objects
 
     def detach(self) -> "FakeBatch":
         """The same images without their graph."""
@@ -160,6 +161,10 @@ class AdversarialSystem(System):
     def sample_views(self, batch: ImageBatch, randomness: Randomness, size: Size) -> Camera | Grid:
         """The views of the fakes: of the generator's prior."""
         return self.generator.prior.sample(randomness, size)
+
+    def sample_latents(self, randomness: Randomness) -> Tensor:
+        """The latent codes of the fakes [B, latent_dim]."""
+        return self.generator.latents(randomness)
 
     def turns(self) -> tuple[Turn, ...]:
         """Discriminator, then generator; where fakes are shared, the other way round."""
@@ -235,14 +240,14 @@ class AdversarialSystem(System):
         """As many images as the batch has, of the size that the discriminator is given."""
         randomness = context.random_streams(len(batch), turn, batch.images.device)
         size = self.discriminator_size(batch)
-        z = self.generator.latents(randomness)
+        z = self.sample_latents(randomness)
         view = self.sample_views(batch, randomness, size)
         windows = self.config.patches.sample(randomness, context.step)
         if windows is not None:
             view = view.crop(windows, size)
         scene = self.generator.scene(z)
-        image = self.generator.render(scene, view, self.render_options(context, randomness)).image
-        return FakeBatch(image, z, view, windows)
+        found = self.generator.render(scene, view, self.render_options(context, randomness))
+        return FakeBatch(found.image, z, view, windows, found.object_alpha)
 
     def prepare_reals(
         self, batch: ImageBatch, context: StepContext

@@ -1,6 +1,6 @@
 """Scenes made of fields in boxes and of a background, composed to one field (GIRAFFE, sec. 3.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +23,7 @@ class Placed:
     boxes: Boxes
     present: Tensor  # [B, O], 1; 0: the object is not there
     margin: float = 1.1  # half side of what of a box is evaluated, in units of its own
+    activate: Callable[[Tensor], Tensor] = relu  # raw density -> density
 
     def __call__(
         self, points: Tensor, directions: Tensor, noise: Tensor | None = None
@@ -36,20 +37,19 @@ class Placed:
         index, real = pack(inside)
         if not index.shape[-1]:  # gradients and the number of channels want one point
             index, real = torch.zeros_like(inside[..., :1], dtype=torch.long), inside[..., :1] & False
-        places = index[..., None].expand(-1, -1, -1, 3)
-        at = inside_box.gather(2, places).to(points.dtype)
-        along = directions[:, None].expand_as(inside_box).gather(2, places)
-        features, density = self.field(at.flatten(0, 1), self.turned(along).flatten(0, 1))
-        features, density = features.unflatten(0, index.shape[:2]), density.unflatten(0, index.shape[:2])
-        if noise is not None:
-            density = density + noise.mT.gather(2, index)
-        density = torch.where(real, relu(density), 0) * self.present[..., None].to(density)
-        return index, features, density
+        batch = torch.arange(len(index), device=index.device)[:, None, None]
+        raw = None if noise is None else noise.mT.gather(2, index)
+        features, density = self.evaluate(points[batch, index], directions[batch, index], raw)
+        return index, features, torch.where(real, density, 0) * self.present[..., None].to(density)
 
-    def turned(self, directions: Tensor) -> Tensor:
-        """World directions [B, O, n, 3] -> in each box's coordinates."""
-        turned = self.boxes.turned(directions.double()) / self.boxes.scale.double()[:, :, None]
-        return turned.to(directions.dtype)
+    def evaluate(
+        self, points: Tensor, directions: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """World points, directions [B, O, n, 3], noise -> features [B, O, n, C], density [B, O, n]."""
+        at, along = self.boxes.inner(points), self.boxes.inner(directions, turn_only=True)
+        features, density = self.field(at.flatten(0, 1), along.flatten(0, 1))
+        features, density = (x.unflatten(0, points.shape[:2]) for x in (features, density))
+        return features, self.activate(density if noise is None else density + noise)
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Composition:
     background: Field | None = None
     background_present: Tensor | None = None  # [B], 1; 0: nothing is behind the objects; None: all 1
     operator: Operator = "mean"
+    activate: Callable[[Tensor], Tensor] = relu  # raw density of the background -> density
 
     @property
     def fields(self) -> int:
@@ -103,7 +104,7 @@ class Composition:
         if self.background is None:
             return None, torch.zeros_like(points[..., 0])
         features, density = self.background(points, directions)
-        density = relu(density if noise is None else density + noise[..., 0])
+        density = self.activate(density if noise is None else density + noise[..., 0])
         if self.background_present is not None:
             density = density * self.background_present.to(density)[:, None]
         return features, density

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from genscene.contract import SystemConfig
+from genscene.systems.giraffe.system import GIRAFFEConfig
+from genscene.systems.graf.system import GRAFConfig
 from genscene.systems.nerf.system import NeRFConfig
 from genscene.systems.pigan.system import PiGANConfig
 from genscene.systems.voxels.system import VoxelsConfig
@@ -14,6 +16,8 @@ __all__ = ["KINDS", "PRESETS"]
 
 KINDS: dict[str, type[SystemConfig]] = {
     "PiGANConfig": PiGANConfig,
+    "GIRAFFEConfig": GIRAFFEConfig,
+    "GRAFConfig": GRAFConfig,
     "NeRFConfig": NeRFConfig,
     "VoxelsConfig": VoxelsConfig,
 }

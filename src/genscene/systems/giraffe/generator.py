@@ -1,7 +1,9 @@
 """GIRAFFE's generator: codes and boxes -> composed feature fields -> feature image -> picture."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,15 +12,21 @@ from torch.nn.functional import interpolate
 from genscene.contract import DEFAULT_OPTIONS, Rendering, RenderOptions
 from genscene.errors import BadInput
 from genscene.geometry.boxes import Boxes, BoxPrior, Interval
-from genscene.geometry.cameras import Camera, PixelConvention, Rays, as_float64
+from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size, as_float64
 from genscene.geometry.priors import CameraPrior
+from genscene.layers.feature_field import (
+    FeatureField,
+    FeatureFieldConfig,
+    SineFeatureField,
+    build_feature_field,
+)
 from genscene.layers.mapping import map_tensors
 from genscene.randomness import Randomness
-from genscene.ranges import Factor, Natural
+from genscene.ranges import Factor, Natural, Range, Signed
+from genscene.render.boxes import render_boxes
 from genscene.render.composition import Composition, Operator, Placed
 from genscene.render.march import March
-from genscene.render.volume import VolumeGenerator, render_view
-from genscene.systems.giraffe.feature_field import FeatureField, FeatureFieldConfig
+from genscene.render.volume import VolumeGenerator, activate_density, render_view, report_rays, to_image
 from genscene.systems.giraffe.neural_renderer import NeuralRenderer, NeuralRendererConfig
 
 BACKGROUND = FeatureFieldConfig(128, 64, 4, (), extent=12.0)
@@ -45,6 +53,10 @@ class GIRAFFEGeneratorConfig:
     # border: outermost rays of the feature image through the picture's border (released code)
     pixels: PixelConvention = "center"
     axis_depth: bool = False  # near and far are depths along the camera's axis (released code)
+    # samples of each object within its box, on rays that meet it, before a background on the plane under the
+    # boxes; 0: samples from near to far for all fields (GIRAFFE)
+    box_samples: Annotated[int, Range(0, 1024)] = 0
+    ground: Signed = 0.0  # height of that plane
 
     def check(self) -> None:
         """Raise BadInput for classes that are not those of the boxes."""
@@ -62,6 +74,7 @@ class GIRAFFEGeneratorConfig:
 class ObjectStyles:
     """What B scenes are made of, and what a person edits; O objects each."""
 
+    per_object: ClassVar = ("shape", "appearance", "scale", "translation", "rotation", "present")
     shape: Tensor  # [B, O, codes]
     appearance: Tensor  # [B, O, codes]
     boxes: Boxes
@@ -77,15 +90,17 @@ class GIRAFFEGenerator(VolumeGenerator):
 
     def __init__(self, config: GIRAFFEGeneratorConfig):
         super().__init__()
-        self.config, self.march, self.pixels, self.prior = config, config.march, config.pixels, config.prior
+        self.config, self.pixels, self.prior = config, config.pixels, config.prior
+        # compositions give densities that are not negative
+        self.march = replace(config.march, density="relu", gain=1.0, shift=0.0)
         self.latent_dim = 2 * config.boxes.count * config.object.codes + 2 * config.background.codes
         self.latent_dim += config.boxes.numbers + 1
         self.bounds = extent(config.boxes)
         features = config.renderer.features
         self.objects = nn.ModuleList(
-            FeatureField(config.object, features) for _ in range(max(config.classes, default=0) + 1)
+            build_feature_field(config.object, features) for _ in range(max(config.classes, default=0) + 1)
         )
-        self.background = FeatureField(config.background, features)
+        self.background = build_feature_field(config.background, features)
         self.renderer = NeuralRenderer(config.renderer)
 
     def latents(self, randomness: Randomness) -> Tensor:
@@ -117,17 +132,18 @@ class GIRAFFEGenerator(VolumeGenerator):
     def bind(self, w: ObjectStyles) -> Composition:
         """Codes and boxes -> B compositions."""
         classes = self.config.classes or (0,) * w.shape.shape[1]
-        placed = []
+        placed, activate = [], partial(activate_density, march=self.config.march)
         for number, network in enumerate(self.objects):
             own = [i for i, each in enumerate(classes) if each == number]
-            assert isinstance(network, FeatureField)
+            assert isinstance(network, FeatureField | SineFeatureField)
             codes = w.shape[:, own].flatten(0, 1), w.appearance[:, own].flatten(0, 1)
             boxes = map_tensors(lambda x, own=own: x[:, own], w.boxes)
-            placed.append(Placed(CodedField(network, *codes), boxes, w.present[:, own], self.config.margin))
+            field, present = CodedField(network, *codes), w.present[:, own]
+            placed.append(Placed(field, boxes, present, self.config.margin, activate))
         behind = CodedField(
             self.background, w.background_shape, w.background_appearance, w.background_rotation
         )
-        return Composition(tuple(placed), behind, w.background_present, self.config.operator)
+        return Composition(tuple(placed), behind, w.background_present, self.config.operator, activate)
 
     def render(
         self, scene: Composition, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS
@@ -154,8 +170,23 @@ class GIRAFFEGenerator(VolumeGenerator):
         rays, size = self.rays(view.resized((view.size[0] // times, view.size[1] // times)))
         if not self.config.axis_depth:
             rays = rays.unit()
+        if self.config.box_samples:
+            return self.render_in_boxes(scene, rays, size, options)
         bytes_ = self.sample_bytes()
         return render_view(scene, rays, size, self.march, options, bytes_, fields=scene.fields)
+
+    def render_in_boxes(
+        self, scene: Composition, rays: Rays, size: Size, options: RenderOptions
+    ) -> Rendering:
+        """The same by samples within the boxes."""
+        samples, jitter = options.samples or self.config.box_samples, None
+        if options.randomness is not None:
+            jitter = options.randomness.uniform(scene.fields - 1, len(rays), samples)
+        plane = self.config.ground
+        found = render_boxes(scene, rays.unit(), samples, plane, self.march.far, jitter)
+        report_rays(options, rays)
+        color, depth, alpha = (to_image(x, size) for x in (found.color, found.distance, found.alpha))
+        return Rendering(color, depth, alpha)
 
     def sample_bytes(self) -> int:
         """Memory of one sample while the fields are evaluated."""
@@ -167,7 +198,7 @@ class GIRAFFEGenerator(VolumeGenerator):
 class CodedField:
     """A feature field bound to M pairs of codes."""
 
-    network: FeatureField
+    network: FeatureField | SineFeatureField
     shape: Tensor  # [M, codes]
     appearance: Tensor  # [M, codes]
     rotation: Tensor | None = None  # [M], of the field about the vertical axis, in radians; None: none

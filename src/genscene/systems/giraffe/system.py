@@ -13,10 +13,11 @@ from genscene.objectives.adversarial import (
     AdversarialConfig,
     AdversarialSystem,
     DiscriminatorOutput,
+    FakeBatch,
     GANLoss,
 )
 from genscene.randomness import Randomness
-from genscene.ranges import Distance
+from genscene.ranges import Distance, NonNegative
 from genscene.systems.giraffe.generator import GIRAFFEGenerator, GIRAFFEGeneratorConfig
 
 
@@ -28,8 +29,17 @@ class GIRAFFEConfig(AdversarialConfig):
     discriminator: DCGANConfig = DCGANConfig()
     loss: GANLoss = GANLoss(gamma=20.0)  # the released code's 10 |gradient|^2
     density_noise: Distance = 1.0  # standard deviation of the noise on densities in training
+    # weight of a loss that makes appearance codes carry colors, which else may hang on shape codes:
+    # every second scene has the appearance codes of the one before, and objects with the same code are to
+    # have the same mean color
+    appearance_weight: NonNegative = 0.0
     # axes of the cameras are divided by the longest in the batch (released code)
     batch_look_at: bool = False
+
+    @property
+    def mbstd_group(self) -> int:
+        """Images over which the minibatch standard deviation is taken, or pairs of one appearance."""
+        return max(1, self.discriminator.mbstd_group, 2 * (self.appearance_weight > 0))
 
     def build_generator(self) -> GIRAFFEGenerator:
         """A generator with new weights."""
@@ -46,7 +56,7 @@ class GIRAFFEConfig(AdversarialConfig):
         times = 2**self.generator.renderer.levels
         if any(side % times for side in size):
             raise BadInput(f"images of {size[0]}x{size[1]}: wanted multiples of {times} (renderer.levels)")
-        self.discriminator.check(size)
+        self.discriminator.check_size(size)
 
     def shrunk(self) -> "GIRAFFEConfig":
         """Few layers, channels and samples, images of 16 pixels and more."""
@@ -62,7 +72,9 @@ class GIRAFFEConfig(AdversarialConfig):
             renderer=replace(generator.renderer, features=8, channels=8, min_channels=4, levels=1),
         )
         residual = self.discriminator.residual
-        discriminator = replace(self.discriminator, channels=(4, 4, 4) if residual else (4, 4))
+        group = min(2, self.discriminator.mbstd_group)
+        channels = (4, 4, 4) if residual else (4, 4)
+        discriminator = replace(self.discriminator, channels=channels, mbstd_group=group)
         return replace(self, generator=small, discriminator=discriminator)
 
 
@@ -87,6 +99,28 @@ class GIRAFFE(AdversarialSystem):
         """Fakes have noise on the density of every field."""
         options = super().render_options(context, randomness)
         return replace(options, density_noise=self.config.density_noise)
+
+    def sample_latents(self, randomness: Randomness) -> Tensor:
+        """Latent codes; with an appearance loss every second has the appearance codes of the one before."""
+        z = super().sample_latents(randomness)
+        if not self.config.appearance_weight or len(z) < 2:
+            return z
+        count = self.generator.config.boxes.count * self.generator.config.object.codes
+        paired = z.clone()
+        paired[1::2, count : 2 * count] = z[: 2 * (len(z) // 2) : 2, count : 2 * count]
+        return paired
+
+    def auxiliary_loss(self, output: DiscriminatorOutput, fakes: FakeBatch) -> Tensor | float:
+        """Squared difference of the mean colors of objects with the same appearance code -> []."""
+        if not self.config.appearance_weight or fakes.object_alpha is None or not fakes.images.requires_grad:
+            return 0.0
+        seen = fakes.object_alpha[:, :, 0].unflatten(0, (-1, 2))  # [B / 2, 2, O, H, W]
+        images = fakes.images.unflatten(0, (-1, 2))
+        mass = seen.sum(dim=(-2, -1))
+        colors = torch.einsum("bpohw,bpchw->bpoc", seen, images) / mass.clamp_min(1e-3)[..., None]
+        both = (mass > 1).all(dim=1).to(colors)
+        apart = (colors[:, 0] - colors[:, 1]).square().sum(-1)
+        return self.config.appearance_weight * (both * apart).mean()
 
     def sample_views(self, batch: ImageBatch, randomness: Randomness, size: Size) -> Camera:
         """Cameras of the generator's prior."""

@@ -37,6 +37,11 @@ class GRAFConfig(AdversarialConfig):
     noise_steps: Natural = 5000
     flip: bool = False  # patches are mirrored at random before the discriminator sees them (released CUB)
 
+    @property
+    def mbstd_group(self) -> int:
+        """Images over which the minibatch standard deviation is taken."""
+        return max(1, self.discriminator.mbstd_group)
+
     def build_generator(self) -> GRAFGenerator:
         """A generator with new weights."""
         return GRAFGenerator(self.generator)
@@ -50,14 +55,15 @@ class GRAFConfig(AdversarialConfig):
         if self.discriminator.residual:
             raise BadInput("discriminator.residual: wanted off for GRAF")
         patch = self.patches.size
-        self.discriminator.check((patch, patch) if patch else size)
+        self.discriminator.check_size((patch, patch) if patch else size)
 
     def shrunk(self) -> "GRAFConfig":
         """Three layers of 8 channels, 4 samples, patches of 8 pixels."""
         field = replace(self.generator.field, width=8, depth=3, skips=(2,), octaves=2, direction_octaves=1)
         march = replace(self.generator.march, samples=4)
         small = replace(self.generator, shape_codes=3, appearance_codes=3, field=field, march=march)
-        discriminator = replace(self.discriminator, channels=(4,))
+        group = min(2, self.discriminator.mbstd_group)
+        discriminator = replace(self.discriminator, channels=(4,), mbstd_group=group)
         return replace(
             self,
             generator=small,
@@ -74,11 +80,16 @@ class GRAF(AdversarialSystem):
 
     def __init__(self, config: GRAFConfig):
         super().__init__(config, GRAFGenerator(config.generator), DCGANDiscriminator(config.discriminator))
+        self.iterated_step = -1  # for which the spectral norms' power iterations have advanced
 
     def discriminate(
         self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext
     ) -> DiscriminatorOutput:
-        """Patches [B, 3, K, K] in [-1, 1] -> predictions."""
+        """Patches [B, 3, K, K] in [-1, 1] -> predictions; power iterations advance once in every step."""
+        if context.step != self.iterated_step:
+            assert isinstance(self.discriminator, DCGANDiscriminator)
+            self.discriminator.iterate()
+            self.iterated_step = context.step
         if self.config.flip:
             coins = context.random_streams(len(images), FLIP, images.device).uniform()
             images = torch.where((coins < 0.5)[:, None, None, None], images.flip(-1), images)

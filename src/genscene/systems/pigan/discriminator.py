@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
 from genscene.errors import BadInput
+from genscene.layers.minibatch_std import minibatch_std
 from genscene.objectives.adversarial import DiscriminatorOutput
 from genscene.ranges import Channels, Length, Natural
 
@@ -140,15 +141,3 @@ def image_level(size: int, config: DiscriminatorConfig) -> int:
             f"this discriminator takes images of 2, 4, ... {config.size} pixels (powers of two), not {size}"
         )
     return level
-
-
-def minibatch_std(x: Tensor, mbstd_group: int) -> Tensor:
-    """Append the mean standard deviation within groups of images as a channel (Karras et al. 2018).
-
-    x [B, C, H, W] holds reals or fakes, never both; groups have the greatest size that divides both
-    `mbstd_group` and B.
-    """
-    size = math.gcd(mbstd_group, len(x))
-    std = x.unflatten(0, (-1, size)).var(dim=1, unbiased=False).add(1e-8).sqrt().mean(dim=(1, 2, 3))
-    channel = std.repeat_interleave(size)[:, None, None, None].expand(-1, 1, *x.shape[-2:])
-    return torch.cat([x, channel], dim=1)

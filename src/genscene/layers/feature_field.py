@@ -1,6 +1,8 @@
-"""GIRAFFE's feature field: point, direction, shape and appearance codes -> feature and density."""
+"""Feature fields: point, direction, shape and appearance codes -> feature and density (GIRAFFE, sec. 3.1)."""
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
@@ -8,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, relu
 
+import genscene.kernels as kernels
 from genscene.geometry.cameras import no_autocast
 from genscene.layers.encoding import positional_encoding
-from genscene.ranges import Channels, Distance, Extent, Layers, Octaves, Range
+from genscene.ranges import Channels, Distance, Extent, Layers, Octaves, Range, Signed
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,12 @@ class FeatureFieldConfig:
     encoding: Literal["positional", "gaussian"] = "positional"
     std: Distance = 4.0  # standard deviation of the random frequencies
     sigmoid: bool = False  # features are between 0 and 1 (ablation)
+    # sine: FiLM-SIREN layers whose frequencies and phases are linear in the codes, no encodings, no skips
+    activation: Literal["relu", "sine"] = "relu"
+    frequency: tuple[Signed, Signed] = (
+        2.0,
+        6.0,
+    )  # of the sines: scale and offset of what is linear in the codes
 
 
 class FeatureField(nn.Module):
@@ -89,3 +98,49 @@ class FeatureField(nn.Module):
                 return positional_encoding(x, getattr(self.config, f"{name}octaves"))
             angles = torch.pi * x @ getattr(self, f"{name}frequencies").to(x).T
             return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class SineFeatureField(nn.Module):
+    """FiLM-SIREN layers: the shape code modulates those before the density, the appearance code the last."""
+
+    def __init__(self, config: FeatureFieldConfig, features: int):
+        """features: numbers of the feature at a point."""
+        super().__init__()
+        self.config, width = config, config.width
+        sides = [3, *[width] * config.depth]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sides))
+        self.density = nn.Linear(width, 1)
+        self.feature_layer = nn.Linear(width + 3 * config.view_dependent, width)
+        self.feature = nn.Linear(width, features)
+        self.shape = nn.Linear(config.codes, 2 * config.depth * width)
+        self.appearance = nn.Linear(config.codes, 2 * width)
+        for i, layer in enumerate((*self.layers, self.density, self.feature_layer, self.feature)):
+            bound = math.sqrt(6 / layer.in_features) / config.frequency[1] if i else 1 / layer.in_features
+            nn.init.uniform_(layer.weight, -bound, bound)
+
+    def forward(
+        self, points: Tensor, directions: Tensor, shape: Tensor, appearance: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """points, directions [M, N, 3], codes [M, codes] -> features [M, N, C], raw density [M, N]."""
+        config, x = self.config, points / self.config.extent
+        for layer, style in zip(self.layers, self.styles(self.shape(shape), config.depth), strict=True):
+            assert isinstance(layer, nn.Linear)
+            x = kernels.film_sine(x, layer.weight, layer.bias, *style)
+        density = self.density(x)[..., 0]
+        if config.view_dependent:
+            x = torch.cat([x, normalize(directions, dim=-1).to(x)], dim=-1)
+        (style,) = self.styles(self.appearance(appearance), 1)
+        layer = self.feature_layer
+        features = self.feature(kernels.film_sine(x, layer.weight, layer.bias, *style)).to(points.dtype)
+        return features.sigmoid() if config.sigmoid else features, density.to(points.dtype)
+
+    def styles(self, raw: Tensor, layers: int) -> list[tuple[Tensor, Tensor]]:
+        """[M, 2 * layers * width] -> frequency and phase [M, width] of each layer."""
+        scale, offset = self.config.frequency
+        frequencies, phases = raw.unflatten(1, (2, layers, self.config.width)).unbind(1)
+        return list(zip((scale * frequencies + offset).unbind(1), phases.unbind(1), strict=True))
+
+
+def build_feature_field(config: FeatureFieldConfig, features: int) -> FeatureField | SineFeatureField:
+    """The network of a configuration with new weights."""
+    return (SineFeatureField if config.activation == "sine" else FeatureField)(config, features)
