@@ -88,6 +88,20 @@ def read_checkpoint(path: str | Path) -> Any:
             raise BadInput(f"{path} is damaged or no checkpoint of torch") from None
 
 
+def read_state_dict(path: str | Path, key: str, prefix: str = "") -> dict[str, Tensor]:
+    """Tensors under a key of a checkpoint whose names begin with a prefix, without it and DataParallel's."""
+    content = read_checkpoint(path)
+    part = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(part, dict):
+        raise BadInput(f"{path} has no state dict {key!r}")
+    found = {str(name).removeprefix("module."): tensor for name, tensor in part.items()}
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in found.items()
+        if isinstance(tensor, Tensor) and name.startswith(prefix)
+    }
+
+
 def unpickle(file: BinaryIO) -> Any:
     """Unpickle one object without tensors from an open file; every class becomes a Placeholder."""
 

@@ -1,6 +1,15 @@
 """GIRAFFE's released checkpoints: model files with the moving averages under generator_test."""
 
-from genscene.io.rename import Rules
+from dataclasses import replace
+from pathlib import Path
+
+from genscene.errors import BadInput
+from genscene.experiment.schema import Experiment
+from genscene.io.foreign_pickles import read_state_dict
+from genscene.io.rename import Rules, rename
+from genscene.systems.giraffe.generator import GIRAFFEGenerator, GIRAFFEGeneratorConfig
+from genscene.systems.giraffe.presets import PRESETS
+from genscene.systems.giraffe.system import GIRAFFEConfig
 
 FIELD: Rules = (
     (r"fc_in\.(weight|bias)", r"point.\1"),
@@ -44,3 +53,42 @@ DISCRIMINATOR: Rules = (
     ),
     (r"fc\.(weight|bias)", r"last.\1"),
 )
+
+# by the numbers of the shape code and of a feature, which tell released models apart but for their data
+DEFAULTS = {
+    (256, 128): "giraffe-celeba",
+    (256, 256): "giraffe-celebahq-256",
+    (64, 128): "giraffe-clevr2345-256",
+}
+
+
+def convert(path: Path, preset: str) -> tuple[Experiment, GIRAFFEGenerator]:
+    """Read a released model file; preset: whose boxes and cameras it gets, which the file does not hold.
+
+    Raises BadInput where its tensors do not fit the preset. Nothing in the file is executed.
+    """
+    found = read_state_dict(path, "model", "generator_test.")
+    first, last = (found.get(f"decoder.{name}.weight") for name in ("fc_z", "feat_out"))
+    if first is None or last is None:
+        raise BadInput(f"{path} is no checkpoint of GIRAFFE: it has no generator_test.decoder")
+    preset = preset or DEFAULTS.get((first.shape[-1], len(last)), "")
+    if preset not in PRESETS:
+        raise BadInput(f"no preset {preset!r} of GIRAFFE to take boxes from; known: {', '.join(PRESETS)}")
+    experiment = PRESETS[preset]
+    assert isinstance(experiment.system, GIRAFFEConfig)
+    config = official(experiment.system.generator)
+    generator = GIRAFFEGenerator(config)
+    renamed = rename(found, GENERATOR, dict(generator.named_parameters()))
+    generator.load_state_dict(renamed, strict=False)  # but for the random frequencies, which are constants
+    return replace(experiment, system=replace(experiment.system, generator=config)), generator
+
+
+def official(config: GIRAFFEGeneratorConfig) -> GIRAFFEGeneratorConfig:
+    """The same generator with the conventions of the released code, in which its weights were trained."""
+    return replace(
+        config,
+        object=replace(config.object, direction_extent=config.object.extent),
+        background=replace(config.background, direction_extent=config.background.extent),
+        pixels="border",
+        axis_depth=True,
+    )
