@@ -190,24 +190,18 @@ def check_style(generator: Generator, z: Tensor, psi: float | Tensor = 1.0, came
 @torch.no_grad()
 def check_bind(generator: Generator, w: Any) -> None:
     """Raise BadInput unless w has the shapes of what `style` gives; unchecked under functional_call."""
-    weights = next(generator.parameters(), None)
-    if weights is None:
+    if (weights := next(generator.parameters(), None)) is None:
         return
     of_none = generator.style(weights.new_zeros(0, generator.latent_dim))
-    free = getattr(of_none, "per_object", ())  # names of tensors [B, O, ...] of any number of objects
-    wanted: dict[str, tuple[int | str, ...]] = {
-        name: ("B", "O", *x.shape[2:]) if name in free else ("B", *x.shape[1:])
-        for name, x in cameras.named_tensors(of_none).items()
-    }
-    cameras.check_shapes("styles", w, wanted)
+    cameras.check_shapes("styles", w, cameras.batch_shapes(of_none))
 
 
 def check_render(generator: Generator, scene: Any, view: Any, options: RenderOptions | None = None) -> None:
     """Raise BadInput unless scenes, views and random numbers are as many, and of this generator's kind."""
     pictures, on_plane = cameras.check_view(view), generator.bounds is None
     if isinstance(view, Grid) != on_plane:
-        wanted = "a Grid" if on_plane else "a Camera or Rays"
-        raise BadInput(f"the view is a {type(view).__name__}, wanted {wanted} for this generator")
+        wanted = f"{'a Grid' if on_plane else 'a Camera or Rays'} for this generator"
+        raise BadInput(f"the view is a {type(view).__name__}, wanted {wanted}")
     of_single = not generator.latent_dim  # its one scene may be bound once for all views
     for name, x in cameras.named_tensors(scene).items():
         if x.ndim and len(x) != pictures and not (of_single and len(x) == 1):

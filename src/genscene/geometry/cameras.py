@@ -242,6 +242,12 @@ def named_tensors(value: Any, name: str = "w") -> dict[str, Tensor]:
     return {key: tensor for part in parts for key, tensor in part.items()}
 
 
+def batch_shapes(value: Any) -> dict[str, tuple[int | str, ...]]:
+    """The shapes of named tensors for any batch "B", and any "O" of those that value.per_object names."""
+    free, found = getattr(value, "per_object", ()), named_tensors(value)
+    return {n: ("B", *("O" for _ in range(n in free)), *x.shape[1 + (n in free) :]) for n, x in found.items()}
+
+
 def as_float64(x: Tensor) -> Tensor:
     """The same numbers in float64, where the device has it."""
     return x if x.device.type == "mps" else x.double()
