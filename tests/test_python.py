@@ -28,7 +28,7 @@ def generator_of(name):
     return generator
 
 
-def views_of(generator, count, size=(4, 5)):
+def views_of(generator, count, size=(4, 6)):
     return generator.prior.sample(RandomStreams(range(count)), size)
 
 
@@ -95,7 +95,7 @@ def test_wrong_shapes_are_refused_with_both(name):
         "2 scenes (w [2": lambda: generator.render(scene, three),
         "for 3 views: wanted as many": lambda: generator.render(scene, three),
         "pose has shape [4, 4], wanted [B, 4, 4]": lambda: generator.render(
-            scene, Camera(two.pose[0], two.intrinsics[0], (4, 5))
+            scene, Camera(two.pose[0], two.intrinsics[0], (4, 6))
         ),
         "intrinsics has shape [1, 3, 3], wanted [2, 3, 3]": lambda: generator.render(
             scene, replace(two, intrinsics=two.intrinsics[:1])
@@ -103,7 +103,7 @@ def test_wrong_shapes_are_refused_with_both(name):
         f"directions has shape [2, 1, 3], wanted [2, {4 * 5}, 3]": lambda: generator.render(
             scene, Rays(rays.origins, rays.directions[:, :1])
         ),
-        "the view is a Grid, wanted a Camera or Rays": lambda: generator.render(scene, Grid.whole(2, (4, 5))),
+        "the view is a Grid, wanted a Camera or Rays": lambda: generator.render(scene, Grid.whole(2, (4, 6))),
         "the view is a Tensor, wanted a Camera, a Grid or Rays": lambda: generator.render(scene, two.pose),
         "samples is -1, wanted 0 or more": lambda: generator.render(scene, two, RenderOptions(samples=-1)),
         "density_noise is nan, wanted 0 or more": lambda: generator.render(
@@ -177,7 +177,7 @@ def test_pictures_do_not_depend_on_the_default_dtype(name):
     def picture():
         z = generator.latents(RandomStreams([3]))
         with torch.no_grad():
-            views = (views_of(generator, 1), generator.prior.sweep(1, (4, 5)))
+            views = (views_of(generator, 1), generator.prior.sweep(1, (4, 6)))
             return [generator.render(generator.scene(z, 0.7), view).image for view in views]
 
     wanted = picture()

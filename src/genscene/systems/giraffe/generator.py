@@ -172,8 +172,8 @@ class GIRAFFEGenerator(VolumeGenerator):
             rays = rays.unit()
         if self.config.box_samples:
             return self.render_in_boxes(scene, rays, size, options)
-        bytes_ = self.sample_bytes()
-        return render_view(scene, rays, size, self.march, options, bytes_, fields=scene.fields)
+        sample_bytes = self.sample_bytes(torch.is_grad_enabled())
+        return render_view(scene, rays, size, self.march, options, sample_bytes, fields=scene.fields)
 
     def render_in_boxes(
         self, scene: Composition, rays: Rays, size: Size, options: RenderOptions
@@ -188,10 +188,18 @@ class GIRAFFEGenerator(VolumeGenerator):
         color, depth, alpha = (to_image(x, size) for x in (found.color, found.distance, found.alpha))
         return Rendering(color, depth, alpha)
 
-    def sample_bytes(self) -> int:
-        """Memory of one sample while the fields are evaluated."""
-        layers = self.config.background.depth + 2 if torch.is_grad_enabled() else 4
-        return 4 * (layers * self.config.background.width + 3 * self.config.renderer.features + 130)
+    def sample_bytes(self, graph: bool) -> int:
+        """Memory of one sample while the fields are evaluated, with its graph where one is kept."""
+        background = self.config.background
+        layers = background.depth + 2 if graph else 4
+        return 4 * (layers * background.width + 3 * self.config.renderer.features + 130)
+
+    def ray_bytes(self) -> int:
+        """Memory of one pixel of a picture with its graph: its share of a ray of the feature image's."""
+        renderer = self.config.renderer
+        samples = self.config.box_samples * self.config.boxes.count or self.march.samples
+        rays = samples * self.sample_bytes(graph=True) // 4**renderer.levels
+        return rays + 4 * 3 * sum(width // 4**i for i, width in enumerate(reversed(renderer.widths)))
 
 
 @dataclass(frozen=True)

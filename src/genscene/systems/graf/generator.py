@@ -105,12 +105,16 @@ class GRAFGenerator(VolumeGenerator):
         rays = rays if self.config.axis_depth else rays.unit()
         farther = self.beyond(rays)
         back = Rays(rays.origins - farther * rays.directions, rays.directions)
-        found = render_view(scene, back, size, self.march, options, 4 * 5 * self.config.field.width)
+        found = render_view(scene, back, size, self.march, options, self.sample_bytes(False))
         assert found.depth is not None
         assert found.alpha is not None
         lengths = (farther * rays.directions.norm(dim=-1, keepdim=True)).mT.unflatten(-1, size)
         depth = torch.where(found.alpha > 0, found.depth - lengths, found.depth)
         return replace(found, depth=depth, rays=rays)
+
+    def sample_bytes(self, graph: bool) -> int:
+        """Memory of one sample while the field is evaluated, with its graph where one is kept."""
+        return 4 * (self.config.field.depth + 2 if graph else 5) * self.config.field.width
 
     def beyond(self, rays: Rays) -> Tensor:
         """How much nearer than the farthest one the camera of each ray is [B, R, 1]."""
