@@ -45,10 +45,10 @@ def test_a_batch_of_none_gives_no_pictures(name, grad):
             RenderOptions(recompute=True, distortion=True),
         ):
             rendering = generator.render(generator.scene(z, 0.5), views_of(generator, 0), options)
-            assert rendering.image.shape == (0, 3, 4, 5)
-            assert rendering.depth.shape == rendering.alpha.shape == (0, 1, 4, 5)
-            assert rendering.coarse is None or rendering.coarse.shape == (0, 3, 4, 5)
-            assert rendering.distortion is None or rendering.distortion.shape == (0, 1, 4, 5)
+            assert rendering.image.shape == (0, 3, 4, 6)
+            assert rendering.depth.shape == rendering.alpha.shape == (0, 1, 4, 6)
+            assert rendering.coarse is None or rendering.coarse.shape == (0, 3, 4, 6)
+            assert rendering.distortion is None or rendering.distortion.shape == (0, 1, 4, 6)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
