@@ -129,7 +129,7 @@ def test_one_scene_is_not_spread_over_views_but_where_there_is_only_one():
             with pytest.raises(BadInput, match=r"1 scenes .* for 2 views"):
                 generator.render(scene, views_of(generator, 2))
         else:
-            assert generator.render(scene, views_of(generator, 2)).image.shape == (2, 3, 4, 5)
+            assert generator.render(scene, views_of(generator, 2)).image.shape == (2, 3, 4, 6)
 
 
 def test_a_field_of_the_wrong_shape_is_refused():
