@@ -100,7 +100,7 @@ def test_wrong_shapes_are_refused_with_both(name):
         "intrinsics has shape [1, 3, 3], wanted [2, 3, 3]": lambda: generator.render(
             scene, replace(two, intrinsics=two.intrinsics[:1])
         ),
-        f"directions has shape [2, 1, 3], wanted [2, {4 * 5}, 3]": lambda: generator.render(
+        f"directions has shape [2, 1, 3], wanted [2, {4 * 6}, 3]": lambda: generator.render(
             scene, Rays(rays.origins, rays.directions[:, :1])
         ),
         "the view is a Grid, wanted a Camera or Rays": lambda: generator.render(scene, Grid.whole(2, (4, 6))),
