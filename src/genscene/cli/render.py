@@ -34,6 +34,13 @@ class Render:
     # of the prior for pictures, orbit for videos
     path: str = ""
     frames: int = 0  # pictures in a row, or frames of the video; 0: 5, or 90
+    # with scenes of objects, what happens to one of the first seed's: rotate, side, depth, circle, scale, add,
+    # remove, swap-shape, swap-appearance, shape, appearance, background, objects-only, background-only; codes
+    # and objects that come from elsewhere are those of the other seeds
+    program: str = ""
+    object: int = 0  # number of the object that the program is about
+    scene: Path | None = None  # a .json of objects, as --save-scene writes, to be rendered instead of a seed
+    save_scene: Path | None = None  # FILE.json to write the first seed's objects to, for --scene
     rendering: Annotated[RenderingOptions, arg(name="")] = RenderingOptions()
 
 
@@ -46,6 +53,8 @@ def main(words: list[str]) -> None:
     require_suffix("--out", options.out, (".png", *ENDINGS))
     require_range("--frames", options.frames, 0, FRAMES)
     how = options.rendering
+    if options.program or options.scene or options.save_scene:
+        return render_objects(options)
     content, size = open_generator(options.generator, how)
     count = options.frames or (90 if video else 5)
     views = views_along(content, options.generator, options.path, count, size, video)
@@ -58,4 +67,27 @@ def main(words: list[str]) -> None:
             save_frames(options.out, render_frames(*arguments), how.fps)
         else:
             save_png(options.out, tile(torch.stack(list(render_rows(*arguments)))))
+    print_line(str(options.out))
+
+
+def render_objects(options: Render) -> None:
+    """Render what is only there with scenes of objects."""
+    import genscene.cli.shared.objects as objects
+
+    how, seeds = options.rendering, parse_seeds(options.seeds)
+    if options.save_scene is not None:
+        generator = open_generator(options.generator, how)[0].generator
+        objects.save_scene(options.save_scene, generator, seeds[0], how.psi)
+        print_line(str(options.save_scene))
+    objects.render_objects(
+        options.generator,
+        options.out,
+        how,
+        options.seeds,
+        options.program,
+        options.object,
+        options.scene,
+        options.path,
+        options.frames,
+    )
     print_line(str(options.out))

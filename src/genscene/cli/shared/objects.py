@@ -1,0 +1,85 @@
+"""What render does with scenes of objects: programs on one of them, and files of scenes."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genscene.apps.interpolate import styles_of_seeds
+from genscene.apps.programs import run_program
+from genscene.apps.scene_file import describe_scene, read_scene, styles_of_scene, write_scene
+from genscene.cli.shared.options import parse_seeds
+from genscene.cli.shared.rendering import (
+    RenderingOptions,
+    camera_prior,
+    open_generator,
+    render_frames,
+    save_frames,
+    views_along,
+)
+from genscene.contract import Generator
+from genscene.errors import BadInput
+from genscene.export.pictures import save_png, tile
+from genscene.export.video import ENDINGS
+from genscene.geometry.cameras import Camera, Size
+from genscene.io.generator_file import GeneratorFile
+from genscene.layers.mapping import style_count
+
+PICTURES, FRAMES = 6, 64  # of a sheet, and of a video
+
+
+def first_scene(generator: Generator, scene: Path | None, seeds: list[int], psi: float) -> Any:
+    """The styles of a file's scene, or of the first seed."""
+    if scene is None:
+        return styles_of_seeds(generator, seeds[:1], psi)
+    try:
+        return styles_of_scene(generator, read_scene(scene))
+    except BadInput as error:
+        raise BadInput(f"--scene {error}" if str(scene) in str(error) else f"{scene}: {error}") from None
+
+
+def save_scene(path: Path, generator: Generator, seed: int, psi: float) -> None:
+    """Write the scene of a seed as a file to be edited."""
+    if path.suffix != ".json":
+        raise BadInput(f"--save-scene {path}: wanted a name that ends in .json")
+    write_scene(path, describe_scene(generator, seed, psi))
+
+
+def render_objects(
+    source: Path,
+    out: Path,
+    how: RenderingOptions,
+    seeds: str,
+    program: str,
+    number: int,
+    scene: Path | None,
+    path: str,
+    frames: int,
+) -> None:
+    """A sheet or video of a program on an object of the first scene, or of a file's scene as it is."""
+    content, size = open_generator(source, how)
+    generator, chosen, video = content.generator, parse_seeds(seeds), out.suffix in ENDINGS
+    count = frames or (FRAMES if video else PICTURES if program else 1)
+    w = first_scene(generator, scene, chosen, how.psi)
+    if program:
+        others = styles_of_seeds(generator, chosen[1:] or [chosen[0] + 1], how.psi)
+        w = run_program(program, generator, w, others, number, count)
+    views = objects_views(content, source, path, count, size)
+    how.require_memory(generator, size, 1 if video else count, style_count(w))
+    with how.render_options(count, size) as render_options:
+        pictures = render_frames(generator, w, views, how.show, render_options, interpolated=bool(program))
+        if video:
+            save_frames(out, pictures, how.fps)
+        else:
+            save_png(out, tile(torch.stack(list(pictures))[None]))
+
+
+def objects_views(content: GeneratorFile, source: Path, path: str, count: int, size: Size) -> Camera:
+    """The views of a trajectory; without a name the mean view of the prior for all frames."""
+    if path:
+        views = views_along(content, source, path, count, size, video=True)
+        assert isinstance(views, Camera)
+        return views
+    prior = camera_prior(content.generator, source)
+    yaw, pitch = prior.mean_angles()
+    return prior.camera_at(torch.full((count,), yaw), torch.full((count,), pitch), size)
