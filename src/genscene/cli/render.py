@@ -34,9 +34,9 @@ class Render:
     # of the prior for pictures, orbit for videos
     path: str = ""
     frames: int = 0  # pictures in a row, or frames of the video; 0: 5, or 90
-    # with scenes of objects, what happens to one of the first seed's: rotate, side, depth, circle, scale, add,
-    # remove, swap-shape, swap-appearance, shape, appearance, background, objects-only, background-only; codes
-    # and objects that come from elsewhere are those of the other seeds
+    # of objects: what happens to one of the first scene: rotate, side, depth, circle, scale, add,
+    # remove, swap-shape, swap-appearance, shape, appearance, background, objects-only, background-only; what
+    # comes from elsewhere are the codes and objects of the other seeds
     program: str = ""
     object: int = 0  # number of the object that the program is about
     scene: Path | None = None  # a .json of objects, as --save-scene writes, to be rendered instead of a seed
@@ -54,7 +54,8 @@ def main(words: list[str]) -> None:
     require_range("--frames", options.frames, 0, FRAMES)
     how = options.rendering
     if options.program or options.scene or options.save_scene:
-        return render_objects(options)
+        render_objects(options)
+        return
     content, size = open_generator(options.generator, how)
     count = options.frames or (90 if video else 5)
     views = views_along(content, options.generator, options.path, count, size, video)
