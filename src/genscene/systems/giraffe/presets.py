@@ -159,7 +159,7 @@ def demo() -> Experiment:
         background=FeatureFieldConfig(8, 32, 2, (), 1, 1, extent=2.0, view_dependent=False),
         boxes=boxes,
         march=March(0.5, 6.0, 24, "softplus", gain=65.0, shift=-3.5),
-        prior=CameraPrior("fixed", (math.pi / 2, 0.0), (math.radians(52), 0.0), 3.2, 34.0, up="z"),
+        prior=CameraPrior("fixed", (math.pi / 2, 0.0), (math.radians(52), 0.0), 3.2, 44.0, up="z"),
         renderer=NeuralRendererConfig(32, 16, 16, 1),
         box_samples=6,
     )
