@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks import extractors, nerf, pigan
+from benchmarks import extractors, giraffe, nerf, pigan
 from benchmarks.side import Side, Work
 from genscene.training.loop import Precision
 
@@ -32,6 +32,23 @@ CASES = {
     "NeRF step": Case(nerf.step),
     "NeRF step, bf16": Case(nerf.step, "bf16", exact=False),
     "NeRF render": Case(nerf.render, exact=False),  # untrained: rounding moves the samples of the second pass
+    "GIRAFFE forward, faces, against decoding every sample": Case(
+        partial(giraffe.forward, name="giraffe-celeba")
+    ),
+    "GIRAFFE forward, CLEVR, against decoding every sample": Case(
+        partial(giraffe.forward, name="giraffe-clevr2-256")
+    ),
+    "GIRAFFE step, faces, against decoding every sample": Case(partial(giraffe.step, name="giraffe-celeba")),
+    "GIRAFFE step, CLEVR, against decoding every sample": Case(
+        partial(giraffe.step, name="giraffe-clevr2-256")
+    ),
+    "GRAF's picture, 64 x 64, against GIRAFFE's": Case(
+        partial(giraffe.graf_and_giraffe, pixels=64), exact=False
+    ),
+    "GRAF's picture, 256 x 256, against GIRAFFE's": Case(
+        partial(giraffe.graf_and_giraffe, pixels=256), exact=False
+    ),
+    "GIRAFFE's picture, 256 x 256, against 64 x 64": Case(giraffe.large_and_small, exact=False),
     "Inception features": Case(extractors.inception),
     "random features of 128 pictures, 64 x 64": Case(extractors.convolutions),
 }

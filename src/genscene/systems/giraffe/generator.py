@@ -158,9 +158,8 @@ class GIRAFFEGenerator(VolumeGenerator):
         maps = torch.cat([found.depth, found.alpha, shares], dim=1)
         maps = interpolate(maps, view.size, mode="bilinear")
         full, _ = self.rays(view)
-        return Rendering(
-            self.renderer(features), maps[:, :1], maps[:, 1:2], features, maps[:, 2:, None], full
-        )
+        image = self.renderer(features).to(features.dtype)  # mixed precision computes in bfloat16
+        return Rendering(image, maps[:, :1], maps[:, 1:2], features, maps[:, 2:, None], full)
 
     def render_features(self, scene: Composition, view: Camera, options: RenderOptions) -> Rendering:
         """B compositions, B cameras of pictures -> feature images, objects' shares behind the features."""
