@@ -98,6 +98,8 @@ def loads(text: str, kinds: Mapping[str, type[SystemConfig]], where: str) -> Exp
 def build(document: Mapping[str, Any], kind: Any, place: Place) -> Any:
     """The dataclass of a mapping that JSON holds; fields that are missing have their defaults."""
     known = {each.name: each for each in fields(kind)}
+    if not document:  # one that lacks a field or two was written before these were
+        raise place.refuse(document, f"the fields of {kind.__name__}")
     for name in document:
         if name not in known:
             raise place.inside(name).refuse(document[name], f"no such field, but {', '.join(known)}")

@@ -9,7 +9,6 @@ from genscene.ranges import (
     Above,
     Distance,
     Factor,
-    NonNegative,
     Positive,
     Range,
     Samples,
@@ -43,7 +42,8 @@ class March:
     inverse_depth: bool = False  # samples evenly spaced in 1 / distance
     # normalised device coordinates for forward-facing scenes: twice the focal lengths x, y in image sides
     ndc: tuple[Factor, Factor] | None = None
-    pdf_floor: NonNegative = 1e-5  # added to the weights before importance sampling, so that no bin is empty
+    # added to the weights before importance sampling, so that no bin is empty
+    pdf_floor: Annotated[float, Range(1e-12, 1)] = 1e-5
     raw_depth: bool = False  # depth is the weighted sum of distances, not divided by opacity (official code)
 
     def with_samples(self, samples: int) -> "March":

@@ -17,7 +17,7 @@ from genscene.contract import (
 from genscene.geometry.cameras import Camera, PixelConvention, Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.layers.encoding import Spacing, official_encoding, positional_encoding
-from genscene.ranges import Extent, Layers, Octaves, Range
+from genscene.ranges import Extent, Layers, Octaves, Range, When
 from genscene.render.march import March
 from genscene.render.volume import VolumeGenerator, render_view
 from genscene.scenes import Field, SolidBackground
@@ -46,7 +46,7 @@ class NeRFGeneratorConfig:
     """All the numbers of the generator."""
 
     field: FieldConfig = FieldConfig()
-    fine_width: Annotated[int, Range(0, 65_536)] = (
+    fine_width: Annotated[int, Range(0, 65_536), When("fine_width", Range(2), "or 0")] = (
         0  # channels of the fine network's layers; 0: as many as the coarse one's
     )
     fine_depth: Annotated[int, Range(0, 1024)] = (
