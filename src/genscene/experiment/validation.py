@@ -158,7 +158,10 @@ def checked(value: Any, hint: Any, place: Place) -> Any:
     if origin in (Union, UnionType):
         if value is None and NoneType in inner:
             return None
-        return checked(value, next(kind for kind in inner if kind is not NoneType), place)
+        kinds = [kind for kind in inner if kind is not NoneType]
+        if kinds[1:] and type(value) not in kinds:  # several types are those of single values
+            raise place.refuse(value, " or ".join(NAMES[kind] for kind in kinds))
+        return checked(value, kinds[0] if not kinds[1:] else type(value), place)
     if origin is Literal:
         if not any(type(value) is type(each) and value == each for each in inner):
             raise place.refuse(value, f"one of {', '.join(map(str, inner))}")
