@@ -33,11 +33,10 @@ class VoxelsGeneratorConfig:
     voxels: VoxelConfig = VoxelConfig()
     # samples per half voxel
     march: March = March(0.0, 100.0, 1, "softplus", gain=25.0, shift=-6.2, last_interval=None)
-    cone: Annotated[float, Range(0, 1e3)] = (
-        0.01  # in contracted space steps grow to this share of the distance
-    )
-    background: SolidBackground = "white"
-    # behind the scene, 0 to 1, of photographs on a ground that is nearly that background; None: exactly that
+    # in contracted space steps grow to this share of the distance
+    cone: Annotated[float, Range(0, 1e3)] = 0.01
+    background: SolidBackground = "white"  # behind the scene
+    # its color, 0 to 1, of photographs on a ground that is nearly that background; None: exactly that
     ground: tuple[Share, Share, Share] | None = None
     prior: CameraPrior = CameraPrior()  # cameras around the scene, fitted to those of the photographs
 
