@@ -82,11 +82,13 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         try:
             partial.mkdir()
             yield partial
-            try:
-                partial.replace(folder)
-            except OSError:  # where file systems are mounted, and on Windows
+            if folder == Path.cwd() or os.path.ismount(folder):
                 for path in partial.iterdir():
                     path.replace(folder / path.name)
+            else:
+                with suppress(FileNotFoundError):
+                    folder.rmdir()  # it is empty
+                partial.replace(folder)
         except OSError as error:
             if error.errno not in FULL:
                 raise
