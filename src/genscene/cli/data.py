@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tyro.conf import Positional
 
@@ -10,6 +11,7 @@ from genscene.cli.shared.options import parse, parse_size, print_line
 from genscene.data.prepare.inspect import inspect
 from genscene.data.prepare.poses import ADVICE, Matching, estimate_poses
 from genscene.data.progress import log_line
+from genscene.data.synthetic import camera_of
 from genscene.data.synthetic.write import write_set
 from genscene.errors import BadInput, suggest
 from genscene.io.files import user_path
@@ -17,6 +19,7 @@ from genscene.io.files import user_path
 VERBS = ("inspect", "synthesize", "poses")
 USAGE = """usage: genscene data inspect PATH
        genscene data synthesize NAME --out FOLDER [--count N] [--size N] [--seed N]
+                                          [--camera clevr|narrow|circle] [--fov DEGREES]
        genscene data poses FOLDER [--out FOLDER] [--matching exhaustive|sequential] [--no-shared-lens]
                                   [--side N]
 """
@@ -33,11 +36,15 @@ class Inspect:
 class Synthesize:
     """All options of data synthesize."""
 
-    name: Positional[str]  # an embedded set: cars, objects
+    # an embedded set: cars, objects, rooms (2 objects), rooms-2-5, rooms-clevr, rooms-2-5-clevr
+    name: Positional[str]
     out: Path  # folder to write to; it must be new or empty
     count: int = 1000  # images
     size: str = "128"  # side, or height x width, in pixels
     seed: int = 0  # of the scenes and cameras
+    # clevr: GIRAFFE's of CLEVR; narrow: that of rooms; circle: any yaw, as cars have; default: the set's
+    camera: Literal["clevr", "narrow", "circle"] | None = None
+    fov: float | None = None  # field of view across the shorter side, in degrees; default: the camera's
 
 
 @dataclass(frozen=True)
@@ -63,9 +70,10 @@ def main(words: list[str]) -> None:
         )
         print_line("\n".join(inspect(options.path)))
     elif words[0] == "synthesize":
-        about = "Write images of an embedded set with their cameras, masks and depths."
+        about = "Write images of an embedded set with their cameras, masks, depths and objects."
         given = parse(Synthesize, words[1:], "genscene data synthesize", description=about)
-        write_set(given.name, given.out, given.count, parse_size(given.size), given.seed)
+        camera = camera_of(given.name, given.camera, given.fov)
+        write_set(given.name, given.out, given.count, parse_size(given.size), given.seed, camera)
         print_line(f"{given.out}: {given.count} images")
     elif words[0] == "poses":
         about = "Estimate the cameras of photographs by structure from motion (COLMAP's)."

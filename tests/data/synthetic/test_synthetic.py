@@ -84,7 +84,7 @@ def test_hsv():
     assert_close(hsv(hues, torch.zeros(3), torch.full((3,), 0.5)), torch.full((3, 3), 0.5))
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", [name for name, each in SETS.items() if each.ground is None])
 def test_scenes_fill_their_images_within_bounds(name):
     truth = synthesize(name, range(24), (24, 24))
     covered = truth.traced.alpha.mean(dim=(1, 2, 3))

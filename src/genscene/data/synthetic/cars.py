@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from genscene.data.synthetic.raytrace import Solids
+from genscene.data.synthetic.intersect import Solids
 from genscene.data.synthetic.solids import Builder, Slab, random_color, to_range
 from genscene.randomness import Randomness
 

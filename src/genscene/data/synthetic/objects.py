@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from genscene.data.synthetic.raytrace import Solids
+from genscene.data.synthetic.intersect import Solids
 from genscene.data.synthetic.solids import Builder, Slab, merge, random_color, scaled, to_range
 from genscene.randomness import Randomness
 

@@ -1,11 +1,11 @@
 """Batches of synthetic scenes built from frusta, boxes, cylinders and ellipsoids."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from genscene.data.synthetic.raytrace import Solids
+from genscene.data.synthetic.intersect import MISS, Solids
 
 FACES = 6  # planes of a solid, at most
 # Hues in perceptually even steps.
@@ -39,12 +39,9 @@ class Builder:
         normals, offsets = (torch.stack(x, dim=1) for x in zip(*faces, strict=True))
         zero = torch.zeros(self.batch, 3)
         self._add(normals, offsets, zero, torch.diag_embed(zero), color)
-        self._bound(
-            torch.stack([low.x0, low.y, low.z0], dim=-1), torch.stack([low.x1, high.y, low.z1], dim=-1)
-        )
-        self._bound(
-            torch.stack([high.x0, low.y, high.z0], dim=-1), torch.stack([high.x1, high.y, high.z1], dim=-1)
-        )
+        x0, z0 = torch.minimum(low.x0, high.x0), torch.minimum(low.z0, high.z0)
+        x1, z1 = torch.maximum(low.x1, high.x1), torch.maximum(low.z1, high.z1)
+        self._bound(torch.stack([x0, low.y, z0], dim=-1), torch.stack([x1, high.y, z1], dim=-1))
 
     def box(
         self, x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor], z: tuple[Tensor, Tensor], color: Tensor
@@ -74,8 +71,8 @@ class Builder:
         """The B scenes with every solid added so far."""
         lists = (self.normals, self.offsets, self.centers, self.quadrics, self.colors)
         normals, offsets, centers, quadrics, colors = (torch.stack(x, dim=1) for x in lists)
-        bounds = torch.stack([torch.stack(self.low).amin(dim=0), torch.stack(self.high).amax(dim=0)], dim=1)
-        return Solids(normals, offsets, centers, quadrics, colors, bounds)
+        bounds = torch.stack([torch.stack(self.low, dim=1), torch.stack(self.high, dim=1)], dim=2)
+        return Solids(normals, offsets, centers, quadrics, colors, torch.zeros(offsets.shape[:2]), bounds)
 
     def _bound(self, low: Tensor, high: Tensor) -> None:
         self.low.append(low)
@@ -159,16 +156,19 @@ def merge(parts: list[tuple[Solids, Tensor]]) -> Solids:
 def scaled(solids: Solids, factor: float) -> Solids:
     """The same scenes scaled about the origin."""
     offsets, centers, quadrics = solids.offsets * factor, solids.centers * factor, solids.quadrics / factor**2
-    return Solids(solids.normals, offsets, centers, quadrics, solids.colors, solids.bounds * factor)
+    bounds = solids.bounds * factor
+    return replace(solids, offsets=offsets, centers=centers, quadrics=quadrics, bounds=bounds)
 
 
 def pad(solids: Solids, count: int) -> Solids:
     """The same scenes padded with empty solids to `count` solids each."""
     missing = count - solids.normals.shape[1]
+    values = {"offsets": -1.0}  # 0 <= -1 holds nowhere
 
     def more(x: Tensor, value: float) -> Tensor:
         return torch.cat([x, torch.full((len(x), missing, *x.shape[2:]), value)], dim=1)
 
-    normals, offsets = more(solids.normals, 0.0), more(solids.offsets, -1.0)  # 0 <= -1 holds nowhere
-    centers, quadrics, colors = (more(x, 0.0) for x in (solids.centers, solids.quadrics, solids.colors))
-    return Solids(normals, offsets, centers, quadrics, colors, solids.bounds)
+    padded = Solids(*(more(x, values.get(name, 0.0)) for name, x in vars(solids).items()))
+    empty = torch.tensor([[MISS], [-MISS]]).expand(2, 3)
+    padded.bounds[:, count - missing :] = empty
+    return padded

@@ -32,7 +32,7 @@ BATCH, RATE, HELD_OUT = 64, 2e-3, 0.1  # of its training; the last: fraction of 
 LATENTS, YAWS = 32, 12  # of pose accuracy: latent codes, views all round
 FIRST_SEED, RENDERED = 1_000_000, 32  # of the Frechet distance: first latent code, images at once
 LEAST = 128  # images of the Frechet distance
-POSED_SETS = [SYNTHETIC + name for name in SETS]  # embedded sets, whose poses are known
+POSED_SETS = [SYNTHETIC + name for name, each in SETS.items() if each.turns]  # whose poses are known
 
 
 class PoseRegressor(nn.Module):
