@@ -112,6 +112,14 @@ def test_a_generator_without_its_run_is_not_replaced(experiment, resume, begun, 
     assert path.read_bytes() == b"of another program"
 
 
+def test_a_run_by_rmsprop_is_resumed(experiment, tmp_path):
+    optim = {player: replace(each, kind="rmsprop", lr=0) for player, each in experiment.optim.items()}
+    for steps in (2, 4):
+        train(replace(experiment, steps=steps, optim=optim), Run(tmp_path, resume=True, grid_every=0))
+    moments = torch.load(tmp_path / "state.pt", weights_only=True)["optimizers"]["generator"]["state"]
+    assert {float(each["step"]) for each in moments.values()} == {4.0}
+
+
 def test_a_damaged_state_names_the_other_checkpoints(experiment, tmp_path):
     train(replace(experiment, steps=2), Run(tmp_path, save_every=1))
     content = (tmp_path / "state.pt").read_bytes()
