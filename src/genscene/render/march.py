@@ -30,7 +30,7 @@ class March:
     samples: Annotated[Samples, TO_PLACE] = 12  # along each ray, in the first pass
     density: Literal["relu", "softplus"] = "relu"  # activation that makes raw density positive
     # of a second pass, importance-sampled by the weights of the first; 0: one pass
-    fine_samples: Annotated[int, Range(0, 65_536)] = 0
+    fine_samples: Annotated[int, Range(0, 4096)] = 0
     gain: Factor = 1.0  # density is gain * activation(raw + shift)
     shift: Signed = 0.0  # added to raw density; negative: space is empty at first
     # length of the last interval; 1e10: whatever is there is opaque (official NeRF); None: to far
