@@ -74,13 +74,18 @@ class Heartbeat:
 
     def _suspect(self) -> int | None:
         """The process that has been silent the longest, in some seconds; None if no one is."""
+        before = None
         with suppress(ValueError):  # signals reach the main thread only
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # by which torchrun ends the others at once
-        for _ in range(2 * SUSPECTED):
-            self._ended.wait(BEAT)
-            if max(self.missing.values()) >= SUSPECTED:
-                return max(self.missing, key=self.missing.__getitem__)
-        return None
+            before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun ends the others by it
+        try:
+            for _ in range(2 * SUSPECTED):
+                self._ended.wait(BEAT)
+                if max(self.missing.values()) >= SUSPECTED:
+                    return max(self.missing, key=self.missing.__getitem__)
+            return None
+        finally:
+            if before is not None:
+                signal.signal(signal.SIGTERM, before)
 
     def _message(self, lost: int | None) -> str:
         which = "another process" if lost is None else f"process {lost}"

@@ -84,7 +84,7 @@ PositiveShare = Annotated[float, Range(0, 1, open=True)]
 Channels = Annotated[int, Range(1, 65_536)]
 Layers = Annotated[int, Range(1, 1024)]
 Octaves = Annotated[int, Range(0, 32)]  # frequencies are powers of two in float32
-Samples = Annotated[int, Range(1, 65_536)]  # along a ray
+Samples = Annotated[int, Range(1, 4096)]  # along a ray
 Side = Annotated[int, Range(1, 16_384)]  # of pictures, in pixels
 Cells = Annotated[int, Range(1, 1024)]  # along a side of a grid
 

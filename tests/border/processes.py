@@ -43,7 +43,8 @@ def run_verb(
 
     def verb() -> int:
         os.chdir(folder)
-        os.environ.update({"GENSCENE_CACHE": str(folder / "cache"), **(variables or {})})
+        places = {"HOME": str(folder), "GENSCENE_CACHE": str(folder / "cache")}
+        os.environ.update({**places, **(variables or {})})
         sys.stdout = os.fdopen(1, "w", encoding=encoding, errors="strict")
         sys.stderr = os.fdopen(2, "w", encoding=encoding, errors="backslashreplace")
         with watched(folder, *inside) as events:

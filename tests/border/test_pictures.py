@@ -3,9 +3,11 @@
 import io
 import json
 import os
+import time
 import warnings
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import numpy as np
@@ -20,7 +22,8 @@ from genscene.data.posed.decode import decode_posed
 from genscene.data.prepare.inspect import inspect
 from genscene.errors import BadInput
 from genscene.experiment.schema import ImageConfig
-from genscene.io.pictures import FORMATS, UnreadableImage, decode_picture
+from genscene.io import pictures
+from genscene.io.pictures import FORMATS, UnreadableImage, decode_picture, picture_header
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
 NAMES = ("a.png", "b.jpg", "c.eps", "d.ps", "e.tif", "f.bmp", "g.webp", "h.gif", "i.ppm")
@@ -123,3 +126,43 @@ def test_warnings_become_counted_findings(tmp_path):
     assert len(images) == 3
     assert any("damaged metadata (EXIF), ignored in 2, the first: 1.jpg" in line for line in lines)
     assert any("unreadable: nan.tif" in line and "not finite" in line for line in lines)
+
+
+def test_large_jpegs_are_decoded_at_half_the_size_and_other_pictures_refused(monkeypatch):
+    content = io.BytesIO()
+    Image.new("RGB", (80, 60), (9, 99, 199)).save(content, "JPEG")
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 2400)
+    assert decode_picture(content.getvalue(), halved=True).size == (40, 30)
+    assert decode_picture(content.getvalue()).size == (80, 60)
+    monkeypatch.setattr(pictures, "MAX_JPEG", 2400)
+    with pytest.raises(UnreadableImage, match="80x60 pixels, wanted at most 2400"):
+        decode_picture(content.getvalue(), halved=True)
+
+
+@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 50}, {"exif": Image.Exif()}], ids=str)
+def test_a_large_webp_is_refused_before_pillow_opens_it(options, monkeypatch, tmp_path):
+    content, mode = io.BytesIO(), "RGBA" if "exif" in options else "RGB"
+    Image.new(mode, (80, 60), 9).save(content, "WEBP", **options)
+    assert decode_picture(content.getvalue()).size == (80, 60)
+    monkeypatch.setattr(pictures, "MAX_WIDE", 2400)
+    (tmp_path / "a.webp").write_bytes(content.getvalue())
+    for read in (lambda: decode_picture(content.getvalue()), lambda: picture_header(tmp_path / "a.webp")):
+        with pytest.raises(UnreadableImage, match="80x60 pixels of WebP, wanted at most 2400"):
+            read()
+
+
+def test_pictures_are_decoded_in_turn_so_that_memory_is_bounded(monkeypatch):
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 100)
+    most, active = [], []
+
+    def work(pixels):
+        with pictures.in_turn(pixels):
+            active.append(min(pixels, 100))
+            most.append(sum(active))
+            time.sleep(0.002)
+            active.remove(min(pixels, 100))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [30, 60, 1000, 10, 50, 50, 100, 1] * 3))
+    assert max(most) <= 100
+    assert len(most) == 24

@@ -59,6 +59,24 @@ def test_help_of_a_preset_lists_the_usual_options_and_the_sections_of_all_others
     assert out.count("\n") < 80
 
 
+@pytest.mark.parametrize("preset", ["pigan-demo", "nerf-llff", "nerf-grid-demo"])
+def test_every_option_of_training_is_described_for_itself(preset, capsys):
+    assert main(["train", preset, "--help-all"]) == 0
+    text = re.sub("[│─]", " ", capsys.readouterr()[0])
+    _, *entries = re.split(r"\n +--(?=[a-z])", re.sub(r", *\n +--", ", --", text))
+    described = [
+        " ".join(re.sub(r"\(default.*", "", each, flags=re.S).split("\n")[1:]).split() for each in entries
+    ]
+    for before, entry, words in zip([[], *described], entries, described, strict=False):
+        assert words not in ([], before), entry
+
+
+def test_help_without_a_preset_lists_the_presets(capsys):
+    for word in ("--help", "--help-all"):
+        assert main(["train", word]) == 0
+        assert "presets: pigan-demo" in capsys.readouterr()[0]
+
+
 def test_all_options_are_listed_whole_or_by_section(capsys):
     assert main(["train", "pigan-cats", "--help-all"]) == 0
     out, _ = capsys.readouterr()

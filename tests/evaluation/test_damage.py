@@ -207,14 +207,31 @@ DAMAGED = {
         {"mean": torch.zeros(4).double(), "scatter": torch.eye(4).double(), "features": torch.zeros(30, 4)},
         "width (stats/random.safetensors: 4, here: 368)",
     ),
+    **{f"count {count}": ({"header": {"count": count}}, f"count {count}, but") for count in (1, 29, 31)},
     **{
-        f"count {count}": ({"header": {"count": count}}, f"count {count}, but")
-        for count in (-1, 0, 1, 29, 31)
+        f"count {count}": ({"header": {"count": count}}, f"random.safetensors: count: {text}, wanted a ")
+        for count, text in (
+            (-1, "-1"),
+            (0, "0"),
+            (10**30, 10**30),
+            (30.0, "30.0"),
+            (True, "true"),
+            ("30", '"30"'),
+        )
     },
+    "no number": (
+        {"header": {"provenance": {"images": 30, "available": -5}}},
+        "provenance.available -5: wanted",
+    ),
+    "a list of images": (
+        {"header": {"provenance": {"images": [30]}}},
+        "provenance.images: [30], wanted a text",
+    ),
+    "below 0": ({"scatter": -torch.eye(368).double()}, "scatter holds squared deviations below 0"),
     "no provenance": ({"header": {"provenance": {}}}, "None images in its header"),
     "a list": (
         {"header": {"protocol": {"version": [1]}}},
-        "version (stats/random.safetensors: [1], here: 1)",
+        "protocol.version: [1], wanted a text",
     ),
     "nan in the notes": ({"header": {"provenance": {"psi": float("nan")}}}, "not JSON compliant"),
 }

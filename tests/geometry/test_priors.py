@@ -236,6 +236,7 @@ BAD = {
     "no radius": ({"radius": math.nan}, "--prior.radius nan"),
     "fov": ({"fov": 180.0}, "--prior.fov 180.0: wanted"),
     "spread": ({"yaw": (0.0, -0.1)}, "--prior.yaw -0.1: wanted a number from 0 to 100"),
+    "no angle": ({"distribution": "sphere", "pitch": (-1.0, 0.1)}, "--prior.pitch -1.0: wanted 0 to pi"),
     "no file": ({"distribution": "file"}, "wanted with the distribution 'file', and only with it"),
     "a file": ({"file": "a.json"}, "wanted with the distribution 'file', and only with it"),
 }

@@ -423,7 +423,7 @@ BAD = {
         {"near": 0.0, "inverse_depth": True},
         "--march.near 0.0: wanted a number above 0",
     ),
-    "no samples": ({"samples": 0}, "--march.samples 0: wanted a number from 1 to 65536"),
+    "no samples": ({"samples": 0}, "--march.samples 0: wanted a number from 1 to 4096"),
     "too few to place others": ({"samples": 2, "fine_samples": 4}, "--march.samples 2: wanted 3 or more"),
     "gain": ({"gain": 0.0}, "--march.gain 0.0: wanted a number from 1e-06"),
     "last interval": ({"last_interval": 0.0}, "--march.last-interval 0.0: wanted a number above 0"),

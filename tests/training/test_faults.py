@@ -1,5 +1,7 @@
 """Faults of machines: two processes in one folder, full disks."""
 
+import errno
+import json
 import os
 import resource
 import signal
@@ -76,6 +78,20 @@ def small_files():
 
     yield limit
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_under_the_log_names_it(experiment, tmp_path, small_files):
+    run = Run(tmp_path / "run", device="cpu", save_every=1, grid_every=0, resume=True)
+    train(replace(experiment, steps=2), run)
+    log = run.out / "metrics.jsonl"
+    log.write_text(json.dumps({"step": 0, "padding": "x" * (200 << 10)}) + "\n")
+    small_files(log.stat().st_size + 20)
+    with pytest.raises(OSError, match=r"metrics\.jsonl") as error:
+        train(replace(experiment, steps=4), run)
+    assert error.value.errno == errno.EFBIG
+    small_files(resource.RLIM_INFINITY)
+    train(replace(experiment, steps=4), run)
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [0, 2, 3]
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(experiment, tmp_path, small_files):

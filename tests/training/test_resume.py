@@ -101,6 +101,25 @@ def test_a_folder_with_a_run_is_not_overwritten(experiment, tmp_path):
     train(replace(short, steps=4), Run(tmp_path, resume=True))  # longer is allowed
 
 
+@pytest.mark.parametrize(("resume", "begun"), [(False, False), (True, False), (False, True)])
+def test_a_generator_without_its_run_is_not_replaced(experiment, resume, begun, tmp_path):
+    path = tmp_path / "generator.safetensors"
+    path.write_bytes(b"of another program")
+    if begun:
+        (tmp_path / "experiment.json").write_text("{}")
+    with pytest.raises(BadInput, match=r"generator\.safetensors that would be replaced: choose another"):
+        train(replace(experiment, steps=1), Run(tmp_path, resume=resume))
+    assert path.read_bytes() == b"of another program"
+
+
+def test_a_run_by_rmsprop_is_resumed(experiment, tmp_path):
+    optim = {player: replace(each, kind="rmsprop", lr=0) for player, each in experiment.optim.items()}
+    for steps in (2, 4):
+        train(replace(experiment, steps=steps, optim=optim), Run(tmp_path, resume=True, grid_every=0))
+    moments = torch.load(tmp_path / "state.pt", weights_only=True)["optimizers"]["generator"]["state"]
+    assert {float(each["step"]) for each in moments.values()} == {4.0}
+
+
 def test_a_damaged_state_names_the_other_checkpoints(experiment, tmp_path):
     train(replace(experiment, steps=2), Run(tmp_path, save_every=1))
     content = (tmp_path / "state.pt").read_bytes()

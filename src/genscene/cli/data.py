@@ -36,9 +36,8 @@ class Inspect:
 class Synthesize:
     """All options of data synthesize."""
 
-    name: Positional[
-        str
-    ]  # an embedded set: cars, objects, rooms (2 objects), rooms-2-5, rooms-clevr, rooms-2-5-clevr
+    # an embedded set: cars, objects, rooms (2 objects), rooms-2-5, rooms-clevr, rooms-2-5-clevr
+    name: Positional[str]
     out: Path  # folder to write to; it must be new or empty
     count: int = 1000  # images
     size: str = "128"  # side, or height x width, in pixels

@@ -14,6 +14,7 @@ from genscene.cli.shared.rendering import (
     camera_prior,
     open_generator,
     render_frames,
+    require_seen,
     save_frames,
 )
 from genscene.errors import BadInput
@@ -61,5 +62,5 @@ def main(words: list[str]) -> None:
     w = interpolate_styles(w, count)
     with how.render_options(count, size) as render_options:
         frames = render_frames(generator, w, cameras, how.show, render_options, interpolated=True)
-        save_frames(options.out, frames, how.fps)
+        save_frames(options.out, require_seen(frames, how.show, options.generator), how.fps)
     print_line(str(options.out))

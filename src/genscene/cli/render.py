@@ -14,6 +14,7 @@ from genscene.cli.shared.rendering import (
     open_generator,
     render_frames,
     render_rows,
+    require_seen,
     save_frames,
     styles_of,
     views_along,
@@ -65,9 +66,11 @@ def main(words: list[str]) -> None:
     with how.render_options(style_count(w) * len(views), size) as render_options:
         arguments = (content.generator, w, views, how.show, render_options)
         if video:
-            save_frames(options.out, render_frames(*arguments), how.fps)
+            frames = require_seen(render_frames(*arguments), how.show, options.generator)
+            save_frames(options.out, frames, how.fps)
         else:
-            save_png(options.out, tile(torch.stack(list(render_rows(*arguments)))))
+            rows = require_seen(render_rows(*arguments), how.show, options.generator)
+            save_png(options.out, tile(torch.stack(list(rows))))
     print_line(str(options.out))
 
 

@@ -56,7 +56,7 @@ class Train:
 
 def main(words: list[str]) -> None:
     """Run the verb."""
-    if not words or words[0] in ("-h", "--help"):
+    if not words or words[0] in (*HELP, HELP_ALL):
         print_line(USAGE.format(presets=", ".join(PRESETS)))
         if not words:
             raise BadInput("which preset? genscene presets lists them")

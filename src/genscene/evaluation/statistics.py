@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -13,13 +14,32 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from genscene.devices import require_memory
 from genscene.errors import BadInput, describe_error
 from genscene.evaluation.image_sources import Provenance
+from genscene.experiment.validation import Place, build
 from genscene.io.atomic import atomic, reserve
 from genscene.metrics.frechet import Moments, RunningMoments
+from genscene.ranges import Range
 
 KIND, FORMAT = "genscene statistics", 1
-HEADER = {"protocol": dict, "provenance": dict, "count": int}  # types of the other entries
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the header of a file says."""
+
+    kind: str
+    format: int
+    protocol: dict[str, str]
+    provenance: dict[str, str | int | float]
+    count: Annotated[int, Range(1, 2**53)]
+
+    def check(self) -> None:
+        """Raise BadInput for a number of images, of which these were chosen, that is none."""
+        available = self.provenance.get("available", self.count)
+        if type(available) is not int or not 0 < available < 2**53:
+            raise BadInput(f"provenance.available {available}: wanted a whole number from 1")
 
 
 @dataclass(frozen=True)
@@ -54,30 +74,32 @@ class FeatureStatistics:
     def load(path: str | Path) -> "FeatureStatistics":
         """Read what `save` wrote; BadInput names a file that holds anything else, or is of another format."""
         try:
+            size = Path(path).stat().st_size
+            require_memory(size, f"{path}", "wanted statistics of fewer features")
             with safe_open(path, framework="pt") as file:
                 about = (file.metadata() or {}).get("about", "{}")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             header = json.loads(about)
             json.dumps(header, allow_nan=False)  # Python reads NaN and Infinity, which JSON does not have
             found = f"{header.get('kind', 'no statistics')} of format {header.get('format')}"
+        except BadInput:
+            raise
         except Exception as error:  # a damaged file can raise anything
             raise BadInput(f"{path} is not a complete file of statistics ({describe_error(error)})") from None
         if found != f"{KIND} of format {FORMAT}":
             wanted = f"wanted {KIND} of format {FORMAT}: write them with evaluate --statistics"
             raise BadInput(f"{path} holds {found}, {wanted}")
-        complete = all(isinstance(header.get(name), kind) for name, kind in HEADER.items())
-        complete = complete and isinstance(header["provenance"].get("available", 0), int)
-        if not complete or set(tensors) != {"mean", "scatter", "features"}:
-            raise BadInput(f"{path} holds damaged statistics: its header or its tensors are incomplete")
-        protocol, provenance, count = (header[name] for name in HEADER)
-        rows, images = tensors["features"].shape[:1].numel(), provenance.get("images")
+        said: Header = build(header, Header, Place(str(path)))
+        if set(tensors) != {"mean", "scatter", "features"}:
+            raise BadInput(f"{path} holds damaged statistics: its tensors are incomplete")
+        count, rows, images = said.count, tensors["features"].shape[:1].numel(), said.provenance.get("images")
         problem = find_damage(tensors)
         if not problem and not 0 < rows <= count == images:
             problem = f"count {count}, but {rows} features, and {images} images in its header"
         if problem:
             raise BadInput(f"{path} holds damaged statistics: {problem}")
         running = RunningMoments(count, tensors["mean"], tensors["scatter"])
-        return FeatureStatistics(protocol, provenance, running, tensors["features"])
+        return FeatureStatistics(said.protocol, said.provenance, running, tensors["features"])
 
 
 def find_damage(tensors: Mapping[str, Tensor]) -> str:
@@ -90,6 +112,8 @@ def find_damage(tensors: Mapping[str, Tensor]) -> str:
             return f"{name} is {tensor.dtype} {list(tensor.shape)}, wanted {dtype} {shape}"
         if not bool(tensor.isfinite().all()):
             return f"{name} holds values that are not finite"
+    if bool((tensors["scatter"].diagonal() < 0).any()):
+        return "scatter holds squared deviations below 0"
     return ""
 
 

@@ -36,7 +36,7 @@ class Optim:
     decay_steps: Natural = 0
     # name of a part of the player -> multiplier of its learning rate
     lr_multipliers: dict[str, NonNegative] = field(default_factory=dict)
-    kind: Literal["adam", "rmsprop"] = "adam"
+    kind: Literal["adam", "rmsprop"] = "adam"  # the optimiser
 
 
 @dataclass(frozen=True)

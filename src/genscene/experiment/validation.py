@@ -98,6 +98,8 @@ def loads(text: str, kinds: Mapping[str, type[SystemConfig]], where: str) -> Exp
 def build(document: Mapping[str, Any], kind: Any, place: Place) -> Any:
     """The dataclass of a mapping that JSON holds; fields that are missing have their defaults."""
     known = {each.name: each for each in fields(kind)}
+    if not document:  # one that lacks a field or two was written before these were
+        raise place.refuse(document, f"the fields of {kind.__name__}")
     for name in document:
         if name not in known:
             raise place.inside(name).refuse(document[name], f"no such field, but {', '.join(known)}")
@@ -156,7 +158,10 @@ def checked(value: Any, hint: Any, place: Place) -> Any:
     if origin in (Union, UnionType):
         if value is None and NoneType in inner:
             return None
-        return checked(value, next(kind for kind in inner if kind is not NoneType), place)
+        kinds = [kind for kind in inner if kind is not NoneType]
+        if kinds[1:] and type(value) not in kinds:  # several types are those of single values
+            raise place.refuse(value, " or ".join(NAMES[kind] for kind in kinds))
+        return checked(value, kinds[0] if not kinds[1:] else type(value), place)
     if origin is Literal:
         if not any(type(value) is type(each) and value == each for each in inner):
             raise place.refuse(value, f"one of {', '.join(map(str, inner))}")

@@ -41,7 +41,9 @@ class CameraPrior:
     radius_spread: Distance = 0.0  # half range of the radius, which is uniform
 
     def check(self) -> None:
-        """Raise BadInput for a file without its distribution, or the other way round."""
+        """Raise BadInput for a file without its distribution, or angles that are none on a sphere."""
+        if self.distribution == "sphere" and not 0 <= self.pitch[0] <= math.pi:
+            raise BadInput(f"pitch {self.pitch[0]}: wanted 0 to pi where the distribution is uniform in area")
         if (self.distribution == "file") != bool(self.file):
             raise BadInput(f"file {self.file!r}: wanted with the distribution 'file', and only with it")
         if self.radius_spread >= self.radius:

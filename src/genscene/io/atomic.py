@@ -48,6 +48,18 @@ def atomic(path: str | Path) -> Iterator[Path]:
             partial.unlink()
 
 
+@contextmanager
+def append(path: Path) -> Iterator[IO[str]]:
+    """A file open for writing lines at its end; the error of a full disk names it."""
+    try:
+        with path.open("a") as file:
+            yield file
+    except OSError as error:
+        if error.errno not in FULL or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
 def sync(path: Path) -> None:
     """Wait until a file is on the disk; OSError where it has no room there."""
     with path.open("rb") as written:
@@ -70,11 +82,13 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         try:
             partial.mkdir()
             yield partial
-            try:
-                partial.replace(folder)
-            except OSError:  # where file systems are mounted, and on Windows
+            if folder == Path.cwd() or os.path.ismount(folder):
                 for path in partial.iterdir():
                     path.replace(folder / path.name)
+            else:
+                with suppress(FileNotFoundError):
+                    folder.rmdir()  # it is empty
+                partial.replace(folder)
         except OSError as error:
             if error.errno not in FULL:
                 raise

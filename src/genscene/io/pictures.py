@@ -19,8 +19,10 @@ from genscene.io.files import MIB, open_regular, read_bytes
 
 # Not EPS, whose decoding starts Ghostscript; nor the formats that no data set has and few have checked.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
-MAX_BYTES = 512 * MIB  # of a file
-MAX_PIXELS = 89_478_485  # where Pillow begins to warn; decoded, a third of a gigabyte
+MAX_BYTES = 128 * MIB  # of a file
+MAX_PIXELS = 27_000_000  # decoded and converted, at 8 bytes each, a fifth of a gigabyte
+MAX_JPEG = 89_478_485  # of JPEGs, which can be decoded at half the size; where Pillow begins to warn
+MAX_WIDE = MAX_PIXELS // 3  # of WebP and of more than 8 bits, which take three times the memory
 ALWAYS_PIXELS = 1 << 23  # so many are decoded whatever the file's size
 PIXELS_PER_BYTE = 64  # of larger pictures, at most: beyond, it is made to exhaust memory
 KINDS = (  # of Pillow's warnings; others are not reported
@@ -28,6 +30,8 @@ KINDS = (  # of Pillow's warnings; others are not reported
     (re.compile("trunc|incomplete", re.IGNORECASE), "cut short"),
 )
 _NAMES = threading.local()
+_FREED = threading.Condition()
+_IN_WORK = [0]  # pixels of pictures that threads decode and convert
 
 
 class UnreadableImage(Exception):
@@ -38,6 +42,7 @@ def open_picture(content: bytes) -> Image.Image:
     """The bytes of an image file -> the image, its header read; UnreadableImage for all else."""
     if len(content) > MAX_BYTES:
         raise UnreadableImage(f"{len(content) // MIB} MiB, wanted at most {MAX_BYTES // MIB}")
+    _check_webp(content[:30])
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except Exception as error:  # Pillow raises a dozen kinds for damaged files
@@ -46,9 +51,14 @@ def open_picture(content: bytes) -> Image.Image:
     return image
 
 
-def decode_picture(content: bytes) -> Image.Image:
-    """The bytes of an image file -> the image, all of it decoded; UnreadableImage for all else."""
+def decode_picture(content: bytes, halved: bool = False) -> Image.Image:
+    """The bytes of an image file -> the image, all of it decoded; UnreadableImage for all else.
+
+    halved: JPEGs of more than MAX_PIXELS are decoded at half the size.
+    """
     image = open_picture(content)
+    if halved and image.width * image.height > MAX_PIXELS:
+        image.draft(image.mode, (image.width // 2, image.height // 2))
     if image.format == "TIFF":
         _silence_libtiff()
     try:
@@ -58,6 +68,21 @@ def decode_picture(content: bytes) -> Image.Image:
     if image.mode == "F" and not np.isfinite(np.asarray(image)).all():
         raise UnreadableImage("it holds values that are not finite (nan or inf)")
     return image
+
+
+@contextmanager
+def in_turn(pixels: int) -> Iterator[None]:
+    """Wait until all pictures in work, with this one, have at most MAX_PIXELS, or it is alone."""
+    pixels = min(pixels, MAX_PIXELS)
+    with _FREED:
+        _FREED.wait_for(lambda: _IN_WORK[0] + pixels <= MAX_PIXELS)
+        _IN_WORK[0] += pixels
+    try:
+        yield
+    finally:
+        with _FREED:
+            _IN_WORK[0] -= pixels
+            _FREED.notify_all()
 
 
 def read_picture(path: Path) -> bytes:
@@ -71,7 +96,10 @@ def read_picture(path: Path) -> bytes:
 def picture_header(path: Path) -> Image.Image:
     """The image of a file, its header read and its file closed; UnreadableImage for all else."""
     try:
-        with open_regular(path, "image", MAX_BYTES) as file, Image.open(file, formats=FORMATS) as image:
+        with open_regular(path, "image", MAX_BYTES) as file:
+            _check_webp(file.read(30))
+            file.seek(0)
+            image = Image.open(file, formats=FORMATS)
             _check_pixels(image, path.stat().st_size)
             return image
     except UnreadableImage:
@@ -90,11 +118,30 @@ def reason(error: Exception) -> str:
 
 def _check_pixels(image: Image.Image, size: int) -> None:
     """Raise UnreadableImage where a header announces more pixels than its file can hold, or memory should."""
-    pixels = image.width * image.height
-    if pixels > MAX_PIXELS:
-        raise UnreadableImage(f"{image.width}x{image.height} pixels, wanted at most {MAX_PIXELS}")
+    pixels, most = image.width * image.height, MAX_PIXELS
+    if image.format == "JPEG" and "progressive" not in image.info:
+        most = MAX_JPEG
+    elif image.format == "WEBP" or image.mode[0] in "IF":
+        most = MAX_WIDE
+    if pixels > most:
+        raise UnreadableImage(f"{image.width}x{image.height} pixels, wanted at most {most}")
     if pixels > max(ALWAYS_PIXELS, PIXELS_PER_BYTE * size):
         raise UnreadableImage(f"{image.width}x{image.height} pixels in {size} bytes: a decompression bomb")
+
+
+def _check_webp(head: bytes) -> None:
+    """Raise UnreadableImage where 30 bytes begin a large WebP: Pillow allocates as it opens one."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or len(head) < 30:
+        return
+    if head[12:16] == b"VP8X":
+        width, height = (1 + int.from_bytes(head[i : i + 3], "little") for i in (24, 27))
+    elif head[12:16] == b"VP8L":
+        both = int.from_bytes(head[21:25], "little")
+        width, height = 1 + (both & 0x3FFF), 1 + (both >> 14 & 0x3FFF)
+    else:
+        width, height = (int.from_bytes(head[i : i + 2], "little") & 0x3FFF for i in (26, 28))
+    if width * height > MAX_WIDE:
+        raise UnreadableImage(f"{width}x{height} pixels of WebP, wanted at most {MAX_WIDE}")
 
 
 @cache

@@ -9,7 +9,6 @@ from genscene.ranges import (
     Above,
     Distance,
     Factor,
-    NonNegative,
     Positive,
     Range,
     Samples,
@@ -31,7 +30,7 @@ class March:
     samples: Annotated[Samples, TO_PLACE] = 12  # along each ray, in the first pass
     density: Literal["relu", "softplus"] = "relu"  # activation that makes raw density positive
     # of a second pass, importance-sampled by the weights of the first; 0: one pass
-    fine_samples: Annotated[int, Range(0, 65_536)] = 0
+    fine_samples: Annotated[int, Range(0, 4096)] = 0
     gain: Factor = 1.0  # density is gain * activation(raw + shift)
     shift: Signed = 0.0  # added to raw density; negative: space is empty at first
     # length of the last interval; 1e10: whatever is there is opaque (official NeRF); None: to far
@@ -43,7 +42,8 @@ class March:
     inverse_depth: bool = False  # samples evenly spaced in 1 / distance
     # normalised device coordinates for forward-facing scenes: twice the focal lengths x, y in image sides
     ndc: tuple[Factor, Factor] | None = None
-    pdf_floor: NonNegative = 1e-5  # added to the weights before importance sampling, so that no bin is empty
+    # added to the weights before importance sampling, so that no bin is empty
+    pdf_floor: Annotated[float, Range(1e-12, 1)] = 1e-5
     raw_depth: bool = False  # depth is the weighted sum of distances, not divided by opacity (official code)
 
     def with_samples(self, samples: int) -> "March":

@@ -215,7 +215,7 @@ def in_chunks(
     Where a graph is kept for the backward pass all rays are one part, unless options.recompute: then no graph
     is kept, each part is computed again in the backward pass (Zhang et al. 2022, ARF, sec. 3.3).
     """
-    chunk = max(1, options.max_bytes // (ray_bytes * max(1, len(rays.origins))))
+    chunk = max(1, options.max_bytes // max(1, ray_bytes * len(rays.origins)))
     if not options.recompute and (torch.is_grad_enabled() or len(rays) <= chunk):
         whole = render(rays, noise)
         report_rays(options, rays)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from genscene.contract import Stats
 from genscene.data.progress import LINES_EVERY, clock
 from genscene.errors import escape
-from genscene.io.atomic import atomic
+from genscene.io.atomic import append, atomic
 
 EVALUATIONS = "evaluations.jsonl"  # metrics measured while training, beside metrics.jsonl
 
@@ -24,7 +24,7 @@ EVALUATIONS = "evaluations.jsonl"  # metrics measured while training, beside met
 class Logger:
     """An open log."""
 
-    file: TextIO
+    file: IO[str]
     bar: Progress | None
     task: TaskID | None
     steps: int
@@ -72,7 +72,7 @@ def open_logger(folder: Path, start: int, steps: int, unit: str = "images") -> I
     truncate(folder / EVALUATIONS, start + 1)  # these count the steps done
     bar = _bar() if sys.stderr.isatty() else None
     writer = _tensorboard(folder)
-    with path.open("a") as file:
+    with append(path) as file:
         task = bar.add_task("training", total=steps, completed=start, numbers="") if bar else None
         try:
             if bar:

@@ -84,7 +84,7 @@ def restore_optimizer(
 def check_option(place: str, name: str, found: Any, wanted: Any) -> None:
     """Raise BadInput unless an option is that of the configuration; rates change with the steps."""
     if name == "lr":
-        if type(found) is not float or not 0 <= found < math.inf:
+        if not isinstance(found, int | float) or not 0 <= found < math.inf:
             raise BadInput(f"{place} is {found!r:.99}, wanted a finite number, 0 or more")
     elif found != wanted:
         raise BadInput(f"{place} is {found!r:.99}, wanted {wanted!r:.99}, as it is configured")

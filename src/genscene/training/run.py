@@ -225,6 +225,10 @@ def can_resume(run: Run) -> bool:
         return True
     if checkpoints(run.out):
         raise BadInput(f"{run.out} holds a run that has lost its state.pt; {remaining(run.out)}")
+    begun = run.resume and (run.out / "experiment.json").exists()  # and killed before its first state
+    if (run.out / "generator.safetensors").exists() and not begun:
+        what = f"{run.out} holds a generator.safetensors that would be replaced"
+        raise BadInput(f"{what}: choose another --out")
     return False
 
 

@@ -17,6 +17,7 @@ from genscene.evaluation.session import EvaluationSession
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.experiment.schedules import largest_size
 from genscene.io import generator_file
+from genscene.io.atomic import append
 from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import update_w_avg
 from genscene.metrics.networks.extractor import Extractor
@@ -120,7 +121,7 @@ def validate_run(
     logged = [each.get("value") for each in read_log(path) if protocol.items() <= each.items()]
     before = [value for value in logged if isinstance(value, float)]
     best = all(number.value < value if number.better == "low" else number.value > value for value in before)
-    with path.open("a") as file:
+    with append(path) as file:
         file.write(json.dumps({"step": done, "value": number.value, "best": best, **protocol}) + "\n")
     if best:
         measured = {**content.measured, number.key: number.value}

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,6 +154,14 @@ def test_what_an_interrupted_set_left_is_in_no_ones_way(tmp_path):
         names = {"000000.png", "000001.png", "dataset.json", "depth.npy", "truth.json"}
         assert {p.name for p in (tmp_path / name).iterdir()} == names
     assert {p.name for p in tmp_path.iterdir()} == {"new", "empty"}
+
+
+def test_a_set_is_written_into_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    write_set("cars", Path(), 1, (8, 8), 0)
+    assert Path("000000.png").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["here"]
 
 
 def test_a_set_is_written_by_one_process(tmp_path):

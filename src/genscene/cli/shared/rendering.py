@@ -33,6 +33,7 @@ FORWARD_FACING = 0.8  # length of the mean viewing direction above which photogr
 FROM_FRONT: Vector = (0.0, 0.0, -1.0)
 PSI, FPS, FRAMES = (0, 1), (0.01, 1000), 100_000  # limits of options
 RENDERED_PIXEL, SHOWN_PIXEL = 100, 80  # bytes of a pixel that is rendered, and of one that is held
+ONE_COLOR = 1 / 512  # difference of channels that no picture of 8 bits shows
 ESTIMATE_AFTER = 3.0  # seconds until the time that all of a rendering takes is estimated
 LONG = 20.0  # seconds above which this time is said
 PHOTOGRAPHS = "photographs"  # the trajectory through the cameras of the photographs
@@ -178,6 +179,24 @@ def render_frames(
             yield tile(
                 arrange(torch.cat([render_pictures(generator, s, view, show, options) for s in styles]))
             )
+
+
+def require_seen(pictures: Iterable[Tensor], show: Show, source: Path) -> Iterator[Tensor]:
+    """The same pictures [..., 3, H, W]; BadInput at their end where all of them are one color."""
+    extremes, pixels = [], 0
+    for each in pictures:
+        if not each.isfinite().all():
+            raise BadInput(
+                f"{source}: its pictures hold numbers that are not finite, wanted a trained generator"
+            )
+        channels = each.movedim(-3, 0).flatten(1)
+        extremes += [channels.amin(dim=1), channels.amax(dim=1)]
+        pixels += channels.shape[1]
+        yield each
+    colors = torch.stack(extremes)
+    if show == "image" and pixels > 16 and float((colors.amax(dim=0) - colors.amin(dim=0)).max()) < ONE_COLOR:
+        what = "every picture is one color: nothing of the scene is seen"
+        raise BadInput(f"{source}: {what}; wanted a trained generator, and views of its scene (--path)")
 
 
 def arrange(pictures: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 from genscene.errors import BadInput
 from genscene.experiment.schema import ImageConfig
 from genscene.geometry.cameras import Size
-from genscene.io.pictures import UnreadableImage, decode_picture, open_picture, reason
+from genscene.io.pictures import UnreadableImage, decode_picture, in_turn, open_picture, reason
 
 ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 COLORS = {"white": (255, 255, 255), "black": (0, 0, 0)}
@@ -33,17 +33,21 @@ def decode_image(content: bytes, options: DecodeOptions) -> np.ndarray:
 
     Raises UnreadableImage for a file that is truncated, not an image, or a decompression bomb.
     """
-    pixels = np.asarray(fit_to_size(to_premultiplied(open_image(content)), options))
+    with open_picture(content) as header:
+        count = header.width * header.height
+    with in_turn(count):
+        pixels = np.asarray(to_premultiplied(fit_to_size(to_color(open_image(content)), options)))
     return pixels if options.keep_alpha else composite(pixels, parse_color(options.config.background))
 
 
 def open_image(content: bytes) -> Image.Image:
-    """The bytes of an image file -> the fully decoded image, transposed as its EXIF orientation says."""
-    image = decode_picture(content)
+    """The bytes of an image file -> the decoded image, transposed as its EXIF orientation says."""
+    image = decode_picture(content, halved=True)
     try:
-        return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     except Exception as error:  # damaged EXIF
         raise UnreadableImage(reason(error)) from None
+    return image
 
 
 def has_alpha(image: Image.Image) -> bool:
@@ -51,27 +55,35 @@ def has_alpha(image: Image.Image) -> bool:
     return image.mode in ALPHA_MODES or "transparency" in image.info
 
 
-def to_premultiplied(image: Image.Image) -> Image.Image:
-    """Any mode (grey, 16-bit, palette, CMYK, with or without alpha) -> mode RGBa: premultiplied, 8 bits."""
+def to_color(image: Image.Image) -> Image.Image:
+    """Any mode (grey, 16-bit, palette, CMYK) -> 8 bits: RGB, or with alpha RGBa, which is premultiplied."""
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_to_8_bits(np.asarray(image), image.mode))
-    if has_alpha(image):
-        return image.convert("RGBA").convert("RGBa")
-    return image.convert("RGB").convert("RGBA").convert("RGBa")
+    if has_alpha(image) and image.mode != "RGBa":
+        return (image if image.mode == "RGBA" else image.convert("RGBA")).convert("RGBa")
+    return image if image.mode in ("RGB", "RGBa") else image.convert("RGB")
+
+
+def to_premultiplied(image: Image.Image) -> Image.Image:
+    """Any mode, with or without alpha -> mode RGBa: premultiplied, 8 bits."""
+    color = to_color(image)
+    return color.convert("RGBA").convert("RGBa") if color.mode == "RGB" else color
 
 
 def _to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
     """16-bit, 32-bit or floating-point grey values of a Pillow mode -> uint8."""
-    wide = values.astype(np.float64)
+    wide = values.astype(np.float32)
     if mode == "F":
-        wide = wide * (255 if wide.max(initial=0) <= 1 else 1)
+        wide *= 255 if wide.max(initial=0) <= 1 else 1
     elif mode != "I" or wide.max(initial=0) > 255:
-        wide = wide / 257  # 65535 is white
-    return (wide.clip(0, 255) + 0.5).astype(np.uint8)
+        wide /= 257  # 65535 is white
+    np.clip(wide, 0, 255, out=wide)
+    wide += 0.5
+    return wide.astype(np.uint8)
 
 
 def fit_to_size(image: Image.Image, options: DecodeOptions) -> Image.Image:
-    """An RGBa image cropped to its center and resized with antialiasing: cover, contain or stretch."""
+    """An image (RGB or RGBa) cropped to its center and resized with antialiasing: cover, contain, stretch."""
     height, width = options.size
     box = center_crop_box(image.size, options.config.center_crop)
     across, down = box[2] - box[0], box[3] - box[1]
@@ -85,7 +97,8 @@ def fit_to_size(image: Image.Image, options: DecodeOptions) -> Image.Image:
     scale = max(across / width, down / height)
     inner = (max(1, round(across / scale)), max(1, round(down / scale)))
     canvas = Image.new("RGBa", (width, height))
-    canvas.paste(image.resize(inner, bicubic, box), ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    resized = to_premultiplied(image.resize(inner, bicubic, box))
+    canvas.paste(resized, ((width - inner[0]) // 2, (height - inner[1]) // 2))
     return canvas
 
 

@@ -24,12 +24,13 @@ from genscene.errors import BadInput
 from genscene.experiment.schema import ImageConfig
 from genscene.geometry.camera_files import read_labels
 from genscene.geometry.cameras import Camera, Size
+from genscene.io.files import MIB
 from genscene.io.pictures import UnreadableImage, collect_warnings, within
 
 SYNTHETIC = "synthetic:"  # prefix of a source that names an embedded set
 EMBEDDED = 5000  # images of an embedded set where the configuration gives no limit
 TRACED_TOGETHER = 20  # images that one thread ray-traces at once
-QUEUED = 64  # files held in memory while they wait to be decoded
+QUEUED, HELD = 64, 64 * MIB  # files, and bytes of them, in memory while they wait to be decoded
 Decoded = tuple[np.ndarray, bool]  # an image, and whether it was enlarged
 
 
@@ -120,18 +121,19 @@ def decode_files(
 def _decode_in_order(
     pool: ThreadPoolExecutor, reader: FileReader, names: list[str], options: DecodeOptions
 ) -> Iterator[tuple[str, Decoded | UnreadableImage]]:
-    """Decode files in parallel and yield them in order, with at most QUEUED of them in memory."""
-    queue: list[tuple[str, Future[Decoded | UnreadableImage]]] = []
+    """Decode files in parallel, and yield them in order; at most QUEUED, or HELD bytes, of them in memory."""
+    queue: list[tuple[str, int, Future[Decoded | UnreadableImage]]] = []
     for name in names:
         try:
             content: bytes | UnreadableImage = reader.read(name)
         except UnreadableImage as error:
             content = error
-        queue.append((name, pool.submit(_decode, name, content, options)))
-        if len(queue) >= QUEUED:
-            first, job = queue.pop(0)
+        size = 0 if isinstance(content, UnreadableImage) else len(content)
+        queue.append((name, size, pool.submit(_decode, name, content, options)))
+        while len(queue) >= QUEUED or (queue and sum(size for _, size, _ in queue) > HELD):
+            first, _, job = queue.pop(0)
             yield first, job.result()
-    for name, job in queue:
+    for name, _, job in queue:
         yield name, job.result()
 
 

@@ -1,5 +1,6 @@
 """Posed photographs decoded: uint8 images of one size with pinhole cameras, distortion removed."""
 
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,14 +14,21 @@ from PIL import Image
 from torch import Tensor
 
 from genscene.contract import Vector
-from genscene.data.images.decode import has_alpha, parse_color, to_premultiplied
+from genscene.data.images.decode import has_alpha, parse_color, to_color, to_premultiplied
 from genscene.data.posed.posed_files import PosedFiles
 from genscene.data.posed.undistort import UndistortMap, undistort_image, undistort_map
 from genscene.data.progress import log_line, track_progress
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.transforms import WorldTransform
-from genscene.io.pictures import UnreadableImage, collect_warnings, decode_picture, read_picture, within
+from genscene.io.pictures import (
+    UnreadableImage,
+    collect_warnings,
+    decode_picture,
+    in_turn,
+    read_picture,
+    within,
+)
 from genscene.scenes import SolidBackground
 
 FAINTEST = 8  # of 255: less alpha counts as wholly transparent
@@ -77,7 +85,7 @@ def decode_posed(
 
     def decode(i: int) -> None:
         undistortion = undistortion_of(i)
-        image, alpha = _composite(_open(posed.paths[i], posed.sizes[i]), color)
+        image, alpha = _read(posed.paths[i], posed.sizes[i], color)
         pixels[i] = _downsample(image if undistortion is None else undistort_image(image, undistortion), size)
         if alpha is not None:
             alpha = alpha if undistortion is None else undistort_image(alpha[..., None], undistortion)[..., 0]
@@ -123,6 +131,12 @@ def _reduced_size(size: Size, downscale: float, side: int) -> Size:
     return height, width
 
 
+def _read(path: Path, size: Size, color: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """An image file over a color, and its alpha; large ones one after the other."""
+    with in_turn(math.prod(size)):
+        return _composite(_open(path, size), color)
+
+
 def _open(path: Path, size: Size) -> Image.Image:
     """An image file fully decoded as stored, which its camera is for, whatever its EXIF orientation."""
     try:
@@ -138,12 +152,14 @@ def _open(path: Path, size: Size) -> Image.Image:
 def _composite(image: Image.Image, color: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray | None]:
     """An image of any mode over a colour -> uint8 [H, W, 3]; alpha, uint8 [H, W], where it has any."""
     if not has_alpha(image):
-        return np.asarray(to_premultiplied(image))[..., :3], None
-    rgba = np.asarray(image.convert("RGBA")).astype(np.uint16)
-    alpha = rgba[..., 3:]
-    opaque = (rgba[..., :3] * alpha + np.array(color, np.uint16) * (255 - alpha) + 127) // 255
-    transparent = bool((alpha < 255).any())
-    return opaque.astype(np.uint8), alpha[..., 0].astype(np.uint8) if transparent else None
+        return np.asarray(to_color(image)), None
+    rgba = np.asarray(image if image.mode == "RGBA" else image.convert("RGBA"))
+    opaque, behind = np.empty_like(rgba[..., :3]), np.array(color, np.uint16)
+    for row, wide in enumerate(rgba):  # all rows at once would take six times the memory
+        alpha = wide[:, 3:].astype(np.uint16)
+        opaque[row] = (wide[:, :3] * alpha + behind * (255 - alpha) + 127) // 255
+    alpha = rgba[..., 3]
+    return opaque, alpha if (alpha < 255).any() else None
 
 
 def _downsample(image: np.ndarray, size: Size) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from genscene.data.images.decode import has_alpha, open_image
+from genscene.data.images.decode import COLORS, composite, has_alpha, open_image, to_color, to_premultiplied
 from genscene.data.images.files import ImageFiles, list_images
 from genscene.data.prepare.inspect_scene import is_scene, mean_std, scene_lines
 from genscene.errors import BadInput
@@ -83,20 +83,23 @@ def _count_images(files: ImageFiles) -> ImageCounts:
             counts.transparent += has_alpha(image) and _is_transparent(image)
             if len(counts.layouts) < LAYOUTS:
                 counts.layouts.append(_layout(image))
+            del image  # before the next is decoded
     counts.findings += findings.lines()
     return counts
 
 
 def _is_transparent(image: Image.Image) -> bool:
     """Whether any pixel of an image with an alpha channel, or a transparent color, is transparent."""
-    return bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
+    return (image if image.mode == "RGBA" else image.convert("RGBA")).getchannel("A").getextrema() != (
+        255,
+        255,
+    )
 
 
 def _layout(image: Image.Image) -> np.ndarray:
     """An image on white, reduced to LAYOUT_SIDE squared, less its mean, of length 1 -> [768]."""
-    reduced = image.convert("RGBA").resize((LAYOUT_SIDE, LAYOUT_SIDE), Image.Resampling.BOX)
-    white = Image.new("RGBA", reduced.size, "white")
-    values = np.asarray(Image.alpha_composite(white, reduced).convert("RGB"), np.float64).ravel()
+    reduced = to_premultiplied(to_color(image).resize((LAYOUT_SIDE, LAYOUT_SIDE), Image.Resampling.BOX))
+    values = composite(np.asarray(reduced), COLORS["white"]).astype(np.float64).ravel()
     values = values - values.mean()
     return values / max(float(np.linalg.norm(values)), 1e-6)
 

@@ -1,10 +1,7 @@
 """Camera poses of unposed photographs by structure from motion (pycolmap), written in COLMAP's layout."""
 
-import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +13,7 @@ from genscene.data.images.files import list_images, require_new_folder
 from genscene.data.images.load import log_unreadable
 from genscene.data.progress import progress_bar
 from genscene.errors import BadInput
+from genscene.io.atomic import atomic_folder
 from genscene.io.files import user_path
 from genscene.io.pictures import UnreadableImage, collect_warnings, decode_picture, read_picture, reason
 
@@ -65,7 +63,7 @@ def estimate_poses(
         raise BadInput(f"{target} lies in {root}, where all photographs are read; wanted a folder outside")
     files = sorted(list_images(root).names, key=natural_key)
     colmap = _import_pycolmap()
-    with _atomic_folder(target) as partial:
+    with atomic_folder(target) as partial:
         names = _write_images(root, files, partial / "images", side, shared)
         model = _reconstruct(colmap, root, partial, list(names), matching, shared)
         (partial / "sparse" / "0").mkdir(parents=True)
@@ -198,18 +196,3 @@ def _match(colmap: Any, images: Path, work: Path, names: list[str], matching: Ma
             advance(PAIRS_AT_ONCE)
     with colmap.Database.open(database) as written:
         return sum(count > 0 for count in written.read_two_view_geometry_num_inliers()[1])
-
-
-@contextmanager
-def _atomic_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` to write to, renamed to it when the block ends, removed if it fails."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    try:
-        partial.mkdir()
-        yield partial
-        if folder.exists():
-            folder.rmdir()  # it is empty
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -87,7 +87,7 @@ class RoomObjects:
 def rooms(least: int, most: int) -> Callable[[Randomness], RoomObjects]:
     """Rooms of `least` to `most` objects, each number equally often: one room for each random stream."""
 
-    def draw(streams: Randomness) -> RoomObjects:
+    def sample(streams: Randomness) -> RoomObjects:
         count = least + (streams.uniform() * (most - least + 1)).long()
         u = streams.uniform(most, 5)
         exists = torch.arange(most) < count[:, None]
@@ -97,7 +97,7 @@ def rooms(least: int, most: int) -> Callable[[Randomness], RoomObjects]:
         center = torch.stack([x, size, z], dim=-1)
         return RoomObjects(exists, shape, color, u[..., 2] < 0.5, size, center, 2 * math.pi * u[..., 4])
 
-    return draw
+    return sample
 
 
 def reach(shape: Tensor, size: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from genscene.contract import (
 from genscene.geometry.cameras import Camera, PixelConvention, Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.layers.nerf_field import FieldConfig, NeRFField
-from genscene.ranges import Range
+from genscene.ranges import Range, When
 from genscene.render.march import March
 from genscene.render.volume import VolumeGenerator, render_view
 from genscene.scenes import Field, SolidBackground
@@ -25,16 +25,14 @@ class NeRFGeneratorConfig:
     """All the numbers of the generator."""
 
     field: FieldConfig = FieldConfig()
-    fine_width: Annotated[int, Range(0, 65_536)] = (
-        0  # channels of the fine network's layers; 0: as many as the coarse one's
-    )
-    fine_depth: Annotated[int, Range(0, 1024)] = (
-        0  # layers of the fine network; 0: as many as the coarse one's
-    )
+    # channels of the fine network's layers; 0: as many as the coarse one's
+    fine_width: Annotated[int, Range(0, 65_536), When("fine_width", Range(2), "or 0")] = 0
+    # layers of the fine network; 0: as many as the coarse one's
+    fine_depth: Annotated[int, Range(0, 1024)] = 0
     # the coarse network's samples, and fine_samples that its weights place for the fine one; 0: one network
     # (ablation)
     march: March = March(2.0, 6.0, 64, fine_samples=128, last_interval=None, bins="equal")
-    background: SolidBackground = "white"
+    background: SolidBackground = "white"  # behind the scene
     prior: CameraPrior = CameraPrior()  # cameras around the scene, fitted to those of the photographs
     pixels: PixelConvention = "center"  # corner: rays through the pixels' upper left corners (official code)
 

@@ -31,10 +31,8 @@ class FieldConfig:
     # concat: ablation, the latent code is an input as in GRAF
     conditioning: Literal["film", "concat"] = "film"
     octaves: Octaves = 0  # of positional encoding of the point (NeRF, eq. 4); 0: the point itself
-    frequency: tuple[Signed, Signed] = (
-        15.0,
-        30.0,
-    )  # scale and offset of the mapping network's raw frequencies
+    # scale and offset of the mapping network's raw frequencies
+    frequency: tuple[Signed, Signed] = (15.0, 30.0)
     warp: Factor = 1.0  # points are multiplied by this first (released CelebA and Cats: 2 / 0.24)
     # of a learned 3-D grid whose features are concatenated to the point; 0: no grid
     grid_channels: Annotated[int, Range(0, 4096)] = 0

@@ -14,6 +14,7 @@ from genscene.contract import (
     SingleSceneGenerator,
     Vector,
 )
+from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.ranges import Range, Share
@@ -23,6 +24,7 @@ from genscene.scenes import SolidBackground
 from genscene.systems.voxels.grid import VoxelConfig, VoxelGrid
 
 CAMERAS_WITHIN = 1.25  # mean distances of the cameras from the origin
+MOST_STEPS = 1_000_000  # along a ray
 MIN_WEIGHT = 1e-4  # samples with less weight in their pixel are not colored
 
 
@@ -33,11 +35,10 @@ class VoxelsGeneratorConfig:
     voxels: VoxelConfig = VoxelConfig()
     # samples per half voxel
     march: March = March(0.0, 100.0, 1, "softplus", gain=25.0, shift=-6.2, last_interval=None)
-    cone: Annotated[float, Range(0, 1e3)] = (
-        0.01  # in contracted space steps grow to this share of the distance
-    )
-    background: SolidBackground = "white"
-    # behind the scene, 0 to 1, of photographs on a ground that is nearly that background; None: exactly that
+    # in contracted space steps grow to this share of the distance
+    cone: Annotated[float, Range(0, 1e3)] = 0.01
+    background: SolidBackground = "white"  # behind the scene
+    # its color, 0 to 1, of photographs on a ground that is nearly that background; None: exactly that
     ground: tuple[Share, Share, Share] | None = None
     prior: CameraPrior = CameraPrior()  # cameras around the scene, fitted to those of the photographs
 
@@ -96,7 +97,7 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
             found = self.render_rays(scene, origins, directions, jitter, options)
             return tuple(x.unflatten(0, rays.origins.shape[:2]) for x in found)
 
-        ray_bytes = 60 * sum(self.voxels.counts) // (options.samples or self.march.samples)
+        ray_bytes = 60 * sum(self.voxels.counts) * (options.samples or self.march.samples)
         color, depth, alpha, *distortion = (
             to_image(x, size) for x in in_chunks(part, rays, noise, options, ray_bytes)
         )
@@ -146,7 +147,7 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
 
     def ray_bytes(self) -> int:
         """Bytes that a ray through the finest grid takes in training."""
-        return 60 * sum(self.config.voxels.counts(-1))
+        return 60 * sum(self.config.voxels.counts(-1)) * self.march.samples
 
     @torch.no_grad()
     def sample_occupied(
@@ -172,6 +173,9 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
             while edges[-1] < march.far:
                 here = edges[-1]
                 edges.append(here + max(step, self.config.cone * here, self.far_step(here, samples)))
+                if len(edges) > MOST_STEPS:
+                    far = f"march.far {march.far} is over {MOST_STEPS} steps of {step:.3g} away"
+                    raise BadInput(f"{far}: wanted a nearer one")
             begin, end = torch.zeros_like(origins[:, 0]), torch.full_like(origins[:, 0], march.far)
             return begin, end, origins.new_tensor(edges)
         half = origins.new_tensor(config.sides)
