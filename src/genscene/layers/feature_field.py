@@ -20,7 +20,8 @@ from genscene.ranges import Channels, Distance, Extent, Layers, Octaves, Range, 
 class FeatureFieldConfig:
     """The network of one object, or of the background (GIRAFFE, sec. 3.1 and supplement)."""
 
-    codes: Channels = 256  # numbers in the shape code, and in the appearance code
+    # numbers in the shape code, and in the appearance code; 0: none, the same field in every scene
+    codes: Annotated[int, Range(0, 65_536)] = 256
     width: Channels = 128  # channels of every layer
     depth: Annotated[int, Range(2, 1024)] = 8  # layers before the density
     skips: tuple[Layers, ...] = (
@@ -56,13 +57,13 @@ class FeatureField(nn.Module):
         position, direction = 6 * config.octaves, 6 * config.direction_octaves
         skips = [i for i in config.skips if i < config.depth - 1]
         self.point = nn.Linear(position, width)
-        self.shape = nn.Linear(config.codes, width)
+        self.shape = linear(config.codes, width)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(config.depth - 1))
-        self.skip_shapes = nn.ModuleList(nn.Linear(config.codes, width) for _ in skips)
+        self.skip_shapes = nn.ModuleList(linear(config.codes, width) for _ in skips)
         self.skip_points = nn.ModuleList(nn.Linear(position, width) for _ in skips)
         self.density = nn.Linear(width, 1)
         self.feature_layer = nn.Linear(width, width)
-        self.appearance = nn.Linear(config.codes, width)
+        self.appearance = linear(config.codes, width)
         self.direction = nn.Linear(direction, width) if config.view_dependent else None
         self.feature = nn.Linear(width, features)
         if config.encoding == "gaussian":  # those of the released code, which its checkpoints do not hold
@@ -100,6 +101,14 @@ class FeatureField(nn.Module):
             return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
+def linear(codes: int, width: int) -> nn.Linear:
+    """A linear layer of codes; of none it is its bias."""
+    layer = nn.Linear(max(1, codes), width)
+    if not codes:
+        layer.weight = nn.Parameter(layer.weight[:, :0].detach())
+    return layer
+
+
 class SineFeatureField(nn.Module):
     """FiLM-SIREN layers: the shape code modulates those before the density, the appearance code the last."""
 
@@ -112,8 +121,8 @@ class SineFeatureField(nn.Module):
         self.density = nn.Linear(width, 1)
         self.feature_layer = nn.Linear(width + 3 * config.view_dependent, width)
         self.feature = nn.Linear(width, features)
-        self.shape = nn.Linear(config.codes, 2 * config.depth * width)
-        self.appearance = nn.Linear(config.codes, 2 * width)
+        self.shape = linear(config.codes, 2 * config.depth * width)
+        self.appearance = linear(config.codes, 2 * width)
         for i, layer in enumerate((*self.layers, self.density, self.feature_layer, self.feature)):
             bound = math.sqrt(6 / layer.in_features) / config.frequency[1] if i else 1 / layer.in_features
             nn.init.uniform_(layer.weight, -bound, bound)

@@ -156,7 +156,7 @@ def demo() -> Experiment:
     )
     generator = GIRAFFEGeneratorConfig(
         object=FeatureFieldConfig(16, 48, 3, (), extent=1.0, activation="sine"),
-        background=FeatureFieldConfig(8, 32, 2, (), 1, 1, extent=2.0, view_dependent=False),
+        background=FeatureFieldConfig(0, 32, 2, (), 1, 1, extent=2.0, view_dependent=False),
         boxes=boxes,
         march=March(0.5, 6.0, 24, "softplus", gain=65.0, shift=-3.5),
         prior=CameraPrior("fixed", (math.pi / 2, 0.0), (math.radians(52), 0.0), 3.2, 44.0, up="z"),

@@ -67,7 +67,9 @@ class GIRAFFEConfig(AdversarialConfig):
         small = replace(
             generator,
             object=field,
-            background=replace(field, extent=generator.background.extent),
+            background=replace(
+                field, extent=generator.background.extent, codes=min(4, generator.background.codes)
+            ),
             march=replace(generator.march, samples=8),
             renderer=replace(generator.renderer, features=8, channels=8, min_channels=4, levels=1),
         )
