@@ -23,7 +23,7 @@ RUNS = {
 VERBS = {  # good command lines; the first words name the verb
     "render png": "render gan --out out/a.png --seeds 0-1 --frames 2 --size 8 --samples 2 --device cpu",
     "render gif": "render fitted --out out/a.gif --frames 2 --size 8 --samples 2 --device cpu",
-    "interpolate": "interpolate gan --seeds 0,1 --frames 2 --size 8 --samples 2 --out out/a.mp4 --device cpu",
+    "interpolate": "interpolate gan --seeds 0,1 --frames 2 --size 8 --samples 9 --out out/a.mp4 --device cpu",
     "export mesh": "export mesh fitted --resolution 12 --level 0.02 --out out/a.glb",
     "export pointcloud": "export pointcloud fitted --count 20 --out out/a.ply --opaque 0.01",
     "export cameras": "export cameras gan --frames 3 --out out/a.json",
@@ -261,7 +261,7 @@ def environments(folder: Path, chance: random.Random, known: dict[str, list[str]
     words = VERBS.get(verb, verb).split()
     encoding = chance.choice(("utf-8", "ascii", "latin-1"))
     inside = tuple(value for value in variables.values() if value.startswith("/"))
-    return CommandLine(verb, words, tuple(names), variables, encoding, inside)
+    return CommandLine(verb, words, (*names, *words), variables, encoding, inside)
 
 
 Case = Callable[[Path, random.Random, dict[str, list[str]]], CommandLine]

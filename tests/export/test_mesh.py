@@ -1,6 +1,7 @@
 """Meshes: exact positions, closed, outward, colored, without small parts; the three file formats."""
 
 import json
+import math
 import struct
 
 import numpy as np
@@ -13,6 +14,7 @@ from genscene.errors import BadInput
 from genscene.export.mesh import (
     Lattice,
     color_vertices,
+    corner_counts,
     extract_surface,
     remove_small_parts,
     sample_density,
@@ -165,3 +167,10 @@ def test_an_unknown_suffix_is_refused_and_nothing_written(tmp_path):
     with pytest.raises(BadInput, match=r"\.glb, \.obj, \.ply"):
         save_mesh(tmp_path / "a.stl2", extract_surface(lattice(resolution=16), 10.0))
     assert not list(tmp_path.iterdir())
+
+
+def test_evaluating_the_density_reports_every_corner():
+    done = []
+    sample_density(lambda points, _: (points, points[..., 0]), torch.relu, BOX, 80, done.append)
+    assert sum(done) == math.prod(corner_counts(BOX, 80))
+    assert len(done) > 1  # there is progress to see

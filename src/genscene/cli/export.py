@@ -1,15 +1,12 @@
 """genscene export mesh|pointcloud|cameras|prior: a mesh, points, a trajectory, a plot of the prior."""
 
 import math
-import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
 
 import trimesh
-from rich.console import Console
-from rich.progress import Progress
 from tyro.conf import Positional
 
 from genscene.apps.interpolate import styles_of_seeds
@@ -135,20 +132,14 @@ def export_mesh(options: Mesh) -> None:
         raise BadInput(
             f"{options.generator}: the scenes of this generator have no density to extract a mesh from"
         )
-    longest = max(generator.bounds)
-    corners = math.prod(options.resolution * half / longest + 3 for half in generator.bounds)
+    corners = math.prod(mesh.corner_counts(generator.bounds, options.resolution))
     what = f"a mesh of --resolution {options.resolution}"
-    require_memory(int(CORNER * corners), what, "lower --resolution")
+    require_memory(CORNER * corners, what, "lower --resolution")
     w = styles_of_seeds(generator, [options.seed], options.psi)
     field = cast(Field, generator.bind(w))
     activate = partial(activate_density, march=generator.march)
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("evaluating density")
-
-        def show(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
-        lattice = mesh.sample_density(field, activate, generator.bounds, options.resolution, show)
+    with timed_progress("evaluating density", corners, "shorter: --resolution") as advance:
+        lattice = mesh.sample_density(field, activate, generator.bounds, options.resolution, advance)
     level = mesh.surface_level(lattice) if options.level is None else options.level
     surface = mesh.remove_small_parts(mesh.extract_surface(lattice, level), options.keep)
     shift = mesh.surface_shift(surface, field, activate, level, 2 * max(generator.bounds))

@@ -19,7 +19,6 @@ ENDINGS = (".glb", ".obj", ".ply")
 CHUNK = 1 << 15  # points evaluated at once
 UNCERTAIN = 0.03  # shift of the surface, in sides of the box, above which there is none to speak of
 STEP = 1 / 256  # length over which the slope of the density is measured, in sides of the box
-Progress = Callable[[int, int], None]  # points done, of how many
 Box = tuple[float, float, float]
 
 
@@ -42,21 +41,26 @@ def sample_density(
     activate: Callable[[Tensor], Tensor],
     box: Box,
     resolution: int,
-    progress: Progress | None = None,
+    report: Callable[[int], None] | None = None,
 ) -> Lattice:
     """Evaluate the density of one field at the corners of `resolution` cubes along the longest side of a box.
 
-    activate: raw density -> density. The sides of a cube are as equal as the box allows.
+    activate: raw density -> density. report is called with the number of corners just evaluated.
     """
-    counts = [max(2, round(resolution * half / max(box))) + 1 for half in box]
+    counts = corner_counts(box, resolution)
     axes = [torch.linspace(-half, half, count) for half, count in zip(box, counts, strict=True)]
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).view(1, -1, 3)
     parts: list[Tensor] = []
     for part in points.split(CHUNK, dim=1):
         parts.append(activate(field(part, front_direction(part))[1][0]))
-        if progress:
-            progress(min(len(parts) * CHUNK, points.shape[1]), points.shape[1])
+        if report:
+            report(part.shape[1])
     return Lattice(torch.cat(parts).view(*counts).numpy(), box)
+
+
+def corner_counts(box: Box, resolution: int) -> list[int]:
+    """Corners of cubes along each side of a box; their sides are as equal as the box allows."""
+    return [max(2, round(resolution * half / max(box))) + 1 for half in box]
 
 
 def front_direction(points: Tensor) -> Tensor:

@@ -91,13 +91,13 @@ class DataUnpickler(pickle._Unpickler):
         """Raise BadInput where a budget is exceeded by what the last step made."""
         self.steps += 1
         if self.steps > MAX_STEPS:
-            raise BadInput(f"its pickle has more than {MAX_STEPS} operations")
+            raise BadInput(f"its pickle has more than {MAX_STEPS} operations, wanted fewer")
         top = self.stack[-1] if self.stack else None  # type: ignore[attr-defined]
         if isinstance(top, tuple | frozenset) and id(top) not in self.tuples:
             inner = [self.tuples.get(id(part), (part, 1, 0)) for part in top]
             leaves, depth = 1 + sum(p[1] for p in inner), 1 + max((p[2] for p in inner), default=0)
             if leaves > MAX_LEAVES or depth > MAX_DEPTH:
-                raise BadInput(f"its pickle holds tuples of {leaves} parts, {depth} deep")
+                raise BadInput(f"its pickle holds tuples of {leaves} parts, {depth} deep, wanted tensors")
             self.tuples[id(top)] = (top, leaves, depth)
 
     def build(self) -> None:

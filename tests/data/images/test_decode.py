@@ -118,3 +118,10 @@ def test_parse_color():
 def test_damaged_files_are_unreadable(content):
     with pytest.raises(UnreadableImage):
         decode_image(content, options())
+
+
+@pytest.mark.parametrize("fit", ["cover", "stretch", "contain"])
+def test_opaque_images_are_decoded_as_transparent_ones_whose_alpha_is_full(fit):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (21, 33, 3), np.uint8))
+    how = options((13, 11), fit=fit, background="black")
+    assert np.array_equal(decode_image(encode(noise), how), decode_image(encode(noise.convert("RGBA")), how))

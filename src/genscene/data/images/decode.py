@@ -33,11 +33,18 @@ def decode_image(content: bytes, options: DecodeOptions) -> np.ndarray:
 
     Raises UnreadableImage for a file that is truncated, not an image, or a decompression bomb.
     """
+    return decode_compared(content, options)[0]
+
+
+def decode_compared(content: bytes, options: DecodeOptions) -> tuple[np.ndarray, bool]:
+    """The pixels of `decode_image`, and whether they were enlarged."""
     with open_picture(content) as header:
-        count = header.width * header.height
-    with in_turn(count):
-        pixels = np.asarray(to_premultiplied(fit_to_size(to_color(open_image(content)), options)))
-    return pixels if options.keep_alpha else composite(pixels, parse_color(options.config.background))
+        with in_turn(header.width * header.height):
+            image = fit_to_size(to_color(open_image(content)), options)
+            pixels = np.asarray(to_premultiplied(image) if options.keep_alpha else image)
+        if pixels.shape[-1] == 4 and not options.keep_alpha:
+            pixels = composite(pixels, parse_color(options.config.background))
+        return pixels, is_enlarged(header, options)
 
 
 def open_image(content: bytes) -> Image.Image:
@@ -111,11 +118,10 @@ def center_crop_box(size: tuple[int, int], share: float) -> tuple[float, float, 
     return (width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2
 
 
-def is_enlarged(content: bytes, options: DecodeOptions) -> bool:
-    """Whether `decode_image` upsamples this (readable) image file."""
-    with open_picture(content) as image:
-        square = options.size[0] == options.size[1]  # then orientation does not matter: EXIF costs a decoding
-        height, width = (image.height, image.width) if square else oriented_size(image)
+def is_enlarged(image: Image.Image, options: DecodeOptions) -> bool:
+    """Whether `decode_image` upsamples this (readable) image, whose header was read."""
+    square = options.size[0] == options.size[1]  # then orientation does not matter: EXIF costs a decoding
+    height, width = (image.height, image.width) if square else oriented_size(image)
     left, top, right, bottom = center_crop_box((width, height), options.config.center_crop)
     wider, higher = right - left < options.size[1], bottom - top < options.size[0]
     return wider and higher if options.config.fit == "contain" else wider or higher

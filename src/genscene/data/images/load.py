@@ -12,8 +12,7 @@ import torch
 from genscene.data.images.cache import Allocate, Cached, cached_array
 from genscene.data.images.decode import (
     DecodeOptions,
-    decode_image,
-    is_enlarged,
+    decode_compared,
     parse_color,
 )
 from genscene.data.images.files import FileReader, ImageFiles, list_images
@@ -142,7 +141,7 @@ def _decode(name: str, content: bytes | UnreadableImage, options: DecodeOptions)
         return content
     try:
         with within(name):
-            return decode_image(content, options), is_enlarged(content, options)
+            return decode_compared(content, options)
     except UnreadableImage as error:
         return error
 

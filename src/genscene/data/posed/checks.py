@@ -105,5 +105,5 @@ def _check_magnitudes(posed: PosedFiles) -> None:
         if not (short > 1 / MAX_FOCAL and long < MAX_FOCAL and aside < MAX_FOCAL):
             raise BadInput(
                 f"the intrinsics of {path} have focal lengths of {short:.3g} and {long:.3g} image sides"
-                f" and the principal point at {aside:.3g}: no pixel has a usable ray"
+                f" and the principal point at {aside:.3g}: no pixel has a ray, wanted about 1 and 0.5"
             )

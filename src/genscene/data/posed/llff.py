@@ -90,7 +90,9 @@ def _read_table(path: Path) -> np.ndarray:
     table = found.astype(np.float64)
     rules = {
         "is not finite": np.isfinite(table).all(axis=1),
-        "has a size, focal length or near that is not positive": (table[:, [4, 9, 14, 15]] > 0).all(axis=1),
+        "has a size, focal length or near that is not positive, as it must be": (
+            table[:, [4, 9, 14, 15]] > 0
+        ).all(axis=1),
         "has a far that is not beyond near": table[:, 16] > table[:, 15],
     }
     for fault, correct in rules.items():
