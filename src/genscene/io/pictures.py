@@ -19,10 +19,10 @@ from genscene.io.files import MIB, open_regular, read_bytes
 
 # Not EPS, whose decoding starts Ghostscript; nor the formats that no data set has and few have checked.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
-MAX_BYTES = 128 * MIB  # of a file
-MAX_PIXELS = 27_000_000  # decoded and converted, at 8 bytes each, a fifth of a gigabyte
-MAX_JPEG = 89_478_485  # of JPEGs, which can be decoded at half the size; where Pillow begins to warn
-MAX_WIDE = MAX_PIXELS // 3  # of WebP and of more than 8 bits, which take three times the memory
+MAX_BYTES = 96 * MIB  # of a file
+MAX_PIXELS = 24_500_000  # decoded and converted, at 8 bytes each, a fifth of a gigabyte
+MAX_JPEG = 89_478_485  # of JPEGs but CMYK, decoded at half the size; where Pillow begins to warn
+MAX_WIDE = MAX_PIXELS // 4  # of WebP and of more than 8 bits, which take four times the memory
 ALWAYS_PIXELS = 1 << 23  # so many are decoded whatever the file's size
 PIXELS_PER_BYTE = 64  # of larger pictures, at most: beyond, it is made to exhaust memory
 KINDS = (  # of Pillow's warnings; others are not reported
@@ -119,7 +119,7 @@ def reason(error: Exception) -> str:
 def _check_pixels(image: Image.Image, size: int) -> None:
     """Raise UnreadableImage where a header announces more pixels than its file can hold, or memory should."""
     pixels, most = image.width * image.height, MAX_PIXELS
-    if image.format == "JPEG" and "progressive" not in image.info:
+    if image.format == "JPEG" and "progressive" not in image.info and image.mode != "CMYK":
         most = MAX_JPEG
     elif image.format == "WEBP" or image.mode[0] in "IF":
         most = MAX_WIDE
