@@ -27,7 +27,10 @@ OPENGL = (1.0, -1.0, -1.0)  # right, down, forward -> right, up, back
 def patch_sampler(args: Args) -> PatchSampler:
     """The patches of the settings."""
     side = math.isqrt(args["N_samples"])
-    return PatchSampler(side, args["min_scale"], 1.0, antialias=False, anneal=max(0.0, args["scale_anneal"]))
+    anneal = max(0.0, args["scale_anneal"])
+    return PatchSampler(
+        side, args["min_scale"], 1.0, antialias=False, anneal=anneal, largest=args["max_scale"]
+    )
 
 
 def patch_scale(case: Case) -> Results:
@@ -36,7 +39,7 @@ def patch_scale(case: Case) -> Results:
     def quantity(name: str, args: Args) -> Tensor:
         sampler, (steps, *_) = patch_sampler(args), case["iterations"][None]
         count = case.about["outputs"][name]["shape"][0]
-        sizes = [args["max_scale"] * sampler.smallest_at(int(step)) for step in steps[:count]]
+        sizes = [sampler.smallest_at(int(step)) for step in steps[:count]]
         return torch.tensor(sizes, dtype=case.dtype)
 
     return compute_outputs(case, quantity)
@@ -48,8 +51,9 @@ def flex_grid(case: Case) -> Results:
     def quantity(name: str, args: Args) -> Tensor:
         sampler, size = patch_sampler(args), (args["H"], args["W"])
         unit, sign = case["unit"], 2 * case["sign"].to(case.dtype) - 1
-        places = (1 + unit[:, 1:] * sign) / 2
-        numbers = torch.cat([torch.zeros_like(unit[:, :1]), unit[:, :1], places], dim=1)
+        places = (1 + unit[:, 1:] * sign) / 2 if args["random_shift"] else torch.full_like(unit[:, 1:], 0.5)
+        scales = unit[:, :1] if args["random_scale"] else torch.ones_like(unit[:, :1])
+        numbers = torch.cat([torch.zeros_like(scales), scales, places], dim=1)
         windows = sampler.sample(Recorded([numbers], []), args["iteration"])
         assert windows is not None
         if args["of"] == "scale":

@@ -24,12 +24,13 @@ class PatchSampler:
     antialias: bool = True
     # the smallest window shrinks with every 1000 steps: exp(-3 anneal) times, from 0.9 (GRAF); 0: it does not
     anneal: NonNegative = 0.0
+    largest: PositiveShare = 1.0  # side of the largest window, in image sides
 
     def smallest_at(self, step: int) -> float:
         """Side of the smallest window at a step."""
         if not self.anneal:
             return self.smallest
-        return min(0.9, max(self.smallest, math.exp(-3 * (step // 1000) * self.anneal)))
+        return min(0.9, max(self.smallest, self.largest * math.exp(-3 * (step // 1000) * self.anneal)))
 
     def sample(self, randomness: Randomness, step: int) -> Tensor | None:
         """One window for each stream -> [B, 3] = (scale, x, y) in image sides; None: whole images."""
@@ -37,7 +38,7 @@ class PatchSampler:
             return None
         chance, scale, x, y = randomness.uniform(4).unbind(-1)
         smallest = self.smallest_at(step)
-        scale = smallest + (1 - smallest) * scale
+        scale = smallest + (self.largest - smallest) * scale
         scale = torch.where(chance < self.share, scale, torch.ones_like(scale))
         return torch.stack([scale, x * (1 - scale), y * (1 - scale)], dim=-1)
 
