@@ -8,6 +8,7 @@ import torch
 from genscene.contract import Generator
 from genscene.errors import BadInput, suggest
 from genscene.evaluation.bootstrap import KERNEL_SCALE
+from genscene.evaluation.generator_metrics.object_control import is_set_of_rooms, object_control
 from genscene.evaluation.generator_metrics.pose_accuracy import frechet_pose, is_posed_set, pose_accuracy
 from genscene.evaluation.generator_metrics.two_views import identity, view_consistency
 from genscene.evaluation.report import Better, Score
@@ -92,6 +93,7 @@ STATISTICS_METRICS = {
 GENERATOR_METRICS: dict[str, Callable[[EvaluationSession, EvaluatedModel], list[Score]]] = {
     "pose_accuracy": pose_accuracy,
     "frechet_pose": frechet_pose,
+    "object_control": object_control,
     "view_consistency": view_consistency,
     "identity": identity,
 }
@@ -101,6 +103,7 @@ METRICS = [*STATISTICS_METRICS, *GENERATOR_METRICS]
 def default_metrics(generator: Generator, data: str) -> list[str]:
     """The metrics of a generator itself that are computed without being named."""
     posed = ["pose_accuracy", "frechet_pose"] if is_posed_set(generator, data) else []
+    posed += ["object_control"] if is_set_of_rooms(generator, data) else []
     return [*posed, "view_consistency"] if generator.bounds is not None else posed
 
 
