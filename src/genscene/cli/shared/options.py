@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 ROOT = Path(genscene.__file__).parent
 CLASS = re.compile(r"^class (\w+)(?:\(([^)]*)\))?:\n((?:(?: .*)?\n)*)", re.M)  # name, bases, body
-FIELD = re.compile(r"^    (\w+): ([^#\n]*)", re.M)  # name, annotation
+FIELD = re.compile(r"^    (\w+): (?!ClassVar)([^#\n]*)", re.M)  # name, annotation
 ALIAS = re.compile(r"^(\w+) = (Literal\[.*?\])", re.M | re.S)  # name of a choice of words
 PRESET = re.compile(r'^    "([\w-]+)": ', re.M)
 NAME = re.compile(r"\w+")
@@ -216,6 +216,9 @@ def misspelt(names: Iterable[str], parts: list[str], before: tuple[str, ...] = (
     part, *rest = parts
     fields, known = fields_of(names), part.replace("-", "_")
     if known not in fields and known.removeprefix("no_") not in fields:
+        deeper = [o for o in all_options(names) if f".{o}".endswith("." + ".".join(parts))] if rest else []
+        if deeper:
+            return " or --".join(".".join([*before, option]) for option in deeper[:3])
         near = difflib.get_close_matches(known, fields, n=1, cutoff=0.4 if before else 0.6)
         if near:
             return ".".join([*before, near[0].replace("_", "-"), *rest])
