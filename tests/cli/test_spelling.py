@@ -66,6 +66,8 @@ MISSPELT = {
     "train pigan-demo --stepps 3": "did you mean --steps? (see genscene train pigan-demo --help)",
     "train pigan-demo --optim.generator.rl 3": "did you mean --optim.generator.lr?",
     "train pigan-demo --system.generator.feild.width 3": "did you mean --system.generator.field.width?",
+    "train pigan-demo --system.march.samples 3": "did you mean --system.generator.march.samples?",
+    "train pigan-demo --field.width=3": "did you mean --system.generator.field.width?",
     "train pigan-demo --stages.0.bach 3": "did you mean --stages.0.batch?",
     "train pigan-demo --lr 3": "did you mean --stages.0.lr or --optim.PLAYER.lr?",
     "train pigan-demo --nothing-like-it 3": "no option --nothing-like-it (see",

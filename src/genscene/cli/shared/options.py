@@ -28,13 +28,12 @@ T = TypeVar("T")
 
 ROOT = Path(genscene.__file__).parent
 CLASS = re.compile(r"^class (\w+)(?:\(([^)]*)\))?:\n((?:(?: .*)?\n)*)", re.M)  # name, bases, body
-FIELD = re.compile(r"^    (\w+): ([^#\n]*)", re.M)  # name, annotation
+FIELD = re.compile(r"^    (\w+): (?!ClassVar)([^#\n]*)", re.M)  # name, annotation
 ALIAS = re.compile(r"^(\w+) = (Literal\[.*?\])", re.M | re.S)  # name of a choice of words
 PRESET = re.compile(r'^    "([\w-]+)": ', re.M)
 NAME = re.compile(r"\w+")
 SAME_LEVEL = 'arg(name="")'  # a field whose own fields are options without its name before them
 OTHERS = ("help", "help-all")
-
 Fields = dict[str, str]  # name of a field -> its annotation
 
 
@@ -216,11 +215,14 @@ def misspelt(names: Iterable[str], parts: list[str], before: tuple[str, ...] = (
     part, *rest = parts
     fields, known = fields_of(names), part.replace("-", "_")
     if known not in fields and known.removeprefix("no_") not in fields:
+        ending = f".{'.'.join(parts)}"
+        if deeper := [o for o in all_options(names) if rest and f".{o}".endswith(ending)]:
+            return " or --".join(".".join([*before, option]) for option in deeper[:3])
         near = difflib.get_close_matches(known, fields, n=1, cutoff=0.4 if before else 0.6)
         if near:
             return ".".join([*before, near[0].replace("_", "-"), *rest])
-        same = [] if before else [o for o in all_options(names) if o.split(".")[-1] == parts[-1]]
-        return " or --".join(same[:3])
+        same = (o for o in all_options(names) if not before and o.split(".")[-1] == parts[-1])
+        return " or --".join(list(same)[:3])
     annotation = fields.get(known, "")
     inner, keys = classes_in(annotation), int("dict[" in annotation or "tuple[" in annotation)
     if not inner or len(rest) <= keys:
