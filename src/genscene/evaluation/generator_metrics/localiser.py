@@ -29,8 +29,8 @@ from genscene.io.atomic import atomic, cache_folder
 from genscene.io.tensors import read_tensors
 from genscene.randomness import RandomStreams, derive_seed
 
-VERSION, SIDE, CELL = 1, 64, 2  # of the localiser; side of its pictures; pixels of a cell of its maps
-IMAGES, STEPS, BATCH, RATE = 3000, 600, 32, 4e-3  # of its training
+VERSION, SIDE, CELL = 2, 64, 2  # of the localiser; side of its pictures; pixels of a cell of its maps
+IMAGES, STEPS, BATCH, RATE = 3000, 2400, 8, 4e-3  # of its training
 HELD_OUT, HELD_OUT_SEED = 200, 1  # pictures that its errors are measured on, and their seed
 CHANCES = (0.06, 0.1, 0.54, 0.1, 0.1, 0.1)  # of 0 to 5 objects in a picture of the training
 SPREAD = 2.0  # standard deviation of the map of centers around each, in pixels
