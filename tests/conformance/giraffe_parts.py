@@ -15,10 +15,10 @@ from genscene.geometry.priors import CameraPrior
 from genscene.io.rename import rename
 from genscene.layers.dcgan import DCGANConfig, DCGANDiscriminator, ResidualDiscriminator
 from genscene.layers.feature_field import FeatureFieldConfig
+from genscene.layers.neural_renderer import NeuralRendererConfig
 from genscene.render.march import March
 from genscene.systems.giraffe.convert import DISCRIMINATOR, GENERATOR
 from genscene.systems.giraffe.generator import GIRAFFEGenerator, GIRAFFEGeneratorConfig, ObjectStyles
-from genscene.systems.giraffe.neural_renderer import NeuralRendererConfig
 
 OPENGL = (1.0, -1.0, -1.0, 1.0)  # right, down, forward -> right, up, back
 UPSAMPLING = {"nn": "nearest", "bilinear": "bilinear"}

@@ -210,7 +210,7 @@ def run_program(name: str, generator: Generator, scene: Any, others: Any, number
     """
     if name not in PROGRAMS:
         raise BadInput(f"no program {name!r}; {suggest(name, PROGRAMS)}")
-    boxes = getattr(getattr(generator, "config", None), "boxes", None)
+    boxes = getattr(generator, "boxes", None)
     if not isinstance(boxes, BoxPrior):
         raise BadInput("the scenes of this generator are not made of objects: there is no program for them")
     if not 0 <= number < scene.present.shape[1]:

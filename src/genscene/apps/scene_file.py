@@ -136,6 +136,6 @@ def code_of(generator: Generator, code: Code, name: str, psi: float) -> Tensor:
 
 def objects_of(generator: Generator, w: Any) -> Any:
     """The same styles; BadInput where they are not of scenes of objects."""
-    if not isinstance(getattr(getattr(generator, "config", None), "boxes", None), BoxPrior):
+    if not isinstance(getattr(generator, "boxes", None), BoxPrior):
         raise BadInput("the scenes of this generator are not made of objects: there is no file of them")
     return w

@@ -115,6 +115,16 @@ class BoxPrior:
         if self.number_chances and abs(sum(self.number_chances) - 1) > 1e-3:
             raise BadInput(f"number_chances {self.number_chances}: wanted probabilities with the sum 1")
 
+    def extent(self) -> tuple[float, float, float]:
+        """Half sides of the box around the origin that holds all boxes, however they are turned."""
+        across = math.hypot(*self.scale_max[:2])
+        low, high = self.translation_min, self.translation_max
+        if self.plane is not None:
+            low, high = (*low[:2], self.plane), (*high[:2], self.plane)
+        reach = (across, across, self.scale_max[2])
+        x, y, z = (max(abs(a), abs(b)) + 1.1 * c for a, b, c in zip(low, high, reach, strict=True))
+        return x, y, z
+
     def sample(self, uniform: Tensor) -> tuple[Boxes, Tensor]:
         """Uniform numbers [B, numbers] -> B scenes' boxes, and which of them are there, 0 or 1 [B, O]."""
         each, (row, number) = uniform[:, :-2].unflatten(1, (self.count, NUMBERS)), uniform[:, -2:].unbind(-1)
@@ -168,7 +178,7 @@ class BoxPrior:
 
 def between(low: tuple[float, ...], high: tuple[float, ...], share: Tensor) -> Tensor:
     """Numbers at a share [..., 3 or 1] of the way from low to high; beyond 0 to 1 it is extrapolated."""
-    start, end = torch.tensor(low).to(share), torch.tensor(high).to(share)
+    start, end = torch.as_tensor(low).to(share), torch.as_tensor(high).to(share)
     return start + share * (end - start)
 
 

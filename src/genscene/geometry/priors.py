@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genscene.errors import BadInput
 from genscene.geometry.camera_files import load_cameras
@@ -76,7 +76,7 @@ class CameraPrior:
         pose = look_at((self.radius if radius is None else radius[:, None]) * eye)
         if self.up == "z":
             pose = torch.tensor(Y_TO_Z).to(pose) @ pose
-        return Camera(pose, pinhole(torch.full_like(yaw, self.fov), size), size)
+        return Camera(pose, pinhole(self.fov * torch.ones_like(yaw), size), size)
 
     def mean_angles(self) -> tuple[float, float]:
         """Yaw and pitch of the mean camera."""
@@ -144,6 +144,23 @@ class PlanePrior:
     def sweep(self, count: int, size: Size) -> Grid:
         """The whole plane, `count` times."""
         return Grid.whole(count, size)
+
+
+class HasPrior(nn.Module):
+    """A generator with a prior of its views, which its part `orbit` changes where that is learned."""
+
+    _prior: CameraPrior | PlanePrior
+
+    @property
+    def prior(self) -> CameraPrior | PlanePrior:
+        """The views that it is trained with."""
+        orbit: Any = self._modules.get("orbit")
+        return self._prior if orbit is None else orbit.camera(self._prior)
+
+    @prior.setter
+    def prior(self, prior: CameraPrior | PlanePrior) -> None:
+        """Another prior; what `orbit` has learned is applied to it."""
+        self._prior = prior
 
 
 def truncated_normal(normal: Tensor, limit: float) -> Tensor:

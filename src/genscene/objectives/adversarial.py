@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from genscene.contract import (
     SystemConfig,
     Turn,
 )
-from genscene.geometry.cameras import Camera, Grid, Size, View, no_autocast
+from genscene.geometry.cameras import Camera, Grid, Size, View, named_tensors, no_autocast
 from genscene.randomness import Randomness
 from genscene.ranges import Count, Natural, NonNegative, PositiveShare
 from genscene.render.patches import PatchSampler, crop_and_resize
@@ -117,7 +117,10 @@ class FakeBatch:
 
     def detach(self) -> "FakeBatch":
         """The same images without their graph."""
-        return replace(self, images=self.images.detach())
+        tensors: dict[str, Any] = {n: x.detach() for n, x in named_tensors(self.view).items()}
+        alpha = None if self.object_alpha is None else self.object_alpha.detach()
+        view = replace(self.view, **tensors)
+        return replace(self, images=self.images.detach(), view=view, object_alpha=alpha)
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,8 @@ class AdversarialConfig(SystemConfig):
     loss: GANLoss = GANLoss()
     patches: PatchSampler = PatchSampler()
     share_fakes: bool = False  # one rendering a step for both players: the generator's turn comes first
+    # learned: the priors of cameras, and of boxes, are trained with the generator; they begin as given
+    orbit: Literal["given", "learned"] = "given"
     recompute: bool = False  # render again for the backward pass: images of any size in constant memory
     fade_steps: Natural = 0  # steps in which the layers of a new stage of progressive growing are blended in
 

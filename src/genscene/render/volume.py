@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from genscene.contract import Background, Generator, Rendering, RenderOptions
 from genscene.errors import Cancelled
 from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size, as_float64, check_shapes
+from genscene.geometry.priors import HasPrior
 from genscene.randomness import Randomness
 from genscene.render.march import NO_NOISE, March, RayNoise
 from genscene.scenes import Field
@@ -276,7 +277,7 @@ def render_view(
     return Rendering(image, depth, alpha, rays=rays, coarse=coarse[0] if coarse else None)
 
 
-class VolumeGenerator(Generator):
+class VolumeGenerator(HasPrior, Generator):
     """A generator whose scenes are fields of density, rendered by marching along rays."""
 
     march: March

@@ -3,13 +3,13 @@
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from genscene.contract import DEFAULT_OPTIONS, Rendering, RenderOptions
+from genscene.contract import DEFAULT_OPTIONS, Rendering, RenderOptions, Vector
 from genscene.errors import BadInput
 from genscene.geometry.boxes import Boxes, BoxPrior, Interval
 from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size, as_float64
@@ -21,13 +21,13 @@ from genscene.layers.feature_field import (
     build_feature_field,
 )
 from genscene.layers.mapping import map_tensors
+from genscene.layers.neural_renderer import NeuralRenderer, NeuralRendererConfig
 from genscene.randomness import Randomness
 from genscene.ranges import Factor, Natural, Range, Signed
 from genscene.render.boxes import render_boxes
 from genscene.render.composition import Composition, Operator, Placed
 from genscene.render.march import March
 from genscene.render.volume import VolumeGenerator, activate_density, render_view, report_rays, to_image
-from genscene.systems.giraffe.neural_renderer import NeuralRenderer, NeuralRendererConfig
 
 BACKGROUND = FeatureFieldConfig(128, 64, 4, (), extent=12.0)
 MARCH = March(0.5, 6.0, 64, last_interval=1e10, bins="midpoints")
@@ -95,13 +95,24 @@ class GIRAFFEGenerator(VolumeGenerator):
         self.march = replace(config.march, density="relu", gain=1.0, shift=0.0)
         self.latent_dim = 2 * config.boxes.count * config.object.codes + 2 * config.background.codes
         self.latent_dim += config.boxes.numbers + 1
-        self.bounds = extent(config.boxes)
         features = config.renderer.features
         self.objects = nn.ModuleList(
             build_feature_field(config.object, features) for _ in range(max(config.classes, default=0) + 1)
         )
         self.background = build_feature_field(config.background, features)
         self.renderer = NeuralRenderer(config.renderer)
+
+    @property
+    def boxes(self) -> BoxPrior:
+        """The distribution of the boxes."""
+        orbit: Any = self._modules.get("orbit")
+        return self.config.boxes if orbit is None else orbit.boxes(self.config.boxes)
+
+    @property
+    def bounds(self) -> Vector:  # type: ignore[override]
+        """Half sides of the box that holds all scenes."""
+        with torch.no_grad():
+            return self.boxes.extent()
 
     def latents(self, randomness: Randomness) -> Tensor:
         """Normal numbers of the codes, then of the boxes -> z [B, latent_dim]."""
@@ -116,7 +127,7 @@ class GIRAFFEGenerator(VolumeGenerator):
         )
         scale = psi.to(z)[:, None] if isinstance(psi, Tensor) and psi.ndim else psi
         uniform = torch.special.ndtr(rest.double()).to(z)
-        boxes, present = config.boxes.sample(uniform[:, 1:])
+        boxes, present = self.boxes.sample(uniform[:, 1:])
         low, high = config.background_rotation
         return ObjectStyles(
             (scale * shape).unflatten(1, (count, -1)),
@@ -223,14 +234,3 @@ def turn_back(x: Tensor, rotation: Tensor) -> Tensor:
     across, along, up = as_float64(x).unbind(-1)
     turned = [cosine * across + sine * along, cosine * along - sine * across, up]
     return torch.stack(turned, dim=-1).to(x)
-
-
-def extent(boxes: BoxPrior) -> tuple[float, float, float]:
-    """Half sides of the box around the origin that holds all boxes, however they are turned."""
-    x, y, z = boxes.scale_max
-    reach = (math.hypot(x, y), math.hypot(x, y), z)
-    low, high = boxes.translation_min, boxes.translation_max
-    if boxes.plane is not None:
-        low, high = (*low[:2], boxes.plane), (*high[:2], boxes.plane)
-    sides = [max(abs(a), abs(b)) + 1.1 * c for a, b, c in zip(low, high, reach, strict=True)]
-    return sides[0], sides[1], sides[2]

@@ -9,10 +9,10 @@ from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior
 from genscene.layers.dcgan import DCGANConfig
 from genscene.layers.feature_field import FeatureFieldConfig
+from genscene.layers.neural_renderer import NeuralRendererConfig
 from genscene.objectives.adversarial import GANLoss
 from genscene.render.march import March
 from genscene.systems.giraffe.generator import BACKGROUND, GIRAFFEGeneratorConfig
-from genscene.systems.giraffe.neural_renderer import NeuralRendererConfig
 from genscene.systems.giraffe.system import GIRAFFEConfig
 
 FACE_TURNS = (0.40278, 0.59722)  # 35 degrees to both sides

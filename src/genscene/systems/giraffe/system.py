@@ -8,6 +8,7 @@ from torch import Tensor
 from genscene.contract import ImageBatch, RenderOptions, StepContext
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Size, View, no_autocast
+from genscene.geometry.learned_priors import learn_priors
 from genscene.layers.dcgan import DCGANConfig, DCGANDiscriminator, ResidualDiscriminator
 from genscene.objectives.adversarial import (
     AdversarialConfig,
@@ -43,7 +44,10 @@ class GIRAFFEConfig(AdversarialConfig):
 
     def build_generator(self) -> GIRAFFEGenerator:
         """A generator with new weights."""
-        return GIRAFFEGenerator(self.generator)
+        generator = GIRAFFEGenerator(self.generator)
+        if self.orbit == "learned":
+            learn_priors(generator, distance=True, boxes=True)
+        return generator
 
     def build(self) -> "GIRAFFE":
         """A system with new weights."""
@@ -88,7 +92,7 @@ class GIRAFFE(AdversarialSystem):
 
     def __init__(self, config: GIRAFFEConfig):
         network = ResidualDiscriminator if config.discriminator.residual else DCGANDiscriminator
-        super().__init__(config, GIRAFFEGenerator(config.generator), network(config.discriminator))
+        super().__init__(config, config.build_generator(), network(config.discriminator))
 
     def discriminate(
         self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext

@@ -8,6 +8,7 @@ from torch import Tensor
 from genscene.contract import RenderOptions, StepContext
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size, View, no_autocast
+from genscene.geometry.learned_priors import learn_priors
 from genscene.layers.dcgan import DCGANConfig, DCGANDiscriminator
 from genscene.objectives.adversarial import (
     AdversarialConfig,
@@ -44,7 +45,10 @@ class GRAFConfig(AdversarialConfig):
 
     def build_generator(self) -> GRAFGenerator:
         """A generator with new weights."""
-        return GRAFGenerator(self.generator)
+        generator = GRAFGenerator(self.generator)
+        if self.orbit == "learned":
+            learn_priors(generator)
+        return generator
 
     def build(self) -> "GRAF":
         """A system with new weights."""
@@ -79,7 +83,7 @@ class GRAF(AdversarialSystem):
     generator: GRAFGenerator
 
     def __init__(self, config: GRAFConfig):
-        super().__init__(config, GRAFGenerator(config.generator), DCGANDiscriminator(config.discriminator))
+        super().__init__(config, config.build_generator(), DCGANDiscriminator(config.discriminator))
         self.iterated_step = -1  # for which the spectral norms' power iterations have advanced
 
     def discriminate(

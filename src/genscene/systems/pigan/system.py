@@ -9,6 +9,7 @@ from torch.nn.functional import mse_loss
 from genscene.contract import ImageBatch, RenderOptions, Stats, StepContext
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Size, View, no_autocast
+from genscene.geometry.learned_priors import learn_priors
 from genscene.geometry.priors import camera_angles
 from genscene.objectives.adversarial import (
     AdversarialConfig,
@@ -45,7 +46,10 @@ class PiGANConfig(AdversarialConfig):
 
     def build_generator(self) -> PiGANGenerator:
         """A generator with new weights."""
-        return PiGANGenerator(self.generator)
+        generator = PiGANGenerator(self.generator)
+        if self.orbit == "learned":
+            learn_priors(generator)
+        return generator
 
     def build(self) -> "PiGAN":
         """A system with new weights."""
@@ -81,9 +85,7 @@ class PiGAN(AdversarialSystem):
 
     def __init__(self, config: PiGANConfig):
         latent_dim = config.generator.latent_dim
-        super().__init__(
-            config, PiGANGenerator(config.generator), Discriminator(config.discriminator, latent_dim)
-        )
+        super().__init__(config, config.build_generator(), Discriminator(config.discriminator, latent_dim))
 
     def discriminate(
         self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext
@@ -109,7 +111,7 @@ class PiGAN(AdversarialSystem):
             return 0.0
         assert isinstance(fakes.view, Camera)
         yaw, pitch = camera_angles(fakes.view, self.config.generator.prior.yaw[0])
-        pose_error = mse_loss(output.pose, torch.stack([pitch, yaw], dim=-1))
+        pose_error = mse_loss(output.pose, torch.stack([pitch, yaw], dim=-1).detach())
         return self.config.z_weight * mse_loss(output.z, fakes.z) + self.config.pose_weight * pose_error
 
     def fade_alpha(self, context: StepContext) -> float:
