@@ -48,7 +48,7 @@ DEFAULT_OPTIONS = RenderOptions()
 class ImageBatch:
     """Real images for a discriminator."""
 
-    images: Tensor  # [B, 3, H, W], sRGB, 0 to 1
+    images: Tensor  # [B, 3, H, W], sRGB, 0 to 1; with masks of objects [B, 4, H, W]
 
     def __len__(self) -> int:
         return len(self.images)

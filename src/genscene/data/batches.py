@@ -34,6 +34,8 @@ def image_batches(
         indices = epoch_order(positions, len(images), experiment.seed)
         streams = RandomStreams([derive_seed(experiment.seed, AUGMENTATION, int(p)) for p in positions])
         batch = _on_random_colors(images.take(indices), streams.uniform(3))
+        if images.masks is not None:
+            batch = torch.cat([batch, images.masks.take(indices)], dim=1)
         mirror = streams.uniform() < (0.5 if experiment.images.flip else 0.0)
         batch = torch.where(mirror[:, None, None, None], batch.flip(-1), batch)
         batch = batch if batch.shape[-2:] == stage.size else resize_antialiased(batch, stage.size)

@@ -19,6 +19,7 @@ from genscene.experiment.schedules import largest_size
 from genscene.experiment.schema import Experiment
 from genscene.geometry.cameras import Camera
 from genscene.geometry.transforms import WorldTransform
+from genscene.objectives.adversarial import AdversarialConfig
 
 SYNTHETIC_VIEWS = {"train": range(100), "val": range(100, 110)}  # of an embedded scene
 SYNTHETIC_BOUNDS = (1.0, 4.5)
@@ -49,8 +50,11 @@ class DataSource:
         experiment = self.experiment
         if self.train is None:
             posed = experiment.system.batch == "posed_images"
+            masks = isinstance(experiment.system, AdversarialConfig) and experiment.system.mask_weight > 0
             size = largest_size(experiment)
-            images = load_images(experiment.data, experiment.images, size, self.quiet, cameras=posed)
+            images = load_images(
+                experiment.data, experiment.images, size, self.quiet, cameras=posed, masks=masks
+            )
             yield from image_batches(experiment, images, start, rank, world)
         else:
             yield from ray_batches(experiment, self.train, start, experiment.system.pixels, rank, world)

@@ -85,9 +85,10 @@ class SpectralConv(nn.Conv2d):
 class DCGANDiscriminator(nn.Module):
     """Images [B, 3, H, W] -> logits [B]."""
 
-    def __init__(self, config: DCGANConfig):
+    def __init__(self, config: DCGANConfig, inputs: int = 3):
+        """inputs: channels of the images."""
         super().__init__()
-        self.config, sides = config, (3, *config.channels)
+        self.config, sides = config, (inputs, *config.channels)
         pairs = pairwise(sides)
         self.layers = nn.ModuleList(conv4x4(a, b, 2, 1, config.spectral) for a, b in pairs)
         self.last = conv4x4(sides[-1] + (config.mbstd_group > 0), 1, 1, 0, config.spectral)
@@ -137,10 +138,11 @@ class ResidualBlock(nn.Module):
 class ResidualDiscriminator(nn.Module):
     """Images [B, 3, S, S] of one size -> logits [B]."""
 
-    def __init__(self, config: DCGANConfig):
+    def __init__(self, config: DCGANConfig, inputs: int = 3):
+        """inputs: channels of the images."""
         super().__init__()
         sides = (config.channels[0], *config.channels)
-        self.first = nn.Conv2d(3, sides[0], 3, padding=1)
+        self.first = nn.Conv2d(inputs, sides[0], 3, padding=1)
         self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in pairwise(sides))
         self.last = nn.Linear(16 * sides[-1], 1)
 

@@ -109,7 +109,7 @@ class DiscriminatorOutput:
 class FakeBatch:
     """B rendered images and what they were rendered from."""
 
-    images: Tensor  # [B, 3, H, W], 0 to 1
+    images: Tensor  # [B, 3, H, W], 0 to 1; with masks of all objects [B, 4, H, W]
     z: Tensor  # [B, latent_dim]
     view: View  # B, cropped to the windows
     windows: Tensor | None = None  # [B, 3], of patches; None: whole images
@@ -132,6 +132,8 @@ class AdversarialConfig(SystemConfig):
     share_fakes: bool = False  # one rendering a step for both players: the generator's turn comes first
     # learned: the priors of cameras, and of boxes, are trained with the generator; they begin as given
     orbit: Literal["given", "learned"] = "given"
+    # the discriminator also sees the masks of all objects, times this, as a fourth channel; 0: it does not
+    mask_weight: NonNegative = 0.0
     recompute: bool = False  # render again for the backward pass: images of any size in constant memory
     fade_steps: Natural = 0  # steps in which the layers of a new stage of progressive growing are blended in
 
@@ -252,19 +254,32 @@ class AdversarialSystem(System):
             view = view.crop(windows, size)
         scene = self.generator.scene(z)
         found = self.generator.render(scene, view, self.render_options(context, randomness))
-        return FakeBatch(found.image, z, view, windows, found.object_alpha)
+        image = found.image
+        if self.config.mask_weight:
+            seen = found.alpha if found.object_alpha is None else found.object_alpha.sum(dim=1)
+            assert seen is not None
+            image = torch.cat([image, self.config.mask_weight * seen.to(image)], dim=1)
+        return FakeBatch(image, z, view, windows, found.object_alpha)
+
+    def prepare_masks(self, masks: Tensor) -> Tensor:
+        """Masks of real images [B, 1, H, W], 0 to 1, as those of the fakes are."""
+        return masks
 
     def prepare_reals(
         self, batch: ImageBatch, context: StepContext
     ) -> tuple[Tensor, View | None, Tensor | None]:
         """Real images for the discriminator [B, 3, H, W] in [-1, 1], their cameras, their windows."""
         view: View | None = getattr(batch, "cameras", None)
+        images = batch.images
+        if self.config.mask_weight:
+            masks = self.config.mask_weight * self.prepare_masks(images[:, 3:])
+            images = torch.cat([images[:, :3], masks], dim=1)
         if not self.config.patches.size:
-            return 2 * batch.images - 1, view, None
+            return 2 * images - 1, view, None
         randomness = context.random_streams(len(batch), REALS, batch.images.device)
         size = self.discriminator_size(batch)
         windows = self.config.patches.sample(randomness, context.step)
-        images = crop_and_resize(batch.images, windows, size, self.config.patches.antialias)
+        images = crop_and_resize(images, windows, size, self.config.patches.antialias)
         return 2 * images - 1, view, windows
 
     def discriminator_size(self, batch: ImageBatch) -> Size:

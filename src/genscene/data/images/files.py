@@ -2,9 +2,9 @@
 
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
@@ -24,6 +24,7 @@ from genscene.io.pictures import (
 )
 
 SUFFIXES = frozenset(s for s in Image.registered_extensions() if s not in (".pdf", ".mpg", ".mpeg"))
+MASKS = "masks/"  # folder of the masks of a set
 Fingerprint = tuple[int, ...]
 Entry = tuple[str, Fingerprint]  # name relative to the root, with forward slashes
 
@@ -36,6 +37,7 @@ class ImageFiles:
     names: tuple[str, ...]  # relative to the root, with forward slashes
     fingerprints: tuple[Fingerprint, ...]  # of each file: changes whenever its content does
     others: int  # number of files without the suffix of an image
+    masks: Mapping[str, Fingerprint] = field(default_factory=dict)  # the files of the folder `masks`
 
     @contextmanager
     def open(self) -> Iterator["FileReader"]:
@@ -77,11 +79,14 @@ def list_images(path: str | Path) -> ImageFiles:
     root = require_folder_or_zip(path)
     found = list(_folder_entries(root)) if root.is_dir() else _zip_entries(root)
     found.sort()
-    images = [entry for entry in found if Path(entry[0]).suffix.lower() in SUFFIXES]
+    pictures = [entry for entry in found if Path(entry[0]).suffix.lower() in SUFFIXES]
+    # a folder of nothing else is one of images
+    images = [entry for entry in pictures if not entry[0].startswith(MASKS)] or pictures
     if not images:
         raise BadInput(f"{root} holds no images ({len(found)} other files)")
     names, fingerprints = zip(*images, strict=True)
-    return ImageFiles(root, names, fingerprints, len(found) - len(images))
+    masks = {} if images is pictures else dict(e for e in pictures if e[0].startswith(MASKS))
+    return ImageFiles(root, names, fingerprints, len(found) - len(pictures), masks)
 
 
 def common_size(path: str) -> Size:

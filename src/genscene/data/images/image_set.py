@@ -16,6 +16,7 @@ class ImageSet:
 
     pixels: np.ndarray  # [N, H, W, 3 or 4], uint8 sRGB; 4: premultiplied by alpha, the last channel
     cameras: Camera | None = None  # N cameras
+    masks: "ImageSet | None" = None  # N masks of objects, pixels [N, H, W, 1]
     enlarged: tuple[int, ...] = ()  # rows whose files are smaller than H x W
 
     def __len__(self) -> int:

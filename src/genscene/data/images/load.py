@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
+from pathlib import PurePosixPath
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from genscene.data.images.decode import (
     decode_compared,
     parse_color,
 )
-from genscene.data.images.files import FileReader, ImageFiles, list_images
+from genscene.data.images.files import MASKS, FileReader, ImageFiles, list_images
 from genscene.data.images.image_set import ImageSet
 from genscene.data.progress import log_line, track_progress
 from genscene.data.synthetic import synthesize, synthetic_set
@@ -34,27 +35,27 @@ Decoded = tuple[np.ndarray, bool]  # an image, and whether it was enlarged
 
 
 def load_images(
-    source: str, config: ImageConfig, size: Size, quiet: bool = False, cameras: bool = False
+    source: str,
+    config: ImageConfig,
+    size: Size,
+    quiet: bool = False,
+    cameras: bool = False,
+    masks: bool = False,
 ) -> ImageSet:
     """The images of a folder, zip or embedded set (synthetic:NAME) at one size, without unreadable files.
 
-    cameras: read them from dataset.json (EG3D's labels); embedded sets always have theirs. Raises BadInput
-    where no image can be loaded, or where one has no camera.
+    cameras: read them from dataset.json (EG3D's labels); embedded sets always have theirs. masks: of objects,
+    too. Raises BadInput where no image can be loaded, or where one has no camera or mask.
     """
     if config.background != "random":
         parse_color(config.background)
     if source.startswith(SYNTHETIC):
-        return _load_synthetic(source.removeprefix(SYNTHETIC), config.limit or EMBEDDED, size, quiet)
+        return _load_synthetic(source.removeprefix(SYNTHETIC), config.limit or EMBEDDED, size, quiet, masks)
     files = list_images(source)
     chosen = evenly_spaced(len(files.names), config.limit)
     options = DecodeOptions(size, config)
-    key = [
-        str(files.root.resolve()),
-        files.names,
-        files.fingerprints,
-        size,
-        asdict(replace(config, flip=False)),
-    ]
+    as_read = asdict(replace(config, flip=False))
+    key = [str(files.root.resolve()), files.names, files.fingerprints, size, as_read]
 
     def compute(allocate: Allocate) -> Cached:
         with collect_warnings() as findings:
@@ -68,7 +69,43 @@ def load_images(
     for line in () if quiet else notes.get("findings", ()):
         log_line(f"images: {line}")
     labels = _read_cameras(files, notes["readable"], size) if cameras else None
-    return ImageSet(pixels, labels, tuple(notes["enlarged"]))
+    found = load_masks(files, notes["readable"], config, size, quiet) if masks else None
+    return ImageSet(pixels, labels, found, tuple(notes["enlarged"]))
+
+
+def load_masks(
+    files: ImageFiles, indices: list[int], config: ImageConfig, size: Size, quiet: bool
+) -> ImageSet:
+    """Masks of the files at N indices: those of the folder `masks`, where there are any, else transparency.
+
+    masks/NAME.png, white where the objects are, belongs to NAME and to images/NAME. Raises BadInput where an
+    image has none.
+    """
+    names = [files.names[i] for i in indices]
+    marks = dict(zip(files.names, files.fingerprints, strict=True))
+    if files.masks:
+        names = [f"{MASKS}{PurePosixPath(n.removeprefix('images/')).with_suffix('.png')}" for n in names]
+        marks = dict(files.masks)
+        missing = [name for name in names if name not in marks]
+        if missing:
+            raise BadInput(f"{files.root} has no masks for {len(missing)} images, the first: {missing[0]}")
+    config = replace(config, background="black" if files.masks else "random", flip=False)
+    beside = replace(files, names=tuple(names), fingerprints=tuple(marks[name] for name in names))
+    key = ["masks", str(files.root.resolve()), beside.names, beside.fingerprints, size, asdict(config)]
+
+    def compute(allocate: Allocate) -> Cached:
+        with collect_warnings():
+            options, everything = DecodeOptions(size, config), list(range(len(names)))
+            pixels, _, unreadable, _ = decode_files(beside, everything, options, quiet, allocate)
+        for name, reason in unreadable.items():
+            raise BadInput(f"{files.root}/{name}: a mask that cannot be read: {reason}")
+        return pixels, {}
+
+    pixels, _ = cached_array(key, compute)
+    masks = pixels[..., -1:]
+    if not files.masks and masks.min() == 255:
+        raise BadInput(f"{files.root}: no masks: wanted transparency, or masks/NAME.png, white at objects")
+    return ImageSet(masks)
 
 
 def evenly_spaced(count: int, limit: int) -> list[int]:
@@ -164,33 +201,37 @@ def _read_cameras(files: ImageFiles, indices: list[int], size: Size) -> Camera:
     return Camera(pose.float(), intrinsics.float(), size)
 
 
-def _load_synthetic(name: str, count: int, size: Size, quiet: bool) -> ImageSet:
-    """The first `count` images of an embedded set on white, with their true cameras."""
+def _load_synthetic(name: str, count: int, size: Size, quiet: bool, masks: bool) -> ImageSet:
+    """The first `count` images of an embedded set on white, with their true cameras, and masks."""
     synthetic_set(name)
 
     def compute(allocate: Allocate) -> Cached:
         if not quiet and not sys.stderr.isatty():
             log_line(f"ray-tracing {count} images of {name}")
-        traced = track_progress(_ray_trace(name, count, size), f"ray-tracing {name}", count, quiet)
-        pixels, labels = allocate((count, *size, 3)), []
+        traced = track_progress(_ray_trace(name, count, size, masks), f"ray-tracing {name}", count, quiet)
+        pixels, labels = allocate((count, *size, 4 if masks else 3)), []
         for i, (image, label) in enumerate(traced):
             pixels[i] = image
             labels.append(label)
         return pixels, {"labels": labels}
 
-    pixels, notes = cached_array(["synthetic", name, count, size], compute)
-    return ImageSet(pixels, Camera.from_label(torch.tensor(notes["labels"]), size))
+    pixels, notes = cached_array(["synthetic", name, count, size] + ["masks"] * masks, compute)
+    cameras = Camera.from_label(torch.tensor(notes["labels"]), size)
+    return ImageSet(pixels[..., :3], cameras, ImageSet(pixels[..., 3:]) if masks else None)
 
 
-def _ray_trace(name: str, count: int, size: Size) -> Iterator[tuple[np.ndarray, list[float]]]:
-    """The first images of an embedded set, uint8 [H, W, 3], and their labels [25], one thread per core."""
+def _ray_trace(name: str, count: int, size: Size, masks: bool) -> Iterator[tuple[np.ndarray, list[float]]]:
+    """The first images of an embedded set, uint8 [H, W, 3 or, with masks, 4], and their labels [25].
+
+    One thread per core.
+    """
     parts = [range(i, min(i + TRACED_TOGETHER, count)) for i in range(0, count, TRACED_TOGETHER)]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small tensors: threads inside an operation would wait for one another
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for truth in pool.map(lambda part: synthesize(name, part, size), parts):
-                pixels = truth.pixels().numpy()
+                pixels = (torch.cat([truth.pixels(), truth.masks()], -1) if masks else truth.pixels()).numpy()
                 yield from zip(pixels, truth.cameras.label().tolist(), strict=True)
     finally:
         torch.set_num_threads(threads)

@@ -70,6 +70,12 @@ class GroundTruth:
         """The images composited on white -> uint8 [B, H, W, 3]."""
         return (self.on_white() * 255).round().byte().movedim(1, -1)
 
+    def masks(self) -> Tensor:
+        """The share of each pixel that objects cover -> uint8 [B, H, W, 1]."""
+        parts = self.traced.masks
+        covered = self.traced.alpha if parts is None else parts.sum(dim=1, keepdim=True)
+        return (covered * 255).round().byte().movedim(1, -1)
+
 
 def synthetic_set(name: str) -> SyntheticSet:
     """An embedded set by name; BadInput where there is none."""

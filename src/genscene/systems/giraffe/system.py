@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
 
 from genscene.contract import ImageBatch, RenderOptions, StepContext
 from genscene.errors import BadInput
@@ -92,7 +93,8 @@ class GIRAFFE(AdversarialSystem):
 
     def __init__(self, config: GIRAFFEConfig):
         network = ResidualDiscriminator if config.discriminator.residual else DCGANDiscriminator
-        super().__init__(config, config.build_generator(), network(config.discriminator))
+        inputs = 4 if config.mask_weight else 3
+        super().__init__(config, config.build_generator(), network(config.discriminator, inputs))
 
     def discriminate(
         self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext
@@ -105,6 +107,11 @@ class GIRAFFE(AdversarialSystem):
         """Fakes have noise on the density of every field."""
         options = super().render_options(context, randomness)
         return replace(options, density_noise=self.config.density_noise)
+
+    def prepare_masks(self, masks: Tensor) -> Tensor:
+        """Masks of real images [B, 1, H, W], as coarse as those of the fakes: of the feature image's size."""
+        coarse = avg_pool2d(masks, 2**self.config.generator.renderer.levels)
+        return interpolate(coarse, masks.shape[-2:], mode="bilinear")
 
     def sample_latents(self, randomness: Randomness) -> Tensor:
         """Latent codes; with an appearance loss every second has the appearance codes of the one before."""
@@ -121,7 +128,7 @@ class GIRAFFE(AdversarialSystem):
         if not self.config.appearance_weight or fakes.object_alpha is None or not fakes.images.requires_grad:
             return 0.0
         seen = fakes.object_alpha[:, :, 0].unflatten(0, (-1, 2))  # [B / 2, 2, O, H, W]
-        images = fakes.images.unflatten(0, (-1, 2))
+        images = fakes.images[:, :3].unflatten(0, (-1, 2))
         mass = seen.sum(dim=(-2, -1))
         colors = torch.einsum("bpohw,bpchw->bpoc", seen, images) / mass.clamp_min(1e-3)[..., None]
         both = (mass > 1).all(dim=1).to(colors)

@@ -83,7 +83,8 @@ class GRAF(AdversarialSystem):
     generator: GRAFGenerator
 
     def __init__(self, config: GRAFConfig):
-        super().__init__(config, config.build_generator(), DCGANDiscriminator(config.discriminator))
+        inputs = 4 if config.mask_weight else 3
+        super().__init__(config, config.build_generator(), DCGANDiscriminator(config.discriminator, inputs))
         self.iterated_step = -1  # for which the spectral norms' power iterations have advanced
 
     def discriminate(

@@ -61,6 +61,8 @@ class PiGANConfig(AdversarialConfig):
             raise BadInput(
                 "z_weight and pose_weight want a discriminator with heads (--system.discriminator.heads)"
             )
+        if self.mask_weight:
+            raise BadInput("mask_weight: wanted 0, pi-GAN's discriminator takes colors alone")
         image_level(self.patches.size or min(size), self.discriminator)
 
     def shrunk(self) -> "PiGANConfig":
