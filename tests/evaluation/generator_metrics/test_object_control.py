@@ -168,6 +168,7 @@ def test_scores_of_objects_that_are_never_found_are_left_out():
     assert found["move_found"] == found["third_found"] == 0
     assert "move_error_px" not in found
     assert "hue_follows" not in found
+    assert "silhouette_iou" not in found
 
 
 def test_a_free_place_is_as_far_from_all_others_as_the_prior_demands():

@@ -161,7 +161,7 @@ def codes_exchanged(scenes: Scenes, before: FoundObjects) -> Values:
     color, shape = before.color.flip(1), before.shape.flip(1)  # those of the other object
     by_color, by_shape = before.found & recolored.found, before.found & reshaped.found
     return {
-        "silhouette_iou": overlaps(before.silhouette, recolored.silhouette),
+        "silhouette_iou": overlaps(before.silhouette, recolored.silhouette)[by_color.all(dim=1)],
         "hue_follows": (recolored.color == color)[by_color],
         "hue_chance": (recolored.color == color.roll(1, 0))[by_color],
         "hue_stays": (reshaped.color == before.color)[by_shape],
