@@ -1,25 +1,29 @@
-"""genscene data inspect|synthesize|poses: report on images, write an embedded set, estimate camera poses."""
+"""genscene data inspect|synthesize|boxes|poses: reports, embedded sets, ranges of boxes, camera poses."""
 
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
 from genscene.cli.shared.options import parse, parse_size, print_line
+from genscene.data.prepare.boxes import suggest_boxes
 from genscene.data.prepare.inspect import inspect
 from genscene.data.prepare.poses import ADVICE, Matching, estimate_poses
 from genscene.data.progress import log_line
 from genscene.data.synthetic import camera_of
 from genscene.data.synthetic.write import write_set
 from genscene.errors import BadInput, suggest
+from genscene.experiment.validation import validate
 from genscene.io.files import user_path
+from genscene.ranges import Extent, Range
 
-VERBS = ("inspect", "synthesize", "poses")
+VERBS = ("inspect", "synthesize", "boxes", "poses")
 USAGE = """usage: genscene data inspect PATH
        genscene data synthesize NAME --out FOLDER [--count N] [--size N] [--seed N]
                                           [--camera clevr|narrow|circle] [--fov DEGREES]
+       genscene data boxes PATH [--objects N] [--fov DEGREES] [--radius R] [--elevation DEGREES]
        genscene data poses FOLDER [--out FOLDER] [--matching exhaustive|sequential] [--no-shared-lens]
                                   [--side N]
 """
@@ -45,6 +49,22 @@ class Synthesize:
     # clevr: GIRAFFE's of CLEVR; narrow: that of rooms; circle: any yaw, as cars have; default: the set's
     camera: Literal["clevr", "narrow", "circle"] | None = None
     fov: float | None = None  # field of view across the shorter side, in degrees; default: the camera's
+
+
+@dataclass(frozen=True)
+class SuggestedBoxes:
+    """All options of data boxes."""
+
+    path: Positional[str]  # a folder or zip of images, or synthetic:NAME
+    objects: Annotated[int, Range(1, 100)] = 1  # in a picture
+    fov: Annotated[float, Range(0.1, 170)] = 10.0  # field of view of the cameras, in degrees
+    radius: Extent = 2.732  # their distance from the origin, in world units
+    # degrees that they look down; from 10 on objects stand on a plane
+    elevation: Annotated[float, Range(0, 85)] = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise BadInput for numbers out of range."""
+        validate(self)
 
 
 @dataclass(frozen=True)
@@ -75,6 +95,10 @@ def main(words: list[str]) -> None:
         camera = camera_of(given.name, given.camera, given.fov)
         write_set(given.name, given.out, given.count, parse_size(given.size), given.seed, camera)
         print_line(f"{given.out}: {given.count} images")
+    elif words[0] == "boxes":
+        about = "Suggest ranges of GIRAFFE's boxes and cameras for pictures, and say why."
+        chosen = parse(SuggestedBoxes, words[1:], "genscene data boxes", description=about)
+        print_line("\n".join(suggest_boxes(*vars(chosen).values())))
     elif words[0] == "poses":
         about = "Estimate the cameras of photographs by structure from motion (COLMAP's)."
         _run_poses(parse(Poses, words[1:], "genscene data poses", description=about))
