@@ -106,6 +106,8 @@ def statistics_scores(
         key = metric.extractor or session.extractor
         sides, extractor = [side[key] for side in (*fakes, real)], session.extractors[key]
         found = list(zip(*(metric.scores(fake, sides[-1], extractor) for fake in sides[:-1]), strict=True))
+        if session.training_noise:
+            found = [tuple(map(with_training_noise, each)) for each in found]
         resampled = []
         if resampling is not None and metric.definition in RESAMPLE:
             *features, real_features = (side.features[:RESAMPLED_FEATURES] for side in sides)
@@ -113,6 +115,12 @@ def statistics_scores(
         columns += (with_intervals(*each, comparable) for each in zip(found, resampled, strict=False))
         columns += found[len(resampled) :]
     return [{column[i].key: column[i] for column in columns} for i in range(len(fakes))]
+
+
+def with_training_noise(score: Score) -> Score:
+    """The score of images with the noise of training, under a name that says so."""
+    title = f"{score.title}, with the noise of training"
+    return replace(score, title=title, settings={**score.settings, "noise": "training"})
 
 
 def generator_scores(measured: Measurements) -> tuple[Scores, list[str]]:
@@ -202,6 +210,7 @@ def protocol_table(measured: Measurements) -> dict[str, object]:
     session, protocol = measured.session, measured.session.protocol
     generated, real = (count or "all" for count in protocol.wanted)
     table: dict[str, object] = {"genscene": __version__, "protocol": protocol.source, "psi": protocol.psi}
+    table["noise"] = "of training" if session.training_noise else "none"
     table |= {"seed": session.seed, "generated_images": generated, "real_images": real}
     for key, statistics in measured.real.items():
         for name, value in statistics.protocol.items():

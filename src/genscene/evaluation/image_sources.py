@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genscene.contract import Generator
+from genscene.contract import Generator, RenderOptions
 from genscene.data.images import ImageSet
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import Preparation
@@ -65,12 +65,16 @@ class GeneratedImages:
     truncate: bool = False  # to bytes, instead of rounding
     psi: float = 1.0
     seed: int = 0
+    # standard deviation of the noise on densities, beside jittered samples, as in training; None: no noise
+    noise: float | None = None
 
     @property
     def provenance(self) -> Provenance:
-        """What identifies the images: SHA-256 of the generator, its mode, truncation and seed."""
+        """What identifies the images: SHA-256 of the generator, its mode, truncation, seed and noise."""
         mode, content = "training" if self.generator.training else "evaluation", fingerprint(self.generator)
-        return {"images": len(self), "content": content, "mode": mode, "psi": self.psi, "seed": self.seed}
+        found: dict[str, str | int | float] = {"images": len(self), "content": content, "mode": mode}
+        found |= {"psi": self.psi, "seed": self.seed}
+        return found if self.noise is None else found | {"noise": self.noise}
 
     def __len__(self) -> int:
         return self.preparation.count
@@ -78,7 +82,8 @@ class GeneratedImages:
     def read(self, indices: Sequence[int]) -> Tensor:
         """Images of the latent codes with these numbers; BadInput where one is not finite."""
         seeds = [derive_seed(LATENT_SEED, self.seed, i) for i in indices]
-        images = require_finite(render_samples(self.generator, seeds, self.size, self.psi)).clamp(0, 1) * 255
+        images = require_finite(render_samples(self.generator, seeds, self.size, self.psi, self.noise))
+        images = images.clamp(0, 1) * 255
         return pass_through_format((images if self.truncate else images.round()).byte(), self.preparation)
 
 
@@ -86,11 +91,19 @@ ImageSource = StoredImages | GeneratedImages
 
 
 @torch.no_grad()
-def render_samples(generator: Generator, seeds: Sequence[int], size: Size, psi: float = 1.0) -> Tensor:
-    """Images of the latent codes and cameras of these seeds -> [B, 3, H, W], not clamped."""
+def render_samples(
+    generator: Generator, seeds: Sequence[int], size: Size, psi: float = 1.0, noise: float | None = None
+) -> Tensor:
+    """Images of the latent codes and cameras of these seeds -> [B, 3, H, W], not clamped.
+
+    noise: of training, a standard deviation on densities beside jittered samples; None: none of both.
+    """
     streams = RandomStreams(seeds, next(generator.parameters()).device)
     scene = generator.scene(generator.latents(streams), psi)
-    return generator.render(scene, generator.prior.sample(streams, size)).image
+    view = generator.prior.sample(streams, size)
+    if noise is None:
+        return generator.render(scene, view).image
+    return generator.render(scene, view, RenderOptions(streams, noise)).image
 
 
 def require_finite(images: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from genscene.experiment.schema import Experiment, ImageConfig
 from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.priors import CameraPrior
 from genscene.metrics.networks.extractor import Extractor
+from genscene.objectives.adversarial import AdversarialConfig
 
 Features = dict[str, FeatureStatistics]  # by the names of the extractors; empty in all but the main process
 
@@ -67,6 +68,7 @@ class EvaluationSession:
     extractor: str = "random"  # name of the one for metrics that leave it open
     face_embedding: Extractor | None = None  # for identity
     seed: int = 0  # of latent codes and cameras
+    training_noise: bool = False  # generated images have it; metrics of a generator itself do not
     least: int = 2  # images of either side that are needed
     device: torch.device = torch.device("cpu")  # of generators and extractors
     # none of the following changes a score
@@ -90,10 +92,20 @@ class EvaluationSession:
         """The images of a model."""
         protocol = self.protocol
         if model.generator is None:
+            self.noise(model)  # BadInput where it is asked for
             every = replace(self.images, limit=0, center_crop=1.0)  # these are of the real images
             return StoredImages(self._load(str(model.path), every), protocol.generated, str(model.path))
         how = (protocol.generated, self.size, protocol.rounding == "truncated", protocol.psi, self.seed)
-        return GeneratedImages(model.generator, *how)
+        return GeneratedImages(model.generator, *how, self.noise(model))
+
+    def noise(self, model: EvaluatedModel) -> float | None:
+        """The noise on densities at the end of a model's training, where it is asked for."""
+        if not self.training_noise:
+            return None
+        system = None if model.experiment is None else model.experiment.system
+        if model.experiment is None or not isinstance(system, AdversarialConfig):
+            raise BadInput(f"{model.path}: --training-noise: wanted a generator that was trained against one")
+        return system.density_noise_at(model.experiment.steps)
 
     def real(self) -> StoredImages | Features:
         """The real images, or their statistics that were written before."""

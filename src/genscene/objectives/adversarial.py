@@ -137,6 +137,10 @@ class AdversarialConfig(SystemConfig):
     recompute: bool = False  # render again for the backward pass: images of any size in constant memory
     fade_steps: Natural = 0  # steps in which the layers of a new stage of progressive growing are blended in
 
+    def density_noise_at(self, step: int) -> float:
+        """Standard deviation of the noise on the densities of fakes at a step."""
+        return 0.0
+
 
 class AdversarialSystem(System):
     """A generator and a discriminator: sampling fakes, preparing reals, both losses, penalties.
@@ -163,7 +167,8 @@ class AdversarialSystem(System):
     def render_options(self, context: StepContext, randomness: Randomness) -> RenderOptions:
         """How fakes are rendered."""
         recompute = self.config.recompute and torch.is_grad_enabled()
-        return RenderOptions(randomness, recompute=recompute)
+        noise = self.config.density_noise_at(context.step)
+        return RenderOptions(randomness, noise, recompute=recompute)
 
     def sample_views(self, batch: ImageBatch, randomness: Randomness, size: Size) -> Camera | Grid:
         """The views of the fakes: of the generator's prior."""

@@ -50,6 +50,8 @@ class EvaluationOptions:
     size: str = ""
     psi: Share | None = None  # truncation, 0 to 1, instead of the protocol's
     seed: int = 0  # of latent codes and cameras
+    # generated images have the noise of training: jittered samples, and noise on densities as at its end
+    training_noise: bool = False
     # weights of networks: files, or, where it says so, the word download
     inception: str = ""  # Inception's TensorFlow weights of 2015-12-05, for fid, kid and is; or download
     vgg16: str = ""  # torchvision's VGG16, for pr; or download
@@ -166,8 +168,9 @@ def make_session(
     """The session: data, size, background and fit are those of the first model where none are given."""
     for name in ("lpips", "split"):
         if getattr(options, name):
-            wanted = "wanted a scene that was fitted to some"
-            raise BadInput(f"{models[0].path}: --{name} compares with photographs: {wanted}")
+            raise BadInput(
+                f"{models[0].path}: --{name} compares with photographs: wanted a scene fitted to some"
+            )
     protocol = select_protocol(options.protocol, options.reals, options.count, options.psi)
     experiment, named = models[0].experiment, options.metric_names
     data = options.data or (experiment.data if experiment else "")
@@ -195,6 +198,7 @@ def make_session(
         extractor=options.extractor,
         face_embedding=options.load_extractor("mobilefacenet", size) if "identity" in metrics else None,
         seed=options.seed,
+        training_noise=options.training_noise,
         device=pick_device(options.device),
         batch=options.batch,
         cache=options.cache,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from genscene.contract import ImageBatch, RenderOptions, StepContext
+from genscene.contract import ImageBatch, StepContext
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Size, View, no_autocast
 from genscene.geometry.learned_priors import learn_priors
@@ -42,6 +42,10 @@ class GIRAFFEConfig(AdversarialConfig):
     def mbstd_group(self) -> int:
         """Images over which the minibatch standard deviation is taken, or pairs of one appearance."""
         return max(1, self.discriminator.mbstd_group, 2 * (self.appearance_weight > 0))
+
+    def density_noise_at(self, step: int) -> float:
+        """The same at every step."""
+        return self.density_noise
 
     def build_generator(self) -> GIRAFFEGenerator:
         """A generator with new weights."""
@@ -102,11 +106,6 @@ class GIRAFFE(AdversarialSystem):
         """Images [B, 3, H, W] in [-1, 1] -> predictions; the network sees them in [0, 1]."""
         with no_autocast(images):
             return DiscriminatorOutput(self.discriminator((images + 1) / 2))
-
-    def render_options(self, context: StepContext, randomness: Randomness) -> RenderOptions:
-        """Fakes have noise on the density of every field."""
-        options = super().render_options(context, randomness)
-        return replace(options, density_noise=self.config.density_noise)
 
     def prepare_masks(self, masks: Tensor) -> Tensor:
         """Masks of real images [B, 1, H, W], as coarse as those of the fakes: of the feature image's size."""

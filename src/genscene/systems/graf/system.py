@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from genscene.contract import RenderOptions, StepContext
+from genscene.contract import StepContext
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size, View, no_autocast
 from genscene.geometry.learned_priors import learn_priors
@@ -17,7 +17,6 @@ from genscene.objectives.adversarial import (
     GANLoss,
     fading_noise,
 )
-from genscene.randomness import Randomness
 from genscene.ranges import Natural
 from genscene.render.patches import PatchSampler
 from genscene.systems.graf.generator import GRAFGenerator, GRAFGeneratorConfig
@@ -42,6 +41,10 @@ class GRAFConfig(AdversarialConfig):
     def mbstd_group(self) -> int:
         """Images over which the minibatch standard deviation is taken."""
         return max(1, self.discriminator.mbstd_group)
+
+    def density_noise_at(self, step: int) -> float:
+        """Noise that fades."""
+        return fading_noise(step, self.noise_steps)
 
     def build_generator(self) -> GRAFGenerator:
         """A generator with new weights."""
@@ -100,8 +103,3 @@ class GRAF(AdversarialSystem):
             images = torch.where((coins < 0.5)[:, None, None, None], images.flip(-1), images)
         with no_autocast(images):
             return DiscriminatorOutput(self.discriminator(images))
-
-    def render_options(self, context: StepContext, randomness: Randomness) -> RenderOptions:
-        """Fakes have noise on their density at first."""
-        noise = fading_noise(context.step, self.config.noise_steps)
-        return replace(super().render_options(context, randomness), density_noise=noise)

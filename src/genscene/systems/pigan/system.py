@@ -44,6 +44,10 @@ class PiGANConfig(AdversarialConfig):
         """Images over which the minibatch standard deviation is taken."""
         return max(1, self.discriminator.mbstd_group)
 
+    def density_noise_at(self, step: int) -> float:
+        """Noise that fades."""
+        return fading_noise(step, self.noise_steps)
+
     def build_generator(self) -> PiGANGenerator:
         """A generator with new weights."""
         generator = PiGANGenerator(self.generator)
@@ -97,10 +101,9 @@ class PiGAN(AdversarialSystem):
             return self.discriminator(images, self.fade_alpha(context), windows)
 
     def render_options(self, context: StepContext, randomness: Randomness) -> RenderOptions:
-        """Fakes have noise on their density at first, and the background of training."""
+        """Fakes have the background of training."""
         options = super().render_options(context, randomness)
-        noise = fading_noise(context.step, self.config.noise_steps)
-        return replace(options, density_noise=noise, background=self.config.generator.background)
+        return replace(options, background=self.config.generator.background)
 
     def generator_loss(self, batch: ImageBatch, context: StepContext) -> tuple[Tensor, Stats]:
         """The adversarial loss; in released presets summed over the parts of the batch, not averaged."""
