@@ -168,9 +168,7 @@ def make_session(
     """The session: data, size, background and fit are those of the first model where none are given."""
     for name in ("lpips", "split"):
         if getattr(options, name):
-            raise BadInput(
-                f"{models[0].path}: --{name} compares with photographs: wanted a scene fitted to some"
-            )
+            raise BadInput(f"{models[0].path}: --{name} compares with photographs; wanted one fitted to some")
     protocol = select_protocol(options.protocol, options.reals, options.count, options.psi)
     experiment, named = models[0].experiment, options.metric_names
     data = options.data or (experiment.data if experiment else "")
