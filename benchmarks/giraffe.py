@@ -10,7 +10,7 @@ from benchmarks.side import Side, Work
 from genscene.contract import Generator, ImageBatch, RenderOptions
 from genscene.distributed import ProcessGroup
 from genscene.experiment.schema import Stage
-from genscene.layers.dcgan import DCGANConfig
+from genscene.objectives.dcgan import DCGANConfig
 from genscene.randomness import RandomStreams
 from genscene.render.composition import Composition, Placed
 from genscene.systems import PRESETS

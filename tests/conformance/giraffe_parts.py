@@ -13,9 +13,9 @@ from genscene.geometry.boxes import Boxes, BoxPrior
 from genscene.geometry.cameras import Camera
 from genscene.geometry.priors import CameraPrior
 from genscene.io.rename import rename
-from genscene.layers.dcgan import DCGANConfig, DCGANDiscriminator, ResidualDiscriminator
 from genscene.layers.feature_field import FeatureFieldConfig
 from genscene.layers.neural_renderer import NeuralRendererConfig
+from genscene.objectives.dcgan import DCGANConfig, DCGANDiscriminator, ResidualDiscriminator
 from genscene.render.march import March
 from genscene.systems.giraffe.convert import DISCRIMINATOR, GENERATOR
 from genscene.systems.giraffe.generator import GIRAFFEGenerator, GIRAFFEGeneratorConfig, ObjectStyles

@@ -13,13 +13,14 @@ from genscene.contract import RenderOptions
 from genscene.geometry.cameras import Camera, Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.io.rename import rename
-from genscene.layers.dcgan import DCGANConfig, DCGANDiscriminator
 from genscene.layers.nerf_field import FieldConfig
-from genscene.objectives.adversarial import fading_noise, nonsaturating_loss, r1_penalty
+from genscene.objectives.adversarial import nonsaturating_loss, r1_penalty
+from genscene.objectives.dcgan import DCGANConfig, DCGANDiscriminator
 from genscene.render.march import March
 from genscene.render.patches import PatchSampler, border_windows, crop_and_resize
 from genscene.systems.graf.convert import GENERATOR, discriminator_rules
 from genscene.systems.graf.generator import GRAFGenerator, GRAFGeneratorConfig
+from genscene.systems.graf.system import GRAFConfig
 
 OPENGL = (1.0, -1.0, -1.0)  # right, down, forward -> right, up, back
 
@@ -203,7 +204,7 @@ def render(case: Case) -> Results:
         rays = Rays(*(x.unflatten(0, (count, -1)) for x in case["rays"]))
         options = RenderOptions()
         if args["jitter"]:
-            std = fading_noise(args["iteration"], args["raw_noise_iterations"])
+            std = GRAFConfig(noise_steps=args["raw_noise_iterations"]).density_noise_at(args["iteration"])
             assert std == args["raw_noise_std"]
             jitter, noise = (case[key].unflatten(0, (count, -1)) for key in ("t_rand", "noise"))
             options = RenderOptions(Recorded([jitter], [noise]), density_noise=std)

@@ -17,12 +17,12 @@ from genscene.errors import BadInput
 from genscene.experiment.schema import Stage
 from genscene.experiment.validation import validate
 from genscene.geometry.priors import PlanePrior
-from genscene.layers.minibatch_std import minibatch_std
 from genscene.objectives.adversarial import (
     AdversarialConfig,
     AdversarialSystem,
     DiscriminatorOutput,
     GANLoss,
+    minibatch_std,
     nonsaturating_loss,
     r1_penalty,
     top_k,

@@ -12,7 +12,7 @@ from genscene.errors import BadInput
 from genscene.geometry.boxes import Boxes, BoxPrior, collisions
 from genscene.geometry.cameras import Rays
 from genscene.io.rename import rename
-from genscene.layers.dcgan import DCGANDiscriminator, ResidualDiscriminator
+from genscene.objectives.dcgan import DCGANDiscriminator, ResidualDiscriminator
 from genscene.randomness import RandomStreams
 from genscene.systems import PRESETS
 from genscene.systems.giraffe.convert import GENERATOR, convert, official

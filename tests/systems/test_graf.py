@@ -10,7 +10,7 @@ from conftest import tiny
 from genscene.contract import StepContext
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Grid
-from genscene.layers.dcgan import DCGANConfig, DCGANDiscriminator
+from genscene.objectives.dcgan import DCGANConfig, DCGANDiscriminator
 from genscene.randomness import RandomStreams
 from genscene.render.patches import PatchSampler, border_windows
 from genscene.systems import PRESETS

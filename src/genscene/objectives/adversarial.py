@@ -82,14 +82,21 @@ def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
     return gradient.square().flatten(1).sum(1).mean() / 2
 
 
-def fading_noise(step: int, steps: int) -> float:
-    """Standard deviation of the density noise, from 1 at step 0 to 0 at `steps`; 0 steps: none."""
-    return max(0.0, 1 - step / steps) if steps else 0.0
-
-
 def top_k(logits: Tensor, share: float) -> Tensor:
     """The highest of logits [B], a share of them rounded up (Sinha et al. 2020, top-k training) -> [K]."""
     return logits.topk(max(1, math.ceil(share * len(logits)))).values
+
+
+def minibatch_std(x: Tensor, mbstd_group: int) -> Tensor:
+    """Append the mean standard deviation within groups of images as a channel (Karras et al. 2018).
+
+    x [B, C, H, W] holds reals or fakes, never both; groups have the greatest size that divides both
+    `mbstd_group` and B.
+    """
+    size = math.gcd(mbstd_group, len(x))
+    std = x.unflatten(0, (-1, size)).var(dim=1, unbiased=False).add(1e-8).sqrt().mean(dim=(1, 2, 3))
+    channel = std.repeat_interleave(size)[:, None, None, None].expand(-1, 1, *x.shape[-2:])
+    return torch.cat([x, channel], dim=1)
 
 
 @dataclass(frozen=True)
@@ -99,10 +106,6 @@ class DiscriminatorOutput:
     logits: Tensor  # [B], above 0: real
     z: Tensor | None = None  # [B, latent_dim], predicted latent code
     pose: Tensor | None = None  # [B, 2], predicted (pitch, yaw) in radians
-
-    def __getitem__(self, part: slice) -> "DiscriminatorOutput":
-        """The predictions for some of the images."""
-        return DiscriminatorOutput(*(None if x is None else x[part] for x in vars(self).values()))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -117,10 +120,9 @@ class FakeBatch:
 
     def detach(self) -> "FakeBatch":
         """The same images without their graph."""
-        tensors: dict[str, Any] = {n: x.detach() for n, x in named_tensors(self.view).items()}
+        view: dict[str, Any] = {n: x.detach() for n, x in named_tensors(self.view).items()}
         alpha = None if self.object_alpha is None else self.object_alpha.detach()
-        view = replace(self.view, **tensors)
-        return replace(self, images=self.images.detach(), view=view, object_alpha=alpha)
+        return FakeBatch(self.images.detach(), self.z, replace(self.view, **view), self.windows, alpha)
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,13 @@ class AdversarialConfig(SystemConfig):
     # the discriminator also sees the masks of all objects, times this, as a fourth channel; 0: it does not
     mask_weight: NonNegative = 0.0
     recompute: bool = False  # render again for the backward pass: images of any size in constant memory
+    # density noise decays from standard deviation 1 to 0 in so many steps; 0: no noise
+    noise_steps: Natural = 0
     fade_steps: Natural = 0  # steps in which the layers of a new stage of progressive growing are blended in
 
     def density_noise_at(self, step: int) -> float:
         """Standard deviation of the noise on the densities of fakes at a step."""
-        return 0.0
+        return max(0.0, 1 - step / self.noise_steps) if self.noise_steps else 0.0
 
 
 class AdversarialSystem(System):
@@ -183,10 +187,8 @@ class AdversarialSystem(System):
         generator = Turn("generator", self.generator_loss)
         discriminator = Turn("discriminator", self.discriminator_loss)
         turns = (generator, discriminator) if self.config.share_fakes else (discriminator, generator)
-        loss = self.config.loss
-        if not loss.penalty_turn:
-            return turns
-        return (*turns, Turn("discriminator", self.penalty_loss, every=loss.penalty_every))
+        penalty = Turn("discriminator", self.penalty_loss, every=self.config.loss.penalty_every)
+        return (*turns, penalty) if self.config.loss.penalty_turn else turns
 
     def generator_loss(self, batch: ImageBatch, context: StepContext) -> tuple[Tensor, Stats]:
         """The GAN loss on as many fakes as there are real images, and the auxiliary loss."""
@@ -194,9 +196,8 @@ class AdversarialSystem(System):
         if self.config.share_fakes:
             context.shared[context.first] = fakes.detach()
         output = self.discriminate(2 * fakes.images - 1, fakes.view, fakes.windows, context)
-        real = None
-        if self.config.loss.kind == "relativistic":
-            real = self.discriminate(*self.prepare_reals(batch, context), context).logits
+        paired = self.config.loss.kind == "relativistic"
+        real = self.discriminate(*self.prepare_reals(batch, context), context).logits if paired else None
         loss = self.config.loss.generator(output.logits, real, context.step)
         loss = loss + self.auxiliary_loss(output, fakes)
         return loss, {"generator": loss}

@@ -7,10 +7,10 @@ from genscene.experiment.schema import EMA, Experiment, ImageConfig, Optim, Stag
 from genscene.geometry.boxes import BoxPrior, Interval
 from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior
-from genscene.layers.dcgan import DCGANConfig
 from genscene.layers.feature_field import FeatureFieldConfig
 from genscene.layers.neural_renderer import NeuralRendererConfig
 from genscene.objectives.adversarial import GANLoss
+from genscene.objectives.dcgan import DCGANConfig
 from genscene.render.march import March
 from genscene.systems.giraffe.generator import BACKGROUND, GIRAFFEGeneratorConfig
 from genscene.systems.giraffe.system import GIRAFFEConfig

@@ -10,7 +10,6 @@ from genscene.contract import ImageBatch, StepContext
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Size, View, no_autocast
 from genscene.geometry.learned_priors import learn_priors
-from genscene.layers.dcgan import DCGANConfig, DCGANDiscriminator, ResidualDiscriminator
 from genscene.objectives.adversarial import (
     AdversarialConfig,
     AdversarialSystem,
@@ -18,6 +17,7 @@ from genscene.objectives.adversarial import (
     FakeBatch,
     GANLoss,
 )
+from genscene.objectives.dcgan import DCGANConfig, DCGANDiscriminator, ResidualDiscriminator
 from genscene.randomness import Randomness
 from genscene.ranges import Distance, NonNegative
 from genscene.systems.giraffe.generator import GIRAFFEGenerator, GIRAFFEGeneratorConfig

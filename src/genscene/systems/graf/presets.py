@@ -6,9 +6,9 @@ from dataclasses import replace
 from genscene.experiment.schema import EMA, Experiment, ImageConfig, Optim, Stage
 from genscene.geometry.boxes import Interval
 from genscene.geometry.priors import CameraPrior
-from genscene.layers.dcgan import DCGANConfig
 from genscene.layers.nerf_field import FieldConfig
 from genscene.objectives.adversarial import GANLoss
+from genscene.objectives.dcgan import DCGANConfig
 from genscene.render.march import March
 from genscene.render.patches import PatchSampler
 from genscene.systems.graf.generator import GRAFGeneratorConfig
@@ -101,9 +101,14 @@ def demo() -> Experiment:
 
 PRESETS: dict[str, Experiment] = {
     "graf-demo": demo(),
-    **{f"graf-carla-{side}": carla(side) for side in (64, 128, 256, 512)},
-    **{f"graf-celeba-{side}": faces(side, 0.25, 108 / 178, (9.5, 10.5)) for side in (64, 128)},
-    **{f"graf-celebahq-{side}": faces(side, 0.25, 650 / 1024, (9.5, 10.5)) for side in (256, 512)},
+    "graf-carla-64": carla(64),
+    "graf-carla-128": carla(128),
+    "graf-carla-256": carla(256),
+    "graf-carla-512": carla(512),
+    "graf-celeba-64": faces(64, 0.25, 108 / 178, (9.5, 10.5)),
+    "graf-celeba-128": faces(128, 0.25, 108 / 178, (9.5, 10.5)),
+    "graf-celebahq-256": faces(256, 0.25, 650 / 1024, (9.5, 10.5)),
+    "graf-celebahq-512": faces(512, 0.25, 650 / 1024, (9.5, 10.5)),
     "graf-cats": faces(64, 0.1944, 1.0, (10.0, 10.0)),
     "graf-cub": birds(),
 }

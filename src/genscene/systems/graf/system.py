@@ -9,14 +9,13 @@ from genscene.contract import StepContext
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size, View, no_autocast
 from genscene.geometry.learned_priors import learn_priors
-from genscene.layers.dcgan import DCGANConfig, DCGANDiscriminator
 from genscene.objectives.adversarial import (
     AdversarialConfig,
     AdversarialSystem,
     DiscriminatorOutput,
     GANLoss,
-    fading_noise,
 )
+from genscene.objectives.dcgan import DCGANConfig, DCGANDiscriminator
 from genscene.ranges import Natural
 from genscene.render.patches import PatchSampler
 from genscene.systems.graf.generator import GRAFGenerator, GRAFGeneratorConfig
@@ -33,18 +32,13 @@ class GRAFConfig(AdversarialConfig):
     # the released code's 10 |gradient|^2
     loss: GANLoss = GANLoss(gamma=20.0)
     patches: PatchSampler = PatchSampler(32, 0.25, 1.0, antialias=False, anneal=0.0025)
-    # density noise decays from standard deviation 1 to 0 in so many steps; 0: no noise
-    noise_steps: Natural = 5000
+    noise_steps: Natural = 5000  # of the density noise
     flip: bool = False  # patches are mirrored at random before the discriminator sees them (released CUB)
 
     @property
     def mbstd_group(self) -> int:
         """Images over which the minibatch standard deviation is taken."""
         return max(1, self.discriminator.mbstd_group)
-
-    def density_noise_at(self, step: int) -> float:
-        """Noise that fades."""
-        return fading_noise(step, self.noise_steps)
 
     def build_generator(self) -> GRAFGenerator:
         """A generator with new weights."""

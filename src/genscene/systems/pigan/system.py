@@ -17,7 +17,6 @@ from genscene.objectives.adversarial import (
     DiscriminatorOutput,
     FakeBatch,
     GANLoss,
-    fading_noise,
 )
 from genscene.randomness import Randomness
 from genscene.ranges import Natural, NonNegative
@@ -36,17 +35,12 @@ class PiGANConfig(AdversarialConfig):
     z_weight: NonNegative = 0.0  # of the error of the predicted z; wants discriminator.heads
     # of the error of the predicted pose; wants discriminator.heads (released CelebA: 15)
     pose_weight: NonNegative = 0.0
-    # density noise decays from standard deviation 1 to 0 in so many steps; 0: no noise
-    noise_steps: Natural = 5000
+    noise_steps: Natural = 5000  # of the density noise
 
     @property
     def mbstd_group(self) -> int:
         """Images over which the minibatch standard deviation is taken."""
         return max(1, self.discriminator.mbstd_group)
-
-    def density_noise_at(self, step: int) -> float:
-        """Noise that fades."""
-        return fading_noise(step, self.noise_steps)
 
     def build_generator(self) -> PiGANGenerator:
         """A generator with new weights."""
