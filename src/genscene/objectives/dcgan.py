@@ -16,7 +16,11 @@ from genscene.ranges import Channels, Natural
 
 @dataclass(frozen=True)
 class DCGANConfig:
-    """Convolutions 4x4 that halve the image down to 4x4 pixels, and one to the logit; none has a bias."""
+    """Convolutions 4x4 that halve the image down to 4x4 pixels, and one to the logit.
+
+    Without biases (GRAF, GIRAFFE) and norms the logit is proportional to the brightness of the image: what the
+    discriminator rejects is made darker, and black is never rejected.
+    """
 
     channels: tuple[Channels, ...] = (64, 128, 256, 512)  # behind every halving
     norm: Literal["none", "instance"] = "none"  # behind every halving
@@ -26,6 +30,7 @@ class DCGANConfig:
     mbstd_group: Natural = 0
     # residual blocks, pooling between them, and a linear layer instead (Mescheder et al. 2018)
     residual: bool = False
+    bias: bool = False  # of the 4x4 convolutions
 
     @property
     def halvings(self) -> int:
@@ -90,8 +95,8 @@ class DCGANDiscriminator(nn.Module):
         super().__init__()
         self.config, sides = config, (inputs, *config.channels)
         pairs = pairwise(sides)
-        self.layers = nn.ModuleList(conv4x4(a, b, 2, 1, config.spectral) for a, b in pairs)
-        self.last = conv4x4(sides[-1] + (config.mbstd_group > 0), 1, 1, 0, config.spectral)
+        self.layers = nn.ModuleList(conv4x4(a, b, 2, 1, config) for a, b in pairs)
+        self.last = conv4x4(sides[-1] + (config.mbstd_group > 0), 1, 1, 0, config)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W] -> logits [B], of larger images the mean over places."""
@@ -112,11 +117,11 @@ class DCGANDiscriminator(nn.Module):
                 layer.iterate()
 
 
-def conv4x4(inputs: int, outputs: int, stride: int, padding: int, spectral: bool) -> nn.Conv2d:
-    """A 4x4 convolution without bias."""
-    if spectral:
+def conv4x4(inputs: int, outputs: int, stride: int, padding: int, config: DCGANConfig) -> nn.Conv2d:
+    """A 4x4 convolution."""
+    if config.spectral:
         return SpectralConv(inputs, outputs, stride, padding)
-    return nn.Conv2d(inputs, outputs, 4, stride, padding, bias=False)
+    return nn.Conv2d(inputs, outputs, 4, stride, padding, bias=config.bias)
 
 
 class ResidualBlock(nn.Module):

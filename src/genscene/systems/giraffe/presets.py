@@ -165,7 +165,7 @@ def demo() -> Experiment:
     )
     system = GIRAFFEConfig(
         generator=generator,
-        discriminator=DCGANConfig((32, 64, 128, 128), mbstd_group=4),
+        discriminator=DCGANConfig((32, 64, 128, 128), bias=True, mbstd_group=4),
         loss=GANLoss(gamma=1.0, penalty_every=2),
         share_fakes=True,
         density_noise=0.0,

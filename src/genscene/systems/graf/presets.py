@@ -86,7 +86,7 @@ def demo() -> Experiment:
     )
     system = GRAFConfig(
         generator=generator,
-        discriminator=DCGANConfig((64, 128), mbstd_group=8),
+        discriminator=DCGANConfig((64, 128), bias=True, mbstd_group=8),
         loss=GANLoss(gamma=1.0, penalty_every=2),
         patches=PatchSampler(16, 0.35, 1.0, antialias=True, anneal=0.1),
         share_fakes=True,
