@@ -18,8 +18,8 @@ from genscene.ranges import Channels, Natural
 class DCGANConfig:
     """Convolutions 4x4 that halve the image down to 4x4 pixels, and one to the logit.
 
-    Without biases (GRAF, GIRAFFE) and norms the logit is proportional to the brightness of the image: what the
-    discriminator rejects is made darker, and black is never rejected.
+    Without biases (GRAF, GIRAFFE) and norms the logit is proportional to the brightness of the image: what
+    it rejects is made darker, and black is never rejected.
     """
 
     channels: tuple[Channels, ...] = (64, 128, 256, 512)  # behind every halving
