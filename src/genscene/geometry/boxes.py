@@ -55,11 +55,15 @@ class Boxes:
 
     def turned(self, x: Tensor) -> Tensor:
         """Vectors [B, O or 1, N, 3] of the world, in the boxes' axes [B, O, N, 3]."""
-        angle = as_float64(self.rotation)[:, :, None]
-        cosine, sine = angle.cos(), angle.sin()
-        across, along, up = x.unbind(-1)
-        first, second = cosine * across + sine * along, cosine * along - sine * across
-        return torch.stack([first, second, up.expand_as(first)], dim=-1)
+        return turn_back(x, as_float64(self.rotation))
+
+
+def turn_back(x: Tensor, angle: Tensor) -> Tensor:
+    """Vectors [..., N, 3], turned by minus the angles [...] about the vertical axis."""
+    cosine, sine = angle.cos()[..., None], angle.sin()[..., None]
+    across, along, up = x.unbind(-1)
+    first, second = cosine * across + sine * along, cosine * along - sine * across
+    return torch.stack([first, second, up.expand_as(first)], dim=-1)
 
 
 def collisions(boxes: Boxes, padding: float) -> Tensor:

@@ -45,6 +45,13 @@ class MappingNetwork(nn.Module):
         return 2 * randomness.uniform(*shape) - 1 if self.latent == "uniform" else randomness.normal(*shape)
 
 
+def scale_codes(z: Tensor, psi: float | Tensor) -> Tensor:
+    """Latent codes [B, ...] times psi, one number or [B]: truncation where z itself is the style."""
+    if isinstance(psi, Tensor) and psi.ndim:
+        psi = psi.to(z).reshape(-1, *[1] * (z.ndim - 1))
+    return psi * z
+
+
 @torch.no_grad()
 def update_w_avg(generator: nn.Module) -> None:
     """Set w_avg of every mapping network in a generator to the mean style of 10,000 fixed latent codes.

@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 from genscene.contract import DEFAULT_OPTIONS, Rendering, RenderOptions, Vector
 from genscene.errors import BadInput
-from genscene.geometry.boxes import Boxes, BoxPrior, Interval
+from genscene.geometry.boxes import Boxes, BoxPrior, Interval, turn_back
 from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size, as_float64
 from genscene.geometry.priors import CameraPrior
 from genscene.layers.feature_field import (
@@ -20,7 +20,7 @@ from genscene.layers.feature_field import (
     SineFeatureField,
     build_feature_field,
 )
-from genscene.layers.mapping import map_tensors
+from genscene.layers.mapping import map_tensors, scale_codes
 from genscene.layers.neural_renderer import NeuralRenderer, NeuralRendererConfig
 from genscene.randomness import Randomness
 from genscene.ranges import Factor, Natural, Range, Signed
@@ -122,20 +122,18 @@ class GIRAFFEGenerator(VolumeGenerator):
         """z [B, latent_dim] -> codes, multiplied by psi, and boxes of the prior, which psi leaves alone."""
         config, count = self.config, self.config.boxes.count
         sides = [count * config.object.codes] * 2 + [config.background.codes] * 2
-        shape, appearance, behind, behind_appearance, rest = z.split(
-            [*sides, config.boxes.numbers + 1], dim=1
-        )
-        scale = psi.to(z)[:, None] if isinstance(psi, Tensor) and psi.ndim else psi
+        codes, rest = z.split([sum(sides), config.boxes.numbers + 1], dim=1)
+        shape, appearance, behind, behind_appearance = scale_codes(codes, psi).split(sides, dim=1)
         uniform = torch.special.ndtr(rest.double()).to(z)
         boxes, present = self.boxes.sample(uniform[:, 1:])
         low, high = config.background_rotation
         return ObjectStyles(
-            (scale * shape).unflatten(1, (count, -1)),
-            (scale * appearance).unflatten(1, (count, -1)),
+            shape.unflatten(1, (count, -1)),
+            appearance.unflatten(1, (count, -1)),
             boxes,
             present,
-            scale * behind,
-            scale * behind_appearance,
+            behind,
+            behind_appearance,
             2 * math.pi * (low + uniform[:, 0] * (high - low)),
             torch.ones_like(z[:, 0]),
         )
@@ -224,13 +222,6 @@ class CodedField:
     def __call__(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """points, directions [M, N, 3] -> features [M, N, C], raw density [M, N]."""
         if self.rotation is not None:
-            points, directions = (turn_back(x, self.rotation) for x in (points, directions))
+            angle = as_float64(self.rotation)
+            points, directions = (turn_back(as_float64(x), angle).to(x) for x in (points, directions))
         return self.network(points, directions, self.shape, self.appearance)
-
-
-def turn_back(x: Tensor, rotation: Tensor) -> Tensor:
-    """Vectors [M, N, 3], turned by minus the angles [M] about the vertical axis."""
-    cosine, sine = as_float64(rotation).cos()[:, None], as_float64(rotation).sin()[:, None]
-    across, along, up = as_float64(x).unbind(-1)
-    turned = [cosine * across + sine * along, cosine * along - sine * across, up]
-    return torch.stack(turned, dim=-1).to(x)

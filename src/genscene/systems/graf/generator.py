@@ -10,13 +10,14 @@ from genscene.contract import DEFAULT_OPTIONS, Background, Rendering, RenderOpti
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, PixelConvention, Rays
 from genscene.geometry.priors import CameraPrior
+from genscene.layers.mapping import scale_codes
 from genscene.layers.nerf_field import FieldConfig, NeRFField
 from genscene.randomness import Randomness
 from genscene.ranges import Channels
 from genscene.render.march import March
 from genscene.render.volume import VolumeGenerator, render_view
 
-V = math.pi / 4 * 0.4564 * 2  # mean and half range of CARLA's polar angle, uniform in area
+V = math.pi / 2 * 0.4564  # mean and half range of CARLA's polar angle, uniform in area
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ class GRAFGenerator(VolumeGenerator):
 
     def style(self, z: Tensor, psi: float | Tensor = 1.0, camera: Camera | None = None) -> Codes:
         """z [B, latent_dim] -> its codes, multiplied by psi."""
-        scale = psi.to(z)[:, None] if isinstance(psi, Tensor) and psi.ndim else psi
-        return Codes(*(scale * z).split([self.config.shape_codes, self.config.appearance_codes], dim=1))
+        sides = [self.config.shape_codes, self.config.appearance_codes]
+        return Codes(*scale_codes(z, psi).split(sides, dim=1))
 
     def bind(self, w: Codes) -> CodedField:
         """Codes -> B fields."""
