@@ -239,3 +239,18 @@ def test_configuration_refuses_what_no_generator_can_be():
     config = replace(config, march=replace(config.march, fine_samples=3))
     with pytest.raises(BadInput, match="fine_samples"):
         config.check()
+
+
+@pytest.mark.parametrize(("count", "pairs"), [(16, 8), (8, 4), (12, 4), (4, 2), (2, 1), (1, 0)])
+def test_scenes_that_share_appearances_are_of_different_groups(count, pairs):
+    system = GIRAFFE["giraffe-demo"].system.build()
+    first, second = system.appearance_pairs(count)
+    assert len(first) == pairs
+    assert sorted([*first.tolist(), *second.tolist()]) == list(range(2 * pairs))
+    if count > 4:
+        assert (first // 4 != second // 4).all()
+    z = system.sample_latents(RandomStreams(range(count)))
+    boxes, codes = system.generator.config.boxes.count, system.generator.config.object.codes
+    codes = z[:, boxes * codes : 2 * boxes * codes]
+    assert (codes[first] == codes[second]).all()
+    assert len(codes.unique(dim=0)) == count - pairs

@@ -1,5 +1,6 @@
 """GIRAFFE as an adversarial system."""
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -32,16 +33,16 @@ class GIRAFFEConfig(AdversarialConfig):
     loss: GANLoss = GANLoss(gamma=20.0)  # the released code's 10 |gradient|^2
     density_noise: Distance = 1.0  # standard deviation of the noise on densities in training
     # weight of a loss that makes appearance codes carry colors, which else may hang on shape codes:
-    # every second scene has the appearance codes of the one before, and objects with the same code are to
-    # have the same mean color
+    # every second group of scenes has the appearance codes of the one before, and objects with the same code
+    # are to have the same mean color
     appearance_weight: NonNegative = 0.0
     # axes of the cameras are divided by the longest in the batch (released code)
     batch_look_at: bool = False
 
     @property
     def mbstd_group(self) -> int:
-        """Images over which the minibatch standard deviation is taken, or pairs of one appearance."""
-        return max(1, self.discriminator.mbstd_group, 2 * (self.appearance_weight > 0))
+        """Images over which the minibatch standard deviation is taken; of two groups one shares appearances."""
+        return max(1, self.discriminator.mbstd_group) * (2 if self.appearance_weight > 0 else 1)
 
     def density_noise_at(self, step: int) -> float:
         """The same at every step."""
@@ -113,25 +114,38 @@ class GIRAFFE(AdversarialSystem):
         return interpolate(coarse, masks.shape[-2:], mode="bilinear")
 
     def sample_latents(self, randomness: Randomness) -> Tensor:
-        """Latent codes; with an appearance loss every second has the appearance codes of the one before."""
+        """Latent codes; with an appearance loss those of the second of each pair have the first's appearances."""
         z = super().sample_latents(randomness)
-        if not self.config.appearance_weight or len(z) < 2:
-            return z
         count = self.generator.config.boxes.count * self.generator.config.object.codes
+        first, second = self.appearance_pairs(len(z))
         paired = z.clone()
-        paired[1::2, count : 2 * count] = z[: 2 * (len(z) // 2) : 2, count : 2 * count]
+        paired[second, count : 2 * count] = z[first, count : 2 * count]
         return paired
+
+    def appearance_pairs(self, count: int) -> tuple[Tensor, Tensor]:
+        """Numbers [P] of the scenes, of so many, that share appearance codes: firsts and seconds.
+
+        They are of neighboring groups of the minibatch standard deviation: within a group, like colors would
+        tell fakes from real images, and the discriminator would drive the colors apart.
+        """
+        group = math.gcd(max(1, self.config.discriminator.mbstd_group), count)
+        side = group if count > group else group // 2  # one group only: its halves
+        if not self.config.appearance_weight or not side:
+            return torch.empty(2, 0, dtype=torch.long).unbind()
+        numbers = torch.arange(count // (2 * side) * 2 * side).view(-1, 2, side)
+        return numbers[:, 0].flatten(), numbers[:, 1].flatten()
 
     def auxiliary_loss(self, output: DiscriminatorOutput, fakes: FakeBatch) -> Tensor | float:
         """Squared difference of the mean colors of objects with the same appearance code -> []."""
-        if not self.config.appearance_weight or fakes.object_alpha is None or not fakes.images.requires_grad:
+        first, second = self.appearance_pairs(len(fakes.images))
+        if fakes.object_alpha is None or not fakes.images.requires_grad or not len(first):
             return 0.0
-        seen = fakes.object_alpha[:, :, 0].unflatten(0, (-1, 2))  # [B / 2, 2, O, H, W]
-        images = fakes.images[:, :3].unflatten(0, (-1, 2))
+        seen = fakes.object_alpha[:, :, 0]  # [B, O, H, W]
         mass = seen.sum(dim=(-2, -1))
-        colors = torch.einsum("bpohw,bpchw->bpoc", seen, images) / mass.clamp_min(1e-3)[..., None]
-        both = (mass > 1).all(dim=1).to(colors)
-        apart = (colors[:, 0] - colors[:, 1]).square().sum(-1)
+        colors = torch.einsum("bohw,bchw->boc", seen, fakes.images[:, :3])
+        colors = colors / mass.clamp_min(1e-3)[..., None]
+        both = ((mass[first] > 1) & (mass[second] > 1)).to(colors)
+        apart = (colors[first] - colors[second]).square().sum(-1)
         return self.config.appearance_weight * (both * apart).mean()
 
     def sample_views(self, batch: ImageBatch, randomness: Randomness, size: Size) -> Camera:
