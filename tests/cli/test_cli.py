@@ -209,7 +209,7 @@ def test_a_long_rendering_says_its_time_before_the_first_picture_is_done(
         assert lines[-1].startswith("rendering 2 pictures of 8x8: 100 %, 0:00:00 left")
 
 
-@pytest.mark.parametrize("path", ["orbit", "front", "steep", "zoom", "dolly", "spiral"])
+@pytest.mark.parametrize("path", ["orbit", "front", "steep", "elevation", "zoom", "dolly", "spiral"])
 def test_videos_along_every_trajectory(run_folder, tmp_path, path):
     out = tmp_path / "video.gif"
     words = [

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from conftest import tiny
-from genscene.apps.programs import PROGRAMS
+from genscene.apps.programs import PROGRAMS, run_program
 from genscene.apps.scene_file import describe_scene, read_scene, styles_of_scene
 from genscene.cli import main
 from genscene.errors import BadInput
@@ -39,6 +39,14 @@ def test_every_program_makes_a_sheet(saved, tmp_path, name, capsys):
 def test_a_program_makes_a_film_of_the_chosen_object(saved, tmp_path):
     assert run(saved, tmp_path / "p.gif", "--program", "side", "--object", "1", "--frames", "4") == 0
     assert (tmp_path / "p.gif").exists()
+
+
+def test_parts_of_a_scene_are_shown_in_turn(saved):
+    generator = generator_file.load(saved)
+    w = generator.style(generator.latents(RandomStreams([7])))
+    found = run_program("separate", generator, w, w, 0, 4)
+    assert found.present.tolist() == [[1, 1], [1, 0], [0, 1], [0, 0]]
+    assert found.background_present.tolist() == [1, 0, 0, 1]
 
 
 def test_a_scene_is_written_edited_and_rendered_again(saved, tmp_path):

@@ -42,6 +42,12 @@ def test_the_circle_goes_once_around_evenly():
     assert_close(pitch, torch.full((8,), 1.2))
 
 
+def test_the_elevation_changes_alone_around_that_of_the_prior():
+    yaw, pitch = camera_angles(trajectory("elevation", PRIOR, 8, (4, 4)), math.pi / 2)
+    assert_close(yaw, torch.full((8,), PRIOR.yaw[0]), atol=1e-5, rtol=0)
+    assert_close(pitch.max() - pitch.min(), torch.tensor(2 * max(PRIOR.pitch[1], math.radians(15))))
+
+
 def test_zoom_changes_the_lens_and_dolly_the_distance():
     zoom, dolly = trajectory("zoom", PRIOR, 8, (4, 4)), trajectory("dolly", PRIOR, 8, (4, 4))
     assert zoom.intrinsics[:, 0, 0].std() > 0.1

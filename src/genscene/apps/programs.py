@@ -185,6 +185,23 @@ def background_only(p: Program) -> Any:
     return replace(w, present=torch.zeros_like(w.present))
 
 
+def separate(p: Program) -> Any:
+    """In turn the whole scene, each of its objects alone before nothing, and the background alone."""
+    count = p.scene.present.shape[1]
+    part = (
+        torch.arange(p.count) * (count + 2) // p.count
+    )  # 0: the whole; 1 and more: an object; the background
+    w = p.frames()
+    number = torch.arange(1, count + 1)
+    shown = (part == 0)[:, None] | (part[:, None] == number)
+    behind = (part == 0) | (part == count + 1)
+    return replace(
+        w,
+        present=w.present * shown.to(w.present),
+        background_present=w.background_present * behind.to(w.background_present),
+    )
+
+
 PROGRAMS: dict[str, Callable[[Program], Any]] = {
     "rotate": rotate,
     "depth": along(0),
@@ -200,6 +217,7 @@ PROGRAMS: dict[str, Callable[[Program], Any]] = {
     "background": behind,
     "objects-only": objects_only,
     "background-only": background_only,
+    "separate": separate,
 }
 
 

@@ -31,13 +31,13 @@ class Render:
     generator: Positional[Path]  # a .safetensors file, or the folder of a run
     out: Path  # FILE.png for a sheet of pictures, FILE.mp4 or FILE.gif for a video
     seeds: str = "0-7"  # scenes: 0-7, or 0,5,9; one a row in a sheet, side by side in a video
-    # orbit, front, steep, zoom, dolly, spiral, photographs, ellipse, or a .json of cameras; empty: the yaws
-    # of the prior for pictures, orbit for videos
+    # orbit, front, steep, elevation, zoom, dolly, spiral, photographs, ellipse, or a .json of cameras; empty:
+    # the yaws of the prior for pictures, orbit for videos
     path: str = ""
     frames: int = 0  # pictures in a row, or frames of the video; 0: 5, or 90
     # of objects: what happens to one of the first scene: rotate, side, depth, circle, scale, add,
-    # remove, swap-shape, swap-appearance, shape, appearance, background, objects-only, background-only; what
-    # comes from elsewhere are the codes and objects of the other seeds
+    # remove, swap-shape, swap-appearance, shape, appearance, background, objects-only, background-only,
+    # separate; what comes from elsewhere are the codes and objects of the other seeds
     program: str = ""
     object: int = 0  # number of the object that the program is about
     scene: Path | None = None  # a .json of objects, as --save-scene writes, to be rendered instead of a seed

@@ -39,6 +39,15 @@ def steep_sweep(prior: CameraPrior, frames: int, size: Size) -> Camera:
     return prior.camera_at(yaw + half * sweep, pitch - 0.5 * prior.pitch[1] * (1 - sweep.square()), size)
 
 
+def elevation(prior: CameraPrior, frames: int, size: Size) -> Camera:
+    """Up and down at the mean yaw, by the prior's spread of pitch, 15 degrees at least."""
+    yaw, pitch = prior.mean_angles()
+    reach = max(prior.pitch[1], math.radians(15))
+    return prior.camera_at(
+        torch.full((frames,), yaw), pitch - reach * (2 * math.pi * _turns(frames)).sin(), size
+    )
+
+
 def zoom(prior: CameraPrior, frames: int, size: Size) -> Camera:
     """A fixed eye whose field of view changes by +-40 %."""
     return with_fov(
@@ -152,6 +161,7 @@ TRAJECTORIES: dict[str, Trajectory] = {
     "orbit": circle,
     "front": front_sway,
     "steep": steep_sweep,
+    "elevation": elevation,
     "zoom": zoom,
     "dolly": dolly,
     "spiral": climbing_spiral,

@@ -59,8 +59,9 @@ def render_objects(
     """A sheet or video of a program on an object of the first scene, or of a file's scene as it is."""
     content, size = open_generator(source, how)
     generator, chosen, video = content.generator, parse_seeds(seeds), out.suffix in ENDINGS
-    count = frames or (FRAMES if video else PICTURES if program else 1)
     w = first_scene(generator, scene, chosen, how.psi)
+    usual = w.present.shape[1] + 2 if program == "separate" else PICTURES if program else 1
+    count = frames or (FRAMES if video else usual)
     if program:
         others = styles_of_seeds(generator, chosen[1:] or [chosen[0] + 1], how.psi)
         w = run_program(program, generator, w, others, number, count)

@@ -60,13 +60,15 @@ class GIRAFFEConfig(AdversarialConfig):
         return GIRAFFE(self)
 
     def check(self, size: Size) -> None:
-        """Raise BadInput for images of a size that generator or discriminator does not have."""
+        """Raise BadInput for images of a size that generator or discriminator does not have, or no boxes."""
         if self.patches.size:
             raise BadInput("patches.size: wanted 0, pictures are computed as a whole")
         times = 2**self.generator.renderer.levels
         if any(side % times for side in size):
             raise BadInput(f"images of {size[0]}x{size[1]}: wanted multiples of {times} (renderer.levels)")
         self.discriminator.check_size(size)
+        boxes = self.generator.boxes
+        boxes.sample(torch.full((1, boxes.numbers), 0.5))  # collisions, files of positions
 
     def shrunk(self) -> "GIRAFFEConfig":
         """Few layers, channels and samples, images of 16 pixels and more."""
