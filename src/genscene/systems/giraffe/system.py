@@ -41,7 +41,7 @@ class GIRAFFEConfig(AdversarialConfig):
 
     @property
     def mbstd_group(self) -> int:
-        """Images over which the minibatch standard deviation is taken; of two groups one shares appearances."""
+        """Images that stay together: a group of the minibatch deviation, two with an appearance loss."""
         return max(1, self.discriminator.mbstd_group) * (2 if self.appearance_weight > 0 else 1)
 
     def density_noise_at(self, step: int) -> float:
@@ -116,7 +116,7 @@ class GIRAFFE(AdversarialSystem):
         return interpolate(coarse, masks.shape[-2:], mode="bilinear")
 
     def sample_latents(self, randomness: Randomness) -> Tensor:
-        """Latent codes; with an appearance loss those of the second of each pair have the first's appearances."""
+        """Latent codes; with an appearance loss the second of each pair has the first's appearance codes."""
         z = super().sample_latents(randomness)
         count = self.generator.config.boxes.count * self.generator.config.object.codes
         first, second = self.appearance_pairs(len(z))
@@ -133,7 +133,7 @@ class GIRAFFE(AdversarialSystem):
         group = math.gcd(max(1, self.config.discriminator.mbstd_group), count)
         side = group if count > group else group // 2  # one group only: its halves
         if not self.config.appearance_weight or not side:
-            return torch.empty(2, 0, dtype=torch.long).unbind()
+            return (torch.empty(0, dtype=torch.long),) * 2
         numbers = torch.arange(count // (2 * side) * 2 * side).view(-1, 2, side)
         return numbers[:, 0].flatten(), numbers[:, 1].flatten()
 
