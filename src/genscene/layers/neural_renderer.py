@@ -51,7 +51,8 @@ class NeuralRenderer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features [B, C, h, w] -> colors [B, 3, 2^levels h, 2^levels w]."""
         config, rgb = self.config, None
-        x = x.contiguous(memory_format=torch.channels_last)  # half the time of large pictures on CPU
+        if not torch.is_grad_enabled():  # half the time of large pictures on CPU
+            x = x.contiguous(memory_format=torch.channels_last)
         if config.rgb_skips:
             rgb = self.rgb[0](x)
         if self.first is not None:
