@@ -18,7 +18,8 @@ MAPPED = {
     "pigan": pigan.KINDS,
 }
 AWAITED = {"cips", "cgsgan", "splat"}  # systems that do not exist here yet
-KINKED = {("pigan", "losses")}  # kinds whose gradients pass through a discriminator's leaky rectifiers
+# kinds whose gradients pass through a discriminator's leaky rectifiers
+KINKED = {("pigan", "losses"), ("giraffe", "generator_gradient")}
 # kinds with samples by inverse CDF at the edge of a bin: one rounding, different from CPU to CPU, moves them
 RESAMPLED = {("pigan", "generator_staged")}
 
