@@ -48,6 +48,19 @@ def test_a_run_gives_all_players_and_a_file_the_generator(experiment, first, tmp
     assert any(not torch.equal(before["system"][name], after["system"][name]) for name in new)
 
 
+def test_priors_that_are_to_be_learned_start_as_given(experiment, first, tmp_path):
+    learned = replace(experiment, system=replace(experiment.system, orbit="learned"))
+    path = first / "generator.safetensors"
+    averaged = {f"generator.{n}": t for n, t in read(path).generator.state_dict().items()}
+    for init, given in ((first, state(first)["system"]), (path, averaged)):
+        train(still(learned, init=str(init)), Run(tmp_path / f"from-{init.name}", grid_every=0))
+        after = state(tmp_path / f"from-{init.name}")["system"]
+        assert not after["generator.orbit.yaw"].any()
+        assert all(torch.equal(after[name], tensor) for name, tensor in given.items())
+    with pytest.raises(BadInput, match=r"orbit\.\S+ is none of its tensors"):
+        train(replace(experiment, init=str(tmp_path / "from-first")), Run(tmp_path / "back"))
+
+
 def test_where_a_run_started_is_recorded_and_need_not_be_repeated(experiment, first, tmp_path):
     out, given = tmp_path / "fine", replace(experiment, init=str(first), steps=4)
     train(given, Run(out, grid_every=0, save_every=2))

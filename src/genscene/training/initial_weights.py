@@ -30,12 +30,18 @@ class InitialWeights:
         players = {name.split(".")[0] for name in self.system}
         own = state.system.state_dict()
         wanted = {name: tensor for name, tensor in own.items() if name.split(".")[0] in players}
-        wrong = mismatch(self.system, wanted) or mismatch(self.ema, state.ema.state_dict())
+        wrong = differs(self.system, wanted) or differs(self.ema, state.ema.state_dict())
         if wrong:
             box = "; perhaps it is another box (--bounds)" if state.experiment.system.has_box else ""
             raise BadInput(f"--init {self.path}: the weights do not fit this experiment: {wrong}{box}")
         state.system.load_state_dict(self.system, strict=False)
-        state.ema.load_state_dict(self.ema)
+        state.ema.load_state_dict(self.ema, strict=False)
+
+
+def differs(given: Tensors, wanted: Tensors) -> str:
+    """What does not fit; "" where all does. Priors that were not learned before start as given."""
+    learned = {name for name in wanted if name.split(".")[-2:-1] == ["orbit"]}
+    return mismatch(given, {name: t for name, t in wanted.items() if name in given or name not in learned})
 
 
 def initial_weights(experiment: Experiment) -> InitialWeights | None:
