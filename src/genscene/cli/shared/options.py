@@ -66,7 +66,7 @@ def error_line(message: str, prog: str) -> str:
     guesses = (
         part[1].split()[0] for part in parts[1:] if part and part[0].startswith("Perhaps") and part[1:]
     )
-    guess = next(guesses, "")
+    guess = next(guesses, "").rstrip(",")
     return f"{wrong}{f'; did you mean {guess}?' if guess else ''} (see {prog} --help)"
 
 
