@@ -155,7 +155,7 @@ def demo() -> Experiment:
         apart=0.0,
     )
     generator = GIRAFFEGeneratorConfig(
-        object=FeatureFieldConfig(16, 48, 3, (), extent=1.0, activation="sine"),
+        object=FeatureFieldConfig(16, 48, 3, (), extent=1.0, view_dependent=False, activation="sine"),
         background=FeatureFieldConfig(0, 32, 2, (), 1, 1, extent=2.0, view_dependent=False),
         boxes=boxes,
         march=March(0.5, 6.0, 24, "softplus", gain=65.0, shift=-3.5),
@@ -169,7 +169,7 @@ def demo() -> Experiment:
         loss=GANLoss(gamma=1.0, penalty_every=2),
         share_fakes=True,
         density_noise=0.0,
-        appearance_weight=1.0,
+        appearance_weight=3.0,
     )
     adam = Optim(1e-3, betas=(0.0, 0.99), final_lr_ratio=0.1, decay_from=0.6)
     return Experiment(
@@ -177,7 +177,7 @@ def demo() -> Experiment:
         "synthetic:rooms",
         ImageConfig(limit=5000),
         (Stage(0, (64, 64), 16),),
-        10_000,
+        6_000,
         {"generator": adam, "discriminator": adam},
         EMA(0.998),
     )
