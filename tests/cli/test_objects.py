@@ -1,6 +1,7 @@
 """Scenes of objects on the command line: programs, and files that are written, edited and rendered again."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -39,6 +40,37 @@ def test_every_program_makes_a_sheet(saved, tmp_path, name, capsys):
 def test_a_program_makes_a_film_of_the_chosen_object(saved, tmp_path):
     assert run(saved, tmp_path / "p.gif", "--program", "side", "--object", "1", "--frames", "4") == 0
     assert (tmp_path / "p.gif").exists()
+
+
+def test_objects_that_are_not_there_are_not_counted(saved):
+    generator = generator_file.load(saved)
+    w = generator.style(generator.latents(RandomStreams([7])))
+    one = replace(w, present=torch.tensor([[0.0, 1.0]]))
+    found = run_program("remove", generator, one, w, 0, 2)
+    assert found.present.tolist() == [[1], [0]]
+    assert torch.equal(found.shape[:1, 0], w.shape[:, 1])
+    with pytest.raises(BadInput, match="object 1: wanted 0 to 0"):
+        run_program("remove", generator, one, w, 1, 2)
+
+
+def test_side_is_across_the_view_and_depth_along_it(saved):
+    generator = generator_file.load(saved)
+    w = generator.style(generator.latents(RandomStreams([7])))
+    eye = generator.prior.sweep(1, (16, 16)).pose[0, :3, 3]
+    away = int(eye[:2].abs().argmax())
+    for name, axis in (("depth", away), ("side", 1 - away)):
+        moved = run_program(name, generator, w, w, 0, 8).boxes.translation[:, 0]
+        assert moved[:, axis].std() > 0.3
+        assert moved[:, 1 - axis].std() < 1e-6
+
+
+def test_a_file_and_a_seed_are_not_both_the_scene(saved, tmp_path, capsys):
+    file = tmp_path / "scene.json"
+    assert run(saved, tmp_path / "a.png", "--save-scene", str(file)) == 0
+    before = file.read_bytes()
+    assert run(saved, tmp_path / "b.png", "--scene", str(file), "--save-scene", str(file)) == 2
+    assert "--scene, --save-scene" in capsys.readouterr().err
+    assert file.read_bytes() == before
 
 
 def test_parts_of_a_scene_are_shown_in_turn(saved):
@@ -94,7 +126,7 @@ def test_a_file_that_is_no_scene_is_refused_by_its_field(saved, tmp_path, change
         (["--program", "rotat"], "did you mean 'rotate'"),
         (["--program", "side", "--object", "2"], "object 2: wanted 0 to 1"),
         (["--scene", "missing.json"], "missing.json"),
-        (["--save-scene", "scene.txt"], "wanted a name that ends in .json"),
+        (["--save-scene", "scene.txt"], "--save-scene scene.txt: wanted a file ending with .json"),
     ],
 )
 def test_what_cannot_be_is_one_line(saved, tmp_path, capsys, words, line):

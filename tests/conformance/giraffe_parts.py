@@ -146,7 +146,8 @@ def style(case: Case, args: Args) -> ObjectStyles:
         turn = -torch.atan2(matrix[:, 1, 0], matrix[:, 0, 0])
     boxes = RoundedBoxes(given["s"], given["t"], torch.zeros_like(ones), given["R"])
     seen = torch.full_like(turn, float(not args.get("not_render_background")))
-    return ObjectStyles(given["z_shape_obj"], given["z_app_obj"], boxes, shown, *behind, turn, seen)
+    codes = given["z_shape_obj"], given["z_app_obj"], torch.zeros_like(ones)
+    return ObjectStyles(*codes, boxes, shown, *behind, turn, seen)
 
 
 def render(network: GIRAFFEGenerator, case: Case, args: Args) -> Tensor:

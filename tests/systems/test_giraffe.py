@@ -7,11 +7,12 @@ import torch
 from torch.testing import assert_close
 
 from conftest import tiny
-from genscene.contract import RenderOptions, map_tensors
+from genscene.contract import RenderOptions, StepContext, map_tensors
 from genscene.errors import BadInput
 from genscene.geometry.boxes import Boxes, BoxPrior, collisions
 from genscene.geometry.cameras import Rays
 from genscene.io.rename import rename
+from genscene.layers.mapping import select_objects
 from genscene.objectives.dcgan import DCGANDiscriminator, ResidualDiscriminator
 from genscene.randomness import RandomStreams
 from genscene.systems import PRESETS
@@ -114,7 +115,7 @@ def test_objects_are_added_removed_and_shown_alone(name):
     w, view = scene_of(generator, [1])
     codes = {
         name: torch.cat([x := getattr(w, name), x[:, :1]], dim=1)
-        for name in ("shape", "appearance", "present")
+        for name in ("shape", "appearance", "classes", "present")
     }
     more = replace(w, boxes=map_tensors(lambda x: torch.cat([x, x[:, :1]], dim=1), w.boxes), **codes)
     removed = replace(more, present=torch.tensor([[1.0, 1.0, 0.0]]).double())
@@ -254,3 +255,33 @@ def test_scenes_that_share_appearances_are_of_different_groups(count, pairs):
     codes = z[:, boxes * codes : 2 * boxes * codes]
     assert (codes[first] == codes[second]).all()
     assert len(codes.unique(dim=0)) == count - pairs
+
+
+def test_objects_of_several_classes_are_counted_as_they_come():
+    config = tiny("giraffe-clevr2345-256").system.generator
+    generator = GIRAFFEGenerator(replace(config, classes=(0, 1, 0, 1, 0))).double().eval()
+    for network in generator.objects:
+        torch.nn.init.constant_(network.density.bias, 50.0)
+    w, view = scene_of(generator, [1])
+    w.boxes.translation.zero_()
+    for numbers in ([1], [1, 2], [2, 1, 3, 0]):
+        some = select_objects(replace(w, present=torch.ones_like(w.present)), numbers)
+        with torch.no_grad():
+            whole = generator.render(generator.bind(some), view).object_alpha
+            assert whole.shape[1] == len(numbers)
+            for i in range(len(numbers)):
+                there = torch.nn.functional.one_hot(torch.tensor([i]), len(numbers)).double()
+                alone = generator.render(generator.bind(replace(some, present=there)), view).object_alpha
+                assert alone[:, i].sum() > 0
+                assert alone.sum() == alone[:, i].sum()
+
+
+def test_the_penalty_is_that_of_images_between_0_and_1():
+    system = GIRAFFE["giraffe-celeba"].system.build()
+    real = torch.rand(2, 3, 64, 64)
+    shifted = (2 * real - 1).requires_grad_()
+    logits = system.discriminate(shifted, None, None, StepContext(1)).logits
+    found, _ = system.penalties((logits, shifted), None)
+    images = real.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(system.discriminator(images).sum(), images)
+    assert_close(found, 10 * gradient.square().flatten(1).sum(1).mean())

@@ -11,8 +11,9 @@ from torch import Tensor
 from genscene.contract import Generator
 from genscene.errors import BadInput, suggest
 from genscene.geometry.boxes import BoxPrior
+from genscene.geometry.priors import CameraPrior
 from genscene.geometry.rotations import slerp_vectors
-from genscene.layers.mapping import map_tensors, style_count
+from genscene.layers.mapping import OBJECTS, map_tensors, select_objects, style_count
 
 ADDED = 6  # objects of the program `add` at its end
 BEYOND = 0.3  # how far `scale` goes beyond the trained range, as a share of the mean scale
@@ -27,6 +28,7 @@ class Program:
     prior: BoxPrior
     object: int  # number of the object that it is about
     count: int  # frames
+    depth_axis: int  # of the world, 0: x, 1: y, that is nearer to the mean camera's view
 
     @property
     def cycle(self) -> Tensor:
@@ -75,14 +77,17 @@ def rotate(p: Program) -> Any:
     """A full turn of the object; back and forth where it was trained on less."""
     low, high = p.prior.rotation
     full = abs(high - low) >= 0.999
+    if low == high:
+        raise BadInput("the objects of this generator were never turned: boxes.rotation has no range")
     turns = p.turns if full else 0.1 * low + 0.9 * high + p.cycle * 0.8 * (low - high)
     return p.boxed("rotation", lambda x: (x if full else 0 * x) + 2 * math.pi * turns.to(x))
 
 
-def along(axis: int) -> Callable[[Program], Any]:
-    """The object goes from one end of its range of places to the other, and back."""
+def along(away: bool) -> Callable[[Program], Any]:
+    """The object goes through its range of places and back: along the view of the mean camera, or across."""
 
     def move(p: Program) -> Any:
+        axis = p.depth_axis if away else 1 - p.depth_axis
         low, high = p.prior.translation_min[axis], p.prior.translation_max[axis]
 
         def change(x: Tensor) -> Tensor:
@@ -103,6 +108,9 @@ def circle(p: Program) -> Any:
         max(abs(a), abs(b)) for a, b in zip(p.prior.translation_min, p.prior.translation_max, strict=True)
     ]
 
+    if max(reach[:2]) == 0:
+        raise BadInput("the objects of this generator were never anywhere else")
+
     def change(x: Tensor) -> Tensor:
         moved, angle = x.clone(), (2 * math.pi * p.turns).to(x)
         moved[:, 0], moved[:, 1] = reach[0] * angle.cos(), reach[1] * angle.sin()
@@ -115,7 +123,7 @@ def scale(p: Program) -> Any:
     """The object shrinks and grows, somewhat beyond its range."""
     low, high = torch.tensor(p.prior.scale_min), torch.tensor(p.prior.scale_max)
     more = BEYOND * (low + high) / 2
-    start, end = low - more, high + more
+    start, end = (low - more).clamp_min(0.1 * low), high + more
     return p.boxed("scale", lambda x: (start + p.cycle[:, None] * (end - start)).to(x))
 
 
@@ -128,11 +136,10 @@ def add(p: Program) -> Any:
 
     objects = {
         name: map_tensors(joined, getattr(p.scene, name), *(getattr(w, name) for w in scenes))
-        for name in ("shape", "appearance", "boxes")
+        for name in OBJECTS
     }
     codes = objects["shape"]
-    whole = replace(p.scene, present=torch.ones_like(codes[..., 0]), **objects)
-    w = replace(p, scene=whole).frames()
+    w = replace(p, scene=replace(p.scene, **objects)).frames()
     shown = 1 + (p.turns * codes.shape[1]).long()
     return replace(w, present=(torch.arange(codes.shape[1]) < shown[:, None]).to(codes))
 
@@ -164,7 +171,12 @@ def swap(name: str) -> Callable[[Program], Any]:
 
 def through(*names: str) -> Callable[[Program], Any]:
     """The object's codes go through those of the other scenes, and back."""
-    return lambda p: p.coded(names, lambda name: getattr(p.others, name)[:, p.object])
+
+    def change(p: Program) -> Any:
+        number = p.object % p.others.shape.shape[1]
+        return p.coded(names, lambda name: getattr(p.others, name)[:, number])
+
+    return change
 
 
 def behind(p: Program) -> Any:
@@ -204,8 +216,8 @@ def separate(p: Program) -> Any:
 
 PROGRAMS: dict[str, Callable[[Program], Any]] = {
     "rotate": rotate,
-    "depth": along(0),
-    "side": along(1),
+    "depth": along(away=True),
+    "side": along(away=False),
     "circle": circle,
     "scale": scale,
     "add": add,
@@ -224,13 +236,17 @@ PROGRAMS: dict[str, Callable[[Program], Any]] = {
 def run_program(name: str, generator: Generator, scene: Any, others: Any, number: int, count: int) -> Any:
     """Styles of so many frames of a program on an object of one scene; others: K scenes to take from.
 
-    Raises BadInput for a program that there is not, a generator without objects, an object that is not there.
+    The objects are counted from 0 among those that are there. Raises BadInput for a program that there is
+    not, a generator without objects, an object that is not there.
     """
     if name not in PROGRAMS:
         raise BadInput(f"no program {name!r}; {suggest(name, PROGRAMS)}")
     boxes = getattr(generator, "boxes", None)
     if not isinstance(boxes, BoxPrior):
         raise BadInput("the scenes of this generator are not made of objects: there is no program for them")
+    scene = select_objects(scene, scene.present[0].nonzero()[:, 0].tolist())
     if not 0 <= number < scene.present.shape[1]:
         raise BadInput(f"object {number}: wanted 0 to {scene.present.shape[1] - 1}, those of the scene")
-    return PROGRAMS[name](Program(scene, others, boxes, number, count))
+    yaw = generator.prior.mean_angles()[0] if isinstance(generator.prior, CameraPrior) else 0.0
+    depth_axis = int(abs(math.sin(yaw)) > abs(math.cos(yaw)))
+    return PROGRAMS[name](Program(scene, others, boxes, number, count, depth_axis))

@@ -43,6 +43,7 @@ class ObjectEntry:
     scale: Box  # half sides, in world units
     translation: tuple[Signed, Signed, Signed]  # of the center, in world units, z up
     rotation: Annotated[float, Range(-1e6, 1e6)] = 0.0  # about the vertical axis, in degrees
+    decoder: Annotated[int, Range(0, 99)] = 0  # number of its class, where the generator has several
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class BackgroundEntry:
 
 @dataclass(frozen=True)
 class SceneFile:
-    """Objects, in the order of the generator's classes, and what is behind them; null: nothing."""
+    """Objects, and what is behind them; null: nothing."""
 
     objects: Annotated[tuple[ObjectEntry, ...], Length(range(1, 101))]
     background: BackgroundEntry | None
@@ -75,6 +76,7 @@ def describe_scene(generator: Generator, seed: int, psi: float = 1.0) -> SceneFi
             tuple(w.boxes.scale[0, i].tolist()),
             tuple(w.boxes.translation[0, i].tolist()),
             math.degrees(float(w.boxes.rotation[0, i])),
+            int(w.classes[0, i]),
         )
         for i in there
     ]
@@ -117,7 +119,14 @@ def styles_of_scene(generator: Generator, scene: SceneFile) -> Any:
         w = styles_of_seeds(generator, [getattr(behind, name)], scene.psi)
         codes[f"background_{name}"] = getattr(w, f"background_{name}")
     like = codes["shape"]
+    decoders = len(set(getattr(generator.config, "classes", ())) or {0})
+    for i, each in enumerate(scene.objects):
+        if each.decoder >= decoders:
+            raise BadInput(
+                f"objects[{i}].decoder {each.decoder}: wanted less than {decoders}, of the generator"
+            )
     return type(empty)(
+        classes=like.new_tensor([[float(each.decoder) for each in scene.objects]]),
         boxes=Boxes(*(x.to(like) for x in vars(boxes).values())),
         present=torch.ones_like(like[..., 0]),
         background_rotation=like.new_tensor([math.radians(behind.rotation)]),

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+import torch
 import trimesh
 from tyro.conf import Positional
 
@@ -136,6 +137,8 @@ def export_mesh(options: Mesh) -> None:
     what = f"a mesh of --resolution {options.resolution}"
     require_memory(CORNER * corners, what, "lower --resolution")
     w = styles_of_seeds(generator, [options.seed], options.psi)
+    if hasattr(w, "background_present"):  # the surface is that of the objects
+        w = replace(w, background_present=torch.zeros_like(w.background_present))
     field = cast(Field, generator.bind(w))
     activate = partial(activate_density, march=generator.march)
     with timed_progress("evaluating density", corners, "shorter: --resolution") as advance:

@@ -19,6 +19,7 @@ from genscene.cli.shared.rendering import (
     styles_of,
     views_along,
 )
+from genscene.errors import BadInput
 from genscene.export.pictures import save_png, tile
 from genscene.export.video import ENDINGS
 from genscene.layers.mapping import style_count
@@ -34,14 +35,17 @@ class Render:
     # orbit, front, steep, elevation, zoom, dolly, spiral, photographs, ellipse, or a .json of cameras; empty:
     # the yaws of the prior for pictures, orbit for videos
     path: str = ""
-    frames: int = 0  # pictures in a row, or frames of the video; 0: 5, or 90
+    # pictures in a row, or frames of the video; 0: 5, or 90; of a program 6, or 64; of a --scene 1, or 64
+    frames: int = 0
     # of objects: what happens to one of the first scene: rotate, side, depth, circle, scale, add,
     # remove, swap-shape, swap-appearance, shape, appearance, background, objects-only, background-only,
     # separate; what comes from elsewhere are the codes and objects of the other seeds
     program: str = ""
     object: int = 0  # number of the object that the program is about
-    scene: Path | None = None  # a .json of objects, as --save-scene writes, to be rendered instead of a seed
-    save_scene: Path | None = None  # FILE.json to write the first seed's objects to, for --scene
+    # a .json of objects, as --save-scene writes, to be rendered instead of a seed, with a psi of its own
+    scene: Path | None = None
+    # FILE.json to write the first seed's objects to, for --scene; the picture is of this scene alone
+    save_scene: Path | None = None
     rendering: Annotated[RenderingOptions, arg(name="")] = RenderingOptions()
 
 
@@ -79,10 +83,10 @@ def render_objects(options: Render) -> None:
     import genscene.cli.shared.objects as objects
 
     how, seeds = options.rendering, parse_seeds(options.seeds)
+    if options.scene is not None and options.save_scene is not None:
+        raise BadInput("--scene, --save-scene: wanted one of them, what is saved is the scene of a seed")
     if options.save_scene is not None:
-        generator = open_generator(options.generator, how)[0].generator
-        objects.save_scene(options.save_scene, generator, seeds[0], how.psi)
-        print_line(str(options.save_scene))
+        require_suffix("--save-scene", options.save_scene, (".json",))
     objects.render_objects(
         options.generator,
         options.out,
@@ -94,4 +98,8 @@ def render_objects(options: Render) -> None:
         options.path,
         options.frames,
     )
+    if options.save_scene is not None:
+        generator = open_generator(options.generator, how)[0].generator
+        objects.save_scene(options.save_scene, generator, seeds[0], how.psi)
+        print_line(str(options.save_scene))
     print_line(str(options.out))

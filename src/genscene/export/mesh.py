@@ -138,11 +138,13 @@ def remove_small_parts(mesh: trimesh.Trimesh, keep: float) -> trimesh.Trimesh:
 
 @torch.no_grad()
 def color_vertices(mesh: trimesh.Trimesh, field: Field) -> trimesh.Trimesh:
-    """Set vertex colors to the field's, seen along the inverted normals."""
+    """Set vertex colors to the field's, seen along the inverted normals; a field of features has none."""
     points = torch.tensor(np.asarray(mesh.vertices), dtype=torch.float32)[None]
     directions = -torch.tensor(np.array(mesh.vertex_normals), dtype=torch.float32)[None]
     pairs = zip(points.split(CHUNK, dim=1), directions.split(CHUNK, dim=1), strict=True)
     colors = torch.cat([field(p, d)[0][0] for p, d in pairs]).clamp(0, 1)
+    if colors.shape[-1] != 3:
+        return mesh
     mesh.visual = trimesh.visual.ColorVisuals(mesh, vertex_colors=(255 * colors).round().byte().numpy())
     return mesh
 

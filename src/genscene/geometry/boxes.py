@@ -139,7 +139,7 @@ class BoxPrior:
             self.translations(each[..., 3:6], row),
             2 * math.pi * rotation,
         )
-        if self.apart is not None:
+        if self.apart is not None and not self.positions:
             boxes = self.without_collisions(boxes, each[..., 3:6], row)
         return boxes, self.presence(number, each[..., 7])
 

@@ -12,6 +12,7 @@ from genscene.randomness import Randomness, RandomStreams
 
 LatentDistribution = Literal["gaussian", "uniform"]
 W_AVG_SAMPLES = 10_000
+OBJECTS = ("shape", "appearance", "classes", "boxes", "present")  # what styles of objects have of each
 
 
 class MappingNetwork(nn.Module):
@@ -71,6 +72,11 @@ def map_tensors(function: Callable[..., Tensor], first: Any, *others: Any) -> An
     assert is_dataclass(first), f"a style is a tensor or a dataclass of tensors, not {type(first).__name__}"
     columns = {each.name: [getattr(w, each.name) for w in (first, *others)] for each in fields(first)}
     return replace(first, **{name: map_tensors(function, *column) for name, column in columns.items()})  # type: ignore[type-var]
+
+
+def select_objects(w: Any, numbers: slice | list[int]) -> Any:
+    """Styles of scenes of objects with some of the objects alone."""
+    return replace(w, **{name: map_tensors(lambda x: x[:, numbers], getattr(w, name)) for name in OBJECTS})
 
 
 def style_count(w: Any) -> int:

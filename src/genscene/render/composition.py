@@ -64,6 +64,7 @@ class Composition:
     background_present: Tensor | None = None  # [B], 1; 0: nothing is behind the objects; None: all 1
     operator: Operator = "mean"
     activate: Callable[[Tensor], Tensor] = relu  # raw density of the background -> density
+    numbers: tuple[int, ...] = ()  # of the scene's objects, that each box is of
 
     @property
     def fields(self) -> int:

@@ -39,22 +39,25 @@ def squares(count=6, side=16):
     return colors, masks
 
 
-@pytest.mark.parametrize("images", ["", "images/"])
-def test_masks_are_files_of_the_same_names(tmp_path, images):
+@pytest.mark.parametrize(
+    ("images", "folder"),
+    [("", "masks/"), ("images/", "masks/"), ("set/images/", "set/masks/"), ("a/b/", "a/b/masks/")],
+)
+def test_masks_are_files_of_the_same_names(tmp_path, images, folder):
     colors, masks = squares()
     for i, (color, mask) in enumerate(zip(colors, masks, strict=True)):
         write(tmp_path / f"{images}{i}.png", color)
-        write(tmp_path / f"masks/{i}.png", mask)
+        write(tmp_path / f"{folder}{i}.png", mask)
     assert len(list_images(tmp_path).names) == 6
     found = load_images(str(tmp_path), ImageConfig(limit=3), SIZE, quiet=True, masks=True)
     assert found.masks.pixels.shape == (3, *SIZE, 1)
     bright = (found.take(slice(0, 3))[:, :1] - 60 / 255) * 255 / 190
     assert_close(found.masks.take(slice(0, 3)), bright, atol=0.04, rtol=0)
-    (tmp_path / "masks/4.png").unlink()
+    (tmp_path / f"{folder}4.png").unlink()
     assert load_images(str(tmp_path), ImageConfig(), SIZE, quiet=True).masks is None
-    with pytest.raises(BadInput, match=rf"no masks for 1 images, the first: {'masks/4.png'}"):
+    with pytest.raises(BadInput, match=rf"no masks for 1 images, the first: {folder}4.png"):
         load_images(str(tmp_path), ImageConfig(), SIZE, quiet=True, masks=True)
-    (tmp_path / "masks/4.png").write_bytes(b"no picture")
+    (tmp_path / f"{folder}4.png").write_bytes(b"no picture")
     with pytest.raises(BadInput, match=r"masks/4\.png: a mask that cannot be read"):
         load_images(str(tmp_path), ImageConfig(), SIZE, quiet=True, masks=True)
 

@@ -45,9 +45,10 @@ SIZE = (64, 64)
 class Styles:
     """Styles as GIRAFFE's of scenes of objects."""
 
-    per_object = ("shape", "appearance", "scale", "translation", "rotation", "present")
+    per_object = ("shape", "appearance", "classes", "scale", "translation", "rotation", "present")
     shape: torch.Tensor
     appearance: torch.Tensor
+    classes: torch.Tensor
     boxes: Boxes
     present: torch.Tensor
 
@@ -60,6 +61,7 @@ class Traced(Generator):
     def __init__(self, hue_of_shape=False, shift=0.0, boxes=BOXES):
         super().__init__()
         self.prior, self.config = NARROW, SimpleNamespace(boxes=boxes, classes=())
+        self.boxes = boxes
         self.hue_of_shape, self.shift = hue_of_shape, shift
         self.weight = torch.nn.Parameter(torch.zeros(()))
 
@@ -68,7 +70,7 @@ class Traced(Generator):
 
     def style(self, z, psi=1.0, camera=None):
         boxes, present = BOXES.sample(z[:, 4:])
-        return Styles(z[:, 0:2, None], z[:, 2:4, None], boxes, present)
+        return Styles(z[:, 0:2, None], z[:, 2:4, None], torch.zeros_like(present), boxes, present)
 
     def bind(self, w):
         hue = (w.shape * 37 % 1 if self.hue_of_shape else w.appearance)[..., 0]

@@ -14,6 +14,7 @@ from genscene.cli.shared.rendering import (
     camera_prior,
     open_generator,
     render_frames,
+    require_seen,
     save_frames,
     views_along,
 )
@@ -40,8 +41,6 @@ def first_scene(generator: Generator, scene: Path | None, seeds: list[int], psi:
 
 def save_scene(path: Path, generator: Generator, seed: int, psi: float) -> None:
     """Write the scene of a seed as a file to be edited."""
-    if path.suffix != ".json":
-        raise BadInput(f"--save-scene {path}: wanted a name that ends in .json")
     write_scene(path, describe_scene(generator, seed, psi))
 
 
@@ -69,6 +68,9 @@ def render_objects(
     how.require_memory(generator, size, 1 if video else count, style_count(w))
     with how.render_options(count, size) as render_options:
         pictures = render_frames(generator, w, views, how.show, render_options, interpolated=bool(program))
+        # of a background alone there may be one color
+        show = "alpha" if program in ("background-only", "objects-only", "separate") else how.show
+        pictures = require_seen(pictures, show, source)
         if video:
             save_frames(out, pictures, how.fps)
         else:

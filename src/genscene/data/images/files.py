@@ -5,7 +5,8 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
@@ -38,6 +39,7 @@ class ImageFiles:
     fingerprints: tuple[Fingerprint, ...]  # of each file: changes whenever its content does
     others: int  # number of files without the suffix of an image
     masks: Mapping[str, Fingerprint] = field(default_factory=dict)  # the files of the folder `masks`
+    top: str = ""  # what the names of all pictures begin with, "" or folders and a slash
 
     @contextmanager
     def open(self) -> Iterator["FileReader"]:
@@ -80,13 +82,15 @@ def list_images(path: str | Path) -> ImageFiles:
     found = list(_folder_entries(root)) if root.is_dir() else _zip_entries(root)
     found.sort()
     pictures = [entry for entry in found if Path(entry[0]).suffix.lower() in SUFFIXES]
-    # a folder of nothing else is one of images
-    images = [entry for entry in pictures if not entry[0].startswith(MASKS)] or pictures
+    # folders that hold all pictures, as in zips of a folder; of a folder of masks alone these are the images
+    columns = zip(*(PurePosixPath(name).parent.parts for name, _ in pictures), strict=False)
+    top = "".join(f"{column[0]}/" for column in takewhile(lambda column: len(set(column)) == 1, columns))
+    images = [entry for entry in pictures if not entry[0].startswith(top + MASKS)]
     if not images:
         raise BadInput(f"{root} holds no images ({len(found)} other files)")
     names, fingerprints = zip(*images, strict=True)
-    masks = {} if images is pictures else dict(e for e in pictures if e[0].startswith(MASKS))
-    return ImageFiles(root, names, fingerprints, len(found) - len(pictures), masks)
+    masks = dict(entry for entry in pictures if entry[0].startswith(top + MASKS))
+    return ImageFiles(root, names, fingerprints, len(found) - len(pictures), masks, top)
 
 
 def common_size(path: str) -> Size:

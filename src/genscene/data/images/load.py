@@ -84,7 +84,8 @@ def load_masks(
     names = [files.names[i] for i in indices]
     marks = dict(zip(files.names, files.fingerprints, strict=True))
     if files.masks:
-        names = [f"{MASKS}{PurePosixPath(n.removeprefix('images/')).with_suffix('.png')}" for n in names]
+        inner = [PurePosixPath(name.removeprefix(files.top).removeprefix("images/")) for name in names]
+        names = [f"{files.top}{MASKS}{name.with_suffix('.png')}" for name in inner]
         marks = dict(files.masks)
         missing = [name for name in names if name not in marks]
         if missing:

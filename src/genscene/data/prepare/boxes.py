@@ -84,16 +84,16 @@ def lines(frames: Frames, objects: int, view: float, elevation: float) -> Iterat
         f"    the centers move by +-{100 * sideways:.0f} % of the frame sideways (y),"
         f" by +-{100 * upwards:.0f} % {why}"
     )
-    if objects > 1:
-        yield "  " + option("boxes.count", (objects,)) + " " + option("boxes.apart", (0,))
-        yield "    so many were asked for; boxes do not overlap"
+    several = objects > 1
+    yield "  " + option("boxes.count", (objects,)) + several * (" " + option("boxes.apart", (0,)))
+    yield "    so many were asked for" + several * "; boxes do not overlap"
     yield "  the rotation is not measured: boxes.rotation, in turns, as far as objects turn in the pictures"
 
 
 def camera_lines(fov: float, radius: float, elevation: float) -> Iterator[str]:
     """The options of the cameras."""
     share = math.pi * (1 - math.sin(math.radians(elevation))) / 2
-    pairs = [("fov", (fov,)), ("radius", (radius,)), ("pitch", (share, 0.0))]
+    pairs = [("fov", (fov,)), ("radius", (radius,)), ("pitch", (share, 0.0)), ("yaw", (0.0, 0.0))]
     yield f"  {OPTION}.prior.distribution sphere " + " ".join(option(f"prior.{n}", x) for n, x in pairs)
     yield (
         f"    as given: {elevation:g} degrees above the horizon, uniform in area; the second number of pitch"

@@ -28,14 +28,13 @@ from genscene.evaluation.report import Better, Score
 from genscene.evaluation.session import EvaluatedModel, EvaluationSession, camera_prior
 from genscene.geometry.boxes import BoxPrior, collisions
 from genscene.geometry.cameras import Camera, Size
-from genscene.layers.mapping import map_tensors
+from genscene.layers.mapping import OBJECTS, map_tensors, select_objects
 from genscene.randomness import RandomStreams, derive_seed
 
 FIRST_SEED, SCENES, RENDERED = 2_000_000, 200, 25  # seed of the first scene; scenes; scenes at once
 TRIES = 64  # places tried for an object
 CHANGE, ALPHA, GROWN = 0.05, 0.05, 2  # of a pixel that changes; of an object's mask; pixels it is grown by
 WITHIN = 3.0  # pixels within which a third object is found
-OBJECTS = ("shape", "appearance", "boxes", "present")  # what styles have of each object
 ROOMS = [SYNTHETIC + name for name in SETS if name.startswith("rooms")]
 # titles, units and which is better of all scores
 TITLES: dict[str, tuple[str, str, Better]] = {
@@ -76,8 +75,8 @@ class Scenes:
         """The scenes of these seeds, each with its first two objects alone."""
         streams = RandomStreams(seeds, next(generator.parameters()).device)
         w = generator.style(generator.latents(streams))
-        first = {name: map_tensors(lambda x: x[:, :2], getattr(w, name)) for name in OBJECTS}
-        w = replace(w, **first | {"present": torch.ones_like(first["present"])})
+        w = select_objects(w, slice(2))
+        w = replace(w, present=torch.ones_like(w.present))
         return Scenes(generator, reader, seeds, w, camera_prior(generator).sample(streams, size))
 
     def render(self, w: Any, cameras: Camera | None = None) -> tuple[Tensor, Tensor]:
@@ -119,8 +118,7 @@ class Scenes:
 
 def box_prior(generator: Generator) -> BoxPrior:
     """The prior of a generator's boxes; BadInput where there are not two objects to exchange codes."""
-    config = getattr(generator, "config", None)
-    boxes = getattr(config, "boxes", None)
+    config, boxes = getattr(generator, "config", None), getattr(generator, "boxes", None)
     if not isinstance(boxes, BoxPrior):
         raise BadInput("the scenes of this generator are not made of objects: their control is not measured")
     classes = len(set(getattr(config, "classes", None) or (0,)))

@@ -84,11 +84,16 @@ def convert(path: Path, preset: str) -> tuple[Experiment, GIRAFFEGenerator]:
 
 
 def official(config: GIRAFFEGeneratorConfig) -> GIRAFFEGeneratorConfig:
-    """The same generator with the conventions of the released code, in which its weights were trained."""
+    """The same generator with the conventions of the released code, in which its weights were trained.
+
+    There the background's rotation maps points into it; here its inverse does.
+    """
+    low, high = config.background_rotation
     return replace(
         config,
         object=replace(config.object, direction_extent=config.object.extent),
         background=replace(config.background, direction_extent=config.background.extent),
+        background_rotation=(0.0 - high, 0.0 - low),
         pixels="border",
         axis_depth=True,
     )

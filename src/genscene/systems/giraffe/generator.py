@@ -49,7 +49,7 @@ class GIRAFFEGeneratorConfig:
         "sphere", (0.0, 0.0), (0.45833 * math.pi, 0.04167 * math.pi), 2.732, 10.0, up="z"
     )
     renderer: NeuralRendererConfig = NeuralRendererConfig()
-    margin: Factor = 1.1  # half side of what is evaluated of a box, in units of its own
+    margin: Factor = 1.1  # half side of what is evaluated of a box, in units of its own; 1 with box_samples
     # border: outermost rays of the feature image through the picture's border (released code)
     pixels: PixelConvention = "center"
     axis_depth: bool = False  # near and far are depths along the camera's axis (released code)
@@ -66,6 +66,8 @@ class GIRAFFEGeneratorConfig:
             raise BadInput(
                 f"classes {self.classes}: wanted one for each of {self.boxes.count} boxes, counted from 0"
             )
+        if self.box_samples and self.operator != "mean":
+            raise BadInput(f"operator {self.operator}: wanted mean with box_samples, which add up densities")
         if self.march.fine_samples:
             raise BadInput("march.fine_samples: wanted 0, scenes of objects are sampled once")
 
@@ -74,9 +76,10 @@ class GIRAFFEGeneratorConfig:
 class ObjectStyles:
     """What B scenes are made of, and what a person edits; O objects each."""
 
-    per_object: ClassVar = ("shape", "appearance", "scale", "translation", "rotation", "present")
+    per_object: ClassVar = ("shape", "appearance", "classes", "scale", "translation", "rotation", "present")
     shape: Tensor  # [B, O, codes]
     appearance: Tensor  # [B, O, codes]
+    classes: Tensor  # [B, O], number of each object's decoder
     boxes: Boxes
     present: Tensor  # [B, O], 1; 0: the object is not there
     background_shape: Tensor  # [B, codes]
@@ -93,8 +96,8 @@ class GIRAFFEGenerator(VolumeGenerator):
         self.config, self.pixels, self.prior = config, config.pixels, config.prior
         # compositions give densities that are not negative
         self.march = replace(config.march, density="relu", gain=1.0, shift=0.0)
-        self.latent_dim = 2 * config.boxes.count * config.object.codes + 2 * config.background.codes
-        self.latent_dim += config.boxes.numbers + 1
+        codes = 2 * config.boxes.count * config.object.codes + 2 * config.background.codes
+        self.latent_dim = codes + config.boxes.numbers + 1
         features = config.renderer.features
         self.objects = nn.ModuleList(
             build_feature_field(config.object, features) for _ in range(max(config.classes, default=0) + 1)
@@ -130,6 +133,7 @@ class GIRAFFEGenerator(VolumeGenerator):
         return ObjectStyles(
             shape.unflatten(1, (count, -1)),
             appearance.unflatten(1, (count, -1)),
+            present.new_tensor(config.classes or (0,) * count).expand_as(present),
             boxes,
             present,
             behind,
@@ -140,19 +144,24 @@ class GIRAFFEGenerator(VolumeGenerator):
 
     def bind(self, w: ObjectStyles) -> Composition:
         """Codes and boxes -> B compositions."""
-        classes = self.config.classes or (0,) * w.shape.shape[1]
-        placed, activate = [], partial(activate_density, march=self.config.march)
+        placed, numbers = [], []
+        activate = partial(activate_density, march=self.config.march)
         for number, network in enumerate(self.objects):
-            own = [i for i, each in enumerate(classes) if each == number]
+            of_class = w.classes.round() == number
+            own = [i for i in range(w.classes.shape[1]) if len(self.objects) == 1 or of_class[:, i].any()]
+            if not own:
+                continue
+            numbers += own
             assert isinstance(network, FeatureField | SineFeatureField)
             codes = w.shape[:, own].flatten(0, 1), w.appearance[:, own].flatten(0, 1)
             boxes = map_tensors(lambda x, own=own: x[:, own], w.boxes)
-            field, present = CodedField(network, *codes), w.present[:, own]
+            field, present = CodedField(network, *codes), (w.present * of_class)[:, own]
             placed.append(Placed(field, boxes, present, self.config.margin, activate))
         behind = CodedField(
             self.background, w.background_shape, w.background_appearance, w.background_rotation
         )
-        return Composition(tuple(placed), behind, w.background_present, self.config.operator, activate)
+        operator = self.config.operator
+        return Composition(tuple(placed), behind, w.background_present, operator, activate, tuple(numbers))
 
     def render(
         self, scene: Composition, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS
@@ -164,6 +173,9 @@ class GIRAFFEGenerator(VolumeGenerator):
         assert found.depth is not None
         assert found.alpha is not None
         features, shares = found.image.split([self.config.renderer.features, scene.fields - 1], dim=1)
+        numbers = torch.tensor(scene.numbers, device=shares.device)  # an object may have boxes of two classes
+        none = shares.new_zeros(len(shares), max(scene.numbers) + 1, *shares.shape[2:])
+        shares = none.index_add(1, numbers, shares)
         maps = torch.cat([found.depth, found.alpha, shares], dim=1)
         maps = interpolate(maps, view.size, mode="bilinear")
         full, _ = self.rays(view)

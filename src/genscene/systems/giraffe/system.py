@@ -1,6 +1,5 @@
 """GIRAFFE as an adversarial system."""
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,6 +17,7 @@ from genscene.objectives.adversarial import (
     FakeBatch,
     GANLoss,
 )
+from genscene.objectives.appearance import appearance_loss, pair_groups
 from genscene.objectives.dcgan import DCGANConfig, DCGANDiscriminator, ResidualDiscriminator
 from genscene.randomness import Randomness
 from genscene.ranges import Distance, NonNegative
@@ -30,7 +30,8 @@ class GIRAFFEConfig(AdversarialConfig):
 
     generator: GIRAFFEGeneratorConfig = GIRAFFEGeneratorConfig()
     discriminator: DCGANConfig = DCGANConfig()
-    loss: GANLoss = GANLoss(gamma=20.0)  # the released code's 10 |gradient|^2
+    # the released code's 10 |gradient|^2 of images in [0, 1]; here gradients are those of images in [-1, 1]
+    loss: GANLoss = GANLoss(gamma=80.0)
     density_noise: Distance = 1.0  # standard deviation of the noise on densities in training
     # weight of a loss that makes appearance codes carry colors, which else may hang on shape codes:
     # every second group of scenes has the appearance codes of the one before, and objects with the same code
@@ -67,6 +68,10 @@ class GIRAFFEConfig(AdversarialConfig):
         if any(side % times for side in size):
             raise BadInput(f"images of {size[0]}x{size[1]}: wanted multiples of {times} (renderer.levels)")
         self.discriminator.check_size(size)
+        if self.noise_steps:
+            raise BadInput("noise_steps: wanted 0, the noise on densities is density_noise at every step")
+        if self.generator.box_samples and (self.recompute or self.density_noise):
+            raise BadInput("recompute, density_noise: wanted off with box_samples, which know neither")
         boxes = self.generator.boxes
         boxes.sample(torch.full((1, boxes.numbers), 0.5))  # collisions, files of positions
 
@@ -125,30 +130,17 @@ class GIRAFFE(AdversarialSystem):
         return paired
 
     def appearance_pairs(self, count: int) -> tuple[Tensor, Tensor]:
-        """Numbers [P] of the scenes, of so many, that share appearance codes: firsts and seconds.
-
-        They are of neighboring groups of the minibatch standard deviation: within a group, like colors would
-        tell fakes from real images, and the discriminator would drive the colors apart.
-        """
-        group = math.gcd(max(1, self.config.discriminator.mbstd_group), count)
-        side = group if count > group else group // 2  # one group only: its halves
-        if not self.config.appearance_weight or not side:
-            return (torch.empty(0, dtype=torch.long),) * 2
-        numbers = torch.arange(count // (2 * side) * 2 * side).view(-1, 2, side)
-        return numbers[:, 0].flatten(), numbers[:, 1].flatten()
+        """Numbers [P] of the scenes, of so many, that share appearance codes: firsts and seconds."""
+        weighted = self.config.appearance_weight > 0
+        return pair_groups(count if weighted else 0, max(1, self.config.discriminator.mbstd_group))
 
     def auxiliary_loss(self, output: DiscriminatorOutput, fakes: FakeBatch) -> Tensor | float:
-        """Squared difference of the mean colors of objects with the same appearance code -> []."""
-        first, second = self.appearance_pairs(len(fakes.images))
-        if fakes.object_alpha is None or not fakes.images.requires_grad or not len(first):
+        """The appearance loss, for the generator."""
+        pairs = self.appearance_pairs(len(fakes.images))
+        if fakes.object_alpha is None or not fakes.images.requires_grad or not len(pairs[0]):
             return 0.0
-        seen = fakes.object_alpha[:, :, 0]  # [B, O, H, W]
-        mass = seen.sum(dim=(-2, -1))
-        colors = torch.einsum("bohw,bchw->boc", seen, fakes.images[:, :3])
-        colors = colors / mass.clamp_min(1e-3)[..., None]
-        both = ((mass[first] > 1) & (mass[second] > 1)).to(colors)
-        apart = (colors[first] - colors[second]).square().sum(-1)
-        return self.config.appearance_weight * (both * apart).mean()
+        seen = fakes.object_alpha[:, :, 0]
+        return self.config.appearance_weight * appearance_loss(fakes.images[:, :3], seen, *pairs)
 
     def sample_views(self, batch: ImageBatch, randomness: Randomness, size: Size) -> Camera:
         """Cameras of the generator's prior."""

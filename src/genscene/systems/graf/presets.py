@@ -15,6 +15,8 @@ from genscene.systems.graf.generator import GRAFGeneratorConfig
 from genscene.systems.graf.system import GRAFConfig
 
 FACING = (0.329, 0.4564)  # 70 to 85 degrees from the pole
+PATCHES = PatchSampler(32, 0.25, 1.0, antialias=False, anneal=0.0025)
+FINER = replace(PATCHES, smallest=0.125, anneal=0.0019)  # of CelebA-HQ
 
 
 def cameras(azimuth: Interval, height: Interval, radius: Interval, fov: float) -> CameraPrior:
@@ -32,12 +34,13 @@ def cameras(azimuth: Interval, height: Interval, radius: Interval, fov: float) -
 
 
 def released(
-    generator: GRAFGeneratorConfig, side: int, images: ImageConfig, flip: bool = False
+    generator: GRAFGeneratorConfig,
+    side: int,
+    images: ImageConfig,
+    flip: bool = False,
+    patches: PatchSampler = PATCHES,
 ) -> Experiment:
     """The released training; learning rates are halved after 50,000, 100,000 and 200,000 steps."""
-    patches = PatchSampler(32, 0.25, 1.0, antialias=False, anneal=0.0025)
-    if side >= 256:
-        patches = replace(patches, smallest=0.125, anneal=0.0019)
     system = GRAFConfig(generator=generator, patches=patches, flip=flip)
     size = (side, side)
     stages = tuple(
@@ -60,9 +63,9 @@ def carla(side: int) -> Experiment:
 def faces(side: int, turn: float, crop: float, radius: Interval) -> Experiment:
     """Faces of people or cats, whatever the background."""
     prior = cameras((0.0, turn), FACING, radius, 10.0)
-    return released(
-        GRAFGeneratorConfig(prior=prior, background="black"), side, ImageConfig(center_crop=crop, flip=True)
-    )
+    generator = GRAFGeneratorConfig(prior=prior, background="black")
+    patches = FINER if side >= 256 else PATCHES
+    return released(generator, side, ImageConfig(center_crop=crop, flip=True), patches=patches)
 
 
 def birds() -> Experiment:
@@ -95,7 +98,7 @@ def demo() -> Experiment:
     adam = Optim(1e-3, betas=(0.0, 0.99), final_lr_ratio=0.1, decay_from=0.6)
     optim = {"generator": adam, "discriminator": adam}
     return Experiment(
-        system, "synthetic:cars", ImageConfig(limit=4000), (Stage(0, (64, 64), 32),), 5000, optim, EMA(0.995)
+        system, "synthetic:cars", ImageConfig(limit=4000), (Stage(0, (64, 64), 32),), 3000, optim, EMA(0.995)
     )
 
 
