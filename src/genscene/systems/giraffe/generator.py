@@ -192,17 +192,16 @@ class GIRAFFEGenerator(VolumeGenerator):
             rays = rays.unit()
         if self.config.box_samples:
             return self.render_in_boxes(scene, rays, size, options)
-        sample_bytes = self.sample_bytes(torch.is_grad_enabled())
-        return render_view(scene, rays, size, self.march, options, sample_bytes, fields=scene.fields)
+        memory = self.sample_bytes(torch.is_grad_enabled())
+        return render_view(scene, rays, size, self.march, options, memory, fields=scene.fields)
 
     def render_in_boxes(
         self, scene: Composition, rays: Rays, size: Size, options: RenderOptions
     ) -> Rendering:
         """The same by samples within the boxes."""
-        samples, jitter = options.samples or self.config.box_samples, None
+        samples, plane, jitter = options.samples or self.config.box_samples, self.config.ground, None
         if options.randomness is not None:
             jitter = options.randomness.uniform(scene.fields - 1, len(rays), samples)
-        plane = self.config.ground
         found = render_boxes(scene, rays.unit(), samples, plane, self.march.far, jitter)
         report_rays(options, rays)
         color, depth, alpha = (to_image(x, size) for x in (found.color, found.distance, found.alpha))

@@ -125,14 +125,13 @@ class GIRAFFE(AdversarialSystem):
         z = super().sample_latents(randomness)
         count = self.generator.config.boxes.count * self.generator.config.object.codes
         first, second = self.appearance_pairs(len(z))
-        paired = z.clone()
-        paired[second, count : 2 * count] = z[first, count : 2 * count]
-        return paired
+        z[second, count : 2 * count] = z[first, count : 2 * count]
+        return z
 
     def appearance_pairs(self, count: int) -> tuple[Tensor, Tensor]:
         """Numbers [P] of the scenes, of so many, that share appearance codes: firsts and seconds."""
-        weighted = self.config.appearance_weight > 0
-        return pair_groups(count if weighted else 0, max(1, self.config.discriminator.mbstd_group))
+        group = max(1, self.config.discriminator.mbstd_group)
+        return pair_groups(count if self.config.appearance_weight else 0, group)
 
     def auxiliary_loss(self, output: DiscriminatorOutput, fakes: FakeBatch) -> Tensor | float:
         """The appearance loss, for the generator."""
