@@ -80,13 +80,14 @@ def step(side: Side, name: str) -> Work:
 def graf_and_giraffe(side: Side, pixels: int) -> Work:
     """A picture by GRAF (plain) and by GIRAFFE (ours), whose contents have nothing in common."""
     if side.plain:
-        return rendering(PRESETS[f"graf-celeba-{min(pixels, 128)}"].system.build_generator(), side, pixels)
+        generator = PRESETS[f"graf-celeba-{min(pixels, 128)}"].system.build_generator()
+        return rendering(generator, replace(side, plain=False), pixels)
     return giraffe(side, pixels)
 
 
 def large_and_small(side: Side) -> Work:
     """A picture of GIRAFFE at 256 pixels (plain) and at 64 (ours): the ratio is what the larger one costs."""
-    return giraffe(side, 256 if side.plain else 64)
+    return giraffe(replace(side, plain=False), 256 if side.plain else 64)
 
 
 def giraffe(side: Side, pixels: int) -> Work:

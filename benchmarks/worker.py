@@ -1,7 +1,7 @@
-"""One side of one case in a process of its own: python -m benchmarks.worker CASE plain|ours RESULT
+"""One side of one case in a process of its own: python -m benchmarks.worker CASE plain|ours RESULT [tuned]
 
-The plain side has the system's allocator, ours runs as the command line does. For every line on stdin the
-case is computed once and its seconds are printed; RESULT is the file of the first result.
+The plain side has the system's allocator, ours, and both where they are tuned, as the command line. For every
+line on stdin the case is computed once and its seconds are printed; RESULT is the file of the first result.
 """
 
 import sys
@@ -12,8 +12,8 @@ import numpy as np
 from genscene.cli import configure_process
 
 if __name__ == "__main__":
-    name, who, result = sys.argv[1:]
-    if who == "ours":
+    name, who, result, *tuned = sys.argv[1:]
+    if who == "ours" or tuned:
         configure_process()
     import torch
 
