@@ -50,6 +50,9 @@ CASES = {
         partial(giraffe.graf_and_giraffe, pixels=256), exact=False, systems=True
     ),
     "GIRAFFE's picture, 256 x 256, against 64 x 64": Case(giraffe.large_and_small, exact=False, systems=True),
+    "GIRAFFE's picture, 256 x 256, against 64 x 64, of the same width": Case(
+        partial(giraffe.large_and_small, levels=2), exact=False, systems=True
+    ),
     "Inception features": Case(extractors.inception),
     "random features of 128 pictures, 64 x 64": Case(extractors.convolutions),
 }

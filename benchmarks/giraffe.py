@@ -85,9 +85,18 @@ def graf_and_giraffe(side: Side, pixels: int) -> Work:
     return giraffe(side, pixels)
 
 
-def large_and_small(side: Side) -> Work:
-    """A picture of GIRAFFE at 256 pixels (plain) and at 64 (ours): the ratio is what the larger one costs."""
-    return giraffe(replace(side, plain=False), 256 if side.plain else 64)
+def large_and_small(side: Side, levels: int | None = None) -> Work:
+    """A picture of GIRAFFE at 256 pixels (plain) and at 64 (ours): the ratio is what the larger one costs.
+
+    Of the two presets; with levels that of the larger one with so many levels of its renderer.
+    """
+    tuned = replace(side, plain=False)
+    if side.plain or levels is None:
+        return giraffe(tuned, 256 if side.plain else 64)
+    system = PRESETS["giraffe-cars-256"].system
+    assert isinstance(system, GIRAFFEConfig)
+    config = replace(system.generator, renderer=replace(system.generator.renderer, levels=levels))
+    return rendering(GIRAFFEGenerator(config), tuned, 64)
 
 
 def giraffe(side: Side, pixels: int) -> Work:

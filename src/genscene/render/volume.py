@@ -144,16 +144,17 @@ def merge(t: Tensor, fine: Tensor, *values: tuple[Tensor, Tensor]) -> tuple[Tens
 
 def composite(weights: Tensor, values: Tensor) -> Tensor:
     """Weighted sum over samples: [B, R, S], [B, R, S, C] -> [B, R, C]."""
-    # not a matrix product: mixed precision would round the picture
-    return (weights[..., None] * values).sum(dim=-2)
+    if values.shape[-1] < 5:  # colors: faster than a matrix product with its gradient
+        return (weights[..., None] * values).sum(dim=-2)
+    with torch.autocast(weights.device.type, enabled=False):  # which would round the picture
+        return (weights[..., None, :] @ values)[..., 0, :]
 
 
 def composite_ray(
     weights: Tensor, values: Tensor, distances: Tensor, background: Background, raw_depth: bool
 ) -> RayRendering:
     """Weights, distances [B, R, S], values [B, R, S, C] -> color before a background, distance, opacity."""
-    alpha = weights.sum(dim=-1, keepdim=True)
-    shares = weights
+    alpha, shares = weights.sum(dim=-1, keepdim=True), weights
     if background == "last":
         shares = torch.cat([weights[..., :-1], weights[..., -1:] + 1 - alpha], dim=-1)
     color = composite(shares, values)
