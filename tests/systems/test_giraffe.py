@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -285,3 +286,28 @@ def test_the_penalty_is_that_of_images_between_0_and_1():
     images = real.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(system.discriminator(images).sum(), images)
     assert_close(found, 10 * gradient.square().flatten(1).sum(1).mean())
+
+
+def test_places_of_a_file_are_those_of_the_scenes_however_near(tmp_path):
+    places = np.float32([[[0.0, 0.0, 0.0], [0.1, 0.0, 0.0]]])
+    np.savez(tmp_path / "p.npz", coordinates=places)
+    prior = BoxPrior(2, apart=0.5, positions=str(tmp_path / "p.npz"))
+    boxes, _ = prior.sample(torch.rand(3, prior.numbers))
+    assert_close(boxes.translation, torch.from_numpy(places * prior.positions_unit).expand(3, 2, 3))
+
+
+def test_options_that_would_do_nothing_are_refused():
+    system = GIRAFFE["giraffe-demo"].system
+    for changed in (replace(system, recompute=True), replace(system, density_noise=1.0)):
+        with pytest.raises(BadInput, match="wanted off with box_samples"):
+            changed.check((64, 64))
+    with pytest.raises(BadInput, match="noise_steps: wanted 0"):
+        replace(system, noise_steps=5).check((64, 64))
+    with pytest.raises(BadInput, match="operator max: wanted mean"):
+        replace(system.generator, operator="max").check()
+
+
+def test_a_converted_background_turns_as_it_was_trained():
+    config = GIRAFFE["giraffe-churches"].system.generator
+    assert config.background_rotation == (0.0, 0.25)
+    assert official(config).background_rotation == (-0.25, 0.0)

@@ -127,3 +127,12 @@ def test_convolutions_are_named_whatever_is_between_them():
     rules = discriminator_rules([f"main.{i}.weight_orig" for i in (0, 2, 5, 8, 11)])
     assert rules[0] == (r"main\.0\.weight(?:_orig)?", "layers.0.weight")
     assert rules[-1] == (r"main\.11\.weight_v", "last.v")
+
+
+def test_patches_of_the_presets_are_those_of_the_released_configurations():
+    for name in ("graf-carla-64", "graf-carla-512", "graf-cats", "graf-cub"):
+        patches = PRESETS[name].system.patches
+        assert (patches.size, patches.smallest, patches.anneal) == (32, 0.25, 0.0025), name
+    for name in ("graf-celebahq-256", "graf-celebahq-512"):
+        patches = PRESETS[name].system.patches
+        assert (patches.size, patches.smallest, patches.anneal) == (32, 0.125, 0.0019), name
