@@ -136,7 +136,10 @@ REFUSED = {
     "memory inf": ("render --out a.png --memory inf", "--memory inf"),
     "samples": ("render --out a.png --samples 99999999999", "--samples 99999999999"),
     "frames": ("render --out a.png --frames 99999999999", "--frames 99999999999"),
-    "path": ("render --out a.png --path orbti", "known: dolly, ellipse, front, orbit, photographs"),
+    "path": (
+        "render --out a.png --path orbti",
+        "known: dolly, elevation, ellipse, front, orbit, photographs",
+    ),
 }
 
 

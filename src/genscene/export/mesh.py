@@ -1,6 +1,7 @@
 """A mesh from a density field: marching cubes, vertex colors, small parts removed."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,11 +155,16 @@ def save_mesh(path: str | Path, mesh: trimesh.Trimesh) -> None:
     path = Path(path)
     if path.suffix not in ENDINGS:
         raise BadInput(f"{path}: wanted a file ending with {', '.join(ENDINGS)}")
-    with atomic(path) as partial:
-        if path.suffix == ".glb":
-            partial.write_bytes(_glb(mesh))
-        else:
-            mesh.export(str(partial))
+    # trimesh catches every exception, those of signals too, which reach the main thread alone
+    with atomic(path) as partial, ThreadPoolExecutor(1) as thread:
+        thread.submit(_write, partial, mesh).result()
+
+
+def _write(path: Path, mesh: trimesh.Trimesh) -> None:
+    if path.suffix == ".glb":
+        path.write_bytes(_glb(mesh))
+    else:
+        mesh.export(str(path))
 
 
 def _glb(mesh: trimesh.Trimesh) -> bytes:
