@@ -91,7 +91,7 @@ class GIRAFFEConfig(AdversarialConfig):
             renderer=replace(generator.renderer, features=8, channels=8, min_channels=4, levels=1),
         )
         residual = self.discriminator.residual
-        group = min(2, self.discriminator.mbstd_group)
+        group = min(1 if self.appearance_weight else 2, self.discriminator.mbstd_group)
         channels = (4, 4, 4) if residual else (4, 4)
         discriminator = replace(self.discriminator, channels=channels, mbstd_group=group)
         return replace(self, generator=small, discriminator=discriminator)
