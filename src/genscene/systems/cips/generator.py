@@ -1,0 +1,140 @@
+"""CIPS's generator: a latent code -> a style -> a picture as a function of the plane."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from genscene.contract import DEFAULT_OPTIONS, Generator, Rendering, RenderOptions
+from genscene.errors import BadInput
+from genscene.geometry.cameras import Camera, Grid, check_shapes
+from genscene.geometry.priors import PlanePrior
+from genscene.layers.mapping import MappingNetwork
+from genscene.layers.stylegan2 import style_mapping
+from genscene.randomness import Randomness
+from genscene.ranges import Channels, Factor, Layers, Side
+from genscene.render.canvas import render_pixels
+from genscene.systems.cips.coordinates import Outside
+from genscene.systems.cips.network import CIPSNetwork, CIPSNetworkConfig
+
+
+@dataclass(frozen=True)
+class CIPSGeneratorConfig:
+    """All the numbers of the generator."""
+
+    latent_dim: Channels = 512  # numbers in the latent code, and in the style
+    mapping_depth: Layers = 8  # layers from the one to the other
+    mapping_lr: Factor = 0.01  # factor of these layers' weights, and so of their learning rate
+    network: CIPSNetworkConfig = CIPSNetworkConfig()
+    # height and width of the pictures whose outermost pixel centers have the coordinates -1 and 1
+    size: tuple[Side, Side] = (256, 256)
+    # the outermost pixel centers of every picture, whatever its size, are on the border of its window, which is
+    # at -1 and 1 for whole pictures (released code); off: pictures of all sizes and windows show one plane
+    legacy_corners: bool = False
+    outside: Outside = "border"  # embeddings beyond the outermost pixels
+
+    def check(self) -> None:
+        """Raise BadInput for embeddings whose lookup does not go on outside as it is asked to."""
+        if self.network.legacy_grid_sample and self.outside == "wrap":
+            raise BadInput("outside wrap: wanted border, reflection or zeros with legacy_grid_sample")
+
+
+@dataclass(frozen=True)
+class CIPSCanvas:
+    """B pictures as functions of the plane (a Canvas)."""
+
+    network: CIPSNetwork
+    w: Tensor  # [B, S], styles; or of every pixel [B, H * W, S], row by row
+    outside: Outside = "border"  # embeddings beyond the outermost pixels
+    zero_fourier: bool = False  # as if all Fourier features were 0
+    zero_embedding: bool = False  # as if all embeddings were 0
+
+    def __call__(self, coords: Tensor, noise: Tensor | None = None) -> Tensor:
+        """coords (x, y) [B, 2, H, W], of the frame -1 to 1; one for all: [1, ...] -> image [B, 3, H, W].
+
+        The image is about 0 to 1, not clamped. noise: normal numbers [B, layers, H * W].
+        """
+        colors = self.pixels(coords.flatten(2).mT, self.w, noise)
+        return colors.mT.unflatten(-1, coords.shape[2:])
+
+    def pixels(self, coords: Tensor, w: Tensor, noise: Tensor | None = None) -> Tensor:
+        """coords [B, N, 2], or one for all [1, N, 2]; w [B, S] or [B, N, S] -> colors [B, N, 3].
+
+        noise: [B, layers, N].
+        """
+        x = self.network.inputs(coords, self.outside, self.zero_fourier, self.zero_embedding)
+        raw = self.network(x.expand(len(w), -1, -1), w, noise)
+        return (raw + 1) / 2
+
+
+class CIPSGenerator(Generator):
+    """z [B, latent_dim] -> w [B, latent_dim], one style for all layers -> pictures of any size.
+
+    The coordinates of a pixel are those of its center in the frame, stretched so that at the size
+    `config.size` the outermost centers are at -1 and 1: corner-aligned, like the embeddings, as the paper's
+    networks are trained. Pictures of other sizes, and windows, are evaluated at the same stretch: a larger
+    picture is the same one, sampled more finely, and a window is a part of the whole.
+    """
+
+    prior, bounds = PlanePrior(), None
+
+    def __init__(self, config: CIPSGeneratorConfig):
+        super().__init__()
+        self.config, self.latent_dim = config, config.latent_dim
+        mapping = style_mapping(config.latent_dim, config.mapping_depth, config.mapping_lr)
+        self.mapping = MappingNetwork(mapping, config.latent_dim, (config.latent_dim,))
+        self.network = CIPSNetwork(config.network, config.latent_dim)
+
+    def latents(self, randomness: Randomness) -> Tensor:
+        """Normal numbers -> z [B, latent_dim]."""
+        return self.mapping.latents(randomness, self.latent_dim)
+
+    def style(self, z: Tensor, psi: float | Tensor = 1.0, camera: Camera | None = None) -> Tensor:
+        """z [B, latent_dim] -> w [B, latent_dim], truncated towards its mean by psi."""
+        return self.mapping(z, psi)
+
+    def bind(self, w: Tensor) -> CIPSCanvas:
+        """w [B, latent_dim] -> B pictures."""
+        return CIPSCanvas(self.network, w, self.config.outside)
+
+    def bind_pixels(self, w: Tensor) -> CIPSCanvas:
+        """Styles of every pixel [B, H * W, latent_dim], row by row -> B pictures of that one size."""
+        check_shapes("styles of pixels", w, {"w": ("B", "N", self.latent_dim)})
+        return CIPSCanvas(self.network, w, self.config.outside)
+
+    def coords(self, view: Grid) -> Tensor:
+        """Coordinates (x, y) of pixels [B, 2, H, W]; of equal windows once, [1, 2, H, W]."""
+        if len(view) > 1 and torch.equal(view.window, view.window[:1].expand_as(view.window)):
+            view = view[:1]
+        legacy = self.config.legacy_corners
+        height, width = view.size if legacy else self.config.size
+        coords = view.coords()
+        stretch = coords.new_tensor([width / max(1, width - 1), height / max(1, height - 1)])[:, None, None]
+        if not legacy:
+            return coords * stretch
+        middle = (2 * view.window[:, 1:] + view.window[:, :1] - 1)[..., None, None]  # of the window
+        return middle + (coords - middle) * stretch
+
+    def render(
+        self, scene: CIPSCanvas, view: Grid, options: RenderOptions = DEFAULT_OPTIONS
+    ) -> Rendering:
+        """B canvases, B windows -> pictures [B, 3, H, W], about 0 to 1; noise where randomness is given."""
+        w, count = scene.w, view.size[0] * view.size[1]
+        if w.ndim == 3 and w.shape[1] != count:
+            raise BadInput(f"styles of {w.shape[1]} pixels for pictures of {view.size[0]}x{view.size[1]}")
+        coords, noise = self.coords(view).flatten(2).mT.to(w), None
+        if options.randomness is not None and self.config.network.noise == "random":
+            noise = options.randomness.normal(self.config.network.layers, count).to(w)
+
+        def evaluate(part: slice) -> Tensor:
+            styles = w[:, part] if w.ndim == 3 else w
+            return scene.pixels(coords[:, part], styles, None if noise is None else noise[:, :, part])
+
+        pixel_bytes = self.network.pixel_bytes(w.ndim == 3)
+        colors = render_pixels(evaluate, len(w), count, options, pixel_bytes)
+        return Rendering(colors.mT.unflatten(-1, view.size))
+
+
+def resized(config: CIPSGeneratorConfig, size: tuple[int, int]) -> CIPSGeneratorConfig:
+    """The same generator for pictures of another size, with an embedding for every pixel."""
+    return replace(config, size=size, network=replace(config.network, embedding_size=size))

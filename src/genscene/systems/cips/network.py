@@ -1,0 +1,166 @@
+"""CIPS's network: coordinates and a style -> the color of a pixel, on its own (CIPS, fig. 2)."""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from genscene.errors import BadInput
+from genscene.geometry.cameras import Size
+from genscene.layers.stylegan2 import EqualLinear, ModulatedLinear, scaled_leaky_relu
+from genscene.ranges import Cells, Channels
+from genscene.systems.cips.coordinates import CoordinateEmbedding, FourierFeatures, Outside
+
+Activation = Literal["leaky_relu", "sin", "sinrelu"]
+
+
+@dataclass(frozen=True)
+class CIPSNetworkConfig:
+    """All the numbers of the network."""
+
+    features: Channels = 512  # Fourier features, and channels of the embeddings
+    fourier: bool = True  # the input has Fourier features
+    embedding: bool = True  # the input has an embedding for every pixel; off: CIPS-NE
+    embedding_size: tuple[Cells, Cells] = (256, 256)  # height and width of the table of embeddings
+    # of each block of two layers; the first also of the layer before them (released: the last ones are
+    # 256 and 128)
+    widths: tuple[Channels, ...] = (512,) * 7
+    # skip: every block adds to the color; residual: blocks are residual, the last one gives the color
+    variant: Literal["skip", "residual"] = "skip"
+    # sinrelu: leaky ReLU on every second channel, sine on the others
+    activation: Activation = "leaky_relu"
+    # random: normal numbers for each pixel and layer, times a learned number, where randomness is given
+    # (released code)
+    noise: Literal["none", "random"] = "none"
+    legacy_fourier_bias: bool = False  # the linear map of the Fourier features has a bias (released code)
+    # embeddings between pixels are looked up up to half a pixel off (released code)
+    legacy_grid_sample: bool = False
+
+    @property
+    def inputs(self) -> int:
+        """Channels of the input."""
+        return self.features * (self.fourier + self.embedding)
+
+    @property
+    def layers(self) -> int:
+        """Fully connected layers, without those that give colors."""
+        return 1 + 2 * len(self.widths)
+
+    def check(self) -> None:
+        """Raise BadInput for a network that knows nothing of its place, or has no blocks."""
+        if not self.inputs:
+            raise BadInput("fourier and embedding are both off: wanted one of them on")
+        if not self.widths:
+            raise BadInput("widths (): wanted one for every block, at least one")
+        if self.activation == "sinrelu" and any(width % 2 for width in self.widths):
+            raise BadInput(f"widths {self.widths}: wanted even ones with the activation sinrelu")
+
+
+def activate(x: Tensor, activation: Activation) -> Tensor:
+    """x [..., C] after its activation, of the same shape; sinrelu puts the even channels first."""
+    if activation == "leaky_relu":
+        return scaled_leaky_relu(x)
+    if activation == "sin":
+        return x.sin()
+    even, odd = x[..., ::2], x[..., 1::2]
+    return torch.cat([scaled_leaky_relu(even), math.sqrt(2) * odd.sin()], dim=-1)
+
+
+class StyledLinear(nn.Module):
+    """A modulated linear layer with noise, bias and activation (CIPS, eq. 3)."""
+
+    def __init__(self, inputs: int, outputs: int, style_dim: int, activation: Activation, noise: bool):
+        super().__init__()
+        self.linear = ModulatedLinear(inputs, outputs, style_dim)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.noise_strength = nn.Parameter(torch.zeros(1)) if noise else None
+        self.activation = activation
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+        """x [B, N, inputs], w [B, S] or [B, N, S], noise [B, N] -> [B, N, outputs]."""
+        x = self.linear(x, w, self.bias)
+        if noise is not None and self.noise_strength is not None:
+            x = x + self.noise_strength * noise[..., None]
+        return activate(x, self.activation)
+
+
+class ToRGB(nn.Module):
+    """A modulated linear layer to colors, not demodulated."""
+
+    def __init__(self, inputs: int, style_dim: int):
+        super().__init__()
+        self.linear = ModulatedLinear(inputs, 3, style_dim, demodulate=False)
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """x [B, N, inputs], w [B, S] or [B, N, S] -> [B, N, 3]."""
+        return self.linear(x, w, self.bias)
+
+
+class CIPSNetwork(nn.Module):
+    """Coordinates and styles -> colors of pixels."""
+
+    def __init__(self, config: CIPSNetworkConfig, style_dim: int):
+        super().__init__()
+        self.config, (first, *_) = config, config.widths
+        legacy, noise = config.legacy_grid_sample, config.noise == "random"
+        self.fourier = FourierFeatures(config.features, config.legacy_fourier_bias) if config.fourier else None
+        self.embedding = None
+        if config.embedding:
+            self.embedding = CoordinateEmbedding(config.features, config.embedding_size, legacy)
+
+        def layer(inputs: int, outputs: int) -> StyledLinear:
+            return StyledLinear(inputs, outputs, style_dim, config.activation, noise)
+
+        pairs = list(pairwise((first, *config.widths)))
+        residual = config.variant == "residual"
+        self.first = layer(config.inputs, first)
+        self.blocks = nn.ModuleList(nn.ModuleList([layer(a, b), layer(b, b)]) for a, b in pairs)
+        self.shortcuts = nn.ModuleDict(
+            {str(i): EqualLinear(a, b, bias=False) for i, (a, b) in enumerate(pairs) if residual and a != b}
+        )
+        colored = config.widths[-1:] if residual else config.widths
+        self.to_rgb = nn.ModuleList(ToRGB(width, style_dim) for width in colored)
+
+    def inputs(
+        self, coords: Tensor, outside: Outside, zero_fourier: bool = False, zero_embedding: bool = False
+    ) -> Tensor:
+        """coords [B, N, 2] -> Fourier features and embeddings, each zeroed if asked for [B, N, inputs]."""
+        parts = []
+        if self.fourier is not None:
+            found = self.fourier(coords)
+            parts.append(torch.zeros_like(found) if zero_fourier else found)
+        if self.embedding is not None:
+            found = self.embedding(coords, outside)
+            parts.append(torch.zeros_like(found) if zero_embedding else found)
+        return torch.cat(parts, dim=-1)
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Inputs [B, N, inputs], w [B, S] or [B, N, S], noise [B, layers, N] -> colors [B, N, 3].
+
+        The colors are about -1 to 1, not clamped.
+        """
+        noises = [None] * self.config.layers if noise is None else list(noise.unbind(1))
+        x, color = self.first(x, w, noises[0]), None
+        for i, block in enumerate(self.blocks):
+            before, (first, second) = x, block
+            x = second(first(x, w, noises[2 * i + 1]), w, noises[2 * i + 2])
+            if self.config.variant == "residual":
+                skip = self.shortcuts[str(i)](before) if str(i) in self.shortcuts else before
+                x = (x + skip) / math.sqrt(2)
+            else:
+                rgb = self.to_rgb[i](x, w)
+                color = rgb if color is None else color + rgb
+        return self.to_rgb[0](x, w) if color is None else color
+
+    def pixel_bytes(self, pixel_styles: bool) -> int:
+        """Bytes that a pixel takes while it is evaluated, with a style of its own or without."""
+        return 4 * (2 + pixel_styles) * 2 * max(self.config.inputs, *self.config.widths)
+
+
+def table_size(size: Size, limit: int = 256) -> Size:
+    """The embeddings of pictures of this size: one for every pixel, at most `limit` along a side."""
+    return min(size[0], limit), min(size[1], limit)
