@@ -14,6 +14,8 @@ from genscene.objectives.stylegan2 import (
     StyleGAN2Discriminator,
     StyleGAN2DiscriminatorConfig,
 )
+from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig
+from genscene.systems.cips.network import CIPSNetworkConfig
 
 
 def mapping(case: Case) -> Results:
@@ -62,9 +64,11 @@ def coords(case: Case) -> Results:
 
     def quantity(name: str, args: Args) -> Tensor:
         side = args["size"]
-        centers = Grid(torch.tensor([[1.0, 0, 0]] * args["batch"], dtype=case.dtype), (side, side)).coords()
-        border = centers * (side / (side - 1))
-        return (border + 1) / 2 * (side - 1) if args["integer"] else border
+        network = CIPSNetworkConfig(features=2, embedding_size=(2, 2), widths=(2,))
+        generator = CIPSGenerator(CIPSGeneratorConfig(2, 1, network=network, size=(side, side)))
+        whole = Grid(torch.tensor([[1.0, 0.0, 0.0]], dtype=case.dtype), (side, side))
+        found = generator.coords(whole).expand(args["batch"], -1, -1, -1)
+        return (found + 1) / 2 * (side - 1) if args["integer"] else found
 
     return compute_outputs(case, quantity)
 
