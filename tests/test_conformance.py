@@ -5,11 +5,12 @@ import inspect
 import pytest
 import torch
 
-from conformance import formats, giraffe, graf, metrics, nerf, pigan
+from conformance import cips, cips_generator, formats, giraffe, graf, metrics, nerf, pigan
 from conformance.case import FOLDER, case_names, check_outputs, read_case
 
 # system -> kind of case -> the function that computes its outputs
 MAPPED = {
+    "cips": {**cips.KINDS, **cips_generator.KINDS},
     "formats": formats.KINDS,
     "giraffe": giraffe.KINDS,
     "graf": graf.KINDS,
@@ -17,9 +18,9 @@ MAPPED = {
     "nerf": nerf.KINDS,
     "pigan": pigan.KINDS,
 }
-AWAITED = {"cips", "cgsgan", "splat"}  # systems that do not exist here yet
+AWAITED = {"cgsgan", "splat"}  # systems that do not exist here yet
 # kinds whose gradients pass through a discriminator's leaky rectifiers
-KINKED = {("pigan", "losses"), ("giraffe", "generator_gradient")}
+KINKED = {("pigan", "losses"), ("giraffe", "generator_gradient"), ("cips", "generator_gradient")}
 # kinds with samples by inverse CDF at the edge of a bin: one rounding, different from CPU to CPU, moves them
 RESAMPLED = {("pigan", "generator_staged")}
 

@@ -12,12 +12,14 @@ from genscene.contract import Generator
 from genscene.experiment.schema import Experiment
 from genscene.io import generator_file
 from genscene.io.generator_file import GeneratorFile
+from genscene.systems.cips import convert as cips
 from genscene.systems.giraffe import convert as giraffe
 from genscene.systems.graf import convert as graf
 from genscene.systems.nerf import convert as nerf
 from genscene.systems.pigan import convert as pigan
 
 CONVERTERS: dict[str, Callable[[Path, str], tuple[Experiment, Generator]]] = {
+    "cips": cips.convert,
     "giraffe": giraffe.convert,
     "graf": graf.convert,
     "pigan": pigan.convert,
@@ -30,11 +32,12 @@ class Convert:
     """All options of the verb."""
 
     # pi-GAN: generator.pth, or an ema.pth beside one, or of a step, 20210512-1200ema.pth beside
-    # 20210512-1200generator.pth; NeRF: NNNNNN.tar, model_NNNNNN.npy; GRAF: model.pt; GIRAFFE: model.pt
+    # 20210512-1200generator.pth; NeRF: NNNNNN.tar, model_NNNNNN.npy; GRAF, GIRAFFE: model.pt;
+    # CIPS: *_g_ema.pt, or a file of its training
     checkpoint: Positional[Path]
     out: Path  # FILE.safetensors
-    system: Literal["pigan", "nerf", "graf", "giraffe"] = "pigan"  # of the checkpoint
-    # whose cameras, boxes and background it gets; default: one of its sizes
+    system: Literal["pigan", "nerf", "graf", "giraffe", "cips"] = "pigan"  # of the checkpoint
+    # whose cameras, boxes, background or data it gets; default: one of its sizes
     preset: str = ""
     licence: str = ""  # of the weights, to be stored in the file
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from genscene.contract import SystemConfig
+from genscene.systems.cips.system import CIPSConfig
 from genscene.systems.giraffe.system import GIRAFFEConfig
 from genscene.systems.graf.system import GRAFConfig
 from genscene.systems.nerf.system import NeRFConfig
@@ -16,6 +17,7 @@ __all__ = ["KINDS", "PRESETS"]
 
 KINDS: dict[str, type[SystemConfig]] = {
     "PiGANConfig": PiGANConfig,
+    "CIPSConfig": CIPSConfig,
     "GIRAFFEConfig": GIRAFFEConfig,
     "GRAFConfig": GRAFConfig,
     "NeRFConfig": NeRFConfig,

@@ -44,8 +44,8 @@ class CoordinateEmbedding(nn.Module):
 
     def forward(self, coords: Tensor, outside: Outside = "border") -> Tensor:
         """coords (x, y) [B, N, 2], of any range -> [B, N, features]."""
-        table, pixels = self.table, self.table[0].numel()
-        if self.legacy and self.training and coords.shape[1] == pixels:
+        table: Tensor = self.table
+        if self.legacy and self.training and coords.shape[1] == table[0].numel():
             return table.flatten(1).mT.expand(len(coords), -1, -1)
         if outside == "wrap":
             table, coords = periodic(table, coords)

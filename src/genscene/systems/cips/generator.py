@@ -1,6 +1,6 @@
 """CIPS's generator: a latent code -> a style -> a picture as a function of the plane."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -28,8 +28,8 @@ class CIPSGeneratorConfig:
     network: CIPSNetworkConfig = CIPSNetworkConfig()
     # height and width of the pictures whose outermost pixel centers have the coordinates -1 and 1
     size: tuple[Side, Side] = (256, 256)
-    # the outermost pixel centers of every picture, whatever its size, are on the border of its window, which is
-    # at -1 and 1 for whole pictures (released code); off: pictures of all sizes and windows show one plane
+    # the outermost pixel centers of every picture, whatever its size, lie on the border of its window, at -1
+    # and 1 for whole pictures (released code); off: pictures of all sizes and windows show one plane
     legacy_corners: bool = False
     outside: Outside = "border"  # embeddings beyond the outermost pixels
 
@@ -115,9 +115,7 @@ class CIPSGenerator(Generator):
         middle = (2 * view.window[:, 1:] + view.window[:, :1] - 1)[..., None, None]  # of the window
         return middle + (coords - middle) * stretch
 
-    def render(
-        self, scene: CIPSCanvas, view: Grid, options: RenderOptions = DEFAULT_OPTIONS
-    ) -> Rendering:
+    def render(self, scene: CIPSCanvas, view: Grid, options: RenderOptions = DEFAULT_OPTIONS) -> Rendering:
         """B canvases, B windows -> pictures [B, 3, H, W], about 0 to 1; noise where randomness is given."""
         w, count = scene.w, view.size[0] * view.size[1]
         if w.ndim == 3 and w.shape[1] != count:
@@ -133,8 +131,3 @@ class CIPSGenerator(Generator):
         pixel_bytes = self.network.pixel_bytes(w.ndim == 3)
         colors = render_pixels(evaluate, len(w), count, options, pixel_bytes)
         return Rendering(colors.mT.unflatten(-1, view.size))
-
-
-def resized(config: CIPSGeneratorConfig, size: tuple[int, int]) -> CIPSGeneratorConfig:
-    """The same generator for pictures of another size, with an embedding for every pixel."""
-    return replace(config, size=size, network=replace(config.network, embedding_size=size))

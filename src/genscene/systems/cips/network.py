@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from genscene.errors import BadInput
-from genscene.geometry.cameras import Size
 from genscene.layers.stylegan2 import EqualLinear, ModulatedLinear, scaled_leaky_relu
 from genscene.ranges import Cells, Channels
 from genscene.systems.cips.coordinates import CoordinateEmbedding, FourierFeatures, Outside
@@ -100,29 +99,41 @@ class ToRGB(nn.Module):
         return self.linear(x, w, self.bias)
 
 
+class Block(nn.Module):
+    """Two styled layers; residual: (layers(x) + x) / sqrt(2), x projected where the width changes."""
+
+    def __init__(self, inputs: int, outputs: int, style_dim: int, config: CIPSNetworkConfig):
+        super().__init__()
+        noise, self.residual = config.noise == "random", config.variant == "residual"
+        self.first = StyledLinear(inputs, outputs, style_dim, config.activation, noise)
+        self.second = StyledLinear(outputs, outputs, style_dim, config.activation, noise)
+        project = self.residual and inputs != outputs
+        self.shortcut = EqualLinear(inputs, outputs, bias=False) if project else None
+
+    def forward(self, x: Tensor, w: Tensor, noise: tuple[Tensor | None, ...]) -> Tensor:
+        """x [B, N, inputs], w [B, S] or [B, N, S], noise of both layers [B, N] -> [B, N, outputs]."""
+        y = self.second(self.first(x, w, noise[0]), w, noise[1])
+        if not self.residual:
+            return y
+        return (y + (x if self.shortcut is None else self.shortcut(x))) / math.sqrt(2)
+
+
 class CIPSNetwork(nn.Module):
     """Coordinates and styles -> colors of pixels."""
 
     def __init__(self, config: CIPSNetworkConfig, style_dim: int):
         super().__init__()
-        self.config, (first, *_) = config, config.widths
-        legacy, noise = config.legacy_grid_sample, config.noise == "random"
-        self.fourier = FourierFeatures(config.features, config.legacy_fourier_bias) if config.fourier else None
+        self.config, widths, features = config, config.widths, config.features
+        self.fourier = FourierFeatures(features, config.legacy_fourier_bias) if config.fourier else None
         self.embedding = None
         if config.embedding:
-            self.embedding = CoordinateEmbedding(config.features, config.embedding_size, legacy)
-
-        def layer(inputs: int, outputs: int) -> StyledLinear:
-            return StyledLinear(inputs, outputs, style_dim, config.activation, noise)
-
-        pairs = list(pairwise((first, *config.widths)))
-        residual = config.variant == "residual"
-        self.first = layer(config.inputs, first)
-        self.blocks = nn.ModuleList(nn.ModuleList([layer(a, b), layer(b, b)]) for a, b in pairs)
-        self.shortcuts = nn.ModuleDict(
-            {str(i): EqualLinear(a, b, bias=False) for i, (a, b) in enumerate(pairs) if residual and a != b}
-        )
-        colored = config.widths[-1:] if residual else config.widths
+            legacy = config.legacy_grid_sample
+            self.embedding = CoordinateEmbedding(features, config.embedding_size, legacy)
+        noise = config.noise == "random"
+        self.first = StyledLinear(config.inputs, widths[0], style_dim, config.activation, noise)
+        pairs = pairwise((widths[0], *widths))
+        self.blocks = nn.ModuleList(Block(a, b, style_dim, config) for a, b in pairs)
+        colored = widths[-1:] if config.variant == "residual" else widths
         self.to_rgb = nn.ModuleList(ToRGB(width, style_dim) for width in colored)
 
     def inputs(
@@ -143,24 +154,14 @@ class CIPSNetwork(nn.Module):
 
         The colors are about -1 to 1, not clamped.
         """
-        noises = [None] * self.config.layers if noise is None else list(noise.unbind(1))
-        x, color = self.first(x, w, noises[0]), None
+        each = (None,) * self.config.layers if noise is None else noise.unbind(1)
+        x, colors = self.first(x, w, each[0]), []
         for i, block in enumerate(self.blocks):
-            before, (first, second) = x, block
-            x = second(first(x, w, noises[2 * i + 1]), w, noises[2 * i + 2])
-            if self.config.variant == "residual":
-                skip = self.shortcuts[str(i)](before) if str(i) in self.shortcuts else before
-                x = (x + skip) / math.sqrt(2)
-            else:
-                rgb = self.to_rgb[i](x, w)
-                color = rgb if color is None else color + rgb
-        return self.to_rgb[0](x, w) if color is None else color
+            x = block(x, w, each[2 * i + 1 : 2 * i + 3])
+            if self.config.variant == "skip":
+                colors.append(self.to_rgb[i](x, w))
+        return sum(colors[1:], colors[0]) if colors else self.to_rgb[0](x, w)
 
     def pixel_bytes(self, pixel_styles: bool) -> int:
         """Bytes that a pixel takes while it is evaluated, with a style of its own or without."""
         return 4 * (2 + pixel_styles) * 2 * max(self.config.inputs, *self.config.widths)
-
-
-def table_size(size: Size, limit: int = 256) -> Size:
-    """The embeddings of pictures of this size: one for every pixel, at most `limit` along a side."""
-    return min(size[0], limit), min(size[1], limit)

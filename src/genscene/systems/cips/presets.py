@@ -1,0 +1,53 @@
+"""CIPS's experiments: the paper's data sets, its ablations, and one that learns on two CPU cores."""
+
+from dataclasses import replace
+
+from genscene.experiment.schema import EMA, Experiment, ImageConfig, Optim, Stage
+from genscene.objectives.adversarial import GANLoss
+from genscene.objectives.stylegan2 import StyleGAN2DiscriminatorConfig
+from genscene.systems.cips.generator import CIPSGeneratorConfig
+from genscene.systems.cips.network import CIPSNetworkConfig
+from genscene.systems.cips.system import CIPSConfig
+
+ADAM = Optim(2e-3, betas=(0.0, 0.99))
+FLIPPED = ImageConfig(flip=True)
+NETWORK = CIPSNetworkConfig()
+
+
+def released(network: CIPSNetworkConfig = NETWORK, side: int = 256) -> Experiment:
+    """The released training: 38.4 million pictures in batches of 32."""
+    size = (side, side)
+    system = CIPSConfig(
+        generator=CIPSGeneratorConfig(network=network, size=size),
+        discriminator=StyleGAN2DiscriminatorConfig(size=side),
+    )
+    optim = {"generator": ADAM, "discriminator": ADAM}
+    average = EMA(half_life=10_000, warmup=0.0)
+    return Experiment(system, "", FLIPPED, (Stage(0, size, 32),), 1_200_000, optim, average)
+
+
+def demo() -> Experiment:
+    """The embedded cars at 64 x 64 on two CPU cores."""
+    network = CIPSNetworkConfig(features=64, embedding_size=(64, 64), widths=(64,) * 4)
+    system = CIPSConfig(
+        generator=CIPSGeneratorConfig(64, 4, network=network, size=(64, 64)),
+        discriminator=StyleGAN2DiscriminatorConfig(size=64, channel_base=1024, channel_max=64),
+        loss=GANLoss(gamma=1.0, penalty_every=8, penalty_turn=True),
+    )
+    optim = {"generator": ADAM, "discriminator": ADAM}
+    return Experiment(
+        system, "synthetic:cars", ImageConfig(limit=4000), (Stage(0, (64, 64), 16),), 5000, optim, EMA(0.995)
+    )
+
+
+PRESETS: dict[str, Experiment] = {
+    "cips-demo": demo(),
+    "cips-ffhq-256": released(),
+    "cips-churches-256": released(),
+    "cips-landscapes-256": released(replace(NETWORK, variant="residual")),
+    "cips-ffhq-1024": released(side=1024),
+    "cips-ffhq-256-ne": released(replace(NETWORK, embedding=False)),
+    "cips-ffhq-256-no-fourier": released(replace(NETWORK, fourier=False)),
+    "cips-ffhq-256-residual": released(replace(NETWORK, variant="residual")),
+    "cips-ffhq-256-sine": released(replace(NETWORK, activation="sin")),
+}

@@ -1,0 +1,92 @@
+"""CIPS as an adversarial system: StyleGAN2's discriminator and losses, on whole pictures or patches."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from genscene.contract import StepContext
+from genscene.errors import BadInput
+from genscene.geometry.cameras import Grid, Size, View, no_autocast
+from genscene.objectives.adversarial import (
+    AdversarialConfig,
+    AdversarialSystem,
+    DiscriminatorOutput,
+    GANLoss,
+)
+from genscene.objectives.stylegan2 import StyleGAN2Discriminator, StyleGAN2DiscriminatorConfig
+from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig
+
+
+@dataclass(frozen=True)
+class CIPSConfig(AdversarialConfig):
+    """All the numbers of CIPS's system."""
+
+    generator: CIPSGeneratorConfig = CIPSGeneratorConfig()
+    discriminator: StyleGAN2DiscriminatorConfig = StyleGAN2DiscriminatorConfig()
+    loss: GANLoss = GANLoss(gamma=10.0, penalty_every=16, penalty_turn=True)
+    # the discriminator also sees the coordinates of pixels, so of a patch where it is (released patches)
+    discriminator_coords: bool = False
+
+    @property
+    def mbstd_group(self) -> int:
+        """Images over which the minibatch standard deviation is taken."""
+        return max(1, self.discriminator.mbstd_group)
+
+    def build_generator(self) -> CIPSGenerator:
+        """A generator with new weights."""
+        return CIPSGenerator(self.generator)
+
+    def build(self) -> "CIPS":
+        """A system with new weights."""
+        return CIPS(self)
+
+    def check(self, size: Size) -> None:
+        """Raise BadInput for images, or patches, of another size than the discriminator's; for no canvas."""
+        patch = self.patches.size
+        self.discriminator.check_size((patch, patch) if patch else size)
+        if patch > min(size):
+            raise BadInput(f"patches.size {patch}: wanted at most the images' side, {min(size)}")
+        for name, value in (("mask_weight", self.mask_weight), ("noise_steps", self.noise_steps)):
+            if value:
+                raise BadInput(f"{name}: wanted 0, pictures of CIPS have no density")
+        if self.orbit == "learned":
+            raise BadInput("orbit learned: wanted given, pictures of CIPS have no cameras")
+
+    def shrunk(self) -> "CIPSConfig":
+        """One or two blocks of 8 channels, images of 16 pixels or patches of 8."""
+        network = replace(self.generator.network, features=8, embedding_size=(16, 16), widths=(8, 4))
+        small = replace(self.generator, latent_dim=8, mapping_depth=2, network=network, size=(16, 16))
+        patches = replace(self.patches, size=min(8, self.patches.size))
+        discriminator = replace(
+            self.discriminator,
+            size=patches.size or 16,
+            channel_base=128,
+            channel_max=8,
+            mbstd_group=min(2, self.discriminator.mbstd_group),
+        )
+        return replace(self, generator=small, discriminator=discriminator, patches=patches)
+
+
+class CIPS(AdversarialSystem):
+    """A CIPS generator and StyleGAN2's discriminator."""
+
+    config: CIPSConfig
+    generator: CIPSGenerator
+
+    def __init__(self, config: CIPSConfig):
+        inputs = 5 if config.discriminator_coords else 3
+        discriminator = StyleGAN2Discriminator(config.discriminator, inputs)
+        super().__init__(config, config.build_generator(), discriminator)
+
+    def discriminate(
+        self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext
+    ) -> DiscriminatorOutput:
+        """Images, or patches, [B, 3, S, S] in [-1, 1] -> predictions."""
+        if self.config.discriminator_coords:
+            size = (images.shape[2], images.shape[3])
+            grid = Grid.whole(len(images), size).to(images.device)
+            coords = self.generator.coords(grid if windows is None else grid.crop(windows, size))
+            images = torch.cat([images, coords.expand(len(images), -1, -1, -1).to(images)], dim=1)
+        with no_autocast(images):
+            return DiscriminatorOutput(self.discriminator(images))
