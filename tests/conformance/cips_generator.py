@@ -94,7 +94,7 @@ def multiscale_patches(case: Case) -> Results:
         phase, crop = (
             torch.tensor([args[key] or (0, 0)], dtype=case.dtype) for key in ("phase", "crop_start")
         )
-        windows = strided_windows(phase + stride * crop, stride, patch, (side, side))
+        windows = strided_windows(phase + stride * crop, stride, patch, side)
         coords = Grid(windows, (patch, patch)).coords() * (side / (side - 1))
         colors = crop_and_resize(image, windows, (patch, patch), antialias=False)
         return torch.cat([colors, coords], dim=1)[0]

@@ -55,14 +55,13 @@ def border_windows(windows: Tensor, patch: int, size: Size) -> Tensor:
     return torch.cat([scale[:, :1], corner], dim=-1)
 
 
-def strided_windows(start: Tensor, stride: int, patch: int, size: Size) -> Tensor:
-    """Windows [B, 3] whose patches are every stride-th pixel of images of this size, without interpolation.
+def strided_windows(start: Tensor, stride: int, patch: int, side: int) -> Tensor:
+    """Windows [B, 3] whose patches are every stride-th pixel of square images of this side.
 
     start: row and column of the first pixel [B, 2]; stride 1: contiguous crops (CIPS's multi-scale patches).
     """
-    sides = start.new_tensor([size[1], size[0]])
-    corner = (start.flip(-1) + 0.5 - stride / 2) / sides
-    return torch.cat([(stride * patch / sides[:1]).expand(len(start), 1), corner], dim=-1)
+    corner = (start.flip(-1) + 0.5 - stride / 2) / side
+    return torch.cat([torch.full_like(corner[:, :1], stride * patch / side), corner], dim=-1)
 
 
 def crop_and_resize(images: Tensor, windows: Tensor | None, size: Size, antialias: bool = True) -> Tensor:
