@@ -11,6 +11,7 @@ from genscene.cli import main
 from genscene.contract import RenderOptions, StepContext
 from genscene.devices import without_memory
 from genscene.errors import BadInput, Cancelled
+from genscene.experiment.memory import training_bytes
 from genscene.geometry.cameras import Grid
 from genscene.io import generator_file
 from genscene.randomness import RandomStreams
@@ -337,6 +338,24 @@ def test_every_official_name_has_one_rule():
     state = official_state(generator, False)
     assert set(plain(state)) == set(state)
     assert len({name for name, _ in generator_rules(state)}) == len(generator_rules(state))
+
+
+def test_a_picture_takes_the_memory_that_is_estimated():
+    """What the backward pass keeps, which grows with the pixels, is what the estimate counts."""
+    kept = []
+    for size in ((6, 5), (12, 10)):
+        generator, storages = small(), {}
+
+        def keep(x, storages=storages):
+            storages[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            image = generator.render(scene_of(generator, 1), Grid.whole(1, size)).image
+        kept.append(sum(storages.values()))
+        assert image.requires_grad
+    assert (kept[1] - kept[0]) / 90 == pytest.approx(generator.pixel_bytes(), rel=0.25)
+    assert training_bytes(PRESETS["cips-ffhq-256"]) > 80 << 30
 
 
 def test_presets_are_the_papers():

@@ -4,6 +4,7 @@ from genscene.contract import Generator
 from genscene.devices import tensor_bytes, without_memory
 from genscene.experiment.schema import Experiment, Stage
 from genscene.objectives.adversarial import AdversarialConfig
+from genscene.render.canvas import CanvasGenerator
 from genscene.render.volume import VolumeGenerator
 
 GRAPH = 0.8  # share of the estimated bytes of a graph that a step takes (benchmarks/memory.py)
@@ -34,5 +35,9 @@ def step_bytes(experiment: Experiment, stage: Stage, generator: Generator, world
         rays = part * config.patches.size**2 if config.patches.size else rays
         if config.recompute:
             return images + rays * PIXEL
-    graph = generator.ray_bytes() if isinstance(generator, VolumeGenerator) else 0
+    graph = 0
+    if isinstance(generator, VolumeGenerator):
+        graph = generator.ray_bytes()
+    elif isinstance(generator, CanvasGenerator):
+        graph = generator.pixel_bytes()
     return images + int(GRAPH * rays * graph)

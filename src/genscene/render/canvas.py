@@ -1,13 +1,25 @@
 """Pictures that are functions of the plane: their pixels are evaluated in parts that fit in memory."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from genscene.contract import RenderOptions
+from genscene.contract import Generator, RenderOptions
 from genscene.errors import Cancelled
+from genscene.geometry.priors import PlanePrior
+
+
+class CanvasGenerator(Generator):
+    """A generator whose scenes are functions of the plane, evaluated at every pixel."""
+
+    prior, bounds = PlanePrior(), None
+
+    @abstractmethod
+    def pixel_bytes(self) -> int:
+        """Bytes that a pixel takes in training, with its graph."""
 
 
 def render_pixels(

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genscene.contract import DEFAULT_OPTIONS, Generator, Rendering, RenderOptions
+from genscene.contract import DEFAULT_OPTIONS, Rendering, RenderOptions
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Grid, check_shapes
-from genscene.geometry.priors import PlanePrior
 from genscene.layers.mapping import MappingNetwork
 from genscene.layers.stylegan2 import style_mapping
 from genscene.randomness import Randomness
 from genscene.ranges import Channels, Factor, Layers, Side
-from genscene.render.canvas import render_pixels
+from genscene.render.canvas import CanvasGenerator, render_pixels
 from genscene.systems.cips.coordinates import Outside
 from genscene.systems.cips.network import CIPSNetwork, CIPSNetworkConfig
 
@@ -67,7 +66,7 @@ class CIPSCanvas:
         return (raw + 1) / 2
 
 
-class CIPSGenerator(Generator):
+class CIPSGenerator(CanvasGenerator):
     """z [B, latent_dim] -> w [B, latent_dim], one style for all layers -> pictures of any size.
 
     The coordinates of a pixel are those of its center in the frame, stretched so that at the size
@@ -75,8 +74,6 @@ class CIPSGenerator(Generator):
     networks are trained. Pictures of other sizes, and windows, are evaluated at the same stretch: a larger
     picture is the same one, sampled more finely, and a window is a part of the whole.
     """
-
-    prior, bounds = PlanePrior(), None
 
     def __init__(self, config: CIPSGeneratorConfig):
         super().__init__()
@@ -128,6 +125,9 @@ class CIPSGenerator(Generator):
             styles = w[:, part] if w.ndim == 3 else w
             return scene.pixels(coords[:, part], styles, None if noise is None else noise[:, :, part])
 
-        pixel_bytes = self.network.pixel_bytes(w.ndim == 3)
-        colors = render_pixels(evaluate, len(w), count, options, pixel_bytes)
+        colors = render_pixels(evaluate, len(w), count, options, self.network.pixel_bytes(w.ndim == 3))
         return Rendering(colors.mT.unflatten(-1, view.size))
+
+    def pixel_bytes(self) -> int:
+        """Bytes that a pixel takes in training, with its graph."""
+        return self.network.graph_bytes()

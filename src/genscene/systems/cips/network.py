@@ -162,6 +162,11 @@ class CIPSNetwork(nn.Module):
                 colors.append(self.to_rgb[i](x, w))
         return sum(colors[1:], colors[0]) if colors else self.to_rgb[0](x, w)
 
+    def graph_bytes(self) -> int:
+        """Bytes of the graph that a pixel keeps for the backward pass: two tensors of every layer."""
+        first, *_ = widths = self.config.widths
+        return 4 * (self.config.inputs + 2 * (first + 2 * sum(widths)))
+
     def pixel_bytes(self, pixel_styles: bool) -> int:
         """Bytes that a pixel takes while it is evaluated, with a style of its own or without."""
         return 4 * (2 + pixel_styles) * 2 * max(self.config.inputs, *self.config.widths)
