@@ -12,7 +12,7 @@ from genscene.io.rename import rename
 from genscene.objectives.adversarial import nonsaturating_loss
 from genscene.objectives.stylegan2 import RELEASED_NAMES, StyleGAN2Discriminator
 from genscene.render.patches import crop_and_resize, strided_windows
-from genscene.systems.cips.convert import generator_rules, official, plain
+from genscene.systems.cips.convert import official, our_tensors
 from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig
 from genscene.systems.cips.network import CIPSNetworkConfig
 
@@ -42,7 +42,7 @@ def build_generator(case: Case, args: Args, prefix: str = "") -> CIPSGenerator:
         outside=setting("padding_mode", "border"),
     )
     generator = CIPSGenerator(config).to(case.dtype)
-    attach(generator, rename(plain(found), generator_rules(found), dict(generator.named_parameters())))
+    attach(generator, our_tensors(found, generator))
     return generator.train(args["mode"] == "train")
 
 

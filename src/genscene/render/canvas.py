@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from genscene.contract import Generator, RenderOptions
 from genscene.errors import Cancelled
+from genscene.geometry.cameras import Grid, Size
 from genscene.geometry.priors import PlanePrior
 
 
@@ -20,6 +21,22 @@ class CanvasGenerator(Generator):
     @abstractmethod
     def pixel_bytes(self) -> int:
         """Bytes that a pixel takes in training, with its graph."""
+
+
+def corner_aligned(view: Grid, size: Size | None) -> Tensor:
+    """Coordinates (x, y) of pixel centers [B, 2, H, W], of which the outermost are at -1 and 1 at this size.
+
+    Other sizes, and windows, show the same plane. None: the outermost centers of every picture, whatever its
+    size, are on the border of its window. Where all windows are equal: [1, 2, H, W].
+    """
+    if len(view) > 1 and torch.equal(view.window, view.window[:1].expand_as(view.window)):
+        view = view[:1]
+    coords, (height, width) = view.coords(), size or view.size
+    stretch = coords.new_tensor([width / max(1, width - 1), height / max(1, height - 1)])[:, None, None]
+    if size is not None:
+        return coords * stretch
+    middle = (2 * view.window[:, 1:] + view.window[:, :1] - 1)[..., None, None]  # of the window
+    return middle + (coords - middle) * stretch
 
 
 def render_pixels(

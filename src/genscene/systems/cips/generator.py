@@ -2,18 +2,17 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from genscene.contract import DEFAULT_OPTIONS, Rendering, RenderOptions
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Grid, check_shapes
+from genscene.layers.coordinates import Outside
 from genscene.layers.mapping import MappingNetwork
 from genscene.layers.stylegan2 import style_mapping
 from genscene.randomness import Randomness
 from genscene.ranges import Channels, Factor, Layers, Side
-from genscene.render.canvas import CanvasGenerator, render_pixels
-from genscene.systems.cips.coordinates import Outside
+from genscene.render.canvas import CanvasGenerator, corner_aligned, render_pixels
 from genscene.systems.cips.network import CIPSNetwork, CIPSNetworkConfig
 
 
@@ -101,16 +100,7 @@ class CIPSGenerator(CanvasGenerator):
 
     def coords(self, view: Grid) -> Tensor:
         """Coordinates (x, y) of pixels [B, 2, H, W]; of equal windows once, [1, 2, H, W]."""
-        if len(view) > 1 and torch.equal(view.window, view.window[:1].expand_as(view.window)):
-            view = view[:1]
-        legacy = self.config.legacy_corners
-        height, width = view.size if legacy else self.config.size
-        coords = view.coords()
-        stretch = coords.new_tensor([width / max(1, width - 1), height / max(1, height - 1)])[:, None, None]
-        if not legacy:
-            return coords * stretch
-        middle = (2 * view.window[:, 1:] + view.window[:, :1] - 1)[..., None, None]  # of the window
-        return middle + (coords - middle) * stretch
+        return corner_aligned(view, None if self.config.legacy_corners else self.config.size)
 
     def render(self, scene: CIPSCanvas, view: Grid, options: RenderOptions = DEFAULT_OPTIONS) -> Rendering:
         """B canvases, B windows -> pictures [B, 3, H, W], about 0 to 1; noise where randomness is given."""
@@ -130,4 +120,5 @@ class CIPSGenerator(CanvasGenerator):
 
     def pixel_bytes(self) -> int:
         """Bytes that a pixel takes in training, with its graph."""
-        return self.network.graph_bytes()
+        config = self.config.network  # which keeps two tensors of every layer
+        return 4 * (config.inputs + 2 * (config.widths[0] + 2 * sum(config.widths)))

@@ -3,15 +3,15 @@
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
 from genscene.errors import BadInput
+from genscene.layers.coordinates import CoordinateEmbedding, FourierFeatures, Outside
 from genscene.layers.stylegan2 import EqualLinear, ModulatedLinear, scaled_leaky_relu
-from genscene.ranges import Cells, Channels
-from genscene.systems.cips.coordinates import CoordinateEmbedding, FourierFeatures, Outside
+from genscene.ranges import Cells, Channels, Length
 
 Activation = Literal["leaky_relu", "sin", "sinrelu"]
 
@@ -26,13 +26,12 @@ class CIPSNetworkConfig:
     embedding_size: tuple[Cells, Cells] = (256, 256)  # height and width of the table of embeddings
     # of each block of two layers; the first also of the layer before them (released: the last ones are
     # 256 and 128)
-    widths: tuple[Channels, ...] = (512,) * 7
+    widths: Annotated[tuple[Channels, ...], Length(range(1, 17))] = (512,) * 7
     # skip: every block adds to the color; residual: blocks are residual, the last one gives the color
     variant: Literal["skip", "residual"] = "skip"
     # sinrelu: leaky ReLU on every second channel, sine on the others
     activation: Activation = "leaky_relu"
-    # random: normal numbers for each pixel and layer, times a learned number, where randomness is given
-    # (released code)
+    # random: of each pixel and layer, of learned strength, where randomness is given (released code)
     noise: Literal["none", "random"] = "none"
     legacy_fourier_bias: bool = False  # the linear map of the Fourier features has a bias (released code)
     # embeddings between pixels are looked up up to half a pixel off (released code)
@@ -49,13 +48,9 @@ class CIPSNetworkConfig:
         return 1 + 2 * len(self.widths)
 
     def check(self) -> None:
-        """Raise BadInput for a network that knows nothing of its place, or has no blocks."""
+        """Raise BadInput for a network that knows nothing of its place."""
         if not self.inputs:
             raise BadInput("fourier and embedding are both off: wanted one of them on")
-        if not self.widths:
-            raise BadInput("widths (): wanted one for every block, at least one")
-        if self.activation == "sinrelu" and any(width % 2 for width in self.widths):
-            raise BadInput(f"widths {self.widths}: wanted even ones with the activation sinrelu")
 
 
 def activate(x: Tensor, activation: Activation) -> Tensor:
@@ -69,34 +64,23 @@ def activate(x: Tensor, activation: Activation) -> Tensor:
 
 
 class StyledLinear(nn.Module):
-    """A modulated linear layer with noise, bias and activation (CIPS, eq. 3)."""
+    """A modulated linear layer with noise, bias and activation; None: colors, which are not demodulated."""
 
-    def __init__(self, inputs: int, outputs: int, style_dim: int, activation: Activation, noise: bool):
+    def __init__(
+        self, inputs: int, outputs: int, style_dim: int, activation: Activation | None, noise: bool = False
+    ):
         super().__init__()
-        self.linear = ModulatedLinear(inputs, outputs, style_dim)
+        self.linear = ModulatedLinear(inputs, outputs, style_dim, demodulate=activation is not None)
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noise_strength = nn.Parameter(torch.zeros(1)) if noise else None
         self.activation = activation
 
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None = None) -> Tensor:
         """x [B, N, inputs], w [B, S] or [B, N, S], noise [B, N] -> [B, N, outputs]."""
         x = self.linear(x, w, self.bias)
         if noise is not None and self.noise_strength is not None:
             x = x + self.noise_strength * noise[..., None]
-        return activate(x, self.activation)
-
-
-class ToRGB(nn.Module):
-    """A modulated linear layer to colors, not demodulated."""
-
-    def __init__(self, inputs: int, style_dim: int):
-        super().__init__()
-        self.linear = ModulatedLinear(inputs, 3, style_dim, demodulate=False)
-        self.bias = nn.Parameter(torch.zeros(3))
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """x [B, N, inputs], w [B, S] or [B, N, S] -> [B, N, 3]."""
-        return self.linear(x, w, self.bias)
+        return x if self.activation is None else activate(x, self.activation)
 
 
 class Block(nn.Module):
@@ -134,7 +118,7 @@ class CIPSNetwork(nn.Module):
         pairs = pairwise((widths[0], *widths))
         self.blocks = nn.ModuleList(Block(a, b, style_dim, config) for a, b in pairs)
         colored = widths[-1:] if config.variant == "residual" else widths
-        self.to_rgb = nn.ModuleList(ToRGB(width, style_dim) for width in colored)
+        self.to_rgb = nn.ModuleList(StyledLinear(width, 3, style_dim, None) for width in colored)
 
     def inputs(
         self, coords: Tensor, outside: Outside, zero_fourier: bool = False, zero_embedding: bool = False
@@ -161,11 +145,6 @@ class CIPSNetwork(nn.Module):
             if self.config.variant == "skip":
                 colors.append(self.to_rgb[i](x, w))
         return sum(colors[1:], colors[0]) if colors else self.to_rgb[0](x, w)
-
-    def graph_bytes(self) -> int:
-        """Bytes of the graph that a pixel keeps for the backward pass: two tensors of every layer."""
-        first, *_ = widths = self.config.widths
-        return 4 * (self.config.inputs + 2 * (first + 2 * sum(widths)))
 
     def pixel_bytes(self, pixel_styles: bool) -> int:
         """Bytes that a pixel takes while it is evaluated, with a style of its own or without."""
