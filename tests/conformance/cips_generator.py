@@ -79,7 +79,10 @@ def generator_gradient(case: Case) -> Results:
     @once
     def loss(args: Args) -> Tensor:
         network = build_generator(case, args, "generator.")
-        images = 2 * network.bind(network.style(case["z"]))(case[args["coords"]]) - 1
+        places = case[args["coords"]]
+        images = 2 * network.bind(network.style(case["z"]))(places) - 1
+        if args["discriminator.input_size"] > 3:
+            images = torch.cat([images, places.expand(len(images), -1, -1, -1)], dim=1)
         return nonsaturating_loss(build(args)(images))
 
     return compute_outputs(case, lambda name, args: loss(args))

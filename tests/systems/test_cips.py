@@ -184,6 +184,17 @@ def test_the_released_lookup_differs_between_training_and_evaluation():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("variant", ["skip", "residual"])
+def test_mixed_precision_gives_colors_in_float32(variant):
+    generator, view = small(replace(SMALL, variant=variant)), Grid.whole(2, (6, 5))
+    scene = scene_of(generator)
+    with torch.autocast("cpu", torch.bfloat16):
+        image = generator.render(scene, view).image
+    assert image.dtype == torch.float32
+    assert_close(image, generator.render(scene, view).image, atol=0.1, rtol=0)
+
+
+@torch.no_grad()
 def test_inputs_can_be_zeroed():
     generator = small()
     view, scene = Grid.whole(2, (6, 5)), scene_of(generator)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from genscene.errors import BadInput
+from genscene.geometry.cameras import no_autocast
 from genscene.layers.coordinates import CoordinateEmbedding, FourierFeatures, Outside
 from genscene.layers.stylegan2 import EqualLinear, ModulatedLinear, scaled_leaky_relu
 from genscene.ranges import Cells, Channels, Length
@@ -77,10 +78,13 @@ class StyledLinear(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None = None) -> Tensor:
         """x [B, N, inputs], w [B, S] or [B, N, S], noise [B, N] -> [B, N, outputs]."""
+        if self.activation is None:
+            with no_autocast(w):  # colors in bfloat16 would have 8 bits
+                return self.linear(x.to(w), w, self.bias)
         x = self.linear(x, w, self.bias)
         if noise is not None and self.noise_strength is not None:
             x = x + self.noise_strength * noise[..., None]
-        return x if self.activation is None else activate(x, self.activation)
+        return activate(x, self.activation)
 
 
 class Block(nn.Module):
