@@ -115,12 +115,10 @@ class CIPSNetwork(nn.Module):
         self.fourier = FourierFeatures(features, config.legacy_fourier_bias) if config.fourier else None
         self.embedding = None
         if config.embedding:
-            legacy = config.legacy_grid_sample
-            self.embedding = CoordinateEmbedding(features, config.embedding_size, legacy)
+            self.embedding = CoordinateEmbedding(features, config.embedding_size, config.legacy_grid_sample)
         noise = config.noise == "random"
         self.first = StyledLinear(config.inputs, widths[0], style_dim, config.activation, noise)
-        pairs = pairwise((widths[0], *widths))
-        self.blocks = nn.ModuleList(Block(a, b, style_dim, config) for a, b in pairs)
+        self.blocks = nn.ModuleList(Block(a, b, style_dim, config) for a, b in pairwise((widths[0], *widths)))
         colored = widths[-1:] if config.variant == "residual" else widths
         self.to_rgb = nn.ModuleList(StyledLinear(width, 3, style_dim, None) for width in colored)
 
