@@ -107,7 +107,6 @@ def circle(p: Program) -> Any:
     reach = [
         max(abs(a), abs(b)) for a, b in zip(p.prior.translation_min, p.prior.translation_max, strict=True)
     ]
-
     if max(reach[:2]) == 0:
         raise BadInput("the objects of this generator were never anywhere else")
 
@@ -200,9 +199,7 @@ def background_only(p: Program) -> Any:
 def separate(p: Program) -> Any:
     """In turn the whole scene, each of its objects alone before nothing, and the background alone."""
     count = p.scene.present.shape[1]
-    part = (
-        torch.arange(p.count) * (count + 2) // p.count
-    )  # 0: the whole; 1 and more: an object; the background
+    part = torch.arange(p.count) * (count + 2) // p.count  # 0: the whole; then objects; then the background
     w = p.frames()
     number = torch.arange(1, count + 1)
     shown = (part == 0)[:, None] | (part[:, None] == number)

@@ -119,12 +119,10 @@ def styles_of_scene(generator: Generator, scene: SceneFile) -> Any:
         w = styles_of_seeds(generator, [getattr(behind, name)], scene.psi)
         codes[f"background_{name}"] = getattr(w, f"background_{name}")
     like = codes["shape"]
-    decoders = len(set(getattr(generator.config, "classes", ())) or {0})
+    networks: Any = generator.objects
     for i, each in enumerate(scene.objects):
-        if each.decoder >= decoders:
-            raise BadInput(
-                f"objects[{i}].decoder {each.decoder}: wanted less than {decoders}, of the generator"
-            )
+        if each.decoder >= len(networks):
+            raise BadInput(f"objects[{i}].decoder {each.decoder}: the generator has {len(networks)}, from 0")
     return type(empty)(
         classes=like.new_tensor([[float(each.decoder) for each in scene.objects]]),
         boxes=Boxes(*(x.to(like) for x in vars(boxes).values())),

@@ -82,7 +82,6 @@ def render_objects(options: Render) -> None:
     """Render what is only there with scenes of objects."""
     import genscene.cli.shared.objects as objects
 
-    how, seeds = options.rendering, parse_seeds(options.seeds)
     if options.scene is not None and options.save_scene is not None:
         raise BadInput("--scene, --save-scene: wanted one of them, what is saved is the scene of a seed")
     if options.save_scene is not None:
@@ -90,16 +89,15 @@ def render_objects(options: Render) -> None:
     objects.render_objects(
         options.generator,
         options.out,
-        how,
+        options.rendering,
         options.seeds,
         options.program,
         options.object,
         options.scene,
         options.path,
         options.frames,
+        options.save_scene,
     )
     if options.save_scene is not None:
-        generator = open_generator(options.generator, how)[0].generator
-        objects.save_scene(options.save_scene, generator, seeds[0], how.psi)
         print_line(str(options.save_scene))
     print_line(str(options.out))

@@ -39,11 +39,6 @@ def first_scene(generator: Generator, scene: Path | None, seeds: list[int], psi:
         raise BadInput(f"--scene {error}" if str(scene) in str(error) else f"{scene}: {error}") from None
 
 
-def save_scene(path: Path, generator: Generator, seed: int, psi: float) -> None:
-    """Write the scene of a seed as a file to be edited."""
-    write_scene(path, describe_scene(generator, seed, psi))
-
-
 def render_objects(
     source: Path,
     out: Path,
@@ -54,8 +49,12 @@ def render_objects(
     scene: Path | None,
     path: str,
     frames: int,
+    save_scene: Path | None,
 ) -> None:
-    """A sheet or video of a program on an object of the first scene, or of a file's scene as it is."""
+    """A sheet or video of a program on an object of the first scene, or of a file's scene as it is.
+
+    save_scene: file for the first seed's objects.
+    """
     content, size = open_generator(source, how)
     generator, chosen, video = content.generator, parse_seeds(seeds), out.suffix in ENDINGS
     w = first_scene(generator, scene, chosen, how.psi)
@@ -75,6 +74,8 @@ def render_objects(
             save_frames(out, pictures, how.fps)
         else:
             save_png(out, tile(torch.stack(list(pictures))[None]))
+    if save_scene is not None:
+        write_scene(save_scene, describe_scene(generator, chosen[0], how.psi))
 
 
 def objects_views(content: GeneratorFile, source: Path, path: str, count: int, size: Size) -> Camera:
