@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from conformance.cips_generator import strided_windows
 from conftest import tiny
 from genscene.cli import main
 from genscene.contract import RenderOptions, StepContext
@@ -16,7 +17,7 @@ from genscene.geometry.cameras import Grid
 from genscene.io import generator_file
 from genscene.layers.coordinates import CoordinateEmbedding
 from genscene.randomness import RandomStreams
-from genscene.render.patches import PatchSampler, strided_windows
+from genscene.render.patches import PatchSampler
 from genscene.systems import PRESETS
 from genscene.systems.cips.convert import convert
 from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig

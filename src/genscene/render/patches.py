@@ -55,15 +55,6 @@ def border_windows(windows: Tensor, patch: int, size: Size) -> Tensor:
     return torch.cat([scale[:, :1], corner], dim=-1)
 
 
-def strided_windows(start: Tensor, stride: int, patch: int, side: int) -> Tensor:
-    """Windows [B, 3] whose patches are every stride-th pixel of square images of this side.
-
-    start: row and column of the first pixel [B, 2]; stride 1: contiguous crops (CIPS's multi-scale patches).
-    """
-    corner = (start.flip(-1) + 0.5 - stride / 2) / side
-    return torch.cat([torch.full_like(corner[:, :1], stride * patch / side), corner], dim=-1)
-
-
 def crop_and_resize(images: Tensor, windows: Tensor | None, size: Size, antialias: bool = True) -> Tensor:
     """Windows [B, 3] of images [B, 3, H, W], resampled -> [B, 3, *size]; None: whole images."""
     if windows is None:
