@@ -12,7 +12,7 @@ from genscene.data.prepare.boxes import suggest_boxes
 from genscene.data.prepare.inspect import inspect
 from genscene.data.prepare.poses import ADVICE, Matching, estimate_poses
 from genscene.data.progress import log_line
-from genscene.data.synthetic import camera_of
+from genscene.data.synthetic import PICTURES, camera_of
 from genscene.data.synthetic.write import write_set
 from genscene.errors import BadInput, suggest
 from genscene.experiment.validation import validate
@@ -40,7 +40,7 @@ class Inspect:
 class Synthesize:
     """All options of data synthesize."""
 
-    # an embedded set: cars, objects, rooms (2 objects), rooms-2-5, rooms-clevr, rooms-2-5-clevr
+    # an embedded set: cars, objects, rooms (2 objects), rooms-2-5, rooms-clevr, rooms-2-5-clevr, or landscapes
     name: Positional[str]
     out: Path  # folder to write to; it must be new or empty
     count: int = 1000  # images
@@ -92,7 +92,8 @@ def main(words: list[str]) -> None:
     elif words[0] == "synthesize":
         about = "Write images of an embedded set with their cameras, masks, depths and objects."
         given = parse(Synthesize, words[1:], "genscene data synthesize", description=about)
-        camera = camera_of(given.name, given.camera, given.fov)
+        seen = given.name not in PICTURES or given.camera is not None or given.fov is not None
+        camera = camera_of(given.name, given.camera, given.fov) if seen else None
         write_set(given.name, given.out, given.count, parse_size(given.size), given.seed, camera)
         print_line(f"{given.out}: {given.count} images")
     elif words[0] == "boxes":

@@ -19,7 +19,7 @@ from genscene.data.images.decode import (
 from genscene.data.images.files import MASKS, FileReader, ImageFiles, list_images
 from genscene.data.images.image_set import ImageSet
 from genscene.data.progress import log_line, track_progress
-from genscene.data.synthetic import synthesize, synthetic_set
+from genscene.data.synthetic import PICTURES, check_name, paint, synthesize
 from genscene.errors import BadInput
 from genscene.experiment.schema import ImageConfig
 from genscene.geometry.camera_files import read_labels
@@ -204,25 +204,30 @@ def _read_cameras(files: ImageFiles, indices: list[int], size: Size) -> Camera:
 
 def _load_synthetic(name: str, count: int, size: Size, quiet: bool, masks: bool) -> ImageSet:
     """The first `count` images of an embedded set on white, with their true cameras, and masks."""
-    synthetic_set(name)
+    check_name(name)
+    if masks and name in PICTURES:
+        raise BadInput(f"the pictures of the embedded set {name} have no masks of objects")
 
     def compute(allocate: Allocate) -> Cached:
+        doing = f"{'painting' if name in PICTURES else 'ray-tracing'} {name}"
         if not quiet and not sys.stderr.isatty():
-            log_line(f"ray-tracing {count} images of {name}")
-        traced = track_progress(_ray_trace(name, count, size, masks), f"ray-tracing {name}", count, quiet)
+            log_line(f"{doing}: {count} images")
+        found = track_progress(_synthetic_images(name, count, size, masks), doing, count, quiet)
         pixels, labels = allocate((count, *size, 4 if masks else 3)), []
-        for i, (image, label) in enumerate(traced):
+        for i, (image, label) in enumerate(found):
             pixels[i] = image
             labels.append(label)
         return pixels, {"labels": labels}
 
     pixels, notes = cached_array(["synthetic", name, count, size] + ["masks"] * masks, compute)
-    cameras = Camera.from_label(torch.tensor(notes["labels"]), size)
+    cameras = None if name in PICTURES else Camera.from_label(torch.tensor(notes["labels"]), size)
     return ImageSet(pixels[..., :3], cameras, ImageSet(pixels[..., 3:]) if masks else None)
 
 
-def _ray_trace(name: str, count: int, size: Size, masks: bool) -> Iterator[tuple[np.ndarray, list[float]]]:
-    """The first images of an embedded set, uint8 [H, W, 3 or, with masks, 4], and their labels [25].
+def _synthetic_images(
+    name: str, count: int, size: Size, masks: bool
+) -> Iterator[tuple[np.ndarray, list[float]]]:
+    """The first images of an embedded set, uint8 [H, W, 3 or, with masks, 4], and their labels [25] or [].
 
     One thread per core.
     """
@@ -231,6 +236,10 @@ def _ray_trace(name: str, count: int, size: Size, masks: bool) -> Iterator[tuple
     torch.set_num_threads(1)  # small tensors: threads inside an operation would wait for one another
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
+            if name in PICTURES:
+                for painted in pool.map(lambda part: paint(name, part, size), parts):
+                    yield from ((image, []) for image in painted.numpy())
+                return
             for truth in pool.map(lambda part: synthesize(name, part, size), parts):
                 pixels = (torch.cat([truth.pixels(), truth.masks()], -1) if masks else truth.pixels()).numpy()
                 yield from zip(pixels, truth.cameras.label().tolist(), strict=True)

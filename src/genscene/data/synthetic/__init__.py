@@ -1,4 +1,4 @@
-"""Embedded data sets, ray-traced from procedural scenes: seeded, with known cameras, masks and depths."""
+"""Embedded data sets: ray-traced scenes with known cameras, masks and depths, and painted pictures."""
 
 import math
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from torch import Tensor
 from genscene.data.synthetic.cars import cars
 from genscene.data.synthetic.ground import Ground
 from genscene.data.synthetic.intersect import Solids
+from genscene.data.synthetic.landscapes import landscapes
 from genscene.data.synthetic.objects import objects
 from genscene.data.synthetic.raytrace import TracedImages, trace
 from genscene.data.synthetic.rooms import RoomObjects, rooms
@@ -50,6 +51,7 @@ SETS = {"cars": SyntheticSet(cars, FULL_CIRCLE), "objects": SyntheticSet(objects
     for name, counts in (("rooms", (2, 2)), ("rooms-2-5", (2, 5)))
     for suffix, camera in (("", NARROW), ("-clevr", CLEVR))
 }
+PICTURES = {"landscapes": landscapes}  # sets without scenes and cameras
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,24 @@ class GroundTruth:
 
 
 def synthetic_set(name: str) -> SyntheticSet:
-    """An embedded set by name; BadInput where there is none."""
-    if name not in SETS:
-        raise BadInput(f"no embedded set {name!r}; {suggest(name, SETS)}")
+    """An embedded set with cameras by name; BadInput where there is none."""
+    if name in PICTURES:
+        raise BadInput(f"the pictures of the embedded set {name} have no cameras: wanted a set of scenes")
+    check_name(name)
     return SETS[name]
+
+
+def check_name(name: str) -> None:
+    """Raise BadInput unless there is an embedded set with this name."""
+    if name not in SETS and name not in PICTURES:
+        raise BadInput(f"no embedded set {name!r}; {suggest(name, [*SETS, *PICTURES])}")
+
+
+@torch.no_grad()
+def paint(name: str, indices: range, size: Size, seed: int = 0) -> Tensor:
+    """The pictures at these indices of a set of PICTURES -> uint8 [B, H, W, 3]; as `synthesize`."""
+    found = PICTURES[name](RandomStreams([derive_seed(seed, index) for index in indices]), size)
+    return (found * 255).round().byte().movedim(1, -1)
 
 
 def camera_of(name: str, camera: str | None, fov: float | None) -> CameraPrior:

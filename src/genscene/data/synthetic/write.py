@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genscene.data.images.files import require_new_folder
 from genscene.data.progress import track_progress
-from genscene.data.synthetic import GroundTruth, synthesize, synthetic_set
+from genscene.data.synthetic import PICTURES, GroundTruth, check_name, paint, synthesize
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior
@@ -25,10 +25,10 @@ def write_set(
 ) -> None:
     """Write an embedded set: NNNNNN.png with alpha, dataset.json (EG3D's labels), depth.npy, truth.json.
 
-    Rooms have ids.npy, too. The folder must be new or empty, and remains so if this is interrupted; image i
+    Rooms have ids.npy, too; sets of pictures only NNNNNN.png. The folder must be new or empty, and remains so if this is interrupted; image i
     is a function of i and the seed alone. camera: their prior in place of the set's. Raises BadInput.
     """
-    synthetic_set(name)
+    check_name(name)
     if not 1 <= count <= 10_000_000 or max(size) > 2048:
         raise BadInput(
             f"{count} images of {size[0]}x{size[1]}: wanted 1 or more, of at most 2048 pixels a side"
@@ -37,6 +37,11 @@ def write_set(
     parts = [range(i, min(i + TRACED_TOGETHER, count)) for i in range(0, count, TRACED_TOGETHER)]
     written = []
     with atomic_folder(folder) as partial:
+        if name in PICTURES:
+            for part in track_progress(parts, f"painting {name}"):
+                for index, image in zip(part, paint(name, part, size, seed).numpy(), strict=True):
+                    _save_png(partial / file_name(index), image)
+            return
         for part in track_progress(parts, f"ray-tracing {name}"):
             written.append(_write_images(partial, part, synthesize(name, part, size, seed, camera)))
         _write_truth(partial, written)
@@ -62,12 +67,17 @@ def _write_images(folder: Path, indices: range, truth: GroundTruth) -> Written:
     traced, rows = truth.traced, list[dict[str, object]]()
     pixels = (torch.cat([traced.color, traced.alpha], dim=1) * 255).round().byte().movedim(1, -1).numpy()
     for i, index in enumerate(indices):
-        with atomic(folder / file_name(index)) as partial:
-            Image.fromarray(pixels[i]).save(partial, format="PNG")
+        _save_png(folder / file_name(index), pixels[i])
         row = {"file": file_name(index), "yaw": float(truth.yaw[i]), "pitch": float(truth.pitch[i])}
         rows.append(row if truth.objects is None else {**row, "objects": truth.objects.rows(i)})
     ids = None if traced.masks is None else traced.ids()
     return Written(truth.cameras.label().tolist(), rows, traced.depth[:, 0].clone(), ids)
+
+
+def _save_png(path: Path, pixels: np.ndarray) -> None:
+    """Write uint8 [H, W, 3 or 4]."""
+    with atomic(path) as partial:
+        Image.fromarray(pixels).save(partial, format="PNG")
 
 
 def _write_truth(folder: Path, written: list[Written]) -> None:
