@@ -29,7 +29,8 @@ from genscene.geometry.priors import CameraPrior, PlanePrior
 from genscene.io import generator_file
 from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import update_w_avg
-from genscene.objectives.adversarial import AdversarialConfig, AdversarialSystem, DiscriminatorOutput, GANLoss
+from genscene.objectives.adversarial import AdversarialConfig, AdversarialSystem, DiscriminatorOutput
+from genscene.objectives.gan_loss import GANLoss
 from genscene.randomness import RandomStreams
 from genscene.render.patches import PatchSampler
 from genscene.render.volume import VolumeGenerator, activate_density

@@ -8,7 +8,7 @@ from genscene.geometry.cameras import Grid
 from genscene.io.rename import rename
 from genscene.layers.mapping import MappingNetwork
 from genscene.layers.stylegan2 import ModulatedConv2d, ModulatedLinear, style_mapping
-from genscene.objectives.adversarial import GANLoss, r1_penalty
+from genscene.objectives.gan_loss import GANLoss, r1_penalty
 from genscene.objectives.stylegan2 import (
     RELEASED_NAMES,
     StyleGAN2Discriminator,

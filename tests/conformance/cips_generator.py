@@ -9,7 +9,7 @@ from conformance.case import Args, Case, Results, attach, compute_outputs, fed_p
 from conformance.cips import discriminator_config
 from genscene.geometry.cameras import Grid
 from genscene.io.rename import rename
-from genscene.objectives.adversarial import nonsaturating_loss
+from genscene.objectives.gan_loss import nonsaturating_loss
 from genscene.objectives.stylegan2 import RELEASED_NAMES, StyleGAN2Discriminator
 from genscene.render.patches import crop_and_resize
 from genscene.systems.cips.convert import official, our_tensors

@@ -24,7 +24,7 @@ from genscene.geometry.rotations import slerp_vectors
 from genscene.io.rename import rename
 from genscene.layers.feature_field import FeatureField
 from genscene.layers.neural_renderer import NeuralRenderer
-from genscene.objectives.adversarial import nonsaturating_loss, r1_penalty
+from genscene.objectives.gan_loss import nonsaturating_loss, r1_penalty
 from genscene.systems.giraffe.convert import FIELD, RENDERER
 from genscene.systems.giraffe.system import batch_look_at
 

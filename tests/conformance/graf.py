@@ -14,8 +14,8 @@ from genscene.geometry.cameras import Camera, Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.io.rename import rename
 from genscene.layers.nerf_field import FieldConfig
-from genscene.objectives.adversarial import nonsaturating_loss, r1_penalty
 from genscene.objectives.dcgan import DCGANConfig, DCGANDiscriminator
+from genscene.objectives.gan_loss import nonsaturating_loss, r1_penalty
 from genscene.render.march import March
 from genscene.render.patches import PatchSampler, border_windows, crop_and_resize
 from genscene.systems.graf.convert import GENERATOR, discriminator_rules

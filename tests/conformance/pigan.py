@@ -30,7 +30,7 @@ from genscene.geometry.priors import CameraPrior
 from genscene.io.rename import rename
 from genscene.layers.mapping import MappingNetwork
 from genscene.objectives.adversarial import GENERATOR as GENERATOR_TURN
-from genscene.objectives.adversarial import GANLoss, top_k
+from genscene.objectives.gan_loss import GANLoss, top_k
 from genscene.randomness import Randomness
 from genscene.render.march import March
 from genscene.render.volume import sample_t

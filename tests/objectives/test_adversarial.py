@@ -17,16 +17,9 @@ from genscene.errors import BadInput
 from genscene.experiment.schema import Stage
 from genscene.experiment.validation import validate
 from genscene.geometry.priors import PlanePrior
-from genscene.objectives.adversarial import (
-    AdversarialConfig,
-    AdversarialSystem,
-    DiscriminatorOutput,
-    GANLoss,
-    minibatch_std,
-    nonsaturating_loss,
-    r1_penalty,
-    top_k,
-)
+from genscene.layers.minibatch_std import minibatch_std
+from genscene.objectives.adversarial import AdversarialConfig, AdversarialSystem, DiscriminatorOutput
+from genscene.objectives.gan_loss import GANLoss, nonsaturating_loss, r1_penalty, top_k
 from genscene.systems.pigan import discriminator as pigan_discriminator
 from genscene.training.loop import requires_grad_only
 from genscene.training.run import Run, check

@@ -10,13 +10,13 @@ from torch.testing import assert_close
 
 from genscene.errors import BadInput
 from genscene.io.rename import rename
-from genscene.objectives.adversarial import minibatch_std, r1_penalty
+from genscene.layers.minibatch_std import minibatch_std, strided_minibatch_std
+from genscene.objectives.gan_loss import r1_penalty
 from genscene.objectives.stylegan2 import (
     RELEASED_NAMES,
     ResidualBlock,
     StyleGAN2Discriminator,
     StyleGAN2DiscriminatorConfig,
-    strided_minibatch_std,
 )
 
 TINY = StyleGAN2DiscriminatorConfig(8, channel_base=16, channel_max=3)

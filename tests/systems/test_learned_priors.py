@@ -17,7 +17,8 @@ from genscene.geometry.learned_priors import learn_priors
 from genscene.geometry.priors import CameraPrior, HasPrior
 from genscene.io import generator_file
 from genscene.io.generator_file import GeneratorFile
-from genscene.objectives.adversarial import AdversarialConfig, AdversarialSystem, DiscriminatorOutput, GANLoss
+from genscene.objectives.adversarial import AdversarialConfig, AdversarialSystem, DiscriminatorOutput
+from genscene.objectives.gan_loss import GANLoss
 from genscene.randomness import RandomStreams
 from genscene.training.loop import train_step
 from genscene.training.optimizers import build_optimizers

@@ -11,7 +11,7 @@ from conftest import tiny
 from genscene.contract import ImageBatch, RenderOptions, StepContext
 from genscene.errors import BadInput
 from genscene.geometry.priors import camera_angles
-from genscene.objectives.adversarial import GANLoss, nonsaturating_loss
+from genscene.objectives.gan_loss import GANLoss, nonsaturating_loss
 from genscene.randomness import RandomStreams
 from genscene.render.patches import PatchSampler
 from genscene.systems import PRESETS

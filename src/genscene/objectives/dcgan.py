@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d, conv2d, instance_norm, leaky_relu, n
 
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
-from genscene.objectives.adversarial import minibatch_std
+from genscene.layers.minibatch_std import minibatch_std
 from genscene.ranges import Channels, Natural
 
 

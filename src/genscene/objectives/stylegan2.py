@@ -4,14 +4,13 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
 from genscene.io.rename import Rules
+from genscene.layers.minibatch_std import minibatch_std, strided_minibatch_std
 from genscene.layers.stylegan2 import EqualConv2d, EqualLinear, blur, scaled_leaky_relu
-from genscene.objectives.adversarial import minibatch_std
 from genscene.ranges import Channels, Count, Natural, Side
 
 
@@ -93,18 +92,6 @@ class StyleGAN2Discriminator(nn.Module):
             x = deviation(x, self.config.mbstd_group)
         x = scaled_leaky_relu(self.last_conv(x))
         return self.last(scaled_leaky_relu(self.hidden(x.flatten(1))))
-
-
-def strided_minibatch_std(x: Tensor, mbstd_group: int) -> Tensor:
-    """Append the mean standard deviation within groups of images as a channel, in StyleGAN2's order.
-
-    x [B, C, H, W]; the members of a group are B / size images apart, where the size of groups is the greatest
-    up to `mbstd_group` that divides B.
-    """
-    size = max(n for n in range(1, min(mbstd_group, len(x)) + 1) if len(x) % n == 0)
-    std = x.unflatten(0, (size, -1)).var(dim=0, unbiased=False).add(1e-8).sqrt().mean(dim=(1, 2, 3))
-    channel = std.repeat(size)[:, None, None, None].expand(-1, 1, *x.shape[-2:])
-    return torch.cat([x, channel], dim=1)
 
 
 # names in CIPS's checkpoints, which are those of rosinality/stylegan2-pytorch -> names here

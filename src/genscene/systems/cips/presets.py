@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from genscene.experiment.schema import EMA, Experiment, ImageConfig, Optim, Stage
-from genscene.objectives.adversarial import GANLoss
+from genscene.objectives.gan_loss import GANLoss
 from genscene.objectives.stylegan2 import StyleGAN2DiscriminatorConfig
 from genscene.systems.cips.generator import CIPSGeneratorConfig
 from genscene.systems.cips.network import CIPSNetworkConfig

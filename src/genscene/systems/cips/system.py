@@ -8,12 +8,8 @@ from torch import Tensor
 from genscene.contract import StepContext
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Grid, Size, View, no_autocast
-from genscene.objectives.adversarial import (
-    AdversarialConfig,
-    AdversarialSystem,
-    DiscriminatorOutput,
-    GANLoss,
-)
+from genscene.objectives.adversarial import AdversarialConfig, AdversarialSystem, DiscriminatorOutput
+from genscene.objectives.gan_loss import GANLoss
 from genscene.objectives.stylegan2 import StyleGAN2Discriminator, StyleGAN2DiscriminatorConfig
 from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig
 

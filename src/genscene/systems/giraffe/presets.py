@@ -9,8 +9,8 @@ from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior
 from genscene.layers.feature_field import FeatureFieldConfig
 from genscene.layers.neural_renderer import NeuralRendererConfig
-from genscene.objectives.adversarial import GANLoss
 from genscene.objectives.dcgan import DCGANConfig
+from genscene.objectives.gan_loss import GANLoss
 from genscene.render.march import March
 from genscene.systems.giraffe.generator import BACKGROUND, GIRAFFEGeneratorConfig
 from genscene.systems.giraffe.system import GIRAFFEConfig

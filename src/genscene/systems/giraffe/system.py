@@ -15,10 +15,10 @@ from genscene.objectives.adversarial import (
     AdversarialSystem,
     DiscriminatorOutput,
     FakeBatch,
-    GANLoss,
 )
 from genscene.objectives.appearance import appearance_loss, pair_groups
 from genscene.objectives.dcgan import DCGANConfig, DCGANDiscriminator, ResidualDiscriminator
+from genscene.objectives.gan_loss import GANLoss
 from genscene.randomness import Randomness
 from genscene.ranges import Distance, NonNegative
 from genscene.systems.giraffe.generator import GIRAFFEGenerator, GIRAFFEGeneratorConfig

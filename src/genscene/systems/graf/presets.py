@@ -7,8 +7,8 @@ from genscene.experiment.schema import EMA, Experiment, ImageConfig, Optim, Stag
 from genscene.geometry.boxes import Interval
 from genscene.geometry.priors import CameraPrior
 from genscene.layers.nerf_field import FieldConfig
-from genscene.objectives.adversarial import GANLoss
 from genscene.objectives.dcgan import DCGANConfig
+from genscene.objectives.gan_loss import GANLoss
 from genscene.render.march import March
 from genscene.render.patches import PatchSampler
 from genscene.systems.graf.generator import GRAFGeneratorConfig

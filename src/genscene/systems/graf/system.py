@@ -9,13 +9,9 @@ from genscene.contract import StepContext
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size, View, no_autocast
 from genscene.geometry.learned_priors import learn_priors
-from genscene.objectives.adversarial import (
-    AdversarialConfig,
-    AdversarialSystem,
-    DiscriminatorOutput,
-    GANLoss,
-)
+from genscene.objectives.adversarial import AdversarialConfig, AdversarialSystem, DiscriminatorOutput
 from genscene.objectives.dcgan import DCGANConfig, DCGANDiscriminator
+from genscene.objectives.gan_loss import GANLoss
 from genscene.ranges import Natural
 from genscene.render.patches import PatchSampler
 from genscene.systems.graf.generator import GRAFGenerator, GRAFGeneratorConfig

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
 from genscene.errors import BadInput
-from genscene.objectives.adversarial import DiscriminatorOutput, minibatch_std
+from genscene.layers.minibatch_std import minibatch_std
+from genscene.objectives.adversarial import DiscriminatorOutput
 from genscene.ranges import Channels, Length, Natural
 
 

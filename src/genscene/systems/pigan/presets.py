@@ -6,7 +6,7 @@ from dataclasses import replace
 from genscene.contract import Background, Vector
 from genscene.experiment.schema import EMA, Experiment, ImageConfig, Optim, Stage
 from genscene.geometry.priors import CameraPrior
-from genscene.objectives.adversarial import GANLoss
+from genscene.objectives.gan_loss import GANLoss
 from genscene.render.march import March
 from genscene.render.patches import PatchSampler
 from genscene.systems.pigan.discriminator import STRIDED_CHANNELS, DiscriminatorConfig

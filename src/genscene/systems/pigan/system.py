@@ -16,8 +16,8 @@ from genscene.objectives.adversarial import (
     AdversarialSystem,
     DiscriminatorOutput,
     FakeBatch,
-    GANLoss,
 )
+from genscene.objectives.gan_loss import GANLoss
 from genscene.randomness import Randomness
 from genscene.ranges import Natural, NonNegative
 from genscene.systems.pigan.discriminator import Discriminator, DiscriminatorConfig, image_level
