@@ -200,12 +200,12 @@ def test_inputs_can_be_zeroed():
     generator = small()
     view, scene = Grid.whole(2, (6, 5)), scene_of(generator)
     coords = generator.coords(view).flatten(2).mT
-    x = generator.network.inputs(coords, "border", zero_fourier=True)
+    x = generator.network.inputs(coords, "border", ["Fourier features"])
     assert not x[..., :8].any()
     assert x[..., 8:].any()
     pictures = [
-        generator.render(replace(scene, **flags), view).image
-        for flags in ({}, {"zero_fourier": True}, {"zero_embedding": True})
+        generator.render(replace(scene, zeroed=kinds), view).image
+        for kinds in ((), ("Fourier features",), ("embeddings",))
     ]
     assert not torch.allclose(pictures[0], pictures[1])
     assert not torch.allclose(pictures[0], pictures[2])

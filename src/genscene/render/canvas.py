@@ -18,6 +18,14 @@ class CanvasGenerator(Generator):
 
     prior, bounds = PlanePrior(), None
 
+    def input_features(self, view: Grid) -> dict[str, Tensor]:
+        """One window -> what the network is given of its pixels [C, H, W], by kind; nothing if coordinates.
+
+        The scenes of a generator that has some are dataclasses with a field `zeroed`: kinds that are as if
+        they were 0.
+        """
+        return {}
+
     @abstractmethod
     def pixel_bytes(self) -> int:
         """Bytes that a pixel takes in training, with its graph."""

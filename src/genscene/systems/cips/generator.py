@@ -44,8 +44,7 @@ class CIPSCanvas:
     network: CIPSNetwork
     w: Tensor  # [B, S], styles; or of every pixel [B, H * W, S], row by row
     outside: Outside = "border"  # embeddings beyond the outermost pixels
-    zero_fourier: bool = False  # as if all Fourier features were 0
-    zero_embedding: bool = False  # as if all embeddings were 0
+    zeroed: tuple[str, ...] = ()  # kinds of input features that are as if they were 0
 
     def __call__(self, coords: Tensor, noise: Tensor | None = None) -> Tensor:
         """coords (x, y) [B, 2, H, W], of the frame -1 to 1; one for all: [1, ...] -> image [B, 3, H, W].
@@ -60,7 +59,7 @@ class CIPSCanvas:
 
         noise: [B, layers, N].
         """
-        x = self.network.inputs(coords, self.outside, self.zero_fourier, self.zero_embedding)
+        x = self.network.inputs(coords, self.outside, self.zeroed)
         raw = self.network(x.expand(len(w), -1, -1), w, noise)
         return (raw + 1) / 2
 
@@ -68,10 +67,8 @@ class CIPSCanvas:
 class CIPSGenerator(CanvasGenerator):
     """z [B, latent_dim] -> w [B, latent_dim], one style for all layers -> pictures of any size.
 
-    The coordinates of a pixel are those of its center in the frame, stretched so that at the size
-    `config.size` the outermost centers are at -1 and 1: corner-aligned, like the embeddings, as the paper's
-    networks are trained. Pictures of other sizes, and windows, are evaluated at the same stretch: a larger
-    picture is the same one, sampled more finely, and a window is a part of the whole.
+    At `config.size` the outermost pixel centers are at -1 and 1, as in the paper's training. Pictures of
+    other sizes show the same plane: a larger one is sampled more finely, and a window is a part of it.
     """
 
     def __init__(self, config: CIPSGeneratorConfig):
@@ -101,6 +98,11 @@ class CIPSGenerator(CanvasGenerator):
     def coords(self, view: Grid) -> Tensor:
         """Coordinates (x, y) of pixels [B, 2, H, W]; of equal windows once, [1, 2, H, W]."""
         return corner_aligned(view, None if self.config.legacy_corners else self.config.size)
+
+    def input_features(self, view: Grid) -> dict[str, Tensor]:
+        """One window -> Fourier features and embeddings of its pixels, those that there are [C, H, W]."""
+        found = self.network.features(self.coords(view).flatten(2).mT, self.config.outside)
+        return {kind: x[0].mT.unflatten(-1, view.size) for kind, x in found.items()}
 
     def render(self, scene: CIPSCanvas, view: Grid, options: RenderOptions = DEFAULT_OPTIONS) -> Rendering:
         """B canvases, B windows -> pictures [B, 3, H, W], about 0 to 1; noise where randomness is given."""

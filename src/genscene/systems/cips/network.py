@@ -1,6 +1,7 @@
 """CIPS's network: coordinates and a style -> the color of a pixel, on its own (CIPS, fig. 2)."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -122,18 +123,15 @@ class CIPSNetwork(nn.Module):
         colored = widths[-1:] if config.variant == "residual" else widths
         self.to_rgb = nn.ModuleList(StyledLinear(width, 3, style_dim, None) for width in colored)
 
-    def inputs(
-        self, coords: Tensor, outside: Outside, zero_fourier: bool = False, zero_embedding: bool = False
-    ) -> Tensor:
-        """coords [B, N, 2] -> Fourier features and embeddings, each zeroed if asked for [B, N, inputs]."""
-        parts = []
-        if self.fourier is not None:
-            found = self.fourier(coords)
-            parts.append(torch.zeros_like(found) if zero_fourier else found)
-        if self.embedding is not None:
-            found = self.embedding(coords, outside)
-            parts.append(torch.zeros_like(found) if zero_embedding else found)
-        return torch.cat(parts, dim=-1)
+    def features(self, coords: Tensor, outside: Outside) -> dict[str, Tensor]:
+        """coords [B, N, 2] -> by kind what the network has: Fourier features, embeddings [B, N, features]."""
+        found = {} if self.fourier is None else {"Fourier features": self.fourier(coords)}
+        return found if self.embedding is None else found | {"embeddings": self.embedding(coords, outside)}
+
+    def inputs(self, coords: Tensor, outside: Outside, zeroed: Collection[str] = ()) -> Tensor:
+        """coords [B, N, 2] -> features of all kinds [B, N, inputs], 0 for those that are zeroed."""
+        found = self.features(coords, outside)
+        return torch.cat([torch.zeros_like(x) if kind in zeroed else x for kind, x in found.items()], dim=-1)
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None = None) -> Tensor:
         """Inputs [B, N, inputs], w [B, S] or [B, N, S], noise [B, layers, N] -> colors [B, N, 3].
