@@ -40,7 +40,7 @@ class Inspect:
 class Synthesize:
     """All options of data synthesize."""
 
-    # an embedded set: cars, objects, rooms (2 objects), rooms-2-5, rooms-clevr, rooms-2-5-clevr, or landscapes
+    # an embedded set: cars, objects, rooms (2 objects), rooms-2-5, rooms-clevr, rooms-2-5-clevr, landscapes
     name: Positional[str]
     out: Path  # folder to write to; it must be new or empty
     count: int = 1000  # images

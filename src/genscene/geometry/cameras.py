@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from genscene.errors import BadInput
+from genscene.geometry.grid import Grid as Grid
+from genscene.geometry.grid import Size as Size
+from genscene.geometry.grid import pixel_centers
 
-Size = tuple[int, int]  # (height, width) in pixels
 # Where the ray of a pixel crosses it: in its center (+0.5), in its upper left corner (official NeRF), or so
 # that the
 # outermost rays go through the border of the image (pi-GAN, GRAF, GIRAFFE)
@@ -157,45 +159,10 @@ class Camera:
         return replace(self, pose=self.pose[part], intrinsics=self.intrinsics[part])
 
 
-@dataclass(frozen=True)
-class Grid:
-    """B windows [B, 3] = (scale, x, y) on the image plane, whose whole is (1, 0, 0)."""
-
-    window: Tensor  # [B, 3], in image sides
-    size: Size  # (height, width) in pixels
-
-    @staticmethod
-    def whole(batch: int, size: Size) -> "Grid":
-        """The whole plane, B times."""
-        return Grid(torch.tensor([[1.0, 0.0, 0.0]]).repeat(batch, 1), size)
-
-    def coords(self) -> Tensor:
-        """Pixel centers (x, y), -1 to 1 over the whole plane -> [B, 2, H, W]."""
-        scale, x, y = (w[:, None, None] for w in self.window.unbind(-1))
-        v, u = torch.meshgrid(*(pixel_centers(n, self.window) for n in self.size), indexing="ij")
-        return 2 * torch.stack([x + scale * u, y + scale * v], dim=1) - 1
-
-    def crop(self, window: Tensor, size: Size) -> "Grid":
-        """Windows [B, 3] = (scale, x, y) of these windows, in their sides."""
-        inner = self.window[:, :1] * window.to(self.window)
-        return Grid(torch.cat([inner[:, :1], self.window[:, 1:] + inner[:, 1:]], dim=-1), size)
-
-    def to(self, device: torch.device | str) -> "Grid":
-        """The same windows on another device."""
-        return replace(self, window=self.window.to(device))
-
-    def __len__(self) -> int:
-        return len(self.window)
-
-    def __getitem__(self, part: slice | Tensor) -> "Grid":
-        """Some of the windows."""
-        return replace(self, window=self.window[part])
-
-
 View = Camera | Grid | Rays
 SHAPES: dict[type, dict[str, tuple[int | str, ...]]] = {
     Camera: {"pose": ("B", 4, 4), "intrinsics": ("B", 3, 3)},
-    Grid: {"window": ("B", 3)},
+    Grid: {"window": ("B", 3), "aspect": ("B",)},
     Rays: {"origins": ("B", "R", 3), "directions": ("B", "R", 3)},
 }
 
@@ -204,7 +171,8 @@ def check_view(view: View) -> int:
     """B, the number of pictures; raises BadInput for what is no view, or one of the wrong shapes."""
     if type(view) not in SHAPES:
         raise BadInput(f"the view is a {type(view).__name__}, wanted a Camera, a Grid or Rays")
-    return check_shapes(type(view).__name__, view, SHAPES[type(view)])["B"]
+    given = {name: shape for name, shape in SHAPES[type(view)].items() if getattr(view, name) is not None}
+    return check_shapes(type(view).__name__, view, given)["B"]
 
 
 def check_shapes(
@@ -256,11 +224,6 @@ def as_float64(x: Tensor) -> Tensor:
 def no_autocast(like: Tensor) -> torch.autocast:
     """Autocast off: the products of geometry need more than the 8 bits of bfloat16."""
     return torch.autocast(like.device.type, enabled=False)
-
-
-def pixel_centers(count: int, like: Tensor) -> Tensor:
-    """Centers of a row of pixels, in image sides -> [count]."""
-    return (torch.arange(count, device=like.device, dtype=like.dtype) + 0.5) / count
 
 
 def pinhole(fov: Tensor, size: Size) -> Tensor:

@@ -135,15 +135,23 @@ class CameraPrior:
 
 @dataclass(frozen=True)
 class PlanePrior:
-    """The whole image plane, for scenes that are pictures."""
+    """The whole image plane, for scenes that are pictures, or parts of one around a cylinder."""
+
+    frames: int = 1  # pictures, side by side, that close to a cylinder; 1: the plane
 
     def sample(self, randomness: Randomness, size: Size) -> Grid:
-        """The whole plane for each stream of random numbers."""
-        return Grid.whole(len(randomness), size)
+        """The whole plane, or a picture that begins at any column, for each stream of random numbers."""
+        view = Grid.whole(len(randomness), size)
+        if self.frames == 1:
+            return view
+        columns, zero = self.frames * size[1], torch.zeros(len(randomness), device=view.window.device)
+        start = (randomness.uniform() * columns).floor().to(zero) / columns
+        window = torch.stack([zero + 1, start, zero], dim=-1)
+        return Grid(window, size, zero + 1 / self.frames)
 
     def sweep(self, count: int, size: Size) -> Grid:
-        """The whole plane, `count` times."""
-        return Grid.whole(count, size)
+        """All of it, `count` times: of a cylinder so many times the width of a picture of this size."""
+        return Grid.whole(count, (size[0], size[1] * self.frames))
 
 
 class HasPrior(nn.Module):

@@ -22,6 +22,7 @@ from genscene.objectives.gan_loss import GANLoss, r1_penalty
 from genscene.randomness import Randomness
 from genscene.ranges import Natural, NonNegative
 from genscene.render.patches import PatchSampler, crop_and_resize
+from genscene.scenes import Scene
 
 DISCRIMINATOR, GENERATOR, REALS, PENALTY = 0, 1, 2, 3  # numbers of the turns, for their random streams
 
@@ -109,6 +110,10 @@ class AdversarialSystem(System):
         """The latent codes of the fakes [B, latent_dim]."""
         return self.generator.latents(randomness)
 
+    def bind_fakes(self, z: Tensor, view: View, randomness: Randomness) -> Scene:
+        """The scenes of the fakes, of latent codes [B, latent_dim]."""
+        return self.generator.scene(z)
+
     def turns(self) -> tuple[Turn, ...]:
         """Discriminator, then generator; where fakes are shared, the other way round."""
         generator = Turn("generator", self.generator_loss)
@@ -185,7 +190,7 @@ class AdversarialSystem(System):
         windows = self.config.patches.sample(randomness, context.step)
         if windows is not None:
             view = view.crop(windows, size)
-        scene = self.generator.scene(z)
+        scene = self.bind_fakes(z, view, randomness)
         found = self.generator.render(scene, view, self.render_options(context, randomness))
         image = found.image
         if self.config.mask_weight:

@@ -16,7 +16,8 @@ from genscene.geometry.priors import PlanePrior
 class CanvasGenerator(Generator):
     """A generator whose scenes are functions of the plane, evaluated at every pixel."""
 
-    prior, bounds = PlanePrior(), None
+    prior: PlanePrior = PlanePrior()
+    bounds = None
 
     def input_features(self, view: Grid) -> dict[str, Tensor]:
         """One window -> what the network is given of its pixels [C, H, W], by kind; nothing if coordinates.
@@ -31,16 +32,19 @@ class CanvasGenerator(Generator):
         """Bytes that a pixel takes in training, with its graph."""
 
 
-def corner_aligned(view: Grid, size: Size | None) -> Tensor:
+def corner_aligned(view: Grid, size: Size | None, periodic: bool = False) -> Tensor:
     """Coordinates (x, y) of pixel centers [B, 2, H, W], of which the outermost are at -1 and 1 at this size.
 
     Other sizes, and windows, show the same plane. None: the outermost centers of every picture, whatever its
-    size, are on the border of its window. Where all windows are equal: [1, 2, H, W].
+    size, are on the border of its window. periodic: x, which has no outermost centers, is -1 to 1 over the
+    whole plane. Where all windows are equal: [1, 2, H, W].
     """
-    if len(view) > 1 and torch.equal(view.window, view.window[:1].expand_as(view.window)):
+    parts = (view.window,) if view.aspect is None else (view.window, view.aspect)
+    if len(view) > 1 and all(torch.equal(part, part[:1].expand_as(part)) for part in parts):
         view = view[:1]
     coords, (height, width) = view.coords(), size or view.size
-    stretch = coords.new_tensor([width / max(1, width - 1), height / max(1, height - 1)])[:, None, None]
+    across = 1.0 if periodic else width / max(1, width - 1)
+    stretch = coords.new_tensor([across, height / max(1, height - 1)])[:, None, None]
     if size is not None:
         return coords * stretch
     middle = (2 * view.window[:, 1:] + view.window[:, :1] - 1)[..., None, None]  # of the window

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
+from genscene.cli.data import main
 from genscene.data.images import load_images
-from genscene.data.synthetic import FULL_CIRCLE, SETS, synthesize
+from genscene.data.synthetic import FULL_CIRCLE, SETS, paint, synthesize, views_of_one
 from genscene.data.synthetic.raytrace import trace
 from genscene.data.synthetic.solids import Builder, hsv, pad
 from genscene.data.synthetic.write import write_set
@@ -106,6 +107,37 @@ def test_an_image_is_a_function_of_its_index_and_the_seed(name):
     many, one = synthesize(name, range(4), (12, 12)), synthesize(name, range(2, 3), (12, 12))
     assert_close(many.on_white()[2], one.on_white()[0])
     assert not torch.allclose(synthesize(name, range(1), (12, 12), seed=1).on_white(), many.on_white()[:1])
+
+
+def test_painted_pictures_are_functions_of_index_and_seed_and_differ(tmp_path):
+    many, one = paint("landscapes", range(6), (24, 36)), paint("landscapes", range(4, 5), (24, 36))
+    assert many.shape == (6, 24, 36, 3)
+    assert torch.equal(many[4], one[0])
+    assert not torch.equal(paint("landscapes", range(4, 5), (24, 36), seed=1), one)
+    assert many.float().flatten(1).std(dim=1).min() > 5
+    larger = paint("landscapes", range(6), (48, 72)).float().movedim(-1, 1)
+    smaller = many.float().movedim(-1, 1)
+    assert (torch.nn.functional.avg_pool2d(larger, 2) - smaller).abs().mean() < 4
+    write_set("landscapes", tmp_path / "out", 2, (24, 36), 0)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"000000.png", "000001.png"}
+    written = load_images(str(tmp_path / "out"), ImageConfig(), (24, 36), quiet=True)
+    embedded = load_images("synthetic:landscapes", ImageConfig(limit=2), (24, 36), quiet=True)
+    assert (written.pixels == many[:2].numpy()).all()
+    assert (embedded.pixels == many[:2].numpy()).all()
+    assert embedded.cameras is None
+
+
+def test_painted_pictures_have_neither_cameras_nor_masks(tmp_path):
+    with pytest.raises(BadInput, match="pictures of the embedded set landscapes have no cameras"):
+        views_of_one("landscapes", range(2), (8, 8))
+    with pytest.raises(BadInput, match="pictures of the embedded set landscapes have no masks"):
+        load_images("synthetic:landscapes", ImageConfig(limit=2), (8, 8), quiet=True, masks=True)
+    with pytest.raises(BadInput, match="pictures of the embedded set landscapes have no cameras"):
+        load_images("synthetic:landscapes", ImageConfig(limit=2), (8, 8), quiet=True, cameras=True)
+    out = str(tmp_path / "out")
+    with pytest.raises(BadInput, match="have no cameras"):
+        main(["synthesize", "landscapes", "--out", out, "--camera", "circle"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_yaw_and_pitch_cover_their_ranges():

@@ -19,7 +19,7 @@ from genscene.data.images.decode import (
 from genscene.data.images.files import MASKS, FileReader, ImageFiles, list_images
 from genscene.data.images.image_set import ImageSet
 from genscene.data.progress import log_line, track_progress
-from genscene.data.synthetic import PICTURES, check_name, paint, synthesize
+from genscene.data.synthetic import PICTURES, check_name, paint, synthesize, synthetic_set
 from genscene.errors import BadInput
 from genscene.experiment.schema import ImageConfig
 from genscene.geometry.camera_files import read_labels
@@ -50,7 +50,10 @@ def load_images(
     if config.background != "random":
         parse_color(config.background)
     if source.startswith(SYNTHETIC):
-        return _load_synthetic(source.removeprefix(SYNTHETIC), config.limit or EMBEDDED, size, quiet, masks)
+        name = source.removeprefix(SYNTHETIC)
+        if cameras:
+            synthetic_set(name)
+        return _load_synthetic(name, config.limit or EMBEDDED, size, quiet, masks)
     files = list_images(source)
     chosen = evenly_spaced(len(files.names), config.limit)
     options = DecodeOptions(size, config)

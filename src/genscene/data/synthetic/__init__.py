@@ -127,7 +127,7 @@ def synthesize(
 @torch.no_grad()
 def views_of_one(name: str, indices: range, size: Size, seed: int = 0) -> GroundTruth:
     """Views at these indices of one scene of an embedded set: that of the seed; BadInput for one camera."""
-    kind = SETS[name]
+    kind = synthetic_set(name)
     if not kind.turns:
         known = ", ".join(name for name, each in SETS.items() if each.turns)
         raise BadInput(f"the set {name} is seen by one camera: wanted one whose cameras differ ({known})")

@@ -1,4 +1,4 @@
-"""Procedural landscapes: sky, sun and clouds, mountains, a meadow or a lake, firs; pictures without cameras."""
+"""Procedural landscapes, pictures without cameras: sky, sun, clouds, mountains, a meadow or a lake, firs."""
 
 import math
 
@@ -88,7 +88,7 @@ def _clouds(u: Tensor, x: Tensor, y: Tensor, image: Tensor, light: Tensor) -> Te
 
 
 def _outline(u: Tensor, x: Tensor, peaked: bool) -> Tensor:
-    """Waves of random numbers u [B, 2 WAVES, 1, 1], with peaks or round -> heights [B, 1, 1, W] in [-1, 1]."""
+    """Random waves u [B, 2 WAVES, 1, 1], with peaks or round -> heights [B, 1, 1, W] in [-1, 1]."""
     total = torch.zeros(())
     for i in range(WAVES):
         frequency, start = (

@@ -25,8 +25,9 @@ def write_set(
 ) -> None:
     """Write an embedded set: NNNNNN.png with alpha, dataset.json (EG3D's labels), depth.npy, truth.json.
 
-    Rooms have ids.npy, too; sets of pictures only NNNNNN.png. The folder must be new or empty, and remains so if this is interrupted; image i
-    is a function of i and the seed alone. camera: their prior in place of the set's. Raises BadInput.
+    Rooms have ids.npy, too; sets of pictures only NNNNNN.png. The folder must be new or empty, and remains so
+    if this is interrupted; image i is a function of i and the seed alone. camera: their prior in place of the
+    set's. Raises BadInput.
     """
     check_name(name)
     if not 1 <= count <= 10_000_000 or max(size) > 2048:

@@ -7,7 +7,8 @@ from torch import Tensor
 from genscene.contract import DEFAULT_OPTIONS, Rendering, RenderOptions
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Grid, check_shapes
-from genscene.layers.coordinates import Outside
+from genscene.geometry.priors import PlanePrior
+from genscene.layers.coordinates import Outside, coordinate_noise
 from genscene.layers.mapping import MappingNetwork
 from genscene.layers.stylegan2 import style_mapping
 from genscene.randomness import Randomness
@@ -33,6 +34,8 @@ class CIPSGeneratorConfig:
 
     def check(self) -> None:
         """Raise BadInput for embeddings whose lookup does not go on outside as it is asked to."""
+        if self.legacy_corners and self.network.frames > 1:
+            raise BadInput("legacy_corners around a cylinder: wanted it off")
         if self.network.legacy_grid_sample and self.outside == "wrap":
             raise BadInput("outside wrap: wanted border, reflection or zeros with legacy_grid_sample")
 
@@ -59,6 +62,8 @@ class CIPSCanvas:
 
         noise: [B, layers, N].
         """
+        if self.network.config.noise == "coordinate":
+            noise = coordinate_noise(coords, self.network.config.layers).expand(len(w), -1, -1)
         x = self.network.inputs(coords, self.outside, self.zeroed)
         raw = self.network(x.expand(len(w), -1, -1), w, noise)
         return (raw + 1) / 2
@@ -77,6 +82,7 @@ class CIPSGenerator(CanvasGenerator):
         mapping = style_mapping(config.latent_dim, config.mapping_depth, config.mapping_lr)
         self.mapping = MappingNetwork(mapping, config.latent_dim, (config.latent_dim,))
         self.network = CIPSNetwork(config.network, config.latent_dim)
+        self.prior = PlanePrior(config.network.frames)
 
     def latents(self, randomness: Randomness) -> Tensor:
         """Normal numbers -> z [B, latent_dim]."""
@@ -97,7 +103,8 @@ class CIPSGenerator(CanvasGenerator):
 
     def coords(self, view: Grid) -> Tensor:
         """Coordinates (x, y) of pixels [B, 2, H, W]; of equal windows once, [1, 2, H, W]."""
-        return corner_aligned(view, None if self.config.legacy_corners else self.config.size)
+        size = None if self.config.legacy_corners else self.config.size
+        return corner_aligned(view, size, self.config.network.frames > 1)
 
     def input_features(self, view: Grid) -> dict[str, Tensor]:
         """One window -> Fourier features and embeddings of its pixels, those that there are [C, H, W]."""

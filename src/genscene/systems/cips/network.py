@@ -13,7 +13,7 @@ from genscene.errors import BadInput
 from genscene.geometry.cameras import no_autocast
 from genscene.layers.coordinates import CoordinateEmbedding, FourierFeatures, Outside
 from genscene.layers.stylegan2 import EqualLinear, ModulatedLinear, scaled_leaky_relu
-from genscene.ranges import Cells, Channels, Length
+from genscene.ranges import Cells, Channels, Length, Range
 
 Activation = Literal["leaky_relu", "sin", "sinrelu"]
 
@@ -26,6 +26,8 @@ class CIPSNetworkConfig:
     fourier: bool = True  # the input has Fourier features
     embedding: bool = True  # the input has an embedding for every pixel; off: CIPS-NE
     embedding_size: tuple[Cells, Cells] = (256, 256)  # height and width of the table of embeddings
+    # pictures, side by side, that close to a cylinder, which the table then covers; 1: a plane
+    frames: Annotated[int, Range(1, 64)] = 1
     # of each block of two layers; the first also of the layer before them (released: the last ones are
     # 256 and 128)
     widths: Annotated[tuple[Channels, ...], Length(range(1, 17))] = (512,) * 7
@@ -33,8 +35,9 @@ class CIPSNetworkConfig:
     variant: Literal["skip", "residual"] = "skip"
     # sinrelu: leaky ReLU on every second channel, sine on the others
     activation: Activation = "leaky_relu"
-    # random: of each pixel and layer, of learned strength, where randomness is given (released code)
-    noise: Literal["none", "random"] = "none"
+    # of each pixel and layer, of learned strength; random: where randomness is given (released code);
+    # coordinate: hashes of the coordinates, the same in every picture
+    noise: Literal["none", "random", "coordinate"] = "none"
     legacy_fourier_bias: bool = False  # the linear map of the Fourier features has a bias (released code)
     # embeddings between pixels are looked up up to half a pixel off (released code)
     legacy_grid_sample: bool = False
@@ -53,6 +56,8 @@ class CIPSNetworkConfig:
         """Raise BadInput for a network that knows nothing of its place."""
         if not self.inputs:
             raise BadInput("fourier and embedding are both off: wanted one of them on")
+        if self.frames > 1 and self.legacy_grid_sample:
+            raise BadInput(f"legacy_grid_sample with frames {self.frames}: wanted it off around a cylinder")
 
 
 def activate(x: Tensor, activation: Activation) -> Tensor:
@@ -93,7 +98,7 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, style_dim: int, config: CIPSNetworkConfig):
         super().__init__()
-        noise, self.residual = config.noise == "random", config.variant == "residual"
+        noise, self.residual = config.noise != "none", config.variant == "residual"
         self.first = StyledLinear(inputs, outputs, style_dim, config.activation, noise)
         self.second = StyledLinear(outputs, outputs, style_dim, config.activation, noise)
         project = self.residual and inputs != outputs
@@ -113,11 +118,13 @@ class CIPSNetwork(nn.Module):
     def __init__(self, config: CIPSNetworkConfig, style_dim: int):
         super().__init__()
         self.config, widths, features = config, config.widths, config.features
-        self.fourier = FourierFeatures(features, config.legacy_fourier_bias) if config.fourier else None
-        self.embedding = None
+        self.fourier = self.embedding = None
+        if config.fourier:
+            self.fourier = FourierFeatures(features, config.legacy_fourier_bias, config.frames)
         if config.embedding:
-            self.embedding = CoordinateEmbedding(features, config.embedding_size, config.legacy_grid_sample)
-        noise = config.noise == "random"
+            how = (config.legacy_grid_sample, config.frames > 1)
+            self.embedding = CoordinateEmbedding(features, config.embedding_size, *how)
+        noise = config.noise != "none"
         self.first = StyledLinear(config.inputs, widths[0], style_dim, config.activation, noise)
         self.blocks = nn.ModuleList(Block(a, b, style_dim, config) for a, b in pairwise((widths[0], *widths)))
         colored = widths[-1:] if config.variant == "residual" else widths

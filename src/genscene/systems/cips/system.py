@@ -8,9 +8,14 @@ from torch import Tensor
 from genscene.contract import StepContext
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Grid, Size, View, no_autocast
+from genscene.geometry.grid import pixel_centers
 from genscene.objectives.adversarial import AdversarialConfig, AdversarialSystem, DiscriminatorOutput
 from genscene.objectives.gan_loss import GANLoss
 from genscene.objectives.stylegan2 import StyleGAN2Discriminator, StyleGAN2DiscriminatorConfig
+from genscene.randomness import Randomness
+from genscene.ranges import Share
+from genscene.render.canvas import corner_aligned
+from genscene.scenes import Scene
 from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig
 
 
@@ -23,6 +28,9 @@ class CIPSConfig(AdversarialConfig):
     loss: GANLoss = GANLoss(gamma=10.0, penalty_every=16, penalty_turn=True)
     # the discriminator also sees the coordinates of pixels, so of a patch where it is (released patches)
     discriminator_coords: bool = False
+    # share of the fakes whose style changes to that of another latent code over the width of a picture, as
+    # between neighbors around a cylinder that is blended from several styles
+    cross_frame: Share = 0.0
 
     @property
     def mbstd_group(self) -> int:
@@ -51,7 +59,9 @@ class CIPSConfig(AdversarialConfig):
 
     def shrunk(self) -> "CIPSConfig":
         """One or two blocks of 8 channels, images of 16 pixels or patches of 8."""
-        network = replace(self.generator.network, features=8, embedding_size=(16, 16), widths=(8, 4))
+        network = self.generator.network
+        table = (16, 16 * network.frames)
+        network = replace(network, features=8, embedding_size=table, widths=(8, 4))
         small = replace(self.generator, latent_dim=8, mapping_depth=2, network=network, size=(16, 16))
         patches = replace(self.patches, size=min(8, self.patches.size))
         discriminator = replace(
@@ -75,6 +85,19 @@ class CIPS(AdversarialSystem):
         discriminator = StyleGAN2Discriminator(config.discriminator, inputs)
         super().__init__(config, config.build_generator(), discriminator)
 
+    def bind_fakes(self, z: Tensor, view: View, randomness: Randomness) -> Scene:
+        """Canvases, some of them of styles that change along x."""
+        if not self.config.cross_frame:
+            return super().bind_fakes(z, view, randomness)
+        assert isinstance(view, Grid)
+        left, right = (self.generator.style(each) for each in (z, self.sample_latents(randomness)))
+        chance, start = randomness.uniform(2)[..., None].unbind(1)
+        width = view.window[:, :1].to(z)  # in pictures
+        share = 2 * start - 1 + width * pixel_centers(view.size[1], z)
+        share = share.clamp(0, 1) * (chance < self.config.cross_frame)
+        w = torch.lerp(left[:, None], right[:, None], share[..., None])  # [B, W, S]
+        return self.generator.bind_pixels(w.repeat(1, view.size[0], 1))
+
     def discriminate(
         self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext
     ) -> DiscriminatorOutput:
@@ -82,7 +105,9 @@ class CIPS(AdversarialSystem):
         if self.config.discriminator_coords:
             size = (images.shape[2], images.shape[3])
             grid = Grid.whole(len(images), size).to(images.device)
-            coords = self.generator.coords(grid if windows is None else grid.crop(windows, size))
+            corners = self.config.generator.legacy_corners
+            grid = grid if windows is None else grid.crop(windows, size)
+            coords = corner_aligned(grid, None if corners else self.config.generator.size)
             images = torch.cat([images, coords.expand(len(images), -1, -1, -1).to(images)], dim=1)
         with no_autocast(images):
             return DiscriminatorOutput(self.discriminator(images))
