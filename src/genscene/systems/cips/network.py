@@ -1,6 +1,5 @@
 """CIPS's network: coordinates and a style -> the color of a pixel, on its own (CIPS, fig. 2)."""
 
-import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,12 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from genscene.errors import BadInput
-from genscene.geometry.cameras import no_autocast
 from genscene.layers.coordinates import CoordinateEmbedding, FourierFeatures, Outside
-from genscene.layers.stylegan2 import EqualLinear, ModulatedLinear, scaled_leaky_relu
+from genscene.layers.styled_linear import Activation, StyledBlock, StyledLinear
 from genscene.ranges import Cells, Channels, Length, Range
-
-Activation = Literal["leaky_relu", "sin", "sinrelu"]
 
 
 @dataclass(frozen=True)
@@ -60,58 +56,6 @@ class CIPSNetworkConfig:
             raise BadInput(f"legacy_grid_sample with frames {self.frames}: wanted it off around a cylinder")
 
 
-def activate(x: Tensor, activation: Activation) -> Tensor:
-    """x [..., C] after its activation, of the same shape; sinrelu puts the even channels first."""
-    if activation == "leaky_relu":
-        return scaled_leaky_relu(x)
-    if activation == "sin":
-        return x.sin()
-    even, odd = x[..., ::2], x[..., 1::2]
-    return torch.cat([scaled_leaky_relu(even), math.sqrt(2) * odd.sin()], dim=-1)
-
-
-class StyledLinear(nn.Module):
-    """A modulated linear layer with noise, bias and activation; None: colors, which are not demodulated."""
-
-    def __init__(
-        self, inputs: int, outputs: int, style_dim: int, activation: Activation | None, noise: bool = False
-    ):
-        super().__init__()
-        self.linear = ModulatedLinear(inputs, outputs, style_dim, demodulate=activation is not None)
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.noise_strength = nn.Parameter(torch.zeros(1)) if noise else None
-        self.activation = activation
-
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None = None) -> Tensor:
-        """x [B, N, inputs], w [B, S] or [B, N, S], noise [B, N] -> [B, N, outputs]."""
-        if self.activation is None:
-            with no_autocast(w):  # colors in bfloat16 would have 8 bits
-                return self.linear(x.to(w), w, self.bias)
-        x = self.linear(x, w, self.bias)
-        if noise is not None and self.noise_strength is not None:
-            x = x + self.noise_strength * noise[..., None]
-        return activate(x, self.activation)
-
-
-class Block(nn.Module):
-    """Two styled layers; residual: (layers(x) + x) / sqrt(2), x projected where the width changes."""
-
-    def __init__(self, inputs: int, outputs: int, style_dim: int, config: CIPSNetworkConfig):
-        super().__init__()
-        noise, self.residual = config.noise != "none", config.variant == "residual"
-        self.first = StyledLinear(inputs, outputs, style_dim, config.activation, noise)
-        self.second = StyledLinear(outputs, outputs, style_dim, config.activation, noise)
-        project = self.residual and inputs != outputs
-        self.shortcut = EqualLinear(inputs, outputs, bias=False) if project else None
-
-    def forward(self, x: Tensor, w: Tensor, noise: tuple[Tensor | None, ...]) -> Tensor:
-        """x [B, N, inputs], w [B, S] or [B, N, S], noise of both layers [B, N] -> [B, N, outputs]."""
-        y = self.second(self.first(x, w, noise[0]), w, noise[1])
-        if not self.residual:
-            return y
-        return (y + (x if self.shortcut is None else self.shortcut(x))) / math.sqrt(2)
-
-
 class CIPSNetwork(nn.Module):
     """Coordinates and styles -> colors of pixels."""
 
@@ -126,8 +70,12 @@ class CIPSNetwork(nn.Module):
             self.embedding = CoordinateEmbedding(features, config.embedding_size, *how)
         noise = config.noise != "none"
         self.first = StyledLinear(config.inputs, widths[0], style_dim, config.activation, noise)
-        self.blocks = nn.ModuleList(Block(a, b, style_dim, config) for a, b in pairwise((widths[0], *widths)))
-        colored = widths[-1:] if config.variant == "residual" else widths
+        residual = config.variant == "residual"
+        self.blocks = nn.ModuleList(
+            StyledBlock(a, b, style_dim, config.activation, noise, residual)
+            for a, b in pairwise((widths[0], *widths))
+        )
+        colored = widths[-1:] if residual else widths
         self.to_rgb = nn.ModuleList(StyledLinear(width, 3, style_dim, None) for width in colored)
 
     def features(self, coords: Tensor, outside: Outside) -> dict[str, Tensor]:
