@@ -16,6 +16,7 @@ from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput, suggest
 from genscene.experiment.schema import Experiment
 from genscene.experiment.serialise import dumps, with_overrides
+from genscene.objectives.gan_loss import Kind
 from genscene.systems import PRESETS
 from genscene.training.run import Run, check, train
 
@@ -42,6 +43,8 @@ class Overrides:
     background: str | None = None
     # half side of the box that holds a scene, or three (x, y, z), in the files' units
     bounds: tuple[float, ...] = ()
+    # of systems with a discriminator: logistic, hinge, or relativistic with R1 and R2 at every step (R3GAN)
+    loss: Kind | None = None
     dry_run: bool = False  # print the whole experiment as JSON and exit
 
 
@@ -71,7 +74,9 @@ def main(words: list[str]) -> None:
     chosen = parse(Train, words[1:], f"genscene train {name}", default, f"Train {name}.")
     experiment = with_multipliers(chosen.experiment, PRESETS[name])
     short = chosen.overrides
-    experiment = with_overrides(experiment, short.batch, short.size, short.background, short.bounds)
+    experiment = with_overrides(
+        experiment, short.batch, short.size, short.background, short.bounds, short.loss
+    )
     check(experiment, chosen.run, ProcessGroup())
     if chosen.overrides.dry_run:
         print_line(dumps(experiment))

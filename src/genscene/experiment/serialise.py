@@ -11,6 +11,8 @@ from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
 from genscene.experiment.validation import FORMAT
 from genscene.experiment.validation import loads as loads
+from genscene.objectives.adversarial import AdversarialConfig
+from genscene.objectives.gan_loss import Kind
 from genscene.randomness import derive_seed
 
 
@@ -34,12 +36,18 @@ def with_overrides(
     size: int | None = None,
     background: str | None = None,
     bounds: tuple[float, ...] = (),
+    loss: Kind | None = None,
 ) -> Experiment:
-    """The same experiment with another batch, (square) image size in one stage, background or bounds.
+    """The same experiment with another batch, (square) image size in one stage, background, bounds or loss.
 
-    Photographs with cameras are reduced to that length of their longer side. Raises BadInput for a background
-    or bounds that such an experiment cannot have.
+    Photographs with cameras are reduced to that length of their longer side. Raises BadInput for a
+    background, bounds or loss that such an experiment cannot have.
     """
+    if loss is not None:
+        if not isinstance(experiment.system, AdversarialConfig):
+            raise BadInput(f"--loss {loss}: only systems with a discriminator have a choice of losses")
+        system = replace(experiment.system, loss=experiment.system.loss.of_kind(loss))
+        experiment = replace(experiment, system=system)
     if background is not None:
         experiment = _with_background(experiment, background)
     if bounds:

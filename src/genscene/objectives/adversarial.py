@@ -120,7 +120,8 @@ class AdversarialSystem(System):
         discriminator = Turn("discriminator", self.discriminator_loss)
         turns = (generator, discriminator) if self.config.share_fakes else (discriminator, generator)
         penalty = Turn("discriminator", self.penalty_loss, every=self.config.loss.penalty_every)
-        return (*turns, penalty) if self.config.loss.penalty_turn else turns
+        apart = self.config.loss.penalty_turn and self.config.loss.has_penalties
+        return (*turns, penalty) if apart else turns
 
     def generator_loss(self, batch: ImageBatch, context: StepContext) -> tuple[Tensor, Stats]:
         """The GAN loss on as many fakes as there are real images, and the auxiliary loss."""
@@ -151,7 +152,7 @@ class AdversarialSystem(System):
         loss = config.discriminator(real, output.logits)
         stats = {"real": real.mean(), "fake": output.logits.mean()}
         if penalized:
-            penalty, found = self.penalties((real, reals), (output.logits, images))
+            penalty, found = self.penalties((real, reals), (output.logits, images), context)
             loss, stats = loss + penalty, stats | found
         loss = loss + self.auxiliary_loss(output, fakes)
         return loss, stats | {"discriminator": loss}
@@ -162,23 +163,24 @@ class AdversarialSystem(System):
         reals.requires_grad_()
         real = self.discriminate(reals, view, windows, context).logits
         if not self.config.loss.gamma_fake:
-            return self.penalties((real, reals), None)
+            return self.penalties((real, reals), None, context)
         with torch.no_grad():
             fakes = self.sample_fakes(batch, context, PENALTY)
         images = (2 * fakes.images - 1).requires_grad_()
         fake = self.discriminate(images, fakes.view, fakes.windows, context).logits
-        return self.penalties((real, reals), (fake, images))
+        return self.penalties((real, reals), (fake, images), context)
 
     def penalties(
-        self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor] | None
+        self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor] | None, context: StepContext
     ) -> tuple[Tensor, Stats]:
         """Logits [B] and the images [B, 3, H, W] they depend on -> weighted penalties [], and each."""
         config, total, stats = self.config.loss, real[0].new_zeros(()), {}
+        factor = config.penalty_factor(context.step, context.steps)
         with no_autocast(real[0]):
             for name, gamma, pair in (("r1", config.gamma, real), ("r2", config.gamma_fake, fake)):
                 if gamma > 0 and pair is not None:
                     stats[name] = r1_penalty(*pair)
-                    total = total + gamma * config.penalty_every * stats[name]
+                    total = total + gamma * factor * stats[name]
         return total, stats
 
     def sample_fakes(self, batch: ImageBatch, context: StepContext, turn: int) -> FakeBatch:
