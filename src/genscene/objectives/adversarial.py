@@ -18,6 +18,7 @@ from genscene.contract import (
     Turn,
 )
 from genscene.geometry.cameras import Camera, Grid, Size, View, named_tensors, no_autocast
+from genscene.objectives.augmentation import Augmentation
 from genscene.objectives.gan_loss import GANLoss, r1_penalty
 from genscene.randomness import Randomness
 from genscene.ranges import Natural, NonNegative
@@ -25,6 +26,7 @@ from genscene.render.patches import PatchSampler, crop_and_resize
 from genscene.scenes import Scene
 
 DISCRIMINATOR, GENERATOR, REALS, PENALTY = 0, 1, 2, 3  # numbers of the turns, for their random streams
+AUGMENT_REALS, AUGMENT_FAKES = 4, 5
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class AdversarialConfig(SystemConfig):
     """What all adversarial systems share."""
 
     loss: GANLoss = GANLoss()
+    augment: Augmentation = Augmentation()
     patches: PatchSampler = PatchSampler()
     share_fakes: bool = False  # one rendering a step for both players: the generator's turn comes first
     # learned: the priors of cameras, and of boxes, are trained with the generator; they begin as given
@@ -68,6 +71,11 @@ class AdversarialConfig(SystemConfig):
     # density noise decays from standard deviation 1 to 0 in so many steps; 0: no noise
     noise_steps: Natural = 0
     fade_steps: Natural = 0  # steps in which the layers of a new stage of progressive growing are blended in
+
+    @property
+    def mbstd_group(self) -> int:
+        """Images over which the discriminator's minibatch standard deviation is taken."""
+        return max(1, getattr(getattr(self, "discriminator", None), "mbstd_group", 1))
 
     def density_noise_at(self, step: int) -> float:
         """Standard deviation of the noise on the densities of fakes at a step."""
@@ -91,6 +99,15 @@ class AdversarialSystem(System):
         self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext
     ) -> DiscriminatorOutput:
         """Images [B, 3, H, W] in [-1, 1], seen from views through windows [B, 3] -> predictions."""
+
+    def predict(
+        self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext, turn: int
+    ) -> DiscriminatorOutput:
+        """The same after augmentation with the random streams of a turn."""
+        if self.config.augment.active:
+            randomness = context.random_streams(len(images), turn, images.device)
+            images = self.config.augment.apply(images, randomness)
+        return self.discriminate(images, view, windows, context)
 
     def auxiliary_loss(self, output: DiscriminatorOutput, fakes: FakeBatch) -> Tensor | float:
         """What is added to both players' losses on fakes."""
@@ -128,9 +145,10 @@ class AdversarialSystem(System):
         fakes = self.sample_fakes(batch, context, GENERATOR)
         if self.config.share_fakes:
             context.shared[context.first] = fakes.detach()
-        output = self.discriminate(2 * fakes.images - 1, fakes.view, fakes.windows, context)
-        paired = self.config.loss.kind == "relativistic"
-        real = self.discriminate(*self.prepare_reals(batch, context), context).logits if paired else None
+        output = self.predict(2 * fakes.images - 1, fakes.view, fakes.windows, context, AUGMENT_FAKES)
+        real = None
+        if self.config.loss.kind == "relativistic":
+            real = self.predict(*self.prepare_reals(batch, context), context, AUGMENT_REALS).logits
         loss = self.config.loss.generator(output.logits, real, context.step)
         loss = loss + self.auxiliary_loss(output, fakes)
         return loss, {"generator": loss}
@@ -147,8 +165,8 @@ class AdversarialSystem(System):
         if penalized:
             reals.requires_grad_(config.gamma > 0)
             images.requires_grad_(config.gamma_fake > 0)
-        real = self.discriminate(reals, view, windows, context).logits
-        output = self.discriminate(images, fakes.view, fakes.windows, context)
+        real = self.predict(reals, view, windows, context, AUGMENT_REALS).logits
+        output = self.predict(images, fakes.view, fakes.windows, context, AUGMENT_FAKES)
         loss = config.discriminator(real, output.logits)
         stats = {"real": real.mean(), "fake": output.logits.mean()}
         if penalized:
@@ -161,13 +179,13 @@ class AdversarialSystem(System):
         """The penalties alone, for a turn of their own."""
         reals, view, windows = self.prepare_reals(batch, context)
         reals.requires_grad_()
-        real = self.discriminate(reals, view, windows, context).logits
+        real = self.predict(reals, view, windows, context, AUGMENT_REALS).logits
         if not self.config.loss.gamma_fake:
             return self.penalties((real, reals), None, context)
         with torch.no_grad():
             fakes = self.sample_fakes(batch, context, PENALTY)
         images = (2 * fakes.images - 1).requires_grad_()
-        fake = self.discriminate(images, fakes.view, fakes.windows, context).logits
+        fake = self.predict(images, fakes.view, fakes.windows, context, AUGMENT_FAKES).logits
         return self.penalties((real, reals), (fake, images), context)
 
     def penalties(

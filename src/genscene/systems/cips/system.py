@@ -32,11 +32,6 @@ class CIPSConfig(AdversarialConfig):
     # between neighbors around a cylinder that is blended from several styles
     cross_frame: Share = 0.0
 
-    @property
-    def mbstd_group(self) -> int:
-        """Images over which the minibatch standard deviation is taken."""
-        return max(1, self.discriminator.mbstd_group)
-
     def build_generator(self) -> CIPSGenerator:
         """A generator with new weights."""
         return CIPSGenerator(self.generator)
@@ -54,6 +49,8 @@ class CIPSConfig(AdversarialConfig):
         for name, value in (("mask_weight", self.mask_weight), ("noise_steps", self.noise_steps)):
             if value:
                 raise BadInput(f"{name}: wanted 0, pictures of CIPS have no density")
+        if self.augment.flip and self.discriminator_coords:
+            raise BadInput("augment.flip: wanted off with discriminator_coords, that tell left from right")
         if self.orbit == "learned":
             raise BadInput("orbit learned: wanted given, pictures of CIPS have no cameras")
 

@@ -43,7 +43,7 @@ class GIRAFFEConfig(AdversarialConfig):
     @property
     def mbstd_group(self) -> int:
         """Images that stay together: a group of the minibatch deviation, two with an appearance loss."""
-        return max(1, self.discriminator.mbstd_group) * (2 if self.appearance_weight > 0 else 1)
+        return super().mbstd_group * (2 if self.appearance_weight > 0 else 1)
 
     def density_noise_at(self, step: int) -> float:
         """The same at every step."""

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from genscene.contract import StepContext
@@ -10,6 +9,7 @@ from genscene.errors import BadInput
 from genscene.geometry.cameras import Size, View, no_autocast
 from genscene.geometry.learned_priors import learn_priors
 from genscene.objectives.adversarial import AdversarialConfig, AdversarialSystem, DiscriminatorOutput
+from genscene.objectives.augmentation import mirror
 from genscene.objectives.dcgan import DCGANConfig, DCGANDiscriminator
 from genscene.objectives.gan_loss import GANLoss
 from genscene.ranges import Natural
@@ -30,11 +30,6 @@ class GRAFConfig(AdversarialConfig):
     patches: PatchSampler = PatchSampler(32, 0.25, 1.0, antialias=False, anneal=0.0025)
     noise_steps: Natural = 5000  # of the density noise
     flip: bool = False  # patches are mirrored at random before the discriminator sees them (released CUB)
-
-    @property
-    def mbstd_group(self) -> int:
-        """Images over which the minibatch standard deviation is taken."""
-        return max(1, self.discriminator.mbstd_group)
 
     def build_generator(self) -> GRAFGenerator:
         """A generator with new weights."""
@@ -90,6 +85,6 @@ class GRAF(AdversarialSystem):
             self.iterated_step = context.step
         if self.config.flip:
             coins = context.random_streams(len(images), FLIP, images.device).uniform()
-            images = torch.where((coins < 0.5)[:, None, None, None], images.flip(-1), images)
+            images = mirror(images, coins < 0.5)
         with no_autocast(images):
             return DiscriminatorOutput(self.discriminator(images))

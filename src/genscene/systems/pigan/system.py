@@ -37,11 +37,6 @@ class PiGANConfig(AdversarialConfig):
     pose_weight: NonNegative = 0.0
     noise_steps: Natural = 5000  # of the density noise
 
-    @property
-    def mbstd_group(self) -> int:
-        """Images over which the minibatch standard deviation is taken."""
-        return max(1, self.discriminator.mbstd_group)
-
     def build_generator(self) -> PiGANGenerator:
         """A generator with new weights."""
         generator = PiGANGenerator(self.generator)
@@ -61,6 +56,8 @@ class PiGANConfig(AdversarialConfig):
             )
         if self.mask_weight:
             raise BadInput("mask_weight: wanted 0, pi-GAN's discriminator takes colors alone")
+        if self.augment.flip and (self.patches.size or self.pose_weight):
+            raise BadInput("augment.flip: wanted off with patches or pose_weight, that tell left from right")
         image_level(self.patches.size or min(size), self.discriminator)
 
     def shrunk(self) -> "PiGANConfig":
