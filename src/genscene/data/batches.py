@@ -33,7 +33,9 @@ def image_batches(
         positions = images_before(experiment, step) + rank * share + np.arange(share)
         indices = epoch_order(positions, len(images), experiment.seed)
         streams = RandomStreams([derive_seed(experiment.seed, AUGMENTATION, int(p)) for p in positions])
-        batch = _on_random_colors(images.take(indices), streams.uniform(3))
+        batch, colors = images.take(indices), streams.uniform(3)
+        if experiment.images.fit != "inside":
+            batch = _on_random_colors(batch, colors)
         if images.masks is not None:
             batch = torch.cat([batch, images.masks.take(indices)], dim=1)
         mirror = streams.uniform() < (0.5 if experiment.images.flip else 0.0)

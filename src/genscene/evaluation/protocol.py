@@ -68,9 +68,10 @@ class Protocol:
 
 
 def without_augmentation(images: ImageConfig) -> ImageConfig:
-    """How files are read for evaluation: as in training, but never mirrored, and all on one background."""
+    """How files are read for evaluation: as in training, but never mirrored, on one background."""
     background = "white" if images.background == "random" else images.background
-    return replace(images, background=background, flip=False)
+    fit = "cover" if images.fit == "inside" else images.fit
+    return replace(images, background=background, fit=fit, flip=False)
 
 
 WEIGHTS_FREE = ("frechet", "kernel", "precision_recall", "memorization", "spectrum")

@@ -72,8 +72,9 @@ class Stage:
 class ImageConfig:
     """How files become images of the size that is trained on."""
 
-    # crop the longer side; pad the shorter; change the shape
-    fit: Literal["cover", "contain", "stretch"] = "cover"
+    # crop the longer side; pad the shorter; change the shape; keep the shape, and train on squares inside of
+    # the picture (CIPS, with system.patches.size)
+    fit: Literal["cover", "contain", "stretch", "inside"] = "cover"
     center_crop: PositiveShare = 1.0  # share of the shorter side to which the image is cropped first
     background: str = "white"  # behind transparency and padding: white, black, random, or R,G,B from 0 to 255
     flip: bool = False  # mirror half of the images

@@ -30,12 +30,14 @@ class Grid:
         return 2 * torch.stack([x + wide * u, y + scale * v], dim=1) - 1
 
     def crop(self, window: Tensor, size: Size) -> "Grid":
-        """Windows [B, 3] = (scale, x, y) of these windows, in their sides."""
-        inner = self.window[:, :1] * window.to(self.window)
-        scale, x, y = inner.unbind(-1)
-        x = x if self.aspect is None else x * self.aspect
-        shifted = self.window[:, 1:] + torch.stack([x, y], dim=-1)
-        return Grid(torch.cat([scale[:, None], shifted], dim=-1), size, self.aspect)
+        """Windows [B, 3] = (scale, x, y) of these windows, in their sides, or [B, 4] with their aspect."""
+        window, aspect = window.to(self.window), self.aspect
+        scale, x, y = (self.window[:, :1] * window[:, :3]).unbind(-1)
+        x = x if aspect is None else x * aspect
+        if window.shape[1] == 4:
+            aspect = window[:, 3] if aspect is None else window[:, 3] * aspect
+        corner = self.window[:, 1:] + torch.stack([x, y], dim=-1)
+        return Grid(torch.cat([scale[:, None], corner], dim=-1), size, aspect)
 
     def to(self, device: torch.device | str) -> "Grid":
         """The same windows on another device."""

@@ -22,7 +22,7 @@ from genscene.objectives.augmentation import Augmentation
 from genscene.objectives.gan_loss import GANLoss, r1_penalty
 from genscene.randomness import Randomness
 from genscene.ranges import Natural, NonNegative
-from genscene.render.patches import PatchSampler, crop_and_resize
+from genscene.render.patches import PatchSampler, crop_and_resize, windows_inside
 from genscene.scenes import Scene
 
 DISCRIMINATOR, GENERATOR, REALS, PENALTY = 0, 1, 2, 3  # numbers of the turns, for their random streams
@@ -76,6 +76,11 @@ class AdversarialConfig(SystemConfig):
     def mbstd_group(self) -> int:
         """Images over which the discriminator's minibatch standard deviation is taken."""
         return max(1, getattr(getattr(self, "discriminator", None), "mbstd_group", 1))
+
+    @property
+    def mixed_aspects(self) -> bool:
+        """Whether images may be pictures of any aspect within a frame, which a fourth channel tells."""
+        return False
 
     def density_noise_at(self, step: int) -> float:
         """Standard deviation of the noise on the densities of fakes at a step."""
@@ -207,7 +212,7 @@ class AdversarialSystem(System):
         size = self.discriminator_size(batch)
         z = self.sample_latents(randomness)
         view = self.sample_views(batch, randomness, size)
-        windows = self.config.patches.sample(randomness, context.step)
+        windows = self.sample_windows(batch, randomness, context.step)
         if windows is not None:
             view = view.crop(windows, size)
         scene = self.bind_fakes(z, view, randomness)
@@ -219,6 +224,13 @@ class AdversarialSystem(System):
             image = torch.cat([image, self.config.mask_weight * seen.to(image)], dim=1)
         return FakeBatch(image, z, view, windows, found.object_alpha)
 
+    def sample_windows(self, batch: ImageBatch, randomness: Randomness, step: int) -> Tensor | None:
+        """Which parts of the images are patches [B, 3], or inside of pictures of any aspect [B, 4]."""
+        windows = self.config.patches.sample(randomness, step)
+        if not self.config.mixed_aspects or batch.images.shape[1] == 3:
+            return windows
+        return windows_inside(windows, batch.images[:, 3:], randomness)
+
     def prepare_masks(self, masks: Tensor) -> Tensor:
         """Masks of real images [B, 1, H, W], 0 to 1, as those of the fakes are."""
         return masks
@@ -228,7 +240,7 @@ class AdversarialSystem(System):
     ) -> tuple[Tensor, View | None, Tensor | None]:
         """Real images for the discriminator [B, 3, H, W] in [-1, 1], their cameras, their windows."""
         view: View | None = getattr(batch, "cameras", None)
-        images = batch.images
+        images = batch.images[:, :3] if self.config.mixed_aspects else batch.images
         if self.config.mask_weight:
             masks = self.config.mask_weight * self.prepare_masks(images[:, 3:])
             images = torch.cat([images[:, :3], masks], dim=1)
@@ -236,7 +248,7 @@ class AdversarialSystem(System):
             return 2 * images - 1, view, None
         randomness = context.random_streams(len(batch), REALS, batch.images.device)
         size = self.discriminator_size(batch)
-        windows = self.config.patches.sample(randomness, context.step)
+        windows = self.sample_windows(batch, randomness, context.step)
         images = crop_and_resize(images, windows, size, self.config.patches.antialias)
         return 2 * images - 1, view, windows
 

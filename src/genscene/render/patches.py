@@ -55,12 +55,33 @@ def border_windows(windows: Tensor, patch: int, size: Size) -> Tensor:
     return torch.cat([scale[:, :1], corner], dim=-1)
 
 
+def windows_inside(windows: Tensor | None, inside: Tensor, randomness: Randomness) -> Tensor:
+    """Square windows within the parts of images that pictures of other aspects fill -> [B, 4].
+
+    windows [B, 3]: their scales are shares of the picture's shorter side; None: 1. inside: of B images, 1
+    where the picture is, a rectangle, [B, 1, H, W]. The result is (scale, x, y, aspect) in image sides, as
+    `Grid.crop` takes it.
+    """
+    height, width = inside.shape[-2:]
+    rows, columns = (inside[:, 0] > 0.5).any(dim=2).float(), (inside[:, 0] > 0.5).any(dim=1).float()
+    tall, wide = rows.sum(dim=1), columns.sum(dim=1)  # in pixels
+    top, left = rows.argmax(dim=1), columns.argmax(dim=1)
+    side = torch.minimum(tall, wide) if windows is None else windows[:, 0] * torch.minimum(tall, wide)
+    across, down = randomness.uniform(2).to(inside).unbind(-1)
+    x, y = left + across * (wide - side), top + down * (tall - side)
+    aspect = torch.full_like(side, height / width)
+    return torch.stack([side / height, x / width, y / height, aspect], dim=-1)
+
+
 def crop_and_resize(images: Tensor, windows: Tensor | None, size: Size, antialias: bool = True) -> Tensor:
-    """Windows [B, 3] of images [B, 3, H, W], resampled -> [B, 3, *size]; None: whole images."""
+    """Windows [B, 3 or 4] of images [B, 3, H, W], resampled -> [B, 3, *size]; None: whole images."""
     if windows is None:
         return images if images.shape[-2:] == size else resize_antialiased(images, size)
-    finer = max(1, round(images.shape[-1] / size[1])) if antialias else 1  # samples along each pixel's side
-    coords = Grid(windows, (size[0] * finer, size[1] * finer)).coords()
+    finer = (
+        max(1, round(min(images.shape[-2:]) / size[1])) if antialias else 1
+    )  # samples along each pixel's side
+    coords = Grid.whole(len(windows), size).crop(windows, (size[0] * finer, size[1] * finer)).coords()
+    coords = coords.to(images)
     sampled = grid_sample(images, coords.movedim(1, -1), align_corners=False, padding_mode="border")
     return avg_pool2d(sampled, finer)
 

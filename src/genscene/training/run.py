@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from genscene.contract import Generator
+from genscene.data.images import SYNTHETIC
 from genscene.data.progress import log_line
 from genscene.data.sources import DataSource, data_source
 from genscene.devices import Device, pick_device, require_memory
@@ -211,6 +212,19 @@ def check(experiment: Experiment, run: Run, group: ProcessGroup) -> None:
                 " whose minibatch standard deviation is taken together (mbstd-group)"
             )
         experiment.system.check(stage.size)
+    if experiment.images.fit == "inside":
+        check_mixed_aspects(experiment)
+
+
+def check_mixed_aspects(experiment: Experiment) -> None:
+    """Raise BadInput where pictures of any aspect cannot be trained on."""
+    if experiment.images.background == "random":
+        raise BadInput("--images.background random with --images.fit inside: wanted one color")
+    if experiment.data.startswith(SYNTHETIC):
+        raise BadInput(f"--images.fit inside: the pictures of {experiment.data} have one shape, wanted files")
+    if not getattr(experiment.system, "mixed_aspects", False):
+        wanted = "CIPS's system on the plane with patches (--system.patches.size)"
+        raise BadInput(f"--images.fit inside: wanted {wanted}")
 
 
 def can_resume(run: Run) -> bool:

@@ -24,8 +24,8 @@ class DecodeOptions:
 
     @property
     def keep_alpha(self) -> bool:
-        """Whether alpha is kept, so that batches can be composited on random colours."""
-        return self.config.background == "random"
+        """Whether alpha is kept: batches are composited on random colours, or tell where the picture is."""
+        return self.config.background == "random" or self.config.fit == "inside"
 
 
 def decode_image(content: bytes, options: DecodeOptions) -> np.ndarray:
@@ -90,7 +90,7 @@ def _to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
 
 
 def fit_to_size(image: Image.Image, options: DecodeOptions) -> Image.Image:
-    """An image (RGB or RGBa) cropped to its center and resized with antialiasing: cover, contain, stretch."""
+    """An image (RGB or RGBa) cropped to its center and resized with antialiasing, as `fit` says."""
     height, width = options.size
     box = center_crop_box(image.size, options.config.center_crop)
     across, down = box[2] - box[0], box[3] - box[1]
@@ -103,10 +103,24 @@ def fit_to_size(image: Image.Image, options: DecodeOptions) -> Image.Image:
         return image.resize((width, height), bicubic, (x, y, x + scale * width, y + scale * height))
     scale = max(across / width, down / height)
     inner = (max(1, round(across / scale)), max(1, round(down / scale)))
-    canvas = Image.new("RGBa", (width, height))
     resized = to_premultiplied(image.resize(inner, bicubic, box))
-    canvas.paste(resized, ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+    if options.config.fit == "inside":
+        return extend(
+            composite(np.asarray(resized), parse_color(options.config.background)), left, top, options
+        )
+    canvas = Image.new("RGBa", (width, height))
+    canvas.paste(resized, (left, top))
     return canvas
+
+
+def extend(pixels: np.ndarray, left: int, top: int, options: DecodeOptions) -> Image.Image:
+    """An image uint8 [h, w, 3] in a frame whose rest repeats its borders; alpha is where the image is."""
+    height, width = options.size
+    rows, columns = (top, height - top - pixels.shape[0]), (left, width - left - pixels.shape[1])
+    colors = np.pad(pixels, (rows, columns, (0, 0)), mode="edge")
+    alpha = np.pad(np.full(pixels.shape[:2], 255, np.uint8), (rows, columns))
+    return Image.frombytes("RGBa", (width, height), np.dstack([colors, alpha]).tobytes())
 
 
 def center_crop_box(size: tuple[int, int], share: float) -> tuple[float, float, float, float]:
@@ -124,7 +138,7 @@ def is_enlarged(image: Image.Image, options: DecodeOptions) -> bool:
     height, width = (image.height, image.width) if square else oriented_size(image)
     left, top, right, bottom = center_crop_box((width, height), options.config.center_crop)
     wider, higher = right - left < options.size[1], bottom - top < options.size[0]
-    return wider and higher if options.config.fit == "contain" else wider or higher
+    return wider and higher if options.config.fit in ("contain", "inside") else wider or higher
 
 
 def oriented_size(image: Image.Image) -> Size:

@@ -155,7 +155,7 @@ def _training_lines(files: ImageFiles, counts: ImageCounts) -> Iterator[str]:
     width, height = counts.sizes.most_common(1)[0][0]
     readable = len(files.names) - len(counts.unreadable)
     if len({w / h for w, h in counts.sizes}) > 1 or width != height:
-        yield "  not all square: --images.fit cover (crop, the default), contain (pad) or stretch"
+        yield "  not all square: --images.fit cover (crop, the default), contain (pad), stretch or inside"
     if readable < FEW_IMAGES:
         yield f"  {readable} images are few for a GAN: it will memorise them"
     alike = likeness(counts.layouts) if len(counts.layouts) > 1 else 1.0

@@ -32,6 +32,11 @@ class CIPSConfig(AdversarialConfig):
     # between neighbors around a cylinder that is blended from several styles
     cross_frame: Share = 0.0
 
+    @property
+    def mixed_aspects(self) -> bool:
+        """Whether images may be pictures of any aspect within a frame, which a fourth channel tells."""
+        return self.patches.size > 0 and self.generator.network.frames == 1
+
     def build_generator(self) -> CIPSGenerator:
         """A generator with new weights."""
         return CIPSGenerator(self.generator)
