@@ -11,7 +11,7 @@ from genscene.geometry.cameras import Grid
 from genscene.io.rename import rename
 from genscene.objectives.gan_loss import nonsaturating_loss
 from genscene.objectives.stylegan2 import RELEASED_NAMES, StyleGAN2Discriminator
-from genscene.render.patches import crop_and_resize
+from genscene.render.patches import crop_and_resize, strided_windows
 from genscene.systems.cips.convert import official, our_tensors
 from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig
 from genscene.systems.cips.network import CIPSNetworkConfig
@@ -86,15 +86,6 @@ def generator_gradient(case: Case) -> Results:
         return nonsaturating_loss(build(args)(images))
 
     return compute_outputs(case, lambda name, args: loss(args))
-
-
-def strided_windows(start: Tensor, stride: int, patch: int, side: int) -> Tensor:
-    """Windows [B, 3] whose patches are every stride-th pixel of square images of this side.
-
-    start: row and column of the first pixel [B, 2]; stride 1: contiguous crops (CIPS's multi-scale patches).
-    """
-    corner = (start.flip(-1) + 0.5 - stride / 2) / side
-    return torch.cat([torch.full_like(corner[:, :1], stride * patch / side), corner], dim=-1)
 
 
 def multiscale_patches(case: Case) -> Results:

@@ -52,6 +52,15 @@ def test_the_share_of_windows_is_as_configured():
     assert torch.equal(whole, torch.tensor([1.0, 0.0, 0.0]).expand_as(whole))
 
 
+def test_patches_that_do_not_fit_the_images_are_refused():
+    with pytest.raises(BadInput, match=r"patches.size 9: wanted at most the images' side, 8"):
+        PatchSampler(9).check_size((8, 16))
+    with pytest.raises(BadInput, match=r"patches.strides: wanted off for images of 8x16, not square"):
+        PatchSampler(4, strides=True).check_size((8, 16))
+    PatchSampler(4).check_size((8, 16))
+    PatchSampler().check_size((2, 4))
+
+
 def test_there_are_no_windows_without_a_size_or_before_the_start():
     assert PatchSampler().sample(RandomStreams([0]), 0) is None
     later = PatchSampler(size=8, start=5)

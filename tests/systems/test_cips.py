@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from conformance.cips_generator import strided_windows
 from conftest import tiny
 from genscene.cli import main
-from genscene.contract import RenderOptions, StepContext
+from genscene.contract import ImageBatch, RenderOptions, StepContext
 from genscene.devices import without_memory
 from genscene.errors import BadInput, Cancelled
 from genscene.experiment.memory import training_bytes
@@ -17,7 +16,7 @@ from genscene.geometry.cameras import Grid
 from genscene.io import generator_file
 from genscene.layers.coordinates import CoordinateEmbedding
 from genscene.randomness import RandomStreams
-from genscene.render.patches import PatchSampler
+from genscene.render.patches import PatchSampler, strided_windows
 from genscene.systems import PRESETS
 from genscene.systems.cips.convert import convert
 from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig
@@ -247,12 +246,70 @@ def test_strided_patches_are_pixels_of_the_picture():
     assert_close(coords, full[:, :, 1:8:2, 2:9:2])
 
 
+def released_patches(seed=0, **changes):
+    """A system on patches of 8 of the 32 x 32 pixels of its images, as released."""
+    config = tiny("cips-ffhq-256-patches").system
+    generator = replace(config.generator, size=(32, 32))
+    config = replace(config, generator=generator, **changes)
+    config.check((32, 32))
+    return config.build(), ImageBatch(torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(seed)))
+
+
+def test_released_patches_are_pixels_of_one_stride_in_every_step():
+    system, batch = released_patches()
+    scales = set()
+    for step in range(24):
+        context = StepContext(step, seed=3)
+        reals, _, windows = system.prepare_reals(batch, context)
+        fakes = system.sample_fakes(batch, context, 0)
+        stride = round(32 * float(windows[0, 0]) / 8)
+        scales.add(stride)
+        assert torch.equal(windows[:, 0], fakes.windows[:, 0])
+        assert windows[:, 0].unique().numel() == 1
+        assert not torch.equal(windows, fakes.windows)
+        assert_close(fakes.view.window, fakes.windows)
+        for image, patch, window in zip(batch.images, reals, windows, strict=True):
+            column, row = (round(float(32 * x - 0.5 + stride / 2)) for x in window[1:])
+            wanted = image[:, row::stride, column::stride][:, :8, :8]
+            assert_close(patch, 2 * wanted - 1, atol=1e-4, rtol=0)
+    assert scales == {1, 2, 4}
+
+
+def test_patches_with_strides_begin_at_every_pixel_that_allows_them():
+    sampler = PatchSampler(4, strides=True)
+    strides = {sampler.stride_at(step, 8, 0): step for step in range(20)}
+    assert strides.keys() == {1, 2}
+    for stride, step in strides.items():
+        x = sampler.sample(RandomStreams(range(300)), step, 8)[:, 1] * 8 - 0.5 + stride / 2
+        assert {round(float(each)) for each in x} == set(range(8 - stride * 3))
+
+
+def test_the_released_penalty_of_patches_is_that_of_their_coordinates_too():
+    squares = []
+    for legacy in (False, True):
+        system, batch = released_patches(legacy_r1_coords=legacy)
+        context = StepContext(0)
+        images, _, windows = system.prepare_reals(batch, context)
+        inputs = images if legacy else system.append_coords(images, windows)
+        inputs = inputs.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(system.discriminator(inputs).sum(), inputs)
+        seen = slope if legacy else slope[:, :3]
+        squares.append(seen.square().flatten(1).sum(1).mean())
+        penalty, stats = system.penalty_loss(batch, context)
+        assert_close(stats["r1"], squares[-1] / 2)
+        assert_close(penalty, 16 * 10 / 2 * squares[-1])
+        _, stats = system.discriminator_loss(batch, context)
+        assert stats["real"].isfinite()
+    assert squares[1] > squares[0]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"orbit": "learned"}, "orbit learned: wanted given"),
         ({"mask_weight": 1.0}, "mask_weight: wanted 0"),
         ({"patches": PatchSampler(32)}, "images of 32x32: wanted 16x16"),
+        ({"legacy_r1_coords": True}, "legacy_r1_coords: wanted discriminator_coords with it"),
     ],
 )
 def test_what_pictures_do_not_have_is_refused(change, message):
@@ -365,5 +422,10 @@ def test_a_picture_takes_the_memory_that_is_estimated():
 def test_presets_are_the_papers():
     assert PRESETS["cips-ffhq-256"].system.generator.network.widths == (512,) * 7
     assert PRESETS["cips-landscapes-256"].system.generator.network.variant == "residual"
+    optim = PRESETS["cips-ffhq-256-released"].optim
+    assert optim["generator"].lr == pytest.approx(0.0016)
+    assert optim["generator"].betas == (0.0, pytest.approx(0.99199, abs=1e-5))
+    assert optim["discriminator"].lr == pytest.approx(0.0018824, abs=1e-7)
+    assert optim["discriminator"].betas == (0.0, pytest.approx(0.99059, abs=1e-5))
     loss = PRESETS["cips-ffhq-256"].system.loss
     assert (loss.kind, loss.gamma, loss.penalty_every, loss.penalty_turn) == ("logistic", 10.0, 16, True)

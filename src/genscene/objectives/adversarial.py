@@ -29,6 +29,10 @@ DISCRIMINATOR, GENERATOR, REALS, PENALTY = 0, 1, 2, 3  # numbers of the turns, f
 AUGMENT_REALS, AUGMENT_FAKES = 4, 5
 
 
+# real images for the discriminator [B, 3, H, W] in [-1, 1], their cameras, their windows [B, 3]
+Reals = tuple[Tensor, View | None, Tensor | None]
+
+
 @dataclass(frozen=True)
 class DiscriminatorOutput:
     """What a discriminator predicts of B images."""
@@ -212,7 +216,7 @@ class AdversarialSystem(System):
         size = self.discriminator_size(batch)
         z = self.sample_latents(randomness)
         view = self.sample_views(batch, randomness, size)
-        windows = self.sample_windows(batch, randomness, context.step)
+        windows = self.sample_windows(batch, context, randomness)
         if windows is not None:
             view = view.crop(windows, size)
         scene = self.bind_fakes(z, view, randomness)
@@ -224,21 +228,12 @@ class AdversarialSystem(System):
             image = torch.cat([image, self.config.mask_weight * seen.to(image)], dim=1)
         return FakeBatch(image, z, view, windows, found.object_alpha)
 
-    def sample_windows(self, batch: ImageBatch, randomness: Randomness, step: int) -> Tensor | None:
-        """Which parts of the images are patches [B, 3], or inside of pictures of any aspect [B, 4]."""
-        windows = self.config.patches.sample(randomness, step)
-        if not self.config.mixed_aspects or batch.images.shape[1] == 3:
-            return windows
-        return windows_inside(windows, batch.images[:, 3:], randomness)
-
     def prepare_masks(self, masks: Tensor) -> Tensor:
         """Masks of real images [B, 1, H, W], 0 to 1, as those of the fakes are."""
         return masks
 
-    def prepare_reals(
-        self, batch: ImageBatch, context: StepContext
-    ) -> tuple[Tensor, View | None, Tensor | None]:
-        """Real images for the discriminator [B, 3, H, W] in [-1, 1], their cameras, their windows."""
+    def prepare_reals(self, batch: ImageBatch, context: StepContext) -> Reals:
+        """What the discriminator is given of real images."""
         view: View | None = getattr(batch, "cameras", None)
         images = batch.images[:, :3] if self.config.mixed_aspects else batch.images
         if self.config.mask_weight:
@@ -248,9 +243,22 @@ class AdversarialSystem(System):
             return 2 * images - 1, view, None
         randomness = context.random_streams(len(batch), REALS, batch.images.device)
         size = self.discriminator_size(batch)
-        windows = self.sample_windows(batch, randomness, context.step)
+        windows = self.sample_windows(batch, context, randomness)
         images = crop_and_resize(images, windows, size, self.config.patches.antialias)
         return 2 * images - 1, view, windows
+
+    def sample_windows(
+        self, batch: ImageBatch, context: StepContext, randomness: Randomness
+    ) -> Tensor | None:
+        """The windows of patches [B, 3] in image sides, or inside of pictures of any aspect [B, 4].
+
+        None: whole images.
+        """
+        side = batch.images.shape[-1]
+        windows = self.config.patches.sample(randomness, context.step, side, context.seed)
+        if not self.config.mixed_aspects or batch.images.shape[1] == 3:
+            return windows
+        return windows_inside(windows, batch.images[:, 3:], randomness)
 
     def discriminator_size(self, batch: ImageBatch) -> Size:
         """(height, width) of what the discriminator is given: patches, or whole images."""

@@ -1,4 +1,4 @@
-"""Patches: windows that views and real images are cropped to (GRAF, sec. 3.2)."""
+"""Patches: windows that views and real images are cropped to (GRAF, sec. 3.2; CIPS's released code)."""
 
 import math
 from dataclasses import dataclass
@@ -7,9 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
+from genscene.errors import BadInput
 from genscene.geometry.cameras import Grid, Size
-from genscene.randomness import Randomness
+from genscene.randomness import Randomness, derive_seed
 from genscene.ranges import Natural, NonNegative, PositiveShare, Share
+
+STRIDE = 1  # number of the random numbers that strides are sampled with
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,20 @@ class PatchSampler:
     # the smallest window shrinks with every 1000 steps: exp(-3 anneal) times, from 0.9 (GRAF); 0: it does not
     anneal: NonNegative = 0.0
     largest: PositiveShare = 1.0  # side of the largest window, in image sides
+    # instead: every 2^k-th pixel at a random place, k = 0, 1, ... as the size allows, the same for all images
+    # of a step (released CIPS; with antialias off)
+    strides: bool = False
+
+    def check_size(self, size: Size) -> None:
+        """Raise BadInput for images that are smaller than patches, or not square where these have strides."""
+        if self.size > min(size):
+            raise BadInput(f"patches.size {self.size}: wanted at most the images' side, {min(size)}")
+        if self.size and self.strides and size[0] != size[1]:
+            raise BadInput(f"patches.strides: wanted off for images of {size[0]}x{size[1]}, not square")
+
+    def stride_at(self, step: int, side: int, seed: int) -> int:
+        """The stride at a step of a run with this seed, for square images with this side."""
+        return 1 << derive_seed(seed, step, STRIDE) % (side // self.size).bit_length()
 
     def smallest_at(self, step: int) -> float:
         """Side of the smallest window at a step."""
@@ -32,15 +49,31 @@ class PatchSampler:
             return self.smallest
         return min(0.9, max(self.smallest, self.largest * math.exp(-3 * (step // 1000) * self.anneal)))
 
-    def sample(self, randomness: Randomness, step: int) -> Tensor | None:
-        """One window for each stream -> [B, 3] = (scale, x, y) in image sides; None: whole images."""
+    def sample(self, randomness: Randomness, step: int, side: int = 0, seed: int = 0) -> Tensor | None:
+        """One window for each stream -> [B, 3] = (scale, x, y) in image sides; None: whole images.
+
+        side: of the images, and seed: of the run, are those of patches with strides.
+        """
         if not self.size or step < self.start:
             return None
         chance, scale, x, y = randomness.uniform(4).unbind(-1)
+        if self.strides:
+            stride = self.stride_at(step, side, seed)
+            start = torch.stack([y, x], dim=-1) * (side - stride * (self.size - 1))
+            return strided_windows(start.floor(), stride, self.size, side)
         smallest = self.smallest_at(step)
         scale = smallest + (self.largest - smallest) * scale
         scale = torch.where(chance < self.share, scale, torch.ones_like(scale))
         return torch.stack([scale, x * (1 - scale), y * (1 - scale)], dim=-1)
+
+
+def strided_windows(start: Tensor, stride: int, patch: int, side: int) -> Tensor:
+    """Windows [B, 3] whose patches are every stride-th pixel of square images with this side.
+
+    start: row and column of the first pixel [B, 2]; stride 1: crops.
+    """
+    corner = (start.flip(-1) + 0.5 - stride / 2) / side
+    return torch.cat([torch.full_like(corner[:, :1], stride * patch / side), corner], dim=-1)
 
 
 def border_windows(windows: Tensor, patch: int, size: Size) -> Tensor:

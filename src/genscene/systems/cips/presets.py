@@ -5,6 +5,7 @@ from dataclasses import replace
 from genscene.experiment.schema import EMA, Experiment, ImageConfig, Optim, Stage
 from genscene.objectives.gan_loss import GANLoss
 from genscene.objectives.stylegan2 import StyleGAN2DiscriminatorConfig
+from genscene.render.patches import PatchSampler
 from genscene.systems.cips.generator import CIPSGeneratorConfig
 from genscene.systems.cips.network import CIPSNetworkConfig
 from genscene.systems.cips.system import CIPSConfig
@@ -26,6 +27,41 @@ def released(network: CIPSNetworkConfig = NETWORK, side: int = 256) -> Experimen
     return Experiment(system, "", FLIPPED, (Stage(0, size, 32),), 1_200_000, optim, average)
 
 
+def lazy_adam(every: int) -> Optim:
+    """Adam as the released code corrects it for a turn of a penalty every so many steps (StyleGAN2)."""
+    share = every / (every + 1)
+    return Optim(2e-3 * share, betas=(0.0, 0.99**share))
+
+
+def as_released(paper: Experiment) -> Experiment:
+    """The same as the released code has it, whose weights a run may start from."""
+    system = paper.system
+    assert isinstance(system, CIPSConfig)
+    network = replace(
+        system.generator.network,
+        widths=(512,) * 5 + (256, 128),
+        noise="random",
+        legacy_fourier_bias=True,
+        legacy_grid_sample=True,
+    )
+    system = replace(system, generator=replace(system.generator, network=network))
+    # the generator's is that of path lengths at every fourth step, which the released code leaves out
+    return replace(paper, system=system, optim={"generator": lazy_adam(4), "discriminator": lazy_adam(16)})
+
+
+def on_patches(paper: Experiment, side: int) -> Experiment:
+    """The same on patches of so many pixels, whose coordinates the discriminator sees (released code)."""
+    system = paper.system
+    assert isinstance(system, CIPSConfig)
+    system = replace(
+        system,
+        discriminator=replace(system.discriminator, size=side),
+        patches=PatchSampler(side, strides=True, antialias=False),
+        discriminator_coords=True,
+    )
+    return replace(paper, system=system)
+
+
 def demo() -> Experiment:
     """The embedded cars at 64 x 64 on two CPU cores."""
     network = CIPSNetworkConfig(features=64, embedding_size=(64, 64), widths=(64,) * 4)
@@ -45,7 +81,12 @@ PRESETS: dict[str, Experiment] = {
     "cips-ffhq-256": released(),
     "cips-churches-256": released(),
     "cips-landscapes-256": released(replace(NETWORK, variant="residual")),
+    "cips-satellite-buildings-256": released(),
+    "cips-satellite-landscapes-256": released(),
     "cips-ffhq-1024": released(side=1024),
+    "cips-ffhq-256-patches": on_patches(released(), 128),
+    "cips-ffhq-256-released": as_released(released()),
+    "cips-landscapes-256-released": as_released(released(replace(NETWORK, variant="residual"))),
     "cips-ffhq-256-ne": released(replace(NETWORK, embedding=False)),
     "cips-ffhq-256-no-fourier": released(replace(NETWORK, fourier=False)),
     "cips-ffhq-256-residual": released(replace(NETWORK, variant="residual")),

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from genscene.contract import StepContext
+from genscene.contract import ImageBatch, StepContext
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Grid, Size, View, no_autocast
 from genscene.geometry.grid import pixel_centers
-from genscene.objectives.adversarial import AdversarialConfig, AdversarialSystem, DiscriminatorOutput
+from genscene.objectives.adversarial import AdversarialConfig, AdversarialSystem, DiscriminatorOutput, Reals
 from genscene.objectives.gan_loss import GANLoss
 from genscene.objectives.stylegan2 import StyleGAN2Discriminator, StyleGAN2DiscriminatorConfig
 from genscene.randomness import Randomness
@@ -28,6 +28,7 @@ class CIPSConfig(AdversarialConfig):
     loss: GANLoss = GANLoss(gamma=10.0, penalty_every=16, penalty_turn=True)
     # the discriminator also sees the coordinates of pixels, so of a patch where it is (released patches)
     discriminator_coords: bool = False
+    legacy_r1_coords: bool = False  # R1 is also that of the coordinates it sees (released code)
     # share of the fakes whose style changes to that of another latent code over the width of a picture, as
     # between neighbors around a cylinder that is blended from several styles
     cross_frame: Share = 0.0
@@ -35,7 +36,7 @@ class CIPSConfig(AdversarialConfig):
     @property
     def mixed_aspects(self) -> bool:
         """Whether images may be pictures of any aspect within a frame, which a fourth channel tells."""
-        return self.patches.size > 0 and self.generator.network.frames == 1
+        return self.patches.size > 0 and not self.patches.strides and self.generator.network.frames == 1
 
     def build_generator(self) -> CIPSGenerator:
         """A generator with new weights."""
@@ -49,13 +50,14 @@ class CIPSConfig(AdversarialConfig):
         """Raise BadInput for images, or patches, of another size than the discriminator's; for no canvas."""
         patch = self.patches.size
         self.discriminator.check_size((patch, patch) if patch else size)
-        if patch > min(size):
-            raise BadInput(f"patches.size {patch}: wanted at most the images' side, {min(size)}")
+        self.patches.check_size(size)
         for name, value in (("mask_weight", self.mask_weight), ("noise_steps", self.noise_steps)):
             if value:
                 raise BadInput(f"{name}: wanted 0, pictures of CIPS have no density")
         if self.augment.flip and self.discriminator_coords:
             raise BadInput("augment.flip: wanted off with discriminator_coords, that tell left from right")
+        if self.legacy_r1_coords and (self.augment.active or not self.discriminator_coords):
+            raise BadInput("legacy_r1_coords: wanted discriminator_coords with it, and no augment")
         if self.orbit == "learned":
             raise BadInput("orbit learned: wanted given, pictures of CIPS have no cameras")
 
@@ -100,16 +102,25 @@ class CIPS(AdversarialSystem):
         w = torch.lerp(left[:, None], right[:, None], share[..., None])  # [B, W, S]
         return self.generator.bind_pixels(w.repeat(1, view.size[0], 1))
 
+    def append_coords(self, images: Tensor, windows: Tensor | None) -> Tensor:
+        """Images, or patches, [B, 3, S, S] -> with the coordinates (x, y) of their pixels [B, 5, S, S]."""
+        size = (images.shape[2], images.shape[3])
+        grid = Grid.whole(len(images), size).to(images.device)
+        grid = grid if windows is None else grid.crop(windows, size)
+        config = self.config.generator
+        coords = corner_aligned(grid, None if config.legacy_corners else config.size)
+        return torch.cat([images, coords.expand(len(images), -1, -1, -1).to(images)], dim=1)
+
+    def prepare_reals(self, batch: ImageBatch, context: StepContext) -> Reals:
+        """Real images, with coordinates where R1 is also that of these [B, 3 or 5, S, S]."""
+        images, view, windows = super().prepare_reals(batch, context)
+        return self.append_coords(images, windows) if self.config.legacy_r1_coords else images, view, windows
+
     def discriminate(
         self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext
     ) -> DiscriminatorOutput:
-        """Images, or patches, [B, 3, S, S] in [-1, 1] -> predictions."""
-        if self.config.discriminator_coords:
-            size = (images.shape[2], images.shape[3])
-            grid = Grid.whole(len(images), size).to(images.device)
-            corners = self.config.generator.legacy_corners
-            grid = grid if windows is None else grid.crop(windows, size)
-            coords = corner_aligned(grid, None if corners else self.config.generator.size)
-            images = torch.cat([images, coords.expand(len(images), -1, -1, -1).to(images)], dim=1)
+        """Images, or patches, [B, 3 or 5, S, S] in [-1, 1] -> predictions."""
+        if self.config.discriminator_coords and images.shape[1] == 3:
+            images = self.append_coords(images, windows)
         with no_autocast(images):
             return DiscriminatorOutput(self.discriminator(images))

@@ -47,6 +47,7 @@ class GRAFConfig(AdversarialConfig):
         if self.discriminator.residual:
             raise BadInput("discriminator.residual: wanted off for GRAF")
         patch = self.patches.size
+        self.patches.check_size(size)
         self.discriminator.check_size((patch, patch) if patch else size)
 
     def shrunk(self) -> "GRAFConfig":

@@ -58,6 +58,7 @@ class PiGANConfig(AdversarialConfig):
             raise BadInput("mask_weight: wanted 0, pi-GAN's discriminator takes colors alone")
         if self.augment.flip and (self.patches.size or self.pose_weight):
             raise BadInput("augment.flip: wanted off with patches or pose_weight, that tell left from right")
+        self.patches.check_size(size)
         image_level(self.patches.size or min(size), self.discriminator)
 
     def shrunk(self) -> "PiGANConfig":
