@@ -37,6 +37,7 @@ LOWER = {  # verb -> the options that its memory depends on
     "train": "--batch or --size, or raise --stages.0.accumulation",
     "render": "--size, --frames, the number of --seeds, or --memory",
     "interpolate": "--size, --frames, or --memory",
+    "foveate": "--size, the number of --seeds, or --memory",
     "export": "--resolution or --count",
     "evaluate": "--count, --reals or --size",
     "compare": "--count, --reals or --size",
@@ -49,6 +50,7 @@ USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
   presets      list the experiments that can be trained
   render       pictures and videos of a trained generator
   interpolate  a video from one scene to the next
+  foveate      pictures of which the pixels around a center are evaluated, and the time that this saves
   export       a mesh, points, a camera trajectory, or a plot of the prior, as a file
   evaluate     metrics of a generator
   compare      metrics of several generators, in one table and on one page
@@ -107,6 +109,8 @@ def verb(name: str) -> Callable[[list[str]], None]:
             from genscene.cli.render import main
         case "interpolate":
             from genscene.cli.interpolate import main
+        case "foveate":
+            from genscene.cli.foveate import main
         case "export":
             from genscene.cli.export import main
         case "evaluate":

@@ -19,6 +19,8 @@ from genscene.cli.shared.rendering import (
 )
 from genscene.errors import BadInput
 from genscene.export.video import ENDINGS
+from genscene.geometry.cameras import Camera, Grid
+from genscene.geometry.priors import CameraPrior
 from genscene.geometry.trajectories import trajectory
 
 
@@ -29,7 +31,8 @@ class Interpolate:
     generator: Positional[Path]  # a .safetensors file, or the folder of a run
     seeds: str  # scenes to interpolate, and back to the first: 0,5,9
     out: Path  # FILE.mp4 or FILE.gif
-    path: str = "front"  # trajectory of the camera: orbit, front, steep, zoom, dolly, spiral, or a .json
+    # trajectory of the camera: orbit, front, steep, zoom, dolly, spiral, or a .json; default: front
+    path: str = ""
     frames: int = 0  # of the whole video; 0: 45 for each scene
     # layers that stay those of the first seed, 0 is the coarsest: 0-1; of generators with styles by layers
     mix: str = ""
@@ -52,7 +55,12 @@ def main(words: list[str]) -> None:
     if not generator.latent_dim:
         raise BadInput(f"{options.generator} holds a single scene, there is none to go to: genscene render")
     how.require_memory(generator, size, 1, count)
-    cameras = trajectory(options.path, camera_prior(generator, options.generator), count, size)
+    views: Camera | Grid
+    if options.path or isinstance(generator.prior, CameraPrior):
+        prior = camera_prior(generator, options.generator)
+        views = trajectory(options.path or "front", prior, count, size)
+    else:
+        views = how.crop(generator.prior.sweep(count, size))
     w = styles_of_seeds(generator, seeds, how.psi)
     if layers:
         try:
@@ -61,6 +69,6 @@ def main(words: list[str]) -> None:
             raise BadInput(f"--mix {options.mix}: {error}") from None
     w = interpolate_styles(w, count)
     with how.render_options(count, size) as render_options:
-        frames = render_frames(generator, w, cameras, how.show, render_options, interpolated=True)
+        frames = render_frames(generator, w, views, how.show, render_options, interpolated=True)
         save_frames(options.out, require_seen(frames, how.show, options.generator), how.fps)
     print_line(str(options.out))

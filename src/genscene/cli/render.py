@@ -63,7 +63,7 @@ def main(words: list[str]) -> None:
         return
     content, size = open_generator(options.generator, how)
     count = options.frames or (90 if video else 5)
-    views = views_along(content, options.generator, options.path, count, size, video)
+    views = how.crop(views_along(content, options.generator, options.path, count, size, video))
     size = views.size  # around a cylinder, of all pictures side by side
     scenes = len(parse_seeds(options.seeds)) if content.generator.latent_dim else 1
     how.require_memory(content.generator, size, scenes if video else scenes * len(views), scenes)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, pad
 
+from genscene.errors import BadInput
 from genscene.geometry.cameras import Size, no_autocast
 from genscene.randomness import splitmix64
 
@@ -69,6 +70,14 @@ class CoordinateEmbedding(nn.Module):
         flat = coords.reshape(1, -1, 1, 2).to(table)  # one picture: the table's gradient is not one for each
         found = grid_sample(table[None], flat, padding_mode=mode, align_corners=not self.legacy)
         return found[0, :, :, 0].mT.unflatten(0, coords.shape[:2])
+
+
+def check_outside(outside: Outside, embedding: bool, legacy: bool) -> None:
+    """Raise BadInput where the lookup of embeddings does not go on so, or there are no embeddings."""
+    if not embedding and outside != "border":
+        raise BadInput(f"outside {outside}: wanted border, there are no embeddings to continue")
+    if legacy and outside == "wrap":
+        raise BadInput("outside wrap: wanted border, reflection or zeros with legacy_grid_sample")
 
 
 def periodic(table: Tensor, coords: Tensor) -> tuple[Tensor, Tensor]:

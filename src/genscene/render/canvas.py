@@ -28,6 +28,10 @@ class CanvasGenerator(Generator):
         return {}
 
     @abstractmethod
+    def coords(self, view: Grid) -> Tensor:
+        """What scenes are functions of, (x, y) of pixels [B, 2, H, W]; of equal windows [1, 2, H, W]."""
+
+    @abstractmethod
     def pixel_bytes(self) -> int:
         """Bytes that a pixel takes in training, with its graph."""
 

@@ -15,6 +15,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from genscene.cli.shared.options import parse_seeds, parse_size, require_range
+from genscene.cli.shared.plane import parse_window, require_plane, set_outside
 from genscene.contract import Generator, RenderOptions, Vector
 from genscene.data.progress import LINES_EVERY, clock
 from genscene.devices import Device, pick_device, require_memory
@@ -26,6 +27,7 @@ from genscene.geometry.cameras import Camera, Grid, Size, named_tensors
 from genscene.geometry.priors import CameraPrior
 from genscene.geometry.trajectories import ellipse, forward_spiral, interpolate_cameras, trajectory
 from genscene.io.generator_file import GeneratorFile, read
+from genscene.layers.coordinates import Outside
 from genscene.layers.mapping import style_count, take_styles
 from genscene.randomness import RandomStreams
 
@@ -49,6 +51,10 @@ class RenderingOptions:
     view_lock: bool = False  # colors as seen from the front, wherever the camera is (pi-GAN)
     samples: int = 0  # samples along each ray in each pass; more is finer; default: that of training
     fps: float = 30.0  # frames a second of a video
+    # left,top,right,bottom of what is shown of scenes that are pictures, in image sides, as wide as high:
+    # 0,0,1,1 is the whole, -0.5,-0.5,1.5,1.5 also what is beyond the frame
+    window: str = ""
+    outside: Outside | None = None  # embeddings beyond the frame; default: the generator's own
     memory: float = 0.25  # GiB that intermediate results may take; less is slower, the same to 1e-7
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
 
@@ -57,6 +63,14 @@ class RenderingOptions:
         require_range("--samples", self.samples, 0, 65_536)
         require_range("--fps", self.fps, *FPS)
         require_range("--memory", self.memory, 1e-6, 1024)
+        if self.window:
+            parse_window(self.window)
+
+    def crop(self, views: Camera | Grid) -> Camera | Grid:
+        """What the window shows of views on the plane."""
+        if not self.window:
+            return views
+        return views.crop(parse_window(self.window).expand(len(views), -1), views.size)
 
     def require_memory(self, generator: Generator, size: Size, pictures: int, styles: int) -> None:
         """Raise BadInput where so many pictures, and styles, at once take more memory than there is."""
@@ -69,11 +83,17 @@ class RenderingOptions:
         require_memory(needed, what, "lower --size, --frames or the number of --seeds")
 
     @contextmanager
-    def render_options(self, pictures: int, size: Size) -> Iterator[RenderOptions]:
-        """The same for the renderer, with the progress of so many pictures of a size by their rays."""
+    def render_options(self, pictures: float, size: Size) -> Iterator[RenderOptions]:
+        """The same for the renderer, with the progress of so many pictures of a size by their rays.
+
+        pictures: those of which a share of the pixels is rendered are such a share.
+        """
         direction, (height, width) = FROM_FRONT if self.view_lock else None, size
-        label, shorter = f"rendering {pictures} pictures of {height}x{width}", "shorter: --size, --frames"
-        with timed_progress(label, pictures * height * width, f"{shorter}, --samples") as advance:
+        label, shorter = (
+            f"rendering {pictures:.10g} pictures of {height}x{width}",
+            "shorter: --size, --frames",
+        )
+        with timed_progress(label, round(pictures * height * width), f"{shorter}, --samples") as advance:
             yield RenderOptions(
                 samples=self.samples,
                 fixed_direction=direction,
@@ -85,6 +105,11 @@ class RenderingOptions:
 def open_generator(path: Path, options: RenderingOptions) -> tuple[GeneratorFile, Size]:
     """A generator file with its generator on the device, and the size of its pictures."""
     content = read(path)
+    if options.window:
+        require_plane(content.generator, "--window", path)
+    if options.outside is not None:
+        require_plane(content.generator, "--outside", path)
+        set_outside(content.generator, options.outside, path)
     content.generator.to(pick_device(options.device))
     if options.size:
         return content, parse_size(options.size)
@@ -114,7 +139,11 @@ def views_along(
     file, for error lines.
     """
     generator = content.generator
-    if not path and not video and not isinstance(generator.prior, CameraPrior):
+    if not path and not isinstance(generator.prior, CameraPrior):
+        if video:
+            raise BadInput(
+                f"{source}: its scenes are pictures, wanted --out FILE.png, or genscene interpolate"
+            )
         return generator.prior.sweep(1, size)
     prior = camera_prior(generator, source)
     given = None if content.cameras is None else content.cameras.reframed(size)

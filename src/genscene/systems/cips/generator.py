@@ -8,7 +8,7 @@ from genscene.contract import DEFAULT_OPTIONS, Rendering, RenderOptions
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Grid, check_shapes
 from genscene.geometry.priors import PlanePrior
-from genscene.layers.coordinates import Outside, coordinate_noise
+from genscene.layers.coordinates import Outside, check_outside, coordinate_noise
 from genscene.layers.mapping import MappingNetwork
 from genscene.layers.stylegan2 import style_mapping
 from genscene.randomness import Randomness
@@ -36,8 +36,7 @@ class CIPSGeneratorConfig:
         """Raise BadInput for embeddings whose lookup does not go on outside as it is asked to."""
         if self.legacy_corners and self.network.frames > 1:
             raise BadInput("legacy_corners around a cylinder: wanted it off")
-        if self.network.legacy_grid_sample and self.outside == "wrap":
-            raise BadInput("outside wrap: wanted border, reflection or zeros with legacy_grid_sample")
+        check_outside(self.outside, self.network.embedding, self.network.legacy_grid_sample)
 
 
 @dataclass(frozen=True)
