@@ -4,12 +4,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 from torch.testing import assert_close
 
+from conftest import tiny
+from genscene.cli import main
 from genscene.contract import ImageBatch, StepContext
 from genscene.errors import BadInput
 from genscene.experiment.validation import validate
 from genscene.geometry.cameras import Grid
+from genscene.io import generator_file
 from genscene.layers.coordinates import CoordinateEmbedding, FourierFeatures, on_cylinder
 from genscene.randomness import RandomStreams
 from genscene.render.patches import PatchSampler
@@ -128,3 +132,45 @@ def test_noise_of_coordinates_is_the_same_in_every_window():
     assert (whole - silent).abs().amax() > 0.01
     part = Grid.whole(1, (8, 8)).crop(torch.tensor([[0.5, 0.5, 0.0]]), (4, 4))
     assert_close(generator.render(scene, part).image, whole[..., :4, 4:], atol=1e-5, rtol=1e-5)
+
+
+@pytest.fixture
+def panorama(tmp_path):
+    """The file of a generator around a cylinder of three pictures."""
+    experiment = tiny("cips-ffhq-256")
+    network = replace(experiment.system.generator.network, frames=3, embedding_size=(16, 48))
+    system = replace(experiment.system, generator=replace(experiment.system.generator, network=network))
+    experiment = replace(experiment, system=system)
+    generator = system.build_generator().eval()
+    with torch.no_grad():
+        generator.mapping.w_avg.normal_()
+    path = tmp_path / "panorama.safetensors"
+    generator_file.write(path, generator_file.GeneratorFile(generator, experiment))
+    return path
+
+
+def test_panoramas_are_rendered_whole_blended_and_as_films(panorama, tmp_path):
+    sizes = {}
+    for name, words in {
+        "sheet.png": ["--seeds", "0-1"],
+        "blend.png": ["--seeds", "0-2", "--blend"],
+        "small.png": ["--seeds", "0,5", "--blend", "--size", "8x10"],
+        "pan.gif": ["--seeds", "0", "--frames", "4"],
+    }.items():
+        assert main(["render", str(panorama), "--out", str(tmp_path / name), *words]) == 0
+        with Image.open(tmp_path / name) as image:
+            sizes[name] = image.size
+            assert getattr(image, "n_frames", 1) == (4 if name == "pan.gif" else 1)
+    assert sizes == {"sheet.png": (48, 32), "blend.png": (48, 16), "small.png": (30, 8), "pan.gif": (16, 16)}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out", "x.gif"], "--out x.gif: wanted a file ending with .png"),
+        (["--out", "x.png", "--window", "0,0,2,2"], "--blend with --window: wanted one of them"),
+    ],
+)
+def test_blends_that_cannot_be_are_refused(panorama, words, message, capsys):
+    assert main(["render", str(panorama), "--blend", *words]) == 2
+    assert message in capsys.readouterr().err

@@ -8,6 +8,7 @@ import torch
 from tyro.conf import Positional, arg
 
 from genscene.cli.shared.options import parse, parse_seeds, print_line, require_range, require_suffix
+from genscene.cli.shared.plane import require_plane
 from genscene.cli.shared.rendering import (
     FRAMES,
     RenderingOptions,
@@ -22,6 +23,8 @@ from genscene.cli.shared.rendering import (
 from genscene.errors import BadInput
 from genscene.export.pictures import save_png, tile
 from genscene.export.video import ENDINGS
+from genscene.geometry.cameras import Size
+from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import style_count
 
 
@@ -46,6 +49,9 @@ class Render:
     scene: Path | None = None
     # FILE.json to write the first seed's objects to, for --scene; the picture is of this scene alone
     save_scene: Path | None = None
+    # of scenes that are pictures: one, whose style changes along x from seed to seed, and around a cylinder
+    # back to the first
+    blend: bool = False
     rendering: Annotated[RenderingOptions, arg(name="")] = RenderingOptions()
 
 
@@ -62,6 +68,9 @@ def main(words: list[str]) -> None:
         render_objects(options)
         return
     content, size = open_generator(options.generator, how)
+    if options.blend:
+        render_blend(options, content, size)
+        return
     count = options.frames or (90 if video else 5)
     views = how.crop(views_along(content, options.generator, options.path, count, size, video))
     size = views.size  # around a cylinder, of all pictures side by side
@@ -76,6 +85,24 @@ def main(words: list[str]) -> None:
         else:
             rows = require_seen(render_rows(*arguments), how.show, options.generator)
             save_png(options.out, tile(torch.stack(list(rows))))
+    print_line(str(options.out))
+
+
+def render_blend(options: Render, content: GeneratorFile, size: Size) -> None:
+    """Render one picture of the styles of all seeds."""
+    from genscene.apps.panorama import render_blended
+
+    generator, how = content.generator, options.rendering
+    require_suffix("--out", options.out, (".png",))
+    require_plane(generator, "--blend", options.generator)
+    if how.window:
+        raise BadInput("--blend with --window: wanted one of them, blends are of whole pictures")
+    view = views_along(content, options.generator, options.path, 1, size)
+    how.require_memory(generator, view.size, 1, view.size[1])
+    w = styles_of(generator, options.seeds, how.psi)
+    with how.render_options(1, view.size) as render_options:
+        found = render_blended(generator, w, size, render_options).cpu()
+    save_png(options.out, tile(torch.stack(list(require_seen([found.clamp(0, 1)], how.show, options.out)))))
     print_line(str(options.out))
 
 

@@ -153,6 +153,13 @@ class PlanePrior:
         """All of it, `count` times: of a cylinder so many times the width of a picture of this size."""
         return Grid.whole(count, (size[0], size[1] * self.frames))
 
+    def pan(self, count: int, size: Size) -> Grid:
+        """Pictures of this size that begin at evenly spaced places once around the cylinder."""
+        view = Grid.whole(count, size)
+        window = view.window.clone()
+        window[:, 1] = torch.arange(count) / count
+        return Grid(window, size, torch.full((count,), 1 / self.frames))
+
 
 class HasPrior(nn.Module):
     """A generator with a prior of its views, which its part `orbit` changes where that is learned."""

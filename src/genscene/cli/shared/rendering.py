@@ -140,6 +140,8 @@ def views_along(
     """
     generator = content.generator
     if not path and not isinstance(generator.prior, CameraPrior):
+        if video and generator.prior.frames > 1:
+            return generator.prior.pan(count, size)
         if video:
             raise BadInput(
                 f"{source}: its scenes are pictures, wanted --out FILE.png, or genscene interpolate"
