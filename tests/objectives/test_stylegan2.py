@@ -17,6 +17,7 @@ from genscene.objectives.stylegan2 import (
     ResidualBlock,
     StyleGAN2Discriminator,
     StyleGAN2DiscriminatorConfig,
+    released_discriminator,
 )
 
 TINY = StyleGAN2DiscriminatorConfig(8, channel_base=16, channel_max=3)
@@ -147,3 +148,10 @@ def test_released_checkpoints_fill_the_network():
         name: torch.empty(4, 4) if name.endswith("kernel") else next(order) for name in released_names(6)
     }
     assert rename(found, RELEASED_NAMES, ours).keys() == ours.keys()
+    again = released_discriminator(found)
+    assert again.config == network.config
+    del found["convs.6.skip.1.weight"]
+    with pytest.raises(BadInput, match="leaves 1 of our tensors unfilled, first blocks"):
+        released_discriminator(found)
+    with pytest.raises(BadInput, match="no discriminator of StyleGAN2"):
+        released_discriminator({"convs.0.0.weight": torch.zeros(3)})

@@ -12,6 +12,7 @@ from genscene.contract import ImageBatch, RenderOptions, StepContext
 from genscene.devices import without_memory
 from genscene.errors import BadInput, Cancelled
 from genscene.experiment.memory import training_bytes
+from genscene.experiment.schema import EMA
 from genscene.geometry.cameras import Grid
 from genscene.io import generator_file
 from genscene.layers.coordinates import CoordinateEmbedding
@@ -21,6 +22,7 @@ from genscene.systems import PRESETS
 from genscene.systems.cips.convert import convert
 from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig
 from genscene.systems.cips.network import CIPSNetworkConfig
+from genscene.training.run import Run, train
 
 TAPER = (512,) * 5 + (256, 128)
 SMALL = CIPSNetworkConfig(features=8, embedding_size=(6, 5), widths=(8, 8, 4))
@@ -307,7 +309,7 @@ def test_the_released_penalty_of_patches_is_that_of_their_coordinates_too():
     ("change", "message"),
     [
         ({"orbit": "learned"}, "orbit learned: wanted given"),
-        ({"mask_weight": 1.0}, "mask_weight: wanted 0"),
+        ({"mask_weight": 1.0}, "mask_weight 1.0: wanted 0"),
         ({"patches": PatchSampler(32)}, "images of 32x32: wanted 16x16"),
         ({"legacy_r1_coords": True}, "legacy_r1_coords: wanted discriminator_coords with it"),
     ],
@@ -380,6 +382,57 @@ def test_a_released_checkpoint_is_converted(variant, tmp_path):
     assert generator_file.load(out).config == config
     _, larger = convert(tmp_path / "x_g_ema.pt", "cips-ffhq-1024")
     assert larger.config.size == (1024, 1024)
+
+
+def official_discriminator(network):
+    """A discriminator's tensors under official names, and kernels of blurs, which are stored beside them."""
+    parts = {
+        "first.weight": "conv1.0.weight",
+        "first.bias": "conv1.1.bias",
+        "second.weight": "conv2.1.weight",
+    }
+    parts |= {"second.bias": "conv2.2.bias", "shortcut.weight": "skip.1.weight"}
+    names = {"from_rgb.weight": "convs.0.0.weight", "from_rgb.bias": "convs.0.1.bias"}
+    names |= {"last_conv.weight": "final_conv.0.weight", "last_conv.bias": "final_conv.1.bias"}
+    for layer, place in (("hidden", 0), ("last", 1)):
+        names |= {f"{layer}.{each}": f"final_linear.{place}.{each}" for each in ("weight", "bias")}
+    for i in range(len(network.blocks)):
+        names |= {f"blocks.{i}.{ours}": f"convs.{i + 1}.{theirs}" for ours, theirs in parts.items()}
+    state = {names[name]: x for name, x in network.state_dict().items()}
+    return state | {f"convs.{i + 1}.skip.0.kernel": torch.ones(4, 4) for i in range(len(network.blocks))}
+
+
+@pytest.mark.parametrize("coords", [False, True])
+def test_training_goes_on_from_a_released_file_with_its_discriminator(coords, tmp_path, capsys):
+    """The networks of the file, and the average, are those that a run by --init begins with."""
+    experiment = tiny("cips-ffhq-256-released", steps=1)
+    system = replace(experiment.system, discriminator_coords=coords)
+    players, average = system.build(), system.build_generator()
+    d = {f"module.{name}": x for name, x in official_discriminator(players.discriminator).items()}
+    document = {"g": official_state(players.generator, False), "d": d}
+    document["g_ema"] = official_state(average, False)
+    torch.save(document | {"g_optim": {}, "d_optim": {}}, tmp_path / "000100.pt")
+    words = ["convert", str(tmp_path / "000100.pt"), "--system", "cips"]
+    words += ["--out", str(tmp_path / "ffhq.safetensors")]
+    run = tmp_path / "released"
+    assert main([*words, "--run", str(run)]) == 0
+    assert f"--init {run}" in capsys.readouterr().out
+    still = {player: replace(each, lr=0.0) for player, each in experiment.optim.items()}
+    experiment = replace(experiment, system=system, optim=still, ema=EMA(1.0, warmup=0.0), init=str(run))
+    train(experiment, Run(tmp_path / "on", grid_every=0))
+    state = torch.load(tmp_path / "on" / "state.pt", weights_only=True)
+    wanted = {f"generator.{name}": x for name, x in players.generator.named_parameters()}
+    wanted |= {f"discriminator.{name}": x for name, x in players.discriminator.named_parameters()}
+    assert all(torch.equal(state["system"][name], x) for name, x in wanted.items())
+    assert all(torch.equal(state["ema"][name], x) for name, x in average.named_parameters())
+    assert main([*words, "--run", str(run)]) == 2
+    assert "already holds a run" in capsys.readouterr().err
+    other = ["convert", str(tmp_path / "000100.pt"), "--out", "x.safetensors", "--run", str(tmp_path / "new")]
+    for system, message in (("giraffe", "--run"), ("cips", "no state dict 'd'")):
+        torch.save({"g_ema": document["g_ema"]}, tmp_path / "000100.pt")
+        assert main([*other, "--system", system]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_other_files_are_refused_in_one_line(tmp_path):

@@ -9,6 +9,7 @@ from tyro.conf import Positional
 
 from genscene.cli.shared.options import parse, print_line, require_suffix
 from genscene.contract import Generator
+from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
 from genscene.io import generator_file
 from genscene.io.generator_file import GeneratorFile
@@ -17,6 +18,9 @@ from genscene.systems.giraffe import convert as giraffe
 from genscene.systems.graf import convert as graf
 from genscene.systems.nerf import convert as nerf
 from genscene.systems.pigan import convert as pigan
+from genscene.training.checkpoint import Retention, save
+from genscene.training.loop import TrainState
+from genscene.training.run import Run, can_resume
 
 CONVERTERS: dict[str, Callable[[Path, str], tuple[Experiment, Generator]]] = {
     "cips": cips.convert,
@@ -39,6 +43,8 @@ class Convert:
     system: Literal["pigan", "nerf", "graf", "giraffe", "cips"] = "pigan"  # of the checkpoint
     # whose cameras, boxes, background or data it gets; default: one of its sizes
     preset: str = ""
+    # folder to train on from by --init, of a file of CIPS's training: with its discriminator
+    run: Path | None = None
     licence: str = ""  # of the weights, to be stored in the file
 
 
@@ -47,9 +53,24 @@ def main(words: list[str]) -> None:
     about = "Official checkpoints to generator files. Nothing in the checkpoint is executed."
     options = parse(Convert, words, "genscene convert", description=about)
     require_suffix("--out", options.out, (".safetensors",))
+    if options.run is not None:
+        convert_run(options, options.run)
     experiment, generator = CONVERTERS[options.system](options.checkpoint, options.preset)
     generator_file.write(options.out, GeneratorFile(generator, experiment, licence=options.licence))
     count = sum(parameter.numel() for parameter in generator.parameters())
     print_line(
         f"{options.out}: {count} parameters; render it with: genscene render {options.out} --out pictures.png"
     )
+
+
+def convert_run(options: Convert, folder: Path) -> None:
+    """Write both players of a training's file, and the averaged generator, as those of a run."""
+    if options.system != "cips":
+        raise BadInput(f"--run {folder}: only files of CIPS's training hold a discriminator to train on with")
+    can_resume(Run(folder))  # refuses the folder of another
+    experiment, players = cips.convert_players(options.checkpoint, options.preset)
+    _, average = cips.convert(options.checkpoint, options.preset)
+    content = GeneratorFile(average, experiment, licence=options.licence)
+    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    save(folder, TrainState(experiment, players, average, {}), content, 0, Retention())
+    print_line(f"{folder}: train on from it with: genscene train PRESET --init {folder}")

@@ -1,14 +1,16 @@
 """The residual discriminator of StyleGAN2 (Karras et al. 2020, sec. 4.1), as CIPS and EG3D have it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import Tensor, nn
 
+from genscene.devices import without_memory
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
-from genscene.io.rename import Rules
+from genscene.io.rename import Rules, rename
 from genscene.layers.minibatch_std import minibatch_std, strided_minibatch_std
 from genscene.layers.stylegan2 import EqualConv2d, EqualLinear, blur, scaled_leaky_relu
 from genscene.ranges import Channels, Count, Natural, Side
@@ -94,6 +96,7 @@ class StyleGAN2Discriminator(nn.Module):
         return self.last(scaled_leaky_relu(self.hidden(x.flatten(1))))
 
 
+MOST_BLOCKS = 12  # of a released discriminator
 # names in CIPS's checkpoints, which are those of rosinality/stylegan2-pytorch -> names here
 RELEASED_NAMES: Rules = (
     (r"convs\.\d+\.(?:conv2|skip)\.0\.kernel", None),  # the blur, [1, 3, 3, 1]
@@ -101,7 +104,7 @@ RELEASED_NAMES: Rules = (
     (r"convs\.0\.1\.bias", "from_rgb.bias"),
     *(
         (rf"convs\.{i + 1}\.{released}", f"blocks.{i}.{name}")
-        for i in range(12)
+        for i in range(MOST_BLOCKS)
         for released, name in (
             (r"conv1\.0\.weight", "first.weight"),
             (r"conv1\.1\.bias", "first.bias"),
@@ -115,3 +118,21 @@ RELEASED_NAMES: Rules = (
     (r"final_linear\.0\.(weight|bias)", r"hidden.\1"),
     (r"final_linear\.1\.(weight|bias)", r"last.\1"),
 )
+
+
+def released_discriminator(found: Mapping[str, Tensor]) -> StyleGAN2Discriminator:
+    """The discriminator of released tensors, whose shapes tell its sizes.
+
+    Raises BadInput where they do not fit together.
+    """
+    first, last = found.get("convs.0.0.weight"), found.get("final_conv.0.weight")
+    blocks = sum(name.endswith(".conv2.1.weight") for name in found)
+    if first is None or last is None or first.ndim != 4 or not 0 < blocks <= MOST_BLOCKS:
+        raise BadInput("no discriminator of StyleGAN2: it lacks convs.0.0, convs.1 or final_conv.0")
+    size = 4 << blocks
+    config = StyleGAN2DiscriminatorConfig(size, max(1, len(first)) * size, max(1, len(last)))
+    with without_memory():  # sizes are those of the tensors, or these are refused
+        network = StyleGAN2Discriminator(config, first.shape[1])
+    renamed = rename(found, RELEASED_NAMES, dict(network.named_parameters()))
+    network.load_state_dict({name: x.float() for name, x in renamed.items()}, assign=True)
+    return network.requires_grad_()

@@ -11,13 +11,14 @@ from torch import Tensor
 from genscene.devices import without_memory
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
-from genscene.io.foreign_pickles import collect_tensors, read_checkpoint
+from genscene.io.foreign_pickles import collect_tensors, read_checkpoint, read_state_dict
 from genscene.io.rename import Rules, rename
 from genscene.layers.mapping import update_w_avg
+from genscene.objectives.stylegan2 import released_discriminator
 from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig
 from genscene.systems.cips.network import CIPSNetworkConfig
 from genscene.systems.cips.presets import PRESETS
-from genscene.systems.cips.system import CIPSConfig
+from genscene.systems.cips.system import CIPS, CIPSConfig
 
 BLOCKS = range(16)  # more than any network has
 
@@ -53,14 +54,14 @@ RESIDUAL: Rules = (
 )
 
 
-def convert(path: Path, preset: str) -> tuple[Experiment, CIPSGenerator]:
-    """Read a *_g_ema.pt, or the g_ema of a training's file; preset: of the data and the trained size.
+def convert(path: Path, preset: str, part: str = "g_ema") -> tuple[Experiment, CIPSGenerator]:
+    """Read a *_g_ema.pt, or a part of a training's file; preset: of the data and the trained size.
 
     Raises BadInput where it is neither, or its tensors do not fit. Nothing in the file is executed.
     """
     content = read_checkpoint(path)
-    part = content.get("g_ema", content) if isinstance(content, Mapping) else None
-    found = {name.removeprefix("module."): x for name, x in collect_tensors(part).items()}
+    state = content.get(part, content) if isinstance(content, Mapping) else None
+    found = {name.removeprefix("module."): x for name, x in collect_tensors(state).items()}
     if "to_rgb_last.bias" not in found and "to_rgbs.0.bias" not in found:
         raise BadInput(f"{path} is no generator of CIPS: it has neither to_rgbs.0.bias nor to_rgb_last.bias")
     preset = preset or ("cips-landscapes-256" if "to_rgb_last.bias" in found else "cips-ffhq-256")
@@ -76,6 +77,19 @@ def convert(path: Path, preset: str) -> tuple[Experiment, CIPSGenerator]:
     update_w_avg(generator)
     stages = tuple(replace(stage, size=config.size) for stage in experiment.stages)
     return replace(experiment, system=replace(experiment.system, generator=config), stages=stages), generator
+
+
+def convert_players(path: Path, preset: str) -> tuple[Experiment, CIPS]:
+    """Read the generator and the discriminator that a training's file holds beside the average."""
+    discriminator = released_discriminator(read_state_dict(path, "d"))
+    experiment, generator = convert(path, preset, "g")
+    assert isinstance(experiment.system, CIPSConfig)
+    coords = discriminator.from_rgb.weight.shape[1] == 5
+    config = replace(experiment.system, discriminator=discriminator.config, discriminator_coords=coords)
+    with without_memory():
+        system = CIPS(config)
+    system.generator, system.discriminator = generator, discriminator
+    return replace(experiment, system=config), system
 
 
 def official(found: Mapping[str, Tensor], like: CIPSGeneratorConfig) -> CIPSGeneratorConfig:
@@ -120,9 +134,8 @@ def our_tensors(found: Mapping[str, Tensor], generator: CIPSGenerator) -> dict[s
     def reshaped(name: str, x: Tensor) -> Tensor:
         if name == "emb.input" or x.ndim == 5:
             x = x.flatten(0, 1)
-        if name == "emb.input" or x.ndim < 3:
-            return x
-        return x.flatten() if name.endswith(".bias") else x.flatten(1)
+        plain = name == "emb.input" or x.ndim < 3
+        return x if plain else x.flatten(0 if name.endswith(".bias") else 1)
 
     rules = RESIDUAL if generator.config.network.variant == "residual" else SKIP
     plain = {name: reshaped(name, x) for name, x in found.items()}

@@ -51,15 +51,15 @@ class CIPSConfig(AdversarialConfig):
         patch = self.patches.size
         self.discriminator.check_size((patch, patch) if patch else size)
         self.patches.check_size(size)
-        for name, value in (("mask_weight", self.mask_weight), ("noise_steps", self.noise_steps)):
-            if value:
-                raise BadInput(f"{name}: wanted 0, pictures of CIPS have no density")
+        for name, wanted in (("mask_weight", 0), ("noise_steps", 0), ("orbit", "given")):
+            if (value := getattr(self, name)) != wanted:
+                raise BadInput(
+                    f"{name} {value}: wanted {wanted}, pictures of CIPS have no depth and no cameras"
+                )
         if self.augment.flip and self.discriminator_coords:
             raise BadInput("augment.flip: wanted off with discriminator_coords, that tell left from right")
         if self.legacy_r1_coords and (self.augment.active or not self.discriminator_coords):
             raise BadInput("legacy_r1_coords: wanted discriminator_coords with it, and no augment")
-        if self.orbit == "learned":
-            raise BadInput("orbit learned: wanted given, pictures of CIPS have no cameras")
 
     def shrunk(self) -> "CIPSConfig":
         """One or two blocks of 8 channels, images of 16 pixels or patches of 8."""
