@@ -28,6 +28,7 @@ VERBS = {  # good command lines; the first words name the verb
     "export pointcloud": "export pointcloud fitted --count 20 --out out/a.ply --opaque 0.01",
     "export cameras": "export cameras gan --frames 3 --out out/a.json",
     "export prior": "export prior gan --count 20 --out out/a.png",
+    "analyse": "analyse gan --data set --count 2 --size 8 --samples 2 --device cpu --out out",
     "evaluate": "evaluate gan --data set --count 6 --reals 6 --size 16 --device cpu --out out/a.json",
     "evaluate views": "evaluate fitted --out out/a.html --size 16 --device cpu",
     "compare": "compare set gan --data set --count 30 --reals 12 --size 16 --resamples 39 --device cpu",

@@ -38,6 +38,7 @@ CASES = {
         "takes",
         "--frames",
     ),
+    "spectra": ("analyse pigan-demo --size 4096 --out x", "8 pictures of 4096x4096", "lower --size"),
     "mesh": ("export mesh pigan-demo --resolution 1000 --out x.glb", "--resolution 1000", "--resolution"),
     "points": ("export pointcloud nerf-grid-demo --count 9000000 --out x.ply", "9000000 points", "--count"),
     "batch": ("evaluate pigan-demo --batch 100000", "100000 images of 16x16", "--batch or --size"),

@@ -16,7 +16,7 @@ from genscene.errors import BadInput
 from genscene.experiment.serialise import dumps
 from genscene.systems import PRESETS
 
-VERBS = ("render", "interpolate", "evaluate", "compare", "convert", "doctor", "presets")
+VERBS = ("render", "interpolate", "analyse", "evaluate", "compare", "convert", "doctor", "presets")
 SUBVERBS = (
     *(("export", name) for name in ("mesh", "pointcloud", "cameras", "prior")),
     *(("data", name) for name in ("inspect", "synthesize", "poses")),
@@ -59,6 +59,7 @@ MISSPELT = {
     "render x --sized 3": "no option --sized; did you mean --size? (see genscene render --help)",
     "render x --out a.png --veiw-lock": "did you mean --view-lock?",
     "interpolate x --seed 3": "did you mean --seeds?",
+    "analyse x --agianst y": "did you mean --against?",
     "evaluate x --metrcs fid": "did you mean --metrics?",
     "compare x y --protokol=a": "no option --protokol; did you mean --protocol?",
     "export mesh x --resolutoin 3": "did you mean --resolution? (see genscene export mesh --help)",

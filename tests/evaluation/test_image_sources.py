@@ -133,7 +133,7 @@ class Flat(torch.nn.Module):
     def scene(self, z, psi=1.0):
         return z
 
-    def render(self, scene, view):
+    def render(self, scene, view, options=None):
         return Rendering(self.value.expand(len(scene), 3, *SIZE))
 
 

@@ -4,10 +4,25 @@ import math
 from itertools import pairwise
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from PIL import Image, ImageColor
 
 from genscene.errors import BadInput
-from genscene.export.charts import COLORS, DASHES, INK, LEFT, SIDE, TOP, Axes, line_chart, padded_span, ticks
+from genscene.export.charts import (
+    COLORS,
+    DASHES,
+    DETAIL,
+    INK,
+    LEFT,
+    SIDE,
+    TOP,
+    Axes,
+    line_chart,
+    padded_span,
+    save_chart,
+    ticks,
+)
 
 UNIT = Axes("title", "recall", "precision", (0, 1), (0, 1))
 SVG = "{http://www.w3.org/2000/svg}"
@@ -44,6 +59,18 @@ def test_a_curve_is_at_the_places_of_its_points():
     wanted = [(LEFT + 0.1 * SIDE, TOP + 0.75 * SIDE), (LEFT + 0.9 * SIDE, TOP + 0.75 * SIDE)]
     assert [pytest.approx(point) for point in wanted] == points
     assert curve["stroke"] == COLORS[0]
+
+
+def test_the_png_has_the_curve_at_the_same_places(tmp_path):
+    save_chart(tmp_path / "chart.png", {"a": [(-1.0, 0.25), (2.0, 0.25)]}, UNIT)
+    with Image.open(tmp_path / "chart.png") as image:
+        pixels = np.asarray(image)
+    rows, columns = np.nonzero((pixels == ImageColor.getrgb(COLORS[0])).all(-1))
+    inside = columns < DETAIL * (LEFT + SIDE)  # to the right is the legend
+    assert abs(rows[inside].mean() / DETAIL - (TOP + 0.75 * SIDE)) < 2
+    assert abs(columns[inside].min() / DETAIL - LEFT) < 2  # clipped to the plot
+    assert abs(columns[inside].max() / DETAIL - (LEFT + SIDE)) < 2
+    assert 20 <= np.ptp(columns[~inside]) / DETAIL <= 24
 
 
 def test_curves_are_clipped_to_the_plot():

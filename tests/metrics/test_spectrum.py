@@ -11,6 +11,7 @@ from genscene.errors import BadInput
 from genscene.metrics.spectrum import (
     kaiser_window,
     mean_log_magnitude,
+    mean_spectrum,
     power_features,
     power_spectrum,
     radial_profile,
@@ -63,6 +64,25 @@ def test_white_noise_is_flat_and_a_white_image_has_0_db():
     features = power_features(32)(255 * white.byte())
     assert features.shape == (1, 17)
     assert to_decibels(features)[0, 0].item() == pytest.approx(0, abs=1e-5)
+
+
+def test_the_mean_spectrum_of_a_wave_peaks_at_its_frequency_and_does_not_depend_on_parts():
+    x = torch.arange(32, dtype=torch.float64) * 2 * math.pi / 32
+    waves = torch.stack([(3 * x + phase).cos()[:, None] * (4 * x).cos() for phase in (0.0, 1.0, 2.0)])
+    powers = power_spectrum(waves[:, None], (1.0,))
+    found = mean_spectrum([powers])
+    peaks = (found.magnitude > -100).nonzero().tolist()
+    assert peaks == [[13, 12], [13, 20], [19, 12], [19, 20]]  # 3 cycles down, 4 across: half the ring of 5
+    assert found.magnitude[13, 12].item() == pytest.approx(20 * math.log10(1 / 4))
+    assert found.profile.argmax() == 5
+    parts = mean_spectrum(powers.split(2))
+    assert_close(parts.magnitude, found.magnitude)
+    assert_close(parts.profile, found.profile)
+    noise = power_spectrum(torch.rand(4, 3, 8, 8))
+    decibels = mean_log_magnitude(noise) * 20 / math.log(10) - 40 * math.log10(8)
+    assert_close(mean_spectrum([noise]).magnitude, decibels, atol=1e-5, rtol=0)
+    with pytest.raises(BadInput, match="no images"):
+        mean_spectrum([])
 
 
 @pytest.mark.parametrize("bins", [None, 5, 14])

@@ -39,6 +39,7 @@ LOWER = {  # verb -> the options that its memory depends on
     "interpolate": "--size, --frames, or --memory",
     "foveate": "--size, the number of --seeds, or --memory",
     "export": "--resolution or --count",
+    "analyse": "--size, --memory, or the number of --seeds",
     "evaluate": "--count, --reals or --size",
     "compare": "--count, --reals or --size",
     "data": "--count, --size or --side",
@@ -52,6 +53,7 @@ USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
   interpolate  a video from one scene to the next
   foveate      pictures of which the pixels around a center are evaluated, and the time that this saves
   export       a mesh, points, a camera trajectory, or a plot of the prior, as a file
+  analyse      pictures of a generator's spectra, and of the parts of its input
   evaluate     metrics of a generator
   compare      metrics of several generators, in one table and on one page
   convert      official checkpoints to generator files, without executing them
@@ -113,6 +115,8 @@ def verb(name: str) -> Callable[[list[str]], None]:
             from genscene.cli.foveate import main
         case "export":
             from genscene.cli.export import main
+        case "analyse":
+            from genscene.cli.analyse import main
         case "evaluate":
             from genscene.cli.evaluate import main
         case "compare":

@@ -3,14 +3,14 @@
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from genscene.contract import Generator, RenderOptions
+from genscene.contract import DEFAULT_OPTIONS, Generator, RenderOptions
 from genscene.data.images import ImageSet
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import Preparation
@@ -67,6 +67,7 @@ class GeneratedImages:
     seed: int = 0
     # standard deviation of the noise on densities, beside jittered samples, as in training; None: no noise
     noise: float | None = None
+    options: RenderOptions = DEFAULT_OPTIONS  # without randomness
 
     @property
     def provenance(self) -> Provenance:
@@ -82,8 +83,8 @@ class GeneratedImages:
     def read(self, indices: Sequence[int]) -> Tensor:
         """Images of the latent codes with these numbers; BadInput where one is not finite."""
         seeds = [derive_seed(LATENT_SEED, self.seed, i) for i in indices]
-        images = require_finite(render_samples(self.generator, seeds, self.size, self.psi, self.noise))
-        images = images.clamp(0, 1) * 255
+        how = (self.size, self.psi, self.noise, self.options)
+        images = require_finite(render_samples(self.generator, seeds, *how)).clamp(0, 1) * 255
         return pass_through_format((images if self.truncate else images.round()).byte(), self.preparation)
 
 
@@ -92,7 +93,12 @@ ImageSource = StoredImages | GeneratedImages
 
 @torch.no_grad()
 def render_samples(
-    generator: Generator, seeds: Sequence[int], size: Size, psi: float = 1.0, noise: float | None = None
+    generator: Generator,
+    seeds: Sequence[int],
+    size: Size,
+    psi: float = 1.0,
+    noise: float | None = None,
+    options: RenderOptions = DEFAULT_OPTIONS,
 ) -> Tensor:
     """Images of the latent codes and cameras of these seeds -> [B, 3, H, W], not clamped.
 
@@ -101,9 +107,9 @@ def render_samples(
     streams = RandomStreams(seeds, next(generator.parameters()).device)
     scene = generator.scene(generator.latents(streams), psi)
     view = generator.prior.sample(streams, size)
-    if noise is None:
-        return generator.render(scene, view).image
-    return generator.render(scene, view, RenderOptions(streams, noise)).image
+    if noise is not None:
+        options = replace(options, randomness=streams, density_noise=noise)
+    return generator.render(scene, view, options).image
 
 
 def require_finite(images: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from genscene.evaluation.extract_features import Measurements
 from genscene.evaluation.image_sources import ImageSource
 from genscene.evaluation.registry import SPECTRUM
 from genscene.evaluation.report import Interval, Report
-from genscene.export.charts import Axes, line_chart
+from genscene.export.charts import SPECTRUM_AXES, Axes, line_chart, spectrum_series
 from genscene.export.pictures import to_bytes
 from genscene.metrics.precision_recall import nearest_neighbors, precision_recall
 from genscene.metrics.spectrum import to_decibels
@@ -27,7 +27,6 @@ CURVE_FEATURES = 3000  # of either side, for that curve
 PRECISION_AXES = Axes(
     "precision and recall, 1 to 10 neighbors", "recall", "precision", (0, 1), (0, 1), True, 2, "3 neighbors"
 )
-SPECTRUM_AXES = Axes("mean power spectrum", "frequency / highest frequency", "power, dB", reference="real")
 
 
 def image_strips(measured: Measurements) -> list[tuple[str, Tensor]]:
@@ -59,11 +58,9 @@ def charts(measured: Measurements) -> dict[str, str]:
             curves[name] = [(each.recall, each.precision) for each in found]
         charts["precision"] = line_chart(curves, PRECISION_AXES)
     if SPECTRUM in real:
-        spectra = {}
-        for name, side in {"real": real, **fakes}.items():
-            power = to_decibels(side[SPECTRUM].running.mean)
-            spectra[name] = [(i / (len(power) - 1), float(value)) for i, value in enumerate(power) if i]
-        charts["spectrum"] = line_chart(spectra, SPECTRUM_AXES)
+        means = {name: side[SPECTRUM].running.mean for name, side in {"real": real, **fakes}.items()}
+        profiles = {name: to_decibels(mean).tolist() for name, mean in means.items()}
+        charts["spectrum"] = line_chart(spectrum_series(profiles), SPECTRUM_AXES)
     return charts
 
 

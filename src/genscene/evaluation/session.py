@@ -112,7 +112,7 @@ class EvaluationSession:
         path, preparation, images, available = Path(self.data), self.protocol.real, self.images, 0
         if (path / "experiment.json").is_file():
             raise BadInput(f"--data {path} is a run: wanted real images, or statistics of some")
-        if path.suffix == ".safetensors" or (path.is_dir() and not is_images(path)):
+        if is_statistics(path):
             return self.load_statistics(path)
         if self.data.startswith(SYNTHETIC) and preparation.count:
             images, available = replace(images, limit=preparation.count), images.limit or EMBEDDED
@@ -157,6 +157,11 @@ def evaluation_size(models: Sequence[EvaluatedModel], data: str) -> Size:
             images = f"{name} holds images of {size[0]}x{size[1]}, {other_name} of {other[0]}x{other[1]}"
             raise BadInput(f"{images}: --size N resizes them to one")
     return size
+
+
+def is_statistics(path: Path) -> bool:
+    """Whether a path is a .safetensors file, or a folder of such."""
+    return path.suffix == ".safetensors" or (path.is_dir() and not is_images(path))
 
 
 def is_images(path: Path) -> bool:

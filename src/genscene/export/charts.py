@@ -1,12 +1,15 @@
-"""Line charts as SVG: curves over two axes, with ticks and a legend."""
+"""Line charts: curves over two axes, with ticks and a legend, as SVG or PNG."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image, ImageDraw, ImageFont
 
 from genscene.errors import BadInput
+from genscene.io.atomic import atomic
 
 Point = tuple[float, float]
 Series = Mapping[str, Sequence[Point]]
@@ -14,7 +17,8 @@ Span = tuple[float, float]
 
 SIDE, LEFT, TOP = 400, 66, 58  # pixels: side of the square plot, and its place
 LAYOUT = {"side": SIDE, "left": LEFT, "top": TOP, "width": LEFT + SIDE + 210, "height": TOP + SIDE + 58}
-INK = "#1c2026"
+INK, GRAY, PALE = "#1c2026", "#5c626c", "#e2e5ea"
+DETAIL = 2  # pixels of a PNG for one of the SVG
 # distinguishable without red or green (Okabe & Ito 2008), dark enough for thin lines on white
 COLORS = ("#0072b2", "#d55e00", "#008c69", "#b85c94", "#a07800", "#3c96cd", "#6446a0")
 DASHES = ("none", "7 4", "2 3")  # one for each round of colors
@@ -36,8 +40,71 @@ class Axes:
     reference: str = ""  # name of the curve that is drawn on top, in black
 
 
+SPECTRUM_AXES = Axes("mean power spectrum", "frequency / highest frequency", "power, dB", reference="real")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve of a chart, its points in pixels."""
+
+    name: str
+    color: str
+    dash: str
+    places: Sequence[Point]
+    large: Sequence[Point]  # the marked one, if any
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The curves of a chart and its ticks, in pixels."""
+
+    curves: Sequence[Curve]
+    x_ticks: Sequence[tuple[float, str]]  # places and labels
+    y_ticks: Sequence[tuple[float, str]]
+
+
 def line_chart(series: Series, axes: Axes) -> str:
     """Named curves, each of points (x, y) -> SVG; points that are not finite are left out."""
+    loader = PackageLoader("genscene.export", "")
+    templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    found = vars(lay_out(series, axes))
+    return templates.get_template("chart.svg").render(axes=axes, ink=INK, **found, **LAYOUT)
+
+
+def save_chart(path: str | Path, series: Series, axes: Axes) -> None:
+    """Write the same curves as PNG, solid and without large dots, on both axes twice as many pixels."""
+    layout = lay_out(series, axes)
+    canvas = Image.new("RGB", (DETAIL * LAYOUT["width"], DETAIL * LAYOUT["height"]), "white")
+    plot = Image.new("RGB", (DETAIL * SIDE, DETAIL * SIDE), "white")  # curves end at its border
+    draw, inside = ImageDraw.Draw(canvas), ImageDraw.Draw(plot)
+
+    def write(x: float, y: float, text: str, size: int, anchor: str, color: str = INK) -> None:
+        font = ImageFont.load_default(DETAIL * size)
+        draw.text((DETAIL * x, DETAIL * y), text, fill=color, font=font, anchor=anchor)
+
+    for x, label in layout.x_ticks:
+        inside.line([(DETAIL * (x - LEFT), 0), (DETAIL * (x - LEFT), DETAIL * SIDE)], fill=PALE, width=DETAIL)
+        write(x, TOP + SIDE + 8, label, 12, "ma", GRAY)
+    for y, label in layout.y_ticks:
+        inside.line([(0, DETAIL * (y - TOP)), (DETAIL * SIDE, DETAIL * (y - TOP))], fill=PALE, width=DETAIL)
+        write(LEFT - 9, y, label, 12, "rm", GRAY)
+    for row, curve in enumerate(layout.curves):
+        points = [(DETAIL * (x - LEFT), DETAIL * (y - TOP)) for x, y in curve.places]
+        inside.line(points, fill=curve.color, width=2 * DETAIL, joint="curve")
+        left, middle = DETAIL * (LEFT + SIDE + 22), DETAIL * (TOP + 10 + 22 * row)
+        draw.line([(left, middle), (left + 22 * DETAIL, middle)], fill=curve.color, width=2 * DETAIL)
+        write(LEFT + SIDE + 52, TOP + 10 + 22 * row, curve.name, 13, "lm")
+    inside.line([(0, 0), (0, DETAIL * SIDE - 1), (DETAIL * SIDE, DETAIL * SIDE - 1)], fill=GRAY, width=DETAIL)
+    canvas.paste(plot, (DETAIL * LEFT, DETAIL * TOP))
+    write(LEFT, 26, axes.title, 15, "ls")
+    write(LEFT, TOP - 8, axes.y_label, 13, "ls")
+    write(LEFT + SIDE / 2, TOP + SIDE + 42, axes.x_label, 13, "ms")
+    with atomic(path) as partial:
+        canvas.save(partial, format="PNG", optimize=True)
+
+
+def lay_out(series: Series, axes: Axes) -> Layout:
+    """Named curves, each of points (x, y) -> their places; points that are not finite are left out."""
     points = [point for each in series.values() for point in _finite(each)]
     if not points:
         raise BadInput(f"chart {axes.title!r} has no finite points, wanted at least one")
@@ -49,13 +116,18 @@ def line_chart(series: Series, axes: Axes) -> str:
             color, dash = INK, DASHES[0]
         marked = [] if axes.marked is None else [series[name][axes.marked]]
         places, large = ([_place(p, x, y) for p in _finite(each)] for each in (series[name], marked))
-        curves.append({"name": shorten(name), "color": color, "dash": dash, "places": places, "large": large})
+        curves.append(Curve(shorten(name), color, dash, places, large))
     x_ticks = [(_place((value, y[0]), x, y)[0], f"{value:.6g}") for value in ticks(x)]
     y_ticks = [(_place((x[0], value), x, y)[1], f"{value:.6g}") for value in ticks(y)]
-    loader = PackageLoader("genscene.export", "")
-    templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    template, axis_ticks = templates.get_template("chart.svg"), {"x_ticks": x_ticks, "y_ticks": y_ticks}
-    return template.render(axes=axes, curves=curves, ink=INK, **axis_ticks, **LAYOUT)
+    return Layout(curves, x_ticks, y_ticks)
+
+
+def spectrum_series(profiles: Mapping[str, Sequence[float]]) -> Series:
+    """Radial profiles [K] in dB by name -> their curves over SPECTRUM_AXES, without frequency 0."""
+    return {
+        name: [(i / (len(profile) - 1), value) for i, value in enumerate(profile) if i]
+        for name, profile in profiles.items()
+    }
 
 
 def padded_span(values: Sequence[float]) -> Span:

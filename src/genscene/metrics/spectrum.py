@@ -1,6 +1,7 @@
 """Power spectra in float64: plain (Durall et al. 2020), or whitened and windowed (Karras et al. 2021)."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -27,6 +28,27 @@ def power_spectrum(
 def mean_log_magnitude(power: Tensor, eps: float = 1e-8) -> Tensor:
     """Power [B, N, N] -> logarithm of the mean magnitude [N, N] (CIPS, fig. 7)."""
     return (power.sqrt().mean(dim=0) + eps).log()
+
+
+@dataclass(frozen=True)
+class MeanSpectrum:
+    """Means over images of one side N, in dB of an image that is 1 everywhere."""
+
+    magnitude: Tensor  # [N, N], of the mean magnitude, frequency 0 at N // 2
+    profile: Tensor  # [N // 2 + 1], of the mean power on rings of integer radius
+
+
+def mean_spectrum(powers: Iterable[Tensor]) -> MeanSpectrum:
+    """Power [B, N, N] of images, part by part -> the means over all; BadInput where there are none."""
+    magnitude, total, count = torch.zeros(()), torch.zeros(()), 0
+    for power in powers:
+        magnitude, total = magnitude + power.sqrt().sum(dim=0), total + power.sum(dim=0)
+        count += len(power)
+    if not count:
+        raise BadInput("spectrum of no images, wanted at least one")
+    white = total.shape[-1] ** 4  # the power of frequency 0
+    profile = radial_profile(total[None] / count)[0]
+    return MeanSpectrum(to_decibels((magnitude / count).square() / white), to_decibels(profile / white))
 
 
 def radial_profile(spectra: Tensor, bins: int | None = None) -> Tensor:

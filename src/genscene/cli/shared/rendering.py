@@ -83,17 +83,17 @@ class RenderingOptions:
         require_memory(needed, what, "lower --size, --frames or the number of --seeds")
 
     @contextmanager
-    def render_options(self, pictures: float, size: Size) -> Iterator[RenderOptions]:
+    def render_options(
+        self, pictures: float, size: Size, shorter: str = "--size, --frames"
+    ) -> Iterator[RenderOptions]:
         """The same for the renderer, with the progress of so many pictures of a size by their rays.
 
-        pictures: those of which a share of the pixels is rendered are such a share.
+        pictures: those of which a share of the pixels is rendered are such a share. shorter: options.
         """
         direction, (height, width) = FROM_FRONT if self.view_lock else None, size
-        label, shorter = (
-            f"rendering {pictures:.10g} pictures of {height}x{width}",
-            "shorter: --size, --frames",
-        )
-        with timed_progress(label, round(pictures * height * width), f"{shorter}, --samples") as advance:
+        label = f"rendering {pictures:.10g} pictures of {height}x{width}"
+        total, advice = round(pictures * height * width), f"shorter: {shorter}, --samples"
+        with timed_progress(label, total, advice) as advance:
             yield RenderOptions(
                 samples=self.samples,
                 fixed_direction=direction,
