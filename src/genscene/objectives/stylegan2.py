@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -34,6 +34,11 @@ class StyleGAN2DiscriminatorConfig:
     def sides(self) -> list[int]:
         """Sides of the images before each block and behind the last: size, size / 2, ... 4."""
         return [self.size >> i for i in range(int(math.log2(self.size)) - 1)]
+
+    def shrunk(self, size: int) -> "StyleGAN2DiscriminatorConfig":
+        """The same for images of another size, with at most 8 channels and pairs of images, for tests."""
+        few = min(2, self.mbstd_group)
+        return replace(self, size=size, channel_base=128, channel_max=8, mbstd_group=few)
 
     def channels_at(self, side: int) -> int:
         """Channels of an image with this side."""

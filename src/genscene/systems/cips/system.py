@@ -63,18 +63,11 @@ class CIPSConfig(AdversarialConfig):
 
     def shrunk(self) -> "CIPSConfig":
         """One or two blocks of 8 channels, images of 16 pixels or patches of 8."""
-        network = self.generator.network
-        table = (16, 16 * network.frames)
-        network = replace(network, features=8, embedding_size=table, widths=(8, 4))
+        table = (16, 16 * self.generator.network.frames)
+        network = replace(self.generator.network, features=8, embedding_size=table, widths=(8, 4))
         small = replace(self.generator, latent_dim=8, mapping_depth=2, network=network, size=(16, 16))
         patches = replace(self.patches, size=min(8, self.patches.size))
-        discriminator = replace(
-            self.discriminator,
-            size=patches.size or 16,
-            channel_base=128,
-            channel_max=8,
-            mbstd_group=min(2, self.discriminator.mbstd_group),
-        )
+        discriminator = self.discriminator.shrunk(patches.size or 16)
         return replace(self, generator=small, discriminator=discriminator, patches=patches)
 
 
@@ -97,8 +90,8 @@ class CIPS(AdversarialSystem):
         left, right = (self.generator.style(each) for each in (z, self.sample_latents(randomness)))
         chance, start = randomness.uniform(2)[..., None].unbind(1)
         width = view.window[:, :1].to(z)  # in pictures
-        share = 2 * start - 1 + width * pixel_centers(view.size[1], z)
-        share = share.clamp(0, 1) * (chance < self.config.cross_frame)
+        share = (2 * start - 1 + width * pixel_centers(view.size[1], z)).clamp(0, 1)
+        share = share * (chance < self.config.cross_frame)
         w = torch.lerp(left[:, None], right[:, None], share[..., None])  # [B, W, S]
         return self.generator.bind_pixels(w.repeat(1, view.size[0], 1))
 
