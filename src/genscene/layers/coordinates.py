@@ -46,15 +46,15 @@ def on_cylinder(coords: Tensor, radius: float) -> Tensor:
 class CoordinateEmbedding(nn.Module):
     """A learned vector for every pixel of the plane; bilinear between the centers of pixels."""
 
-    def __init__(self, features: int, size: Size, legacy: bool, around: bool = False):
+    def __init__(self, features: int, size: Size, legacy: bool, around: bool = False, std: float = 1.0):
         """size: (height, width) of the table, whose outermost entries are at the coordinates -1 and 1.
 
         legacy: as the released code looks it up, which takes the same coordinates for those of the table's
         borders, and in training the table itself for as many pixels as it has. around: on a cylinder, where
-        x is -1 to 1 over all columns, and the last of them is beside the first.
+        x is -1 to 1 over all columns, and the last of them is beside the first. std: before training.
         """
         super().__init__()
-        self.table = nn.Parameter(torch.randn(features, *size))
+        self.table = nn.Parameter(std * torch.randn(features, *size))
         self.legacy, self.around = legacy, around
 
     def forward(self, coords: Tensor, outside: Outside = "border") -> Tensor:

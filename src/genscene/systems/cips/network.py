@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genscene.errors import BadInput
 from genscene.layers.coordinates import CoordinateEmbedding, FourierFeatures, Outside
 from genscene.layers.styled_linear import Activation, StyledBlock, StyledLinear
-from genscene.ranges import Cells, Channels, Length, Range
+from genscene.ranges import Cells, Channels, Factor, Length, Range
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class CIPSNetworkConfig:
     fourier: bool = True  # the input has Fourier features
     embedding: bool = True  # the input has an embedding for every pixel; off: CIPS-NE
     embedding_size: tuple[Cells, Cells] = (256, 256)  # height and width of the table of embeddings
+    embedding_std: Factor = 1.0  # standard deviation of the embeddings before training
     # pictures, side by side, that close to a cylinder, which the table then covers; 1: a plane
     frames: Annotated[int, Range(1, 64)] = 1
     # of each block of two layers; the first also of the layer before them (released: the last ones are
@@ -66,7 +67,7 @@ class CIPSNetwork(nn.Module):
         if config.fourier:
             self.fourier = FourierFeatures(features, config.legacy_fourier_bias, config.frames)
         if config.embedding:
-            how = (config.legacy_grid_sample, config.frames > 1)
+            how = (config.legacy_grid_sample, config.frames > 1, config.embedding_std)
             self.embedding = CoordinateEmbedding(features, config.embedding_size, *how)
         noise = config.noise != "none"
         self.first = StyledLinear(config.inputs, widths[0], style_dim, config.activation, noise)
