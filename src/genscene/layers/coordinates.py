@@ -18,15 +18,16 @@ Outside = Literal["border", "reflection", "zeros", "wrap"]
 class FourierFeatures(nn.Module):
     """Sine of a trained linear map of the coordinates, without cosine: low frequencies at the start."""
 
-    def __init__(self, features: int, bias: bool, frames: int = 1):
+    def __init__(self, features: int, bias: bool, frames: int = 1, scale: float = 1.0):
         """bias: of the linear map, as the released code has it.
 
         frames: pictures, side by side, that close to a cylinder, over all of which x is -1 to 1; 1: a plane.
+        scale: of the frequencies before training.
         """
         super().__init__()
         self.frames, inputs = frames, 2 if frames == 1 else 3
         self.linear = nn.Linear(inputs, features, bias)
-        bound = math.sqrt(9 / inputs)  # of the initial frequencies, in radians per unit
+        bound = scale * math.sqrt(9 / inputs)  # of the initial frequencies, in radians per unit
         nn.init.uniform_(self.linear.weight, -bound, bound)
 
     def forward(self, coords: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ class CIPSNetworkConfig:
     fourier: bool = True  # the input has Fourier features
     embedding: bool = True  # the input has an embedding for every pixel; off: CIPS-NE
     embedding_size: tuple[Cells, Cells] = (256, 256)  # height and width of the table of embeddings
+    fourier_scale: Factor = 1.0  # frequencies of Fourier features before training, times those of the paper
     embedding_std: Factor = 1.0  # standard deviation of the embeddings before training
     # pictures, side by side, that close to a cylinder, which the table then covers; 1: a plane
     frames: Annotated[int, Range(1, 64)] = 1
@@ -65,10 +66,11 @@ class CIPSNetwork(nn.Module):
         self.config, widths, features = config, config.widths, config.features
         self.fourier = self.embedding = None
         if config.fourier:
-            self.fourier = FourierFeatures(features, config.legacy_fourier_bias, config.frames)
+            how = (config.legacy_fourier_bias, config.frames, config.fourier_scale)
+            self.fourier = FourierFeatures(features, *how)
         if config.embedding:
-            how = (config.legacy_grid_sample, config.frames > 1, config.embedding_std)
-            self.embedding = CoordinateEmbedding(features, config.embedding_size, *how)
+            of_table = (config.legacy_grid_sample, config.frames > 1, config.embedding_std)
+            self.embedding = CoordinateEmbedding(features, config.embedding_size, *of_table)
         noise = config.noise != "none"
         self.first = StyledLinear(config.inputs, widths[0], style_dim, config.activation, noise)
         residual = config.variant == "residual"
