@@ -22,6 +22,8 @@ from genscene.experiment.serialise import build_seeded
 from genscene.geometry.cameras import Grid
 from genscene.layers.mapping import update_w_avg
 from genscene.metrics.spectrum import mean_spectrum
+from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig
+from genscene.systems.cips.network import CIPSNetworkConfig
 
 KINDS = ["Fourier features", "embeddings"]
 
@@ -89,6 +91,16 @@ def test_input_features_are_what_the_network_is_given(cips):
     inputs = cips.network.inputs(cips.coords(Grid.whole(1, (12, 10))).flatten(2).mT, "border")
     assert_close(torch.cat(list(found.values())), inputs[0].mT.unflatten(-1, (12, 10)))
     assert input_features(build_seeded(tiny("pigan-demo")).generator, (4, 4)) == {}
+
+
+@torch.no_grad()
+def test_of_a_cylinder_one_picture_is_looked_at():
+    network = CIPSNetworkConfig(features=8, embedding_size=(6, 18), frames=3, widths=(8, 4))
+    generator = CIPSGenerator(CIPSGeneratorConfig(16, 2, network=network, size=(6, 6))).eval()
+    found = input_features(generator, (6, 6))
+    assert {kind: tuple(x.shape) for kind, x in found.items()} == dict.fromkeys(KINDS, (8, 6, 6))
+    pictures = pictures_without(generator, styles_of_seeds(generator, [0]), KINDS, (6, 6))
+    assert pictures.shape == (3, 1, 3, 6, 6)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from genscene.contract import DEFAULT_OPTIONS, Generator, RenderOptions
 from genscene.evaluation.image_sources import ImageSource
 from genscene.export.panels import Figure, color
-from genscene.geometry.cameras import Grid, Size
+from genscene.geometry.cameras import Camera, Grid, Size
 from genscene.layers.mapping import style_count, take_styles
 from genscene.metrics.spectrum import MeanSpectrum, mean_spectrum, power_spectrum
 from genscene.randomness import RandomStreams
@@ -54,7 +54,7 @@ def input_features(generator: Generator, size: Size) -> dict[str, Tensor]:
     """By kind what a generator's network is given of each pixel [C, H, W], on the CPU; none of most."""
     if not isinstance(generator, CanvasGenerator):
         return {}
-    found = generator.input_features(Grid.whole(1, size).to(next(generator.parameters()).device))
+    found = generator.input_features(one_view(generator, size))
     return {kind: features.cpu() for kind, features in found.items()}
 
 
@@ -87,7 +87,7 @@ def pictures_without(
     generator: Generator, w: Any, kinds: Sequence[str], size: Size, options: RenderOptions = DEFAULT_OPTIONS
 ) -> Tensor:
     """S styles -> pictures [1 + K, S, 3, H, W]: whole, then each kind of features zeroed (CIPS, fig. 6)."""
-    view, rows = generator.prior.sweep(1, size).to(next(generator.parameters()).device), []
+    view, rows = one_view(generator, size), []
     for zeroed in ((), *((kind,) for kind in kinds)):
         scenes: list[Any] = [generator.bind(take_styles(w, slice(s, s + 1))) for s in range(style_count(w))]
         changed = (replace(scene, zeroed=zeroed) for scene in scenes)
@@ -98,6 +98,14 @@ def pictures_without(
 @torch.no_grad()
 def mean_style_picture(generator: Generator, size: Size, options: RenderOptions = DEFAULT_OPTIONS) -> Tensor:
     """The picture of the mean style [3, H, W], from the middle of the prior of views (CIPS, fig. 3)."""
+    streams = RandomStreams([0], next(generator.parameters()).device)
+    scene = generator.scene(generator.latents(streams), 0.0)
+    return generator.render(scene, one_view(generator, size), options).image[0].cpu()
+
+
+def one_view(generator: Generator, size: Size) -> Camera | Grid:
+    """The middle view of a prior, on the generator's device; of a cylinder a picture, not all around."""
     device = next(generator.parameters()).device
-    scene = generator.scene(generator.latents(RandomStreams([0], device)), 0.0)
-    return generator.render(scene, generator.prior.sweep(1, size).to(device), options).image[0].cpu()
+    if isinstance(generator, CanvasGenerator):
+        return generator.prior.sample(RandomStreams([0], device), size).to(device)
+    return generator.prior.sweep(1, size).to(device)
