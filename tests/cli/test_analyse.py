@@ -91,6 +91,14 @@ def test_a_generator_is_not_far_from_its_own_pictures(files, tmp_path):
     assert json.loads((tmp_path / "big" / "numbers.json").read_text())["real"]["enlarged"] == 6
 
 
+def test_a_generator_may_be_called_real(files, tmp_path):
+    (tmp_path / "real.safetensors").write_bytes((files / "cips-demo.safetensors").read_bytes())
+    assert analyse(tmp_path, "real", tmp_path / "out", "--seeds", "0") == 0
+    numbers = json.loads((tmp_path / "out" / "numbers.json").read_text())
+    assert list(numbers["generators"]) == ["real (generated)"]
+    assert numbers["generators"]["real (generated)"]["spectral_gap_db"] > 0
+
+
 def test_the_gap_is_that_of_evaluate(files, tmp_path):
     assert analyse(files, "cips-demo", tmp_path / "out") == 0
     words = ["--metrics", "spectrum", "--count", "6", "--reals", "6", "--out", str(tmp_path / "scores.json")]
@@ -103,8 +111,9 @@ def test_the_gap_is_that_of_evaluate(files, tmp_path):
 REFUSED = {
     "not square": (
         "cips-demo --size 16x12",
-        "pictures of 16x12, spectra want square ones: lower --size to 12",
+        "pictures of 16x12, spectra want square ones of 2x2 or more (--size)",
     ),
+    "one pixel": ("cips-demo --size 1", "pictures of 1x1, spectra want square ones"),
     "no data": ("converted", "training data is unknown; --data PATH names the real images"),
     "moved data": ("moved", "no such folder or zip: moved/away; --data PATH names other real pictures"),
     "wrong data": ("cips-demo --data nowhere", "genscene: no such folder or zip: nowhere"),

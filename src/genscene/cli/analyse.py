@@ -72,9 +72,13 @@ def main(words: list[str]) -> None:
         raise BadInput(f"--show {how.show}: wanted image, the spectra are those of pictures")
     paths = [options.generator, *([options.against] if options.against else [])]
     models = load_models(paths, pick_device(how.device))
+    found = [require_generator(model) for model in models]
+    names = [f"{model.name} (generated)" if model.name == REAL else model.name for model in models]
+    generators, first = dict(zip(names, found, strict=True)), found[0]
     size = parse_size(how.size) if how.size else models[0].size
-    generators = {model.name: require_generator(model, size) for model in models}
-    first, *_ = generators.values()
+    if size[0] != size[1] or size[0] < 2:
+        wanted = "spectra want square ones of 2x2 or more (--size)"
+        raise BadInput(f"{options.generator}: pictures of {size[0]}x{size[1]}, {wanted}")
     kinds = require_features(first, size)
     shown = (len(kinds) + 1) * len(seeds) if kinds else 0
     how.require_memory(first, size, max(BATCH, shown), len(seeds))
@@ -97,14 +101,11 @@ def main(words: list[str]) -> None:
     print_line("\n".join(str(options.out / name) for name in written))
 
 
-def require_generator(model: EvaluatedModel, size: Size) -> Generator:
-    """The generator of a model; BadInput where it has a single scene, or pictures are not square."""
+def require_generator(model: EvaluatedModel) -> Generator:
+    """The generator of a model; BadInput where it is images, or has a single scene."""
     if model.generator is None or not model.generator.latent_dim:
         what = "are images" if model.generator is None else "holds a single scene"
         raise BadInput(f"{model.path} {what}: wanted a generator of many scenes")
-    if size[0] != size[1]:
-        one = f"lower --size to {min(size)}"
-        raise BadInput(f"{model.path}: pictures of {size[0]}x{size[1]}, spectra want square ones: {one}")
     return model.generator
 
 
