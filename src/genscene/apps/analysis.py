@@ -54,7 +54,9 @@ def input_features(generator: Generator, size: Size) -> dict[str, Tensor]:
     """By kind what a generator's network is given of each pixel [C, H, W], on the CPU; none of most."""
     if not isinstance(generator, CanvasGenerator):
         return {}
-    found = generator.input_features(one_view(generator, size))
+    view = one_view(generator, size)
+    assert isinstance(view, Grid)
+    found = generator.input_features(view)
     return {kind: features.cpu() for kind, features in found.items()}
 
 
