@@ -337,7 +337,7 @@ def test_verbs_work_or_refuse_in_one_line(name, tmp_path, capsys):
         ("render", "--out", "video.gif", "--seeds", "0", "--frames", "2", *size): cameras,
         ("render", "--out", "alpha.png", "--seeds", "0", "--show", "alpha", *size): cameras,
         ("render", "--out", "depth.png", "--seeds", "0", "--show", "depth", *size): field,
-        ("interpolate", "--seeds", "0,1", "--frames", "2", "--out", "film.gif", *size): cameras,
+        ("interpolate", "--seeds", "0,1", "--frames", "2", "--out", "film.gif", *size): True,
         ("export", "mesh", "--resolution", "4", "--level", "0.1", "--out", "mesh.ply"): field,
         ("export", "cameras", "--frames", "2", "--out", "path.json"): cameras,
         ("export", "prior", "--count", "9", "--out", "prior.png"): cameras,

@@ -18,11 +18,15 @@ from genscene.cli import main
 SMALL = "--device cpu --grid-every 0 --save-every 1"
 RUNS = {
     "gan": f"train pigan-demo --data set --steps 2 --size 8 --batch 2 {SMALL}",
+    "plane": f"train cips-demo --data set --steps 1 --size 8 --batch 2 --system.discriminator.size 8 {SMALL}",
     "fitted": f"train nerf-grid-demo --data synthetic:objects --steps 12 --size 16 --batch 256 {SMALL}",
 }
 VERBS = {  # good command lines; the first words name the verb
     "render png": "render gan --out out/a.png --seeds 0-1 --frames 2 --size 8 --samples 2 --device cpu",
     "render gif": "render fitted --out out/a.gif --frames 2 --size 8 --samples 2 --device cpu",
+    "render window": "render plane --out out/a.png --seeds 0 --window -1,-1,2,2 --outside zeros --size 8",
+    "foveate": "foveate plane --out out/a.png --seeds 0-1 --size 8 --percent 25,100 --device cpu",
+    "interpolate plane": "interpolate plane --seeds 0,1 --frames 2 --size 8 --out out/a.gif --device cpu",
     "interpolate": "interpolate gan --seeds 0,1 --frames 2 --size 8 --samples 9 --out out/a.mp4 --device cpu",
     "export mesh": "export mesh fitted --resolution 12 --level 0.02 --out out/a.glb",
     "export pointcloud": "export pointcloud fitted --count 20 --out out/a.ply --opaque 0.01",
@@ -207,7 +211,7 @@ def runs(folder: Path, chance: random.Random, known: dict[str, list[str]]) -> Co
         path.write_text(json.dumps(damage_value(json.loads(content), chance)))
     else:
         path.write_bytes(damage(content, chance))
-    verb = "train gan" if name == "gan" else "train scene"
+    verb = "train scene" if name == "fitted" else "train gan"
     return CommandLine(verb, f"{RUNS[name]} --out {name} --resume".split(), (name,))
 
 
