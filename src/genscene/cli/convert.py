@@ -43,7 +43,7 @@ class Convert:
     system: Literal["pigan", "nerf", "graf", "giraffe", "cips"] = "pigan"  # of the checkpoint
     # whose cameras, boxes, background or data it gets; default: one of its sizes
     preset: str = ""
-    # folder to train on from by --init, of a file of CIPS's training: with its discriminator
+    # folder to train on from, of a file of CIPS's training: with its discriminator
     run: Path | None = None
     licence: str = ""  # of the weights, to be stored in the file
 
