@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genscene.errors import BadInput
 from genscene.layers.coordinates import CoordinateEmbedding, FourierFeatures, Outside
 from genscene.layers.styled_linear import Activation, StyledBlock, StyledLinear
-from genscene.ranges import Cells, Channels, Factor, Length, Range
+from genscene.ranges import Channels, Factor, Length, Range, Side
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class CIPSNetworkConfig:
     features: Channels = 512  # Fourier features, and channels of the embeddings
     fourier: bool = True  # the input has Fourier features
     embedding: bool = True  # the input has an embedding for every pixel; off: CIPS-NE
-    embedding_size: tuple[Cells, Cells] = (256, 256)  # height and width of the table of embeddings
+    embedding_size: tuple[Side, Side] = (256, 256)  # height and width of the table of embeddings
     fourier_scale: Factor = 1.0  # frequencies of Fourier features before training, times those of the paper
     embedding_std: Factor = 1.0  # standard deviation of the embeddings before training
     # pictures, side by side, that close to a cylinder, which the table then covers; 1: a plane

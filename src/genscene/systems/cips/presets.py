@@ -62,27 +62,44 @@ def on_patches(paper: Experiment, side: int) -> Experiment:
     return replace(paper, system=system)
 
 
+def panorama(paper: Experiment, frames: int, cross_frame: float) -> Experiment:
+    """The same around a cylinder: pictures of its data, side by side, close to a panorama."""
+    system = paper.system
+    assert isinstance(system, CIPSConfig)
+    network = system.generator.network
+    table = (network.embedding_size[0], network.embedding_size[1] * frames)
+    network = replace(network, frames=frames, embedding_size=table)
+    generator = replace(system.generator, network=network)
+    return replace(paper, system=replace(system, generator=generator, cross_frame=cross_frame))
+
+
 def demo() -> Experiment:
-    """The embedded cars at 64 x 64 on two CPU cores."""
-    network = CIPSNetworkConfig(features=64, embedding_size=(64, 64), widths=(64,) * 4)
+    """Landscapes at 64 x 64 on two CPU cores: a small network, on patches of 32 pixels."""
+    network = CIPSNetworkConfig(
+        features=64, embedding_size=(16, 16), embedding_std=0.1, fourier_scale=4.0, widths=(64,) * 4
+    )
     system = CIPSConfig(
         generator=CIPSGeneratorConfig(64, 4, network=network, size=(64, 64)),
-        discriminator=StyleGAN2DiscriminatorConfig(size=64, channel_base=1024, channel_max=64),
-        loss=GANLoss(gamma=1.0, penalty_every=8, penalty_turn=True),
+        discriminator=StyleGAN2DiscriminatorConfig(size=32, channel_base=768, channel_max=64),
+        loss=GANLoss(gamma=0.3, penalty_every=16, penalty_turn=True),
+        patches=PatchSampler(32, start=1000),
+        discriminator_coords=True,
+        share_fakes=True,
     )
     optim = {"generator": ADAM, "discriminator": ADAM}
-    return Experiment(
-        system, "synthetic:cars", ImageConfig(limit=4000), (Stage(0, (64, 64), 16),), 5000, optim, EMA(0.995)
-    )
+    images, stages = ImageConfig(limit=4000), (Stage(0, (64, 64), 16),)
+    return Experiment(system, "synthetic:landscapes", images, stages, 6000, optim, EMA(0.995))
 
 
 PRESETS: dict[str, Experiment] = {
     "cips-demo": demo(),
+    "cips-panorama-demo": panorama(demo(), 4, 0.5),
     "cips-ffhq-256": released(),
     "cips-churches-256": released(),
     "cips-landscapes-256": released(replace(NETWORK, variant="residual")),
     "cips-satellite-buildings-256": released(),
     "cips-satellite-landscapes-256": released(),
+    "cips-panorama-256": panorama(released(replace(NETWORK, variant="residual")), 6, 0.5),
     "cips-ffhq-1024": released(side=1024),
     "cips-ffhq-256-patches": on_patches(released(), 128),
     "cips-ffhq-256-released": as_released(released()),
