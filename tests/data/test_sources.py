@@ -164,3 +164,13 @@ def test_masks_of_the_object_carve_the_box(tmp_path, half, carved):
     assert ("what the cameras see in the masks" in source.notes[1]) == carved
     box = source.experiment.system.generator.voxels.box
     assert (max(box) < 0.6 * math.tan(math.radians(4))) == carved
+
+
+def test_fewer_images_than_a_batch_are_refused_in_one_line(experiment):
+    two = replace(experiment, images=replace(experiment.images, limit=2))
+    with pytest.raises(BadInput, match=r"synthetic:cars has 2 images, fewer than a batch of 4, which would"):
+        next(data_source(two, quiet=True).batches(0))
+    fits = replace(two, stages=(replace(two.stages[0], batch=2),))
+    assert len(next(data_source(fits, quiet=True).batches(0))) == 2
+    later = replace(fits, stages=(*fits.stages, replace(two.stages[0], start=two.steps)))
+    assert len(next(data_source(later, quiet=True).batches(0))) == 2

@@ -10,9 +10,10 @@ from conftest import tiny
 from genscene.cli import main
 from genscene.contract import ImageBatch, RenderOptions, StepContext
 from genscene.devices import without_memory
+from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput, Cancelled
 from genscene.experiment.memory import training_bytes
-from genscene.experiment.schema import EMA
+from genscene.experiment.schema import EMA, Stage
 from genscene.geometry.cameras import Grid
 from genscene.io import generator_file
 from genscene.layers.coordinates import CoordinateEmbedding
@@ -22,7 +23,8 @@ from genscene.systems import PRESETS
 from genscene.systems.cips.convert import convert
 from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig
 from genscene.systems.cips.network import CIPSNetworkConfig
-from genscene.training.run import Run, train
+from genscene.training.loop import train_step
+from genscene.training.run import Run, check, init_state, train
 
 TAPER = (512,) * 5 + (256, 128)
 SMALL = CIPSNetworkConfig(features=8, embedding_size=(6, 5), widths=(8, 8, 4))
@@ -318,6 +320,18 @@ def test_what_pictures_do_not_have_is_refused(change, message):
     config = replace(tiny("cips-demo").system, **change)
     with pytest.raises(BadInput, match=message):
         config.check((16, 16))
+
+
+@pytest.mark.parametrize("batch", [1, 5, 6])
+def test_batches_that_groups_of_the_deviation_do_not_divide_are_trained_on(batch):
+    experiment = tiny("cips-demo")
+    discriminator = replace(experiment.system.discriminator, mbstd_group=4)
+    system = replace(experiment.system, discriminator=discriminator)
+    experiment = replace(experiment, system=system, stages=(Stage(0, (16, 16), batch),))
+    check(experiment, Run(), ProcessGroup())
+    state = init_state(experiment, torch.device("cpu"), ProcessGroup(), "fp32")
+    images = ImageBatch(torch.rand(batch, 3, 16, 16))
+    assert all(value.isfinite() for value in train_step(state, images, 0).values())
 
 
 def official_state(generator, residual):

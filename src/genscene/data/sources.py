@@ -55,6 +55,10 @@ class DataSource:
             images = load_images(
                 experiment.data, experiment.images, size, self.quiet, cameras=posed, masks=masks
             )
+            most = max(stage.batch for stage in experiment.stages if stage.start < experiment.steps)
+            if len(images) < most:
+                few = f"{experiment.data} has {len(images)} images, fewer than a batch of {most}"
+                raise BadInput(f"{few}, which would repeat them: add images, or lower --batch")
             yield from image_batches(experiment, images, start, rank, world)
         else:
             yield from ray_batches(experiment, self.train, start, experiment.system.pixels, rank, world)
