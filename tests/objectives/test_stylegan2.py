@@ -128,6 +128,19 @@ def test_sizes_that_are_no_powers_of_two_are_refused(size):
         StyleGAN2Discriminator(StyleGAN2DiscriminatorConfig(size))
 
 
+def test_a_discriminator_of_larger_images_begins_with_the_last_blocks_of_a_smaller_one():
+    small, large = (StyleGAN2Discriminator(StyleGAN2DiscriminatorConfig(n, 64, 4)) for n in (8, 32))
+    before, found = large.state_dict(), large.grow(small.state_dict())
+    large.load_state_dict(found)
+    x = torch.randn(2, 4, 8, 8)
+    for ours, theirs in ((large.blocks[2], small.blocks[0]), (large.last_conv, small.last_conv)):
+        assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+    assert torch.equal(large.blocks[2](x), small.blocks[0](x))
+    new = ("from_rgb", "blocks.0", "blocks.1")
+    assert all(torch.equal(found[name], before[name]) for name in before if name.startswith(new))
+    assert small.grow(small.state_dict()).keys() == small.state_dict().keys()
+
+
 def released_names(blocks):
     """Names of the released checkpoints."""
     yield from ("convs.0.0.weight", "convs.0.1.bias")

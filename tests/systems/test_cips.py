@@ -449,6 +449,31 @@ def test_training_goes_on_from_a_released_file_with_its_discriminator(coords, tm
     assert not (tmp_path / "new").exists()
 
 
+def test_larger_pictures_start_from_a_run_of_smaller_ones(tmp_path):
+    """As cips-ffhq-1024 does: all weights but those of the discriminator's new blocks are the run's."""
+    experiment = tiny("cips-ffhq-256", steps=1)
+    train(experiment, Run(tmp_path / "small", grid_every=0))
+    system = experiment.system
+    system = replace(
+        system,
+        generator=replace(system.generator, size=(32, 32)),
+        discriminator=replace(system.discriminator, size=32),
+    )
+    still = {player: replace(each, lr=0.0) for player, each in experiment.optim.items()}
+    larger = replace(experiment, system=system, optim=still, stages=(Stage(0, (32, 32), 4),))
+    train(replace(larger, init=str(tmp_path / "small")), Run(tmp_path / "large", grid_every=0))
+    before, after = (
+        torch.load(tmp_path / name / "state.pt", weights_only=True)["system"] for name in ("small", "large")
+    )
+    for name, x in after.items():
+        if name.startswith("discriminator.blocks."):
+            _, _, block, *rest = name.split(".")
+            name = ".".join(("discriminator.blocks", str(int(block) - 1), *rest))
+        if name in before and not name.startswith("discriminator.from_rgb"):
+            assert torch.equal(x, before[name]), name
+    assert len(after) > len(before)
+
+
 def test_other_files_are_refused_in_one_line(tmp_path):
     network = replace(SMALL, embedding_size=(8, 8), noise="random", legacy_fourier_bias=True)
     state = official_state(CIPSGenerator(CIPSGeneratorConfig(16, 2, network=network)), False)

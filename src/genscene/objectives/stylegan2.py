@@ -1,6 +1,7 @@
 """The residual discriminator of StyleGAN2 (Karras et al. 2020, sec. 4.1), as CIPS and EG3D have it."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -99,6 +100,18 @@ class StyleGAN2Discriminator(nn.Module):
             x = deviation(x, self.config.mbstd_group)
         x = scaled_leaky_relu(self.last_conv(x))
         return self.last(scaled_leaky_relu(self.hidden(x.flatten(1))))
+
+    def grow(self, smaller: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a discriminator of smaller images in the last blocks, its own in those before."""
+        blocks = {int(name.split(".")[1]) for name in smaller if name.startswith("blocks.")}
+        more = len(self.blocks) - len(blocks)
+        if more <= 0:
+            return dict(smaller)
+        moved = {
+            re.sub(r"^blocks\.(\d+)", lambda i: f"blocks.{int(i[1]) + more}", n): x
+            for n, x in smaller.items()
+        }
+        return self.state_dict() | {n: x for n, x in moved.items() if not n.startswith("from_rgb.")}
 
 
 MOST_BLOCKS = 12  # of a released discriminator

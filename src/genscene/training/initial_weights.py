@@ -5,10 +5,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from genscene.contract import System
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
 from genscene.io.foreign_pickles import read_checkpoint
 from genscene.io.generator_file import mismatch, read
+from genscene.objectives.stylegan2 import StyleGAN2Discriminator
 from genscene.training.loop import TrainState
 
 Tensors = dict[str, Tensor]
@@ -27,15 +29,25 @@ class InitialWeights:
 
         Raises BadInput, naming the tensor, where names or shapes are not those of the system.
         """
-        players = {name.split(".")[0] for name in self.system}
+        system = grown(self.system, state.system)
+        players = {name.split(".")[0] for name in system}
         own = state.system.state_dict()
         wanted = {name: tensor for name, tensor in own.items() if name.split(".")[0] in players}
-        wrong = differs(self.system, wanted) or differs(self.ema, state.ema.state_dict())
+        wrong = differs(system, wanted) or differs(self.ema, state.ema.state_dict())
         if wrong:
             box = "; perhaps it is another box (--bounds)" if state.experiment.system.has_box else ""
             raise BadInput(f"--init {self.path}: the weights do not fit this experiment: {wrong}{box}")
-        state.system.load_state_dict(self.system, strict=False)
+        state.system.load_state_dict(system, strict=False)
         state.ema.load_state_dict(self.ema, strict=False)
+
+
+def grown(given: Tensors, system: System) -> Tensors:
+    """The same tensors, those of StyleGAN2's discriminator of smaller images in a system's of larger ones."""
+    player, prefix = getattr(system, "discriminator", None), "discriminator."
+    smaller = {n.removeprefix(prefix): x for n, x in given.items() if n.startswith(prefix)}
+    if not smaller or not isinstance(player, StyleGAN2Discriminator):
+        return given
+    return given | {f"{prefix}{n}": x for n, x in player.grow(smaller).items()}
 
 
 def differs(given: Tensors, wanted: Tensors) -> str:
