@@ -259,8 +259,9 @@ class System(nn.Module, ABC):
 class SystemConfig(ABC):
     """All the numbers of one paper's system."""
 
-    # what a batch holds: images; images with cameras; rays of photographs of one scene with known cameras
-    batch: ClassVar[Literal["images", "posed_images", "rays"]] = "images"
+    # what a batch holds: images; images with cameras; rays of photographs of one scene with known cameras;
+    # pixels of one picture; points on the surface of one mesh
+    batch: ClassVar[Literal["images", "posed_images", "rays", "pixels", "surface"]] = "images"
 
     @property
     def pixels(self) -> PixelConvention:
@@ -277,7 +278,7 @@ class SystemConfig(ABC):
         """Whether the scene is in a box that `adapt` takes from photographs."""
         return False
 
-    def adapt(self, dataset: PosedDataset) -> "SystemConfig":
+    def adapt(self, dataset: Any) -> "SystemConfig":
         """The same system with the numbers that follow from the data."""
         return self
 

@@ -1,8 +1,9 @@
-"""Scenes (a field, a canvas, or Gaussians), and what rendering them gives; photographs of one."""
+"""Scenes (a field, a canvas, or Gaussians), and what rendering them gives; photographs and samples of one."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import torch
 from torch import Tensor
 
 from genscene.geometry.cameras import Camera, Rays
@@ -56,6 +57,33 @@ class Rendering:
     coarse: Tensor | None = None  # [B, 3, H, W], the picture of the coarse network (NeRF, eq. 6)
     # [B, 1, H, W], spread of the weights along the ray (Barron et al. 2022, eq. 15)
     distortion: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class PointBatch:
+    """Points of the plane or of space, and what is known of a function there."""
+
+    points: Tensor  # [1, N, D]
+    values: Tensor  # [1, N, C]
+
+    def __len__(self) -> int:  # N
+        return self.points.shape[1]
+
+    def __getitem__(self, part: slice) -> "PointBatch":
+        """Some of the points."""
+        return PointBatch(self.points[:, part], self.values[:, part])
+
+    def to(self, device: torch.device) -> "PointBatch":
+        """The same points on another device."""
+        return PointBatch(self.points.to(device), self.values.to(device))
+
+
+class PointSource(Protocol):
+    """What a function is fitted to: a picture, or a surface."""
+
+    def sample(self, seed: int, count: int) -> PointBatch:
+        """So many random points, a function of the seed; all of them, in order, where there are no more."""
+        ...
 
 
 class PosedDataset(Protocol):

@@ -143,7 +143,8 @@ def export_mesh(options: Mesh) -> None:
     activate = partial(activate_density, march=generator.march)
     with timed_progress("evaluating density", corners, "shorter: --resolution") as advance:
         lattice = mesh.sample_density(field, activate, generator.bounds, options.resolution, advance)
-    level = mesh.surface_level(lattice) if options.level is None else options.level
+    given = generator.surface_density if options.level is None else options.level
+    level = mesh.surface_level(lattice) if given is None else given
     surface = mesh.remove_small_parts(mesh.extract_surface(lattice, level), options.keep)
     shift = mesh.surface_shift(surface, field, activate, level, 2 * max(generator.bounds))
     surface = mesh.color_vertices(surface, field)

@@ -28,6 +28,13 @@ a section. Several processes: torchrun --standalone --nproc-per-node 2 -m gensce
 
 presets: {presets}
 """
+WANTED = {  # data, by what a batch holds
+    "images": "a folder or zip of images",
+    "posed_images": "a folder or zip of images",
+    "rays": "a folder of photographs with their cameras",
+    "pixels": "one picture",
+    "surface": "a mesh",
+}
 HELP, HELP_ALL = ("-h", "--help"), "--help-all"
 SECTION = re.compile(r"^(?:╭─ | )(?:([\w.]+) )?options *(?:─+╮)?$", re.M)  # its title, in tyro's help
 
@@ -82,9 +89,7 @@ def main(words: list[str]) -> None:
         print_line(dumps(experiment))
         return
     if not experiment.data:
-        posed = experiment.system.batch == "rays"
-        wanted = "a folder of photographs with their cameras" if posed else "a folder or zip of images"
-        raise BadInput(f"{name} wants --data PATH: {wanted}, or synthetic:cars")
+        raise BadInput(f"{name} wants --data PATH: {WANTED[experiment.system.batch]}, or synthetic:cars")
     train(experiment, chosen.run)
     if os.environ.get("RANK", "0") == "0":
         print_line(f"{chosen.run.out / 'generator.safetensors'}")

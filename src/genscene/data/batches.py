@@ -1,4 +1,4 @@
-"""The batches of a run: images, or rays through pixels, as functions of (seed, step) alone."""
+"""The batches of a run: images, rays through pixels, or points, as functions of (seed, step) alone."""
 
 from collections.abc import Iterator
 
@@ -14,6 +14,7 @@ from genscene.experiment.schema import Experiment, PosedConfig
 from genscene.geometry.cameras import Camera, PixelConvention, Rays, as_float64
 from genscene.randomness import RandomStreams, derive_seed
 from genscene.render.patches import resize_antialiased
+from genscene.scenes import PointBatch, PointSource
 
 ORDER, AUGMENTATION, PIXELS = 1, 2, 3  # uses of the experiment's seed
 PixelIndices = tuple[np.ndarray, np.ndarray, np.ndarray]  # image, row and column of each of R pixels, [R]
@@ -95,6 +96,16 @@ def ray_batches(
         index, rows, columns = (part[rank * share : (rank + 1) * share] for part in sampled)
         colors = torch.from_numpy(images.pixels[index, rows, columns]).float() / 255
         yield RayBatch(_pixel_rays(images.camera, index, rows, columns, pixels), colors[None])
+
+
+def point_batches(
+    experiment: Experiment, source: PointSource, start: int, rank: int = 0, world: int = 1
+) -> Iterator[PointBatch]:
+    """This rank's part of the points of steps start, start + 1, ... to the end of the run."""
+    for step in range(start, experiment.steps):
+        share = stage_at(experiment, step).batch // world
+        joint = source.sample(derive_seed(experiment.seed, PIXELS, step), share * world)
+        yield joint[rank * share : (rank + 1) * share]
 
 
 def _chosen_images(count: int, limit: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The data source of a run: an image set, or the posed photographs of one scene."""
+"""The data source of a run: images, photographs of one scene with cameras, one picture, or one mesh."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,11 +8,13 @@ from torch import Tensor
 
 from genscene.contract import ImageBatch, RayBatch
 from genscene.data.adaptation import adapted_images, behind_transparency
-from genscene.data.batches import image_batches, ray_batches
+from genscene.data.batches import image_batches, point_batches, ray_batches
 from genscene.data.images.files import require_folder_or_zip
 from genscene.data.images.load import SYNTHETIC, load_images
+from genscene.data.pictures import Picture, load_picture
 from genscene.data.posed.decode import PosedImages, decode_posed
 from genscene.data.posed.loader import Split, available_splits, load_posed
+from genscene.data.surfaces import Surface, load_surface
 from genscene.data.synthetic import synthetic_set, views_of_one
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
@@ -20,6 +22,8 @@ from genscene.experiment.schema import Experiment
 from genscene.geometry.cameras import Camera
 from genscene.geometry.transforms import WorldTransform
 from genscene.objectives.adversarial import AdversarialConfig
+from genscene.scenes import PointBatch
+from genscene.systems.image.system import ImageSystemConfig, bits_per_pixel
 
 SYNTHETIC_VIEWS = {"train": range(100), "val": range(100, 110)}  # of an embedded scene
 SYNTHETIC_BOUNDS = (1.0, 4.5)
@@ -34,6 +38,7 @@ class DataSource:
     held_out: PosedImages | None = None  # photographs that are not trained on
     notes: tuple[str, ...] = ()  # how the background and the box were chosen
     quiet: bool = False  # no log lines while images are loaded
+    points: Picture | Surface | None = None  # of a system with batch "pixels" or "surface"; else None
 
     @property
     def cameras(self) -> Camera | None:
@@ -43,12 +48,18 @@ class DataSource:
     @property
     def to_files(self) -> Tensor | None:
         """The transform from the scene's world to that of the files -> [4, 4], float32."""
+        if isinstance(self.points, Surface):
+            return self.points.to_files
         return None if self.train is None else self.train.to_files()
 
-    def batches(self, start: int, rank: int = 0, world: int = 1) -> Iterator[ImageBatch | RayBatch]:
+    def batches(
+        self, start: int, rank: int = 0, world: int = 1
+    ) -> Iterator[ImageBatch | RayBatch | PointBatch]:
         """This rank's part of the batches of steps start, start + 1, ... to the end of the run."""
         experiment = self.experiment
-        if self.train is None:
+        if self.points is not None:
+            yield from point_batches(experiment, self.points, start, rank, world)
+        elif self.train is None:
             posed = experiment.system.batch == "posed_images"
             masks = isinstance(experiment.system, AdversarialConfig) and experiment.system.mask_weight > 0
             size = largest_size(experiment)
@@ -66,6 +77,10 @@ class DataSource:
 
 def data_source(experiment: Experiment, quiet: bool = False) -> DataSource:
     """The data source of an experiment, with the experiment adapted to its data."""
+    if experiment.system.batch == "pixels":
+        return _of_picture(experiment, quiet)
+    if experiment.system.batch == "surface":
+        return DataSource(experiment, points=load_surface(experiment.data, experiment.seed), quiet=quiet)
     if experiment.system.batch != "rays":  # images are loaded with the first batch
         if not experiment.data.startswith(SYNTHETIC):
             require_folder_or_zip(experiment.data)
@@ -77,6 +92,21 @@ def data_source(experiment: Experiment, quiet: bool = False) -> DataSource:
     experiment = replace(experiment, system=system, images=config)
     notes = tuple(f"{experiment.data}: {line}" for line in lines)
     return DataSource(experiment, images, _held_out(experiment), notes, quiet)
+
+
+def _of_picture(experiment: Experiment, quiet: bool) -> DataSource:
+    """The source of a picture's pixels; the stages have its size, and no more pixels a step than it has."""
+    assert isinstance(experiment.system, ImageSystemConfig)
+    picture = load_picture(experiment, experiment.system.target)
+    stages = tuple(
+        replace(stage, size=picture.shape, batch=min(stage.batch, picture.size))
+        for stage in experiment.stages
+    )
+    system = experiment.system.adapt(picture.pixels)
+    experiment = replace(experiment, system=system, stages=stages)
+    height, width = picture.shape
+    note = f"{width}x{height} pixels, {bits_per_pixel(system):.3g} bits of weights for each"
+    return DataSource(experiment, None, None, (f"{experiment.data}: {note}",), quiet, picture)
 
 
 def posed_images(experiment: Experiment, split: Split, world: WorldTransform | None = None) -> PosedImages:

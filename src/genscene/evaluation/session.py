@@ -45,8 +45,13 @@ class EvaluatedModel:
 
     @property
     def is_fitted(self) -> bool:
-        """Whether it is a scene fitted to photographs."""
-        return self.experiment is not None and self.experiment.system.batch == "rays"
+        """Whether it is a scene fitted to photographs, or to one picture."""
+        return self.experiment is not None and self.experiment.system.batch in ("rays", "pixels")
+
+    @property
+    def batch(self) -> str:
+        """What a batch of its training holds."""
+        return "" if self.experiment is None else self.experiment.system.batch
 
     @property
     def size(self) -> Size:

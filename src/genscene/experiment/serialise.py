@@ -40,7 +40,7 @@ def with_overrides(
 ) -> Experiment:
     """The same experiment with another batch, (square) image size in one stage, background, bounds or loss.
 
-    Photographs with cameras are reduced to that length of their longer side. Raises BadInput for a
+    Photographs with cameras, and one picture, get that length of their longer side. Raises BadInput for a
     background, bounds or loss that such an experiment cannot have.
     """
     if loss is not None:
@@ -62,7 +62,7 @@ def with_overrides(
             raise BadInput(f"--{name} {number}: wanted 1 or more")
     if size is not None:
         stages = (replace(stages[0], size=(size, size)),)
-        if experiment.system.batch == "rays":
+        if experiment.system.batch in ("rays", "pixels"):
             posed = replace(posed, side=size)
     if batch is not None:
         stages = tuple(

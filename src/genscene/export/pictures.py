@@ -1,20 +1,23 @@
 """Pictures as files: tensors to 8 bits, tiles, depth, opacity and normals as colors."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from genscene.contract import Generator, Rendering
+from genscene.contract import Generator, Rendering, RenderOptions
 from genscene.errors import BadInput
+from genscene.geometry.cameras import Grid, View
 from genscene.geometry.priors import CameraPrior
 from genscene.io.atomic import atomic
+from genscene.render.canvas import CanvasGenerator, render_pixels
+from genscene.render.derivatives import gradient, laplacian
 
-Show = Literal[
-    "image", "depth", "alpha", "opacity", "normal", "normals"
-]  # opacity is alpha, normals is normal
+# opacity is alpha, normals is normal; gradient and laplacian are of pictures that are functions of the plane
+Show = Literal["image", "depth", "alpha", "opacity", "normal", "normals", "gradient", "laplacian"]
 
 
 def to_bytes(image: Tensor) -> Tensor:
@@ -51,6 +54,37 @@ def to_picture(rendering: Rendering, show: Show, depth_range: tuple[float, float
     if show in ("normal", "normals"):
         return normal_picture(rendering.depth, rendering.alpha)
     return depth_picture(rendering.depth, rendering.alpha, depth_range)
+
+
+def derivative_pictures(
+    generator: Generator, scene: Any, view: View, show: Show, options: RenderOptions
+) -> Tensor:
+    """Exact derivatives of B canvases as pictures [B, 3, H, W] in [0, 1], channel by channel.
+
+    gradient: its length, 0 is black; laplacian: 0 is grey. The largest hundredth of all values is clamped.
+    Raises BadInput for generators of other scenes, and where there is no second derivative.
+    """
+    if not isinstance(generator, CanvasGenerator) or not isinstance(view, Grid):
+        raise BadInput(f"--show {show}: wanted a generator of pictures that are functions of the plane")
+    coords = generator.coords(view).expand(len(view), -1, -1, -1).flatten(2).mT
+    sides = coords.new_tensor([2 / view.size[1], 2 / view.size[0]])  # of a pixel, but for a common factor
+
+    @torch.enable_grad()
+    def evaluate(part: slice) -> Tensor:
+        points = coords[:, part].detach().requires_grad_()
+        first = gradient(scene(points.mT[:, :, None])[:, :, 0].mT, points) * sides
+        return (first.norm(dim=-1) if show == "gradient" else laplacian(first, points, sides)).detach()
+
+    pixel_bytes = 8 * generator.pixel_bytes()  # with the graphs of all derivatives
+    try:
+        found = render_pixels(evaluate, len(view), coords.shape[1], options, pixel_bytes)
+    except RuntimeError as error:
+        if "is not implemented" not in str(error):
+            raise
+        raise BadInput(f"--show {show}: the network of this generator has none; wanted gradient") from None
+    found = found.mT.unflatten(-1, view.size).cpu()
+    most = max(float(np.quantile(found.abs().numpy(), 0.99)) if found.numel() else 0.0, 1e-12)
+    return (found / most if show == "gradient" else (found / most + 1) / 2).clamp(0, 1)
 
 
 def depth_range(generator: Generator) -> tuple[float, float]:

@@ -283,6 +283,7 @@ class VolumeGenerator(HasPrior, Generator):
 
     march: March
     pixels: PixelConvention = "center"
+    surface_density: float | None = None  # density at the surface; None: found where light is stopped
 
     def sample_bytes(self, graph: bool) -> int:
         """Bytes that a sample takes while the field is evaluated, with its graph where one is kept."""

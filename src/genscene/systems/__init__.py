@@ -6,8 +6,10 @@ from genscene.contract import SystemConfig
 from genscene.systems.cips.system import CIPSConfig
 from genscene.systems.giraffe.system import GIRAFFEConfig
 from genscene.systems.graf.system import GRAFConfig
+from genscene.systems.image.system import ImageSystemConfig
 from genscene.systems.nerf.system import NeRFConfig
 from genscene.systems.pigan.system import PiGANConfig
+from genscene.systems.sdf.system import SDFConfig
 from genscene.systems.voxels.system import VoxelsConfig
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ KINDS: dict[str, type[SystemConfig]] = {
     "GRAFConfig": GRAFConfig,
     "NeRFConfig": NeRFConfig,
     "VoxelsConfig": VoxelsConfig,
+    "ImageSystemConfig": ImageSystemConfig,
+    "SDFConfig": SDFConfig,
 }
 
 

@@ -15,9 +15,11 @@ from genscene.errors import Diverged
 from genscene.experiment.schedules import ema_decay, learning_rate, stage_at
 from genscene.experiment.schema import Experiment
 from genscene.randomness import derive_seed
+from genscene.scenes import PointBatch
 
 Precision = Literal["fp32", "tf32", "bf16"]
 Optimizers = dict[str, torch.optim.Optimizer]
+Batch = ImageBatch | RayBatch | PointBatch
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class TrainState:
     precision: Precision = "fp32"
 
 
-def train_step(state: TrainState, batch: ImageBatch | RayBatch, step: int) -> Stats:
+def train_step(state: TrainState, batch: Batch, step: int) -> Stats:
     """One step: the turns that are due, then the moving average -> numbers to log, detached."""
     torch.manual_seed(derive_seed(state.experiment.seed, state.group.rank, step))
     stats: Stats = {}
@@ -46,7 +48,7 @@ def train_step(state: TrainState, batch: ImageBatch | RayBatch, step: int) -> St
 
 
 def train_player(
-    state: TrainState, turn: Turn, batch: ImageBatch | RayBatch, step: int, shared: dict[object, object]
+    state: TrainState, turn: Turn, batch: Batch, step: int, shared: dict[object, object]
 ) -> Stats:
     """One turn: gradients accumulated over the parts of the batch and averaged, one optimiser step.
 

@@ -13,17 +13,20 @@ from torch import nn
 
 from genscene.contract import Generator
 from genscene.data.images import SYNTHETIC
+from genscene.data.pictures import Picture
 from genscene.data.progress import log_line
 from genscene.data.sources import DataSource, data_source
 from genscene.devices import Device, pick_device, require_memory
 from genscene.distributed import ProcessGroup, joined
 from genscene.errors import BadInput, Diverged
+from genscene.evaluation.fitted_pictures import picture_psnr, render_at
 from genscene.evaluation.held_out_views import estimate_psnr
 from genscene.experiment.memory import training_bytes
 from genscene.experiment.schedules import stage_at
 from genscene.experiment.schema import Experiment
 from genscene.experiment.serialise import build_seeded, dumps, loads
 from genscene.experiment.validation import validate
+from genscene.export.pictures import save_png, tile
 from genscene.io.atomic import atomic, locked
 from genscene.io.files import read_bytes
 from genscene.io.generator_file import GeneratorFile
@@ -38,6 +41,15 @@ from genscene.training.logger import Logger, open_logger
 from genscene.training.loop import Precision, TrainState, train_step
 from genscene.training.optimizers import build_optimizers
 from genscene.training.validation import ValidationConfig, Validator, build_validator, validate_run
+
+# what a batch holds, for lines of progress
+UNITS = {
+    "images": "images",
+    "posed_images": "images",
+    "rays": "rays",
+    "pixels": "pixels",
+    "surface": "points",
+}
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,7 @@ def train_loop(state: TrainState, run: Run, source: DataSource, start: int) -> G
         with atomic(run.out / "experiment.json") as partial:
             partial.write_text(dumps(experiment) + "\n")
     saved = start
-    unit = "rays" if experiment.system.batch == "rays" else "images"
+    unit = UNITS[experiment.system.batch]
     logging = open_logger(run.out, start, experiment.steps, unit) if group.is_main else nullcontext()
     with logging as logger, stop_flag() as stopped:
         for step, batch in enumerate(chain([first] if first else [], batches), start):
@@ -157,7 +169,11 @@ def log_images(state: TrainState, run: Run, source: DataSource, logger: Logger, 
     experiment = state.experiment
     if run.grid_every and (due(run.grid_every, done) or done == experiment.steps):
         path = run.out / "grids" / f"{done:08d}.png"
-        if source.held_out is None:
+        if isinstance(source.points, Picture):
+            image = render_at(state.ema, source.points.pixels)
+            save_png(path, tile(torch.stack([source.points.pixels, image])[None]))
+            logger.print(f"step {done}: {path}, {picture_psnr(image, source.points.pixels):.2f} dB")
+        elif source.held_out is None:
             save_grid(path, state.ema, stage_at(experiment, done - 1).size)
             logger.print(f"step {done}: {path}")
         else:

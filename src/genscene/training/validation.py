@@ -70,7 +70,10 @@ def build_validator(config: ValidationConfig, state: TrainState, source: DataSou
     """The validator of a run, its real images measured; None where none is configured."""
     if not config.every:
         return None
-    posed = state.experiment.system.batch == "rays"
+    batch = state.experiment.system.batch
+    if batch in ("pixels", "surface"):
+        raise BadInput(f"--evaluate-every: {batch} are fitted, of which nothing is held out; wanted 0")
+    posed = batch == "rays"
     metric = config.metric or (PSNR if posed else "frechet")
     if posed != (metric == PSNR):
         known = [PSNR] if posed else STATISTICS_METRICS

@@ -17,6 +17,7 @@ from genscene.errors import BadInput, suggest
 from genscene.evaluation.bootstrap import LEAST_IMAGES, Resampling
 from genscene.evaluation.comparison import compare
 from genscene.evaluation.extract_features import measure
+from genscene.evaluation.fitted_pictures import evaluate_pictures
 from genscene.evaluation.held_out_views import HeldOut, evaluate_views
 from genscene.evaluation.protocol import PROTOCOLS, select_protocol, without_augmentation
 from genscene.evaluation.registry import METRICS, default_metrics, extractor_names, load_extractor
@@ -68,7 +69,8 @@ class EvaluationOptions:
     # layers; once for each network
     lpips: UseAppendAction[tuple[tuple[Path, Path], ...]] = ()
     statistics: Path | None = None  # a folder: write the statistics of the real images there
-    out: Path | None = None  # NAME.html: write a page, and scores and protocol as NAME.json
+    # NAME.html: write a page, and scores and protocol as NAME.json; NAME.png: the images of the page alone
+    out: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant before anything is loaded."""
@@ -111,7 +113,9 @@ def run(
             measured = measure(replace(session, least=least), models)
         if not group.is_main:
             return
-        if measured is None:
+        if measured is None and models[0].batch == "pixels":
+            report = evaluate_pictures(models, options.data)
+        elif measured is None:
             size = parse_size(options.size) if options.size else None
             which = HeldOut(options.data, options.split or "val", size)
             report = evaluate_views(models, which, options.lpips, resampling)
@@ -152,14 +156,16 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
 def require_fitted(models: Sequence[EvaluatedModel], options: EvaluationOptions, resampled: bool) -> None:
     """Raise BadInput where some are not scenes fitted to photographs, or options do not apply to these."""
-    if not all(model.is_fitted for model in models):
-        raise BadInput("scenes fitted to photographs and generators of many scenes cannot be compared")
-    allowed = {"data", "split", "size", "lpips", "cache", "device", "out", *(["seed"] if resampled else [])}
+    if len({model.batch for model in models}) > 1:
+        wanted = "wanted all of one kind"
+        raise BadInput(f"scenes fitted to photographs, pictures and generators of many scenes: {wanted}")
+    views = ["split", "size", "lpips"] if models[0].batch == "rays" else []
+    allowed = {"data", "cache", "device", "out", *views, *(["seed"] if resampled else [])}
     default = vars(EvaluationOptions())
     given = [name for name, value in vars(options).items() if name not in allowed and value != default[name]]
     if given:
-        views = "a scene fitted to photographs is compared with held-out views (--split, --size, --lpips)"
-        raise BadInput(f"--{', --'.join(given)}: of generators of many scenes; {views}")
+        with_what = "held-out views (--split, --size, --lpips)" if views else "the picture (--data)"
+        raise BadInput(f"--{', --'.join(given)}: not here; what was fitted is compared with {with_what}")
 
 
 def make_session(

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -14,6 +15,7 @@ from genscene.cli.shared.options import print_line, require_suffix
 from genscene.errors import BadInput, escape
 from genscene.evaluation.page import render_page
 from genscene.evaluation.report import Report
+from genscene.export.pictures import save_png, tile
 from genscene.io.atomic import atomic, make_parent, sync
 
 SIGNS = {"": "", "best": "*", "level": "~"}
@@ -25,12 +27,15 @@ def check_output(out: Path | None) -> None:
     """Raise before anything is computed where a report cannot be written; leaves no file or folder behind."""
     if out is None:
         return
-    require_suffix("--out", out, [".html", ".json"])
+    require_suffix("--out", out, [".html", ".json", ".png"])
     if os.environ.get("RANK", "0") != "0":
         return  # the main process writes
     new = [folder for folder in out.parents if not folder.exists()]
     try:
-        for path in (out.with_suffix(".html"), out.with_suffix(".json")):
+        for path in (
+            out,
+            *([] if out.suffix == ".png" else [out.with_suffix(".html"), out.with_suffix(".json")]),
+        ):
             make_parent(path)
             probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
             probe.touch()
@@ -44,9 +49,14 @@ def check_output(out: Path | None) -> None:
 
 
 def output(report: Report, out: Path | None) -> None:
-    """Print a report, and write it as a page and JSON, both or none."""
+    """Print a report, and write it as a page and JSON, both or none; or its images, side by side."""
     print_report(report)
-    if out is not None:
+    if out is not None and out.suffix == ".png":
+        if len({images.shape for _, images in report.strips}) != 1:
+            raise BadInput(f"--out {out}: this report has no images side by side, wanted NAME.html")
+        save_png(out, tile(torch.stack([images for _, images in report.strips], dim=1)))
+        print_line(str(out))
+    elif out is not None:
         page, numbers = out.with_suffix(".html"), out.with_suffix(".json")
         text = json.dumps(to_json(report), indent=2, allow_nan=False) + "\n"
         with atomic(page) as partial_page, atomic(numbers) as partial_numbers:

@@ -21,7 +21,7 @@ from genscene.data.progress import LINES_EVERY, clock
 from genscene.devices import Device, pick_device, require_memory
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
-from genscene.export.pictures import Show, depth_range, tile, to_bytes, to_picture
+from genscene.export.pictures import Show, depth_range, derivative_pictures, tile, to_bytes, to_picture
 from genscene.export.video import save_video
 from genscene.geometry.cameras import Camera, Grid, Size, named_tensors
 from genscene.geometry.priors import CameraPrior
@@ -47,7 +47,9 @@ class RenderingOptions:
 
     size: str = ""  # side, or height x width, in pixels; default: that of training
     psi: float = 1.0  # truncation: 1: none, towards 0: closer to the average
-    show: Show = "image"  # what is shown; opacity is another word for alpha, normals for normal
+    # what is shown; opacity is another word for alpha, normals for normal; gradient and laplacian are of
+    # pictures that are functions of the plane
+    show: Show = "image"
     view_lock: bool = False  # colors as seen from the front, wherever the camera is (pi-GAN)
     samples: int = 0  # samples along each ray in each pass; more is finer; default: that of training
     fps: float = 30.0  # frames a second of a video
@@ -178,6 +180,8 @@ def render_pictures(
 ) -> Tensor:
     """B styles from B views -> pictures [B, 3, H, W] in [0, 1], on the CPU."""
     device = next(generator.parameters()).device
+    if show in ("gradient", "laplacian"):
+        return derivative_pictures(generator, generator.bind(w), views.to(device), show, options)
     rendering = generator.render(generator.bind(w), views.to(device), options)
     return to_picture(rendering, show, depth_range(generator)).clamp(0, 1).cpu()
 

@@ -1,6 +1,5 @@
 """pi-GAN's generator: latent code -> FiLM styles -> SIREN field -> picture; the field's ablations."""
 
-import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -15,6 +14,7 @@ from genscene.geometry.cameras import Camera, PixelConvention, Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.layers.encoding import positional_encoding
 from genscene.layers.mapping import LatentDistribution, MappingNetwork
+from genscene.layers.siren import siren_init
 from genscene.randomness import Randomness, RandomStreams
 from genscene.ranges import Box, Cells, Channels, Factor, Layers, NonNegative, Octaves, Range, Signed
 from genscene.render.march import March
@@ -118,12 +118,11 @@ class FieldBase(nn.Module):
             if self.config.activation == "relu":
                 nn.init.kaiming_normal_(layer.weight)
             else:
-                bound = math.sqrt(6 / layer.in_features) / 25
-                nn.init.uniform_(layer.weight, -bound, bound)
+                siren_init(layer, 25)
         if self.config.activation == "sine":
             first = self.layers[0]
             assert isinstance(first, nn.Linear)
-            nn.init.uniform_(first.weight, -1 / first.in_features, 1 / first.in_features)
+            siren_init(first, 25, first=True)
 
 
 class FilmField(FieldBase):
