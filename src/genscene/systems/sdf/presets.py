@@ -28,6 +28,6 @@ def regression(preset: Experiment) -> Experiment:
 
 
 PRESETS: dict[str, Experiment] = {
-    "sdf": regression(mesh(CoordinateNetworkConfig(width=128, depth=3), 1e-3, 2000, 2000, 0.01)),
+    "sdf": regression(mesh(CoordinateNetworkConfig(width=128, depth=3), 1e-3, 2000, 1000, 0.01)),
     "sdf-siren": mesh(CoordinateNetworkConfig(), 1e-4, 8000, 20_000, 1.0),
 }
