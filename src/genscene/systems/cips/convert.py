@@ -95,8 +95,7 @@ def convert_players(path: Path, preset: str) -> tuple[Experiment, CIPS]:
 def official(found: Mapping[str, Tensor], like: CIPSGeneratorConfig) -> CIPSGeneratorConfig:
     """The generator of official tensors, whose shapes tell its sizes, with the released code's conventions.
 
-    like: gives what they do not tell: which sine the activation is, and the size of pictures with fewer
-    embeddings than pixels.
+    like: gives the kind of sine of activations, and the size of pictures with fewer embeddings than pixels.
     """
     table, fourier = found.get("emb.input"), found.get("lff.ffm.conv.weight")
     residual = "to_rgb_last.bias" in found
@@ -132,8 +131,7 @@ def our_tensors(found: Mapping[str, Tensor], generator: CIPSGenerator) -> dict[s
     """Official tensors under our names, without the sides of size 1 of convolutions of single pixels."""
 
     def reshaped(name: str, x: Tensor) -> Tensor:
-        if name == "emb.input" or x.ndim == 5:
-            x = x.flatten(0, 1)
+        x = x.flatten(0, 1) if name == "emb.input" or x.ndim == 5 else x
         plain = name == "emb.input" or x.ndim < 3
         return x if plain else x.flatten(0 if name.endswith(".bias") else 1)
 

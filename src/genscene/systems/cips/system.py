@@ -53,9 +53,7 @@ class CIPSConfig(AdversarialConfig):
         self.patches.check_size(size)
         for name, wanted in (("mask_weight", 0), ("noise_steps", 0), ("orbit", "given")):
             if (value := getattr(self, name)) != wanted:
-                raise BadInput(
-                    f"{name} {value}: wanted {wanted}, pictures of CIPS have no depth and no cameras"
-                )
+                raise BadInput(f"{name} {value}: wanted {wanted}, CIPS has neither depth nor cameras")
         if self.augment.flip and self.discriminator_coords:
             raise BadInput("augment.flip: wanted off with discriminator_coords, that tell left from right")
         if self.legacy_r1_coords and (self.augment.active or not self.discriminator_coords):
