@@ -152,6 +152,9 @@ def test_released_coordinates_end_at_the_border_of_every_window():
     coords = generator.coords(Grid(torch.tensor([[0.5, 0.5, 0.25]]), (4, 3)))
     assert_close(coords[0, 0, 0, [0, -1]], torch.tensor([0.0, 1.0]))
     assert_close(coords[0, 1, [0, -1], 0], torch.tensor([-0.5, 0.5]))
+    narrow = generator.coords(Grid(torch.tensor([[0.5, 0.5, 0.25]]), (4, 3), torch.tensor([0.5])))
+    assert_close(narrow[0, 0, 0, [0, -1]], torch.tensor([0.0, 0.5]))
+    assert_close(narrow[0, 1], coords[0, 1])
 
 
 @torch.no_grad()

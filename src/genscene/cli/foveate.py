@@ -64,9 +64,11 @@ def main(words: list[str]) -> None:
     if how.show != "image":
         raise BadInput(f"--show {how.show}: wanted image, all that pictures of this kind have")
     seeds = seeds if generator.latent_dim else seeds[:1]
-    how.require_memory(generator, size, len(seeds) * len(foveas), len(seeds))
-    w, view = styles_of_seeds(generator, seeds, how.psi), how.crop(generator.prior.sweep(1, size))
+    view = how.crop(generator.prior.sweep(1, size))
     assert isinstance(view, Grid)
+    size = view.size  # around a cylinder, of all pictures side by side
+    how.require_memory(generator, size, len(seeds) * len(foveas), len(seeds))
+    w = styles_of_seeds(generator, seeds, how.psi)
     with how.render_options(len(seeds) * sum(fovea.share for fovea in foveas), size) as render_options:
         scenes = (take_styles(w, slice(i, i + 1)) for i in range(len(seeds)))
         rows = [

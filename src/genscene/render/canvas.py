@@ -51,7 +51,7 @@ def corner_aligned(view: Grid, size: Size | None, periodic: bool = False) -> Ten
     stretch = coords.new_tensor([across, height / max(1, height - 1)])[:, None, None]
     if size is not None:
         return coords * stretch
-    middle = (2 * view.window[:, 1:] + view.window[:, :1] - 1)[..., None, None]  # of the window
+    middle = (coords[..., :1, :1] + coords[..., -1:, -1:]) / 2  # of the window
     return middle + (coords - middle) * stretch
 
 

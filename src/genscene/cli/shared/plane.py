@@ -27,7 +27,7 @@ def parse_numbers(text: str) -> list[float]:
 
 
 def parse_window(text: str) -> Tensor:
-    """Left,top,right,bottom in image sides -> the window (scale, x, y) [1, 3]; BadInput names the option."""
+    """Left,top,right,bottom in image sides -> the window (scale, x, y, aspect) [1, 4]; or BadInput."""
     numbers = parse_numbers(text)
     if len(numbers) != 4:
         raise BadInput(f"--window {text!r}: {WANTED}")
@@ -37,10 +37,7 @@ def parse_window(text: str) -> Tensor:
     width, height = right - left, bottom - top
     if min(width, height) <= 0:
         raise BadInput(f"--window {text!r} is empty: {WANTED}")
-    if not math.isclose(width, height, rel_tol=1e-3):
-        sides = f"{width:g} wide and {height:g} high, in image sides"
-        raise BadInput(f"--window {text!r} is {sides}: wanted as wide as high, --size gives its shape")
-    return torch.tensor([[width, left, top]])
+    return torch.tensor([[height, left, top, width / height]])
 
 
 def require_plane(generator: Generator, option: str, source: Path) -> None:

@@ -53,8 +53,8 @@ class RenderingOptions:
     view_lock: bool = False  # colors as seen from the front, wherever the camera is (pi-GAN)
     samples: int = 0  # samples along each ray in each pass; more is finer; default: that of training
     fps: float = 30.0  # frames a second of a video
-    # left,top,right,bottom of what is shown of scenes that are pictures, in image sides, as wide as high:
-    # 0,0,1,1 is the whole, -0.5,-0.5,1.5,1.5 also what is beyond the frame
+    # left,top,right,bottom of what --size shows of scenes that are pictures, in their sides: 0,0,1,1 is the
+    # whole, -0.5,-0.5,1.5,1.5 also what is beyond the frame
     window: str = ""
     outside: Outside | None = None  # embeddings beyond the frame; default: the generator's own
     memory: float = 0.25  # GiB that intermediate results may take; less is slower, the same to 1e-7
