@@ -157,15 +157,16 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 def require_fitted(models: Sequence[EvaluatedModel], options: EvaluationOptions, resampled: bool) -> None:
     """Raise BadInput where some are not scenes fitted to photographs, or options do not apply to these."""
     if len({model.batch for model in models}) > 1:
-        wanted = "wanted all of one kind"
-        raise BadInput(f"scenes fitted to photographs, pictures and generators of many scenes: {wanted}")
+        kinds = "scenes fitted to photographs, functions fitted to a picture and generators of many scenes"
+        raise BadInput(f"{kinds} cannot be compared: wanted all of one kind")
     views = ["split", "size", "lpips"] if models[0].batch == "rays" else []
     allowed = {"data", "cache", "device", "out", *views, *(["seed"] if resampled else [])}
     default = vars(EvaluationOptions())
     given = [name for name, value in vars(options).items() if name not in allowed and value != default[name]]
     if given:
-        with_what = "held-out views (--split, --size, --lpips)" if views else "the picture (--data)"
-        raise BadInput(f"--{', --'.join(given)}: not here; what was fitted is compared with {with_what}")
+        with_what = "held-out views (--split, --size, --lpips)" if views else "its picture (--data)"
+        why = f"of generators of many scenes; what was fitted is compared with {with_what}"
+        raise BadInput(f"--{', --'.join(given)}: {why}")
 
 
 def make_session(
