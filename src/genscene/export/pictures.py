@@ -19,6 +19,8 @@ from genscene.render.derivatives import gradient, laplacian
 # opacity is alpha, normals is normal; gradient and laplacian are of pictures that are functions of the plane
 Show = Literal["image", "depth", "alpha", "opacity", "normal", "normals", "gradient", "laplacian"]
 
+FLAT = 1e-9  # derivatives by pixel that are none but for rounding
+
 
 def to_bytes(image: Tensor) -> Tensor:
     """[..., 3, H, W] in [0, 1], clamped and rounded -> uint8 [..., H, W, 3]."""
@@ -82,6 +84,10 @@ def derivative_pictures(
         if "is not implemented" not in str(error):
             raise
         raise BadInput(f"--show {show}: the network of this generator has none; wanted gradient") from None
+    if found.numel() and float(found.abs().max()) < FLAT:
+        raise BadInput(
+            f"--show {show}: it is 0 everywhere; wanted a network that is curved, as image-siren's"
+        )
     found = found.mT.unflatten(-1, view.size).cpu()
     most = max(float(np.quantile(found.abs().numpy(), 0.99)) if found.numel() else 0.0, 1e-12)
     return (found / most if show == "gradient" else (found / most + 1) / 2).clamp(0, 1)
