@@ -103,6 +103,25 @@ def test_styles_of_pixels_blend_two_pictures():
         generator.bind_pixels(torch.zeros(2, 24, 3))
 
 
+@pytest.mark.parametrize("network", VARIANTS.values(), ids=VARIANTS)
+@torch.no_grad()
+def test_styles_of_layers_mix_two_pictures(network):
+    generator, view = small(network), Grid.whole(2, (6, 4))
+    w, layers = generator.style(generator.latents(RandomStreams([0, 1]))), network.layers
+    options = RenderOptions(max_bytes=5 * 2 * network_bytes(generator))
+    whole = generator.render(generator.bind(w), view).image
+    same = generator.bind_layers(w[:, None].expand(-1, layers, -1))
+    assert_close(generator.render(same, view, options).image, whole)
+    fine = torch.arange(layers)[:, None] > 2
+    mixed = generator.render(
+        generator.bind_layers(torch.where(fine, w[:, None], w.flip(0)[:, None])), view
+    ).image
+    assert (mixed - whole).abs().amax() > 1e-4
+    assert (mixed - whole.flip(0)).abs().amax() > 1e-4
+    with pytest.raises(BadInput, match=r"styles of layers: w has shape \[2, 3, 16\], wanted"):
+        generator.bind_layers(w[:, None].expand(-1, 3, -1))
+
+
 def test_recomputed_parts_have_the_gradient_of_the_whole():
     generator, view, found = small(), Grid.whole(2, (6, 5)), []
     for options in (RenderOptions(), RenderOptions(recompute=True, max_bytes=1)):
@@ -320,7 +339,7 @@ def test_the_released_penalty_of_patches_is_that_of_their_coordinates_too():
     ],
 )
 def test_what_pictures_do_not_have_is_refused(change, message):
-    config = replace(tiny("cips-demo").system, **change)
+    config = replace(tiny("cips-ffhq-256").system, **change)
     with pytest.raises(BadInput, match=message):
         config.check((16, 16))
 

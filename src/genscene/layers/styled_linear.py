@@ -58,9 +58,9 @@ class StyledBlock(nn.Module):
         project = residual and inputs != outputs
         self.shortcut = EqualLinear(inputs, outputs, bias=False) if project else None
 
-    def forward(self, x: Tensor, w: Tensor, noise: tuple[Tensor | None, ...]) -> Tensor:
-        """x [B, N, inputs], w [B, S] or [B, N, S], noise of both layers [B, N] -> [B, N, outputs]."""
-        y = self.second(self.first(x, w, noise[0]), w, noise[1])
+    def forward(self, x: Tensor, w: tuple[Tensor, ...], noise: tuple[Tensor | None, ...]) -> Tensor:
+        """x [B, N, inputs], of both layers w [B, S] or [B, N, S] and noise [B, N] -> [B, N, outputs]."""
+        y = self.second(self.first(x, w[0], noise[0]), w[1], noise[1])
         if not self.residual:
             return y
         return (y + (x if self.shortcut is None else self.shortcut(x))) / math.sqrt(2)

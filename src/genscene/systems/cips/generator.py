@@ -44,23 +44,17 @@ class CIPSCanvas:
     """B pictures as functions of the plane (a Canvas)."""
 
     network: CIPSNetwork
-    w: Tensor  # [B, S], styles; or of every pixel [B, H * W, S], row by row
+    w: Tensor  # styles [B, S]; or of every pixel [B, H * W, S], row by row; or of layers [B, layers, 1, S]
     outside: Outside = "border"  # embeddings beyond the outermost pixels
     zeroed: tuple[str, ...] = ()  # kinds of input features that are as if they were 0
 
     def __call__(self, coords: Tensor, noise: Tensor | None = None) -> Tensor:
-        """coords (x, y) [B, 2, H, W], of the frame -1 to 1; one for all: [1, ...] -> image [B, 3, H, W].
-
-        The image is about 0 to 1, not clamped. noise: normal numbers [B, layers, H * W].
-        """
+        """coords (x, y) [B or 1, 2, H, W], -1 to 1 in the frame -> image [B, 3, H, W], about 0 to 1."""
         colors = self.pixels(coords.flatten(2).mT, self.w, noise)
         return colors.mT.unflatten(-1, coords.shape[2:])
 
     def pixels(self, coords: Tensor, w: Tensor, noise: Tensor | None = None) -> Tensor:
-        """coords [B, N, 2], or one for all [1, N, 2]; w [B, S] or [B, N, S] -> colors [B, N, 3].
-
-        noise: [B, layers, N].
-        """
+        """coords [B or 1, N, 2]; w [B, S], [B, N, S] or [B, layers, 1, S]; noise -> colors [B, N, 3]."""
         if self.network.config.noise == "coordinate":
             noise = coordinate_noise(coords, self.network.config.layers).expand(len(w), -1, -1)
         x = self.network.inputs(coords, self.outside, self.zeroed)
@@ -99,6 +93,11 @@ class CIPSGenerator(CanvasGenerator):
         """Styles of every pixel [B, H * W, latent_dim], row by row -> B pictures of that one size."""
         check_shapes("styles of pixels", w, {"w": ("B", "N", self.latent_dim)})
         return CIPSCanvas(self.network, w, self.config.outside)
+
+    def bind_layers(self, w: Tensor) -> CIPSCanvas:
+        """Styles of every layer [B, layers, latent_dim], the first one first -> B pictures."""
+        check_shapes("styles of layers", w, {"w": ("B", self.config.network.layers, self.latent_dim)})
+        return CIPSCanvas(self.network, w[:, :, None], self.config.outside)
 
     def coords(self, view: Grid) -> Tensor:
         """Coordinates (x, y) of pixels [B, 2, H, W]; of equal windows once, [1, 2, H, W]."""

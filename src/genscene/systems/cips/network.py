@@ -92,17 +92,19 @@ class CIPSNetwork(nn.Module):
         return torch.cat([torch.zeros_like(x) if kind in zeroed else x for kind, x in found.items()], dim=-1)
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Inputs [B, N, inputs], w [B, S] or [B, N, S], noise [B, layers, N] -> colors [B, N, 3].
+        """x [B, N, inputs], w [B, S], [B, N, S] or [B, layers, 1, S] -> colors [B, N, 3], about -1 to 1.
 
-        The colors are about -1 to 1, not clamped.
+        noise: [B, layers, N]. A color has the style of the layer before it.
         """
         each = (None,) * self.config.layers if noise is None else noise.unbind(1)
-        x, colors = self.first(x, w, each[0]), []
+        styles = w.squeeze(2).unbind(1) if w.ndim == 4 else (w,) * self.config.layers
+        x, colors = self.first(x, styles[0], each[0]), []
         for i, block in enumerate(self.blocks):
-            x = block(x, w, each[2 * i + 1 : 2 * i + 3])
+            layers = slice(2 * i + 1, 2 * i + 3)
+            x = block(x, styles[layers], each[layers])
             if self.config.variant == "skip":
-                colors.append(self.to_rgb[i](x, w))
-        return sum(colors[1:], colors[0]) if colors else self.to_rgb[0](x, w)
+                colors.append(self.to_rgb[i](x, styles[layers][1]))
+        return sum(colors[1:], colors[0]) if colors else self.to_rgb[0](x, styles[-1])
 
     def pixel_bytes(self, pixel_styles: bool) -> int:
         """Bytes that a pixel takes while it is evaluated, with a style of its own or without."""
