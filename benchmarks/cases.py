@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks import extractors, giraffe, nerf, pigan
+from benchmarks import cips, extractors, giraffe, nerf, pigan
 from benchmarks.side import Side, Work
 from genscene.training.loop import Precision
 
@@ -53,6 +53,11 @@ CASES = {
     "GIRAFFE's picture, 256 x 256, against 64 x 64, of the same width": Case(
         partial(giraffe.large_and_small, levels=2), exact=False, systems=True
     ),
+    **{
+        f"CIPS forward, {n} x {n}, against grouped convolutions": Case(partial(cips.forward, pixels=n))
+        for n in (64, 256, 1024)
+    },
+    "CIPS step, 64 x 64, against grouped convolutions": Case(cips.step),
     "Inception features": Case(extractors.inception),
     "random features of 128 pictures, 64 x 64": Case(extractors.convolutions),
 }

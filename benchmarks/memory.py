@@ -8,11 +8,15 @@ import os
 import resource
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 
+from benchmarks import cips
+from benchmarks.side import Side
 from genscene.cli import configure_process
 from genscene.contract import ImageBatch, StepContext
 from genscene.data.batches import ray_batches
@@ -49,7 +53,12 @@ NERF = "NeRF, 1024 rays of 100 photographs of 800 x 800, and the program"
 IMAGES = (
     "50,000 pictures of 64 x 64 by random convolutions, with Frechet and kernel distance, and the program"
 )
-NAMES = (*CASES, NERF, IMAGES)
+PLANE = {
+    f"picture of CIPS, {side} x {side}, {how}": (side, how == "at once")
+    for how in ("in parts", "at once")
+    for side in (256, 512, 1024)
+}
+NAMES = (*CASES, *PLANE, NERF, IMAGES)
 
 
 def peak_mebibytes() -> float:
@@ -74,6 +83,16 @@ def measure(side: int, recompute: bool, whole: bool) -> float:
     before = peak_mebibytes()
     with requires_grad_only(system, "generator"):
         system.sample_fakes(images, StepContext(0), 1).images.square().mean().backward()
+    return peak_mebibytes() - before
+
+
+def measure_plane(side: int, whole: bool) -> float:
+    """The peak of a picture of CIPS without a gradient, above that of one of 16 x 16."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    cips.forward(Side(whole, device), 16)()
+    work = cips.forward(Side(whole, device), side)
+    before = peak_mebibytes()
+    work()
     return peak_mebibytes() - before
 
 
@@ -114,5 +133,7 @@ def measure_evaluation(count: int = 50_000, side: int = 64) -> float:
 
 if __name__ == "__main__":
     configure_process()
-    name, others = sys.argv[1], {NERF: measure_nerf, IMAGES: measure_evaluation}
+    name = sys.argv[1]
+    others: dict[str, Callable[[], float]] = {NERF: measure_nerf, IMAGES: measure_evaluation}
+    others |= {each: partial(measure_plane, *numbers) for each, numbers in PLANE.items()}
     print(f"{others[name]() if name in others else measure(*CASES[name]):.1f}")
