@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from PIL import Image
 from torch.testing import assert_close
 
 from genscene.cli import main
@@ -178,6 +179,20 @@ def test_ranks_get_parts_of_one_batch():
     whole, halves = next(source.batches(1)), [next(source.batches(1, rank, 2)) for rank in (0, 1)]
     assert torch.equal(whole.values, torch.cat([half.values for half in halves], dim=1))
     assert source.to_files.shape == (4, 4)
+
+
+def test_textures_of_a_mesh_are_not_opened(tmp_path, monkeypatch):
+    """Some kilobytes can be textures of a gigabyte."""
+    scene, opened = trimesh.Scene(), []
+    for i in range(2):
+        box = trimesh.creation.box().apply_translation((2.0 * i, 0.0, 0.0))
+        texture = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.new("L", (8, 8), i))
+        box.visual = trimesh.visual.TextureVisuals(uv=box.vertices[:, :2], material=texture)
+        scene.add_geometry(box)
+    (tmp_path / "boxes.glb").write_bytes(scene.export(file_type="glb"))
+    monkeypatch.setattr(Image, "open", lambda *args, **options: opened.append(args))
+    assert len(load_surface(str(tmp_path / "boxes.glb")).corners) == 24
+    assert not opened
 
 
 def test_what_is_no_mesh_is_refused_in_one_line(tmp_path, capsys):

@@ -132,7 +132,7 @@ def to_surface(mesh: "Trimesh", source: str) -> Surface:
 
 
 def _read_mesh(path: Path) -> "Trimesh":
-    """All meshes of a file as one; files that it names, like textures, are not opened."""
+    """All meshes of a file as one; textures are not decoded, files that it names not opened."""
     import trimesh
 
     if path.suffix.lower() not in ENDINGS:
@@ -141,7 +141,8 @@ def _read_mesh(path: Path) -> "Trimesh":
 
     def read() -> Any:
         with np.errstate(all="ignore"):  # of numbers far out of range, which are refused later
-            return trimesh.load_scene(io.BytesIO(content), file_type=kind).to_mesh()
+            found = trimesh.load_scene(io.BytesIO(content), file_type=kind, skip_materials=True)
+            return found.to_mesh()
 
     mesh = _apart(read, path)
     if not isinstance(mesh, trimesh.Trimesh):
