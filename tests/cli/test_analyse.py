@@ -126,6 +126,8 @@ REFUSED = {
     "images": ("cips-demo --against pictures", "pictures are images: wanted a generator of many scenes"),
     "no generator": ("cips-demo --against nothing", "no generator at nothing"),
     "depth": ("pigan-demo --show depth", "--show depth: wanted image"),
+    "window": ("cips-demo --window 0,0,2,2", "--window, --outside: wanted neither"),
+    "beyond": ("cips-demo --outside zeros", "--window, --outside: wanted neither"),
     "count": ("cips-demo --count 1", "--count 1: wanted 2 or more"),
     "seeds": ("cips-demo --seeds 3-1", "--seeds '3-1': 3-1 is no range"),
 }

@@ -135,6 +135,8 @@ def test_a_patch_of_the_camera_renders_what_the_crop_shows(seed, sampler):
 BAD = {
     "size": ({"size": -1}, "--patches.size -1: wanted 0 or more"),
     "smallest": ({"smallest": 0.0}, "--patches.smallest 0.0: wanted a number above 0, up to 1"),
+    "no size": ({"strides": True, "antialias": False}, "--patches.strides: wanted a size of patches with it"),
+    "averaged": ({"size": 4, "strides": True}, "--patches.strides: wanted a size of patches with it, and"),
     "share": ({"share": 1.5}, "--patches.share 1.5: wanted a number from 0 to 1"),
 }
 

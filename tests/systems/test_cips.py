@@ -334,6 +334,7 @@ def test_the_released_penalty_of_patches_is_that_of_their_coordinates_too():
     [
         ({"orbit": "learned"}, "orbit learned: wanted given"),
         ({"mask_weight": 1.0}, "mask_weight 1.0: wanted 0"),
+        ({"fade_steps": 10}, "fade_steps 10: wanted 0"),
         ({"patches": PatchSampler(32)}, "images of 32x32: wanted 16x16"),
         ({"legacy_r1_coords": True}, "legacy_r1_coords: wanted discriminator_coords with it"),
     ],

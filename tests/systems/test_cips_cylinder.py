@@ -29,11 +29,20 @@ def around(network=AROUND):
 
 
 @pytest.mark.parametrize(
-    "network", [AROUND, replace(AROUND, embedding=False), replace(AROUND, fourier=False)]
+    "network",
+    [
+        AROUND,
+        replace(AROUND, embedding=False),
+        replace(AROUND, fourier=False),
+        replace(AROUND, noise="coordinate"),
+    ],
 )
 @torch.no_grad()
 def test_pictures_that_begin_at_any_column_are_parts_of_the_panorama(network):
     generator = around(network)
+    for name, parameter in generator.network.named_parameters():
+        if name.endswith("noise_strength"):
+            parameter.fill_(0.3)
     scene = generator.scene(generator.latents(RandomStreams([0])))
     whole = generator.render(scene, generator.prior.sweep(1, (6, 5))).image
     assert whole.shape == (1, 3, 6, 15)
@@ -113,6 +122,7 @@ def test_what_a_cylinder_does_not_go_with_is_refused():
     for changed, message in (
         ({"network": replace(AROUND, legacy_grid_sample=True)}, "legacy_grid_sample with frames 3"),
         ({"network": AROUND, "legacy_corners": True}, "legacy_corners around a cylinder"),
+        ({"network": AROUND, "outside": "wrap"}, "outside wrap around a cylinder"),
         ({"network": replace(AROUND, frames=0)}, "network.frames 0: wanted a number from 1 to 64"),
     ):
         with pytest.raises(BadInput, match=message):
@@ -169,6 +179,8 @@ def test_panoramas_are_rendered_whole_blended_and_as_films(panorama, tmp_path):
     [
         (["--out", "x.gif"], "--out x.gif: wanted a file ending with .png"),
         (["--out", "x.png", "--window", "0,0,2,2"], "--blend with --window: wanted one of them"),
+        (["--out", "x.png", "--show", "gradient"], "--blend with --show: wanted one of them"),
+        (["--out", "x.png", "--frames", "3"], "--blend with --frames: wanted one of them"),
     ],
 )
 def test_blends_that_cannot_be_are_refused(panorama, words, message, capsys):

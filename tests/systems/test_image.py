@@ -118,6 +118,20 @@ def test_derivative_pictures_are_the_same_in_any_memory():
     assert whole.std() > 0.01
 
 
+@torch.no_grad()
+def test_derivatives_of_a_window_are_those_of_its_part_of_the_whole():
+    """Whatever its shape: pixels that are narrower than high count as such."""
+    generator = ImageGenerator(ImageGeneratorConfig(SMALL, (20, 32))).double()
+    scene, options = generator.bind(NOTHING.double()), RenderOptions()
+    for show in ("gradient", "laplacian"):
+        whole = derivative_pictures(generator, scene, Grid.whole(1, (20, 32)), show, options)
+        half = Grid.whole(1, (20, 32)).crop(torch.tensor([[1.0, 0.5, 0.0, 0.5]]), (20, 16))
+        part = derivative_pictures(generator, scene, half, show, options)
+        ratio = part / whole[..., 16:] if show == "gradient" else (part - 0.5) / (whole[..., 16:] - 0.5)
+        inside = (part < 0.99) & (part > 0.01) & (whole[..., 16:] < 0.99) & (whole[..., 16:] > 0.01)
+        assert_close(ratio[inside], ratio[inside].median().expand_as(ratio[inside]), atol=0, rtol=1e-3)
+
+
 @pytest.mark.parametrize("show", ["gradient", "laplacian"])
 def test_derivatives_are_rendered_where_there_are_some(show, tmp_path, capsys):
     """A network that is linear between its folds has no Laplacian."""

@@ -169,8 +169,9 @@ def test_a_mesh_is_fitted_rendered_and_exported(tmp_path, capsys):
         assert main(["render", str(run), "--out", str(picture), "--size", "16", *words]) == 0
     assert picture.exists()
     capsys.readouterr()
-    assert main(["evaluate", str(run)]) == 2
-    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    for words in ([], ["--data", "synthetic:cars"]):
+        assert main(["evaluate", str(run), *words]) == 2
+        assert "is a solid, of which nothing is evaluated" in capsys.readouterr().err
 
 
 def test_ranks_get_parts_of_one_batch():

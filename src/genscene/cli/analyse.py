@@ -70,6 +70,8 @@ def main(words: list[str]) -> None:
     require_new_folder(options.out)
     if how.show != "image":
         raise BadInput(f"--show {how.show}: wanted image, the spectra are those of pictures")
+    if how.window or how.outside is not None:
+        raise BadInput("--window, --outside: wanted neither, the spectra are those of whole pictures")
     paths = [options.generator, *([options.against] if options.against else [])]
     models = load_models(paths, pick_device(how.device))
     found = [require_generator(model) for model in models]

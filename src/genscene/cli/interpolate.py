@@ -54,13 +54,14 @@ def main(words: list[str]) -> None:
     generator = content.generator
     if not generator.latent_dim:
         raise BadInput(f"{options.generator} holds a single scene, there is none to go to: genscene render")
-    how.require_memory(generator, size, 1, count)
     views: Camera | Grid
     if options.path or isinstance(generator.prior, CameraPrior):
         prior = camera_prior(generator, options.generator)
         views = trajectory(options.path or "front", prior, count, size)
     else:
         views = how.crop(generator.prior.sweep(count, size))
+    size = views.size  # around a cylinder, of all pictures side by side
+    how.require_memory(generator, size, 1, count)
     w = styles_of_seeds(generator, seeds, how.psi)
     if layers:
         try:

@@ -95,8 +95,9 @@ def render_blend(options: Render, content: GeneratorFile, size: Size) -> None:
     generator, how = content.generator, options.rendering
     require_suffix("--out", options.out, (".png",))
     require_plane(generator, "--blend", options.generator)
-    if how.window:
-        raise BadInput("--blend with --window: wanted one of them, blends are of whole pictures")
+    others = {"--window": how.window, "--show": how.show != "image", "--frames": options.frames}
+    for name in (name for name, given in others.items() if given):
+        raise BadInput(f"--blend with {name}: wanted one of them, a blend is one whole picture")
     view = views_along(content, options.generator, options.path, 1, size)
     how.require_memory(generator, view.size, 1, view.size[1])
     w = styles_of(generator, options.seeds, how.psi)

@@ -45,8 +45,8 @@ class EvaluatedModel:
 
     @property
     def is_fitted(self) -> bool:
-        """Whether it is a scene fitted to photographs, or to one picture."""
-        return self.experiment is not None and self.experiment.system.batch in ("rays", "pixels")
+        """Whether it is a scene fitted to photographs, to one picture or to a mesh."""
+        return self.batch in ("rays", "pixels", "surface")
 
     @property
     def batch(self) -> str:

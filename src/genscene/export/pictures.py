@@ -69,12 +69,14 @@ def derivative_pictures(
     if not isinstance(generator, CanvasGenerator) or not isinstance(view, Grid):
         raise BadInput(f"--show {show}: wanted a generator of pictures that are functions of the plane")
     coords = generator.coords(view).expand(len(view), -1, -1, -1).flatten(2).mT
-    sides = coords.new_tensor([2 / view.size[1], 2 / view.size[0]])  # of a pixel, but for a common factor
+    wide = coords.new_ones(len(view)) if view.aspect is None else view.aspect.to(coords)
+    # [B, 1, 2], of a pixel, but for a common factor
+    sides = torch.stack([2 * wide / view.size[1], torch.full_like(wide, 2 / view.size[0])], dim=-1)[:, None]
 
     @torch.enable_grad()
     def evaluate(part: slice) -> Tensor:
         points = coords[:, part].detach().requires_grad_()
-        first = gradient(scene(points.mT[:, :, None])[:, :, 0].mT, points) * sides
+        first = gradient(scene(points.mT[:, :, None])[:, :, 0].mT, points) * sides[:, None]
         return (first.norm(dim=-1) if show == "gradient" else laplacian(first, points, sides)).detach()
 
     pixel_bytes = 8 * generator.pixel_bytes()  # with the graphs of all derivatives

@@ -99,9 +99,13 @@ def closed(table: Tensor, coords: Tensor) -> tuple[Tensor, Tensor]:
     return pad(table[None], (0, 1, 0, 0), mode="circular")[0], coords
 
 
-def coordinate_noise(coords: Tensor, layers: int) -> Tensor:
-    """coords [B, N, 2] -> normal numbers [B, layers, N] that are hashes of coordinates and layer."""
+def coordinate_noise(coords: Tensor, layers: int, around: bool = False) -> Tensor:
+    """coords [B, N, 2] -> normal numbers [B, layers, N] that are hashes of coordinates and layer.
+
+    around: on a cylinder, where x is -1 to 1 around.
+    """
     x, y = (coords * 2**14).round().long().unbind(-1)
+    x = x.remainder(2 << 14) if around else x
     keys = splitmix64(splitmix64(x) + y)[:, None] + torch.arange(layers, device=coords.device)[:, None]
     uniform = (splitmix64(keys) & 0xFFFFFF).double() / 2**24 + 2.0**-25
     return torch.special.ndtri(uniform).to(coords)

@@ -32,6 +32,11 @@ class PatchSampler:
     # of a step (released CIPS; with antialias off)
     strides: bool = False
 
+    def check(self) -> None:
+        """Raise BadInput for strides without patches, and where real images are averaged between them."""
+        if self.strides and (self.antialias or not self.size):
+            raise BadInput("strides: wanted a size of patches with it, and antialias off")
+
     def check_size(self, size: Size) -> None:
         """Raise BadInput for images that are smaller than patches, or not square where these have strides."""
         if self.size > min(size):

@@ -159,6 +159,8 @@ def require_fitted(models: Sequence[EvaluatedModel], options: EvaluationOptions,
     if len({model.batch for model in models}) > 1:
         kinds = "scenes fitted to photographs, functions fitted to a picture and generators of many scenes"
         raise BadInput(f"{kinds} cannot be compared: wanted all of one kind")
+    if models[0].batch == "surface":
+        raise BadInput(f"{models[0].path} is a solid, of which nothing is evaluated: genscene export mesh")
     views = ["split", "size", "lpips"] if models[0].batch == "rays" else []
     allowed = {"data", "cache", "device", "out", *views, *(["seed"] if resampled else [])}
     default = vars(EvaluationOptions())

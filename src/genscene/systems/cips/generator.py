@@ -36,6 +36,8 @@ class CIPSGeneratorConfig:
         """Raise BadInput for embeddings whose lookup does not go on outside as it is asked to."""
         if self.legacy_corners and self.network.frames > 1:
             raise BadInput("legacy_corners around a cylinder: wanted it off")
+        if self.outside == "wrap" and self.network.frames > 1:
+            raise BadInput("outside wrap around a cylinder: wanted border, reflection or zeros along y")
         check_outside(self.outside, self.network.embedding, self.network.legacy_grid_sample)
 
 
@@ -55,8 +57,9 @@ class CIPSCanvas:
 
     def pixels(self, coords: Tensor, w: Tensor, noise: Tensor | None = None) -> Tensor:
         """coords [B or 1, N, 2]; w [B, S], [B, N, S] or [B, layers, 1, S]; noise -> colors [B, N, 3]."""
-        if self.network.config.noise == "coordinate":
-            noise = coordinate_noise(coords, self.network.config.layers).expand(len(w), -1, -1)
+        coords, config = coords.to(w), self.network.config
+        if config.noise == "coordinate":
+            noise = coordinate_noise(coords, config.layers, config.frames > 1).expand(len(w), -1, -1)
         x = self.network.inputs(coords, self.outside, self.zeroed)
         raw = self.network(x.expand(len(w), -1, -1), w, noise)
         return (raw + 1) / 2
@@ -114,7 +117,7 @@ class CIPSGenerator(CanvasGenerator):
         w, count = scene.w, view.size[0] * view.size[1]
         if w.ndim == 3 and w.shape[1] != count:
             raise BadInput(f"styles of {w.shape[1]} pixels for pictures of {view.size[0]}x{view.size[1]}")
-        coords, noise = self.coords(view).flatten(2).mT.to(w), None
+        coords, noise = self.coords(view).flatten(2).mT, None
         if options.randomness is not None and self.config.network.noise == "random":
             noise = options.randomness.normal(self.config.network.layers, count).to(w)
 

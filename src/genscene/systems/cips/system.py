@@ -51,9 +51,9 @@ class CIPSConfig(AdversarialConfig):
         patch = self.patches.size
         self.discriminator.check_size((patch, patch) if patch else size)
         self.patches.check_size(size)
-        for name, wanted in (("mask_weight", 0), ("noise_steps", 0), ("orbit", "given")):
+        for name, wanted in (("mask_weight", 0), ("noise_steps", 0), ("fade_steps", 0), ("orbit", "given")):
             if (value := getattr(self, name)) != wanted:
-                raise BadInput(f"{name} {value}: wanted {wanted}, CIPS has neither depth nor cameras")
+                raise BadInput(f"{name} {value}: wanted {wanted}, CIPS has no depth, cameras or fading")
         if self.augment.flip and self.discriminator_coords:
             raise BadInput("augment.flip: wanted off with discriminator_coords, that tell left from right")
         if self.legacy_r1_coords and (self.augment.active or not self.discriminator_coords):

@@ -37,7 +37,7 @@ class ImageCanvas:
 
     def pixels(self, coords: Tensor) -> Tensor:
         """coords (x, y) [B, N, 2] -> colors [B, N, 3], about 0 to 1, not clamped."""
-        height, width = self.generator.config.size
+        coords, (height, width) = coords.to(self.w), self.generator.config.size
         square = coords * coords.new_tensor([width, height]) / max(height, width)
         return (self.generator.network(square) + 1) / 2 + self.generator.offset
 
@@ -63,7 +63,7 @@ class ImageGenerator(SingleSceneGenerator, CanvasGenerator):
 
     def render(self, scene: ImageCanvas, view: Grid, options: RenderOptions = DEFAULT_OPTIONS) -> Rendering:
         """The picture in B windows -> [B, 3, H, W], about 0 to 1."""
-        coords = self.coords(view).flatten(2).mT.to(self.offset)
+        coords = self.coords(view).flatten(2).mT
         pixel_bytes = self.network.point_bytes(graph=False)
         colors = render_pixels(
             lambda part: scene.pixels(coords[:, part]), len(coords), coords.shape[1], options, pixel_bytes
