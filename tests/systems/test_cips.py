@@ -18,6 +18,7 @@ from genscene.geometry.cameras import Grid
 from genscene.io import generator_file
 from genscene.layers.coordinates import CoordinateEmbedding
 from genscene.randomness import RandomStreams
+from genscene.render.canvas import append_coords
 from genscene.render.patches import PatchSampler, strided_windows
 from genscene.systems import PRESETS
 from genscene.systems.cips.convert import convert
@@ -316,7 +317,7 @@ def test_the_released_penalty_of_patches_is_that_of_their_coordinates_too():
         system, batch = released_patches(legacy_r1_coords=legacy)
         context = StepContext(0)
         images, _, windows = system.prepare_reals(batch, context)
-        inputs = images if legacy else system.append_coords(images, windows)
+        inputs = images if legacy else append_coords(images, windows, system.config.generator.size)
         inputs = inputs.detach().requires_grad_()
         (slope,) = torch.autograd.grad(system.discriminator(inputs).sum(), inputs)
         seen = slope if legacy else slope[:, :3]

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from genscene.contract import Generator, RenderOptions
 from genscene.errors import Cancelled
 from genscene.geometry.cameras import Grid, Size
+from genscene.geometry.grid import pixel_centers
 from genscene.geometry.priors import PlanePrior
 
 
@@ -53,6 +54,27 @@ def corner_aligned(view: Grid, size: Size | None, periodic: bool = False) -> Ten
         return coords * stretch
     middle = (coords[..., :1, :1] + coords[..., -1:, -1:]) / 2  # of the window
     return middle + (coords - middle) * stretch
+
+
+def append_coords(images: Tensor, windows: Tensor | None, size: Size | None) -> Tensor:
+    """Images, or windows [B, 3 or 4] of some, [B, C, H, W] -> with coordinates (x, y) [B, C + 2, H, W].
+
+    size: as in `corner_aligned`.
+    """
+    shape = (images.shape[2], images.shape[3])
+    grid = Grid.whole(len(images), shape).to(images.device)
+    coords = corner_aligned(grid if windows is None else grid.crop(windows, shape), size)
+    return torch.cat([images, coords.expand(len(images), -1, -1, -1).to(images)], dim=1)
+
+
+def cross_fade(left: Tensor, right: Tensor, start: Tensor, view: Grid) -> Tensor:
+    """Styles [B, S] that change over the width of a picture, along x -> of pixels [B, H * W, S].
+
+    start: 0 to 1 [B, 1]; at 0 the change begins at the right end of a picture, at 1 it ends at its left one.
+    """
+    share = 2 * start - 1 + view.window[:, :1].to(start) * pixel_centers(view.size[1], start)
+    w = torch.lerp(left[:, None], right[:, None], share.clamp(0, 1)[..., None])  # of columns [B, W, S]
+    return w.repeat(1, view.size[0], 1)
 
 
 def render_pixels(

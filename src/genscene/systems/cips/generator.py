@@ -6,7 +6,7 @@ from torch import Tensor
 
 from genscene.contract import DEFAULT_OPTIONS, Rendering, RenderOptions
 from genscene.errors import BadInput
-from genscene.geometry.cameras import Camera, Grid, check_shapes
+from genscene.geometry.cameras import Camera, Grid, Size, check_shapes
 from genscene.geometry.priors import PlanePrior
 from genscene.layers.coordinates import Outside, check_outside, coordinate_noise
 from genscene.layers.mapping import MappingNetwork
@@ -31,6 +31,11 @@ class CIPSGeneratorConfig:
     # and 1 for whole pictures (released code); off: pictures of all sizes and windows show one plane
     legacy_corners: bool = False
     outside: Outside = "border"  # embeddings beyond the outermost pixels
+
+    @property
+    def corners(self) -> Size | None:
+        """Size of the pictures whose outermost centers are at -1 and 1; None: all."""
+        return None if self.legacy_corners else self.size
 
     def check(self) -> None:
         """Raise BadInput for embeddings whose lookup does not go on outside as it is asked to."""
@@ -104,8 +109,7 @@ class CIPSGenerator(CanvasGenerator):
 
     def coords(self, view: Grid) -> Tensor:
         """Coordinates (x, y) of pixels [B, 2, H, W]; of equal windows once, [1, 2, H, W]."""
-        size = None if self.config.legacy_corners else self.config.size
-        return corner_aligned(view, size, self.config.network.frames > 1)
+        return corner_aligned(view, self.config.corners, self.config.network.frames > 1)
 
     def input_features(self, view: Grid) -> dict[str, Tensor]:
         """One window -> Fourier features and embeddings of its pixels, those that there are [C, H, W]."""

@@ -8,13 +8,12 @@ from torch import Tensor
 from genscene.contract import ImageBatch, StepContext
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Grid, Size, View, no_autocast
-from genscene.geometry.grid import pixel_centers
 from genscene.objectives.adversarial import AdversarialConfig, AdversarialSystem, DiscriminatorOutput, Reals
 from genscene.objectives.gan_loss import GANLoss
 from genscene.objectives.stylegan2 import StyleGAN2Discriminator, StyleGAN2DiscriminatorConfig
 from genscene.randomness import Randomness
 from genscene.ranges import Share
-from genscene.render.canvas import corner_aligned
+from genscene.render.canvas import append_coords, cross_fade
 from genscene.scenes import Scene
 from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig
 
@@ -86,32 +85,22 @@ class CIPS(AdversarialSystem):
             return super().bind_fakes(z, view, randomness)
         assert isinstance(view, Grid)
         left, right = (self.generator.style(each) for each in (z, self.sample_latents(randomness)))
-        chance, start = randomness.uniform(2)[..., None].unbind(1)
-        width = view.window[:, :1].to(z)  # in pictures
-        share = (2 * start - 1 + width * pixel_centers(view.size[1], z)).clamp(0, 1)
-        share = share * (chance < self.config.cross_frame)
-        w = torch.lerp(left[:, None], right[:, None], share[..., None])  # [B, W, S]
-        return self.generator.bind_pixels(w.repeat(1, view.size[0], 1))
-
-    def append_coords(self, images: Tensor, windows: Tensor | None) -> Tensor:
-        """Images, or patches, [B, 3, S, S] -> with the coordinates (x, y) of their pixels [B, 5, S, S]."""
-        size = (images.shape[2], images.shape[3])
-        grid = Grid.whole(len(images), size).to(images.device)
-        grid = grid if windows is None else grid.crop(windows, size)
-        config = self.config.generator
-        coords = corner_aligned(grid, None if config.legacy_corners else config.size)
-        return torch.cat([images, coords.expand(len(images), -1, -1, -1).to(images)], dim=1)
+        chance, start = randomness.uniform(2)[..., None].to(z).unbind(1)
+        right = torch.where(chance < self.config.cross_frame, right, left)
+        return self.generator.bind_pixels(cross_fade(left, right, start, view))
 
     def prepare_reals(self, batch: ImageBatch, context: StepContext) -> Reals:
         """Real images, with coordinates where R1 is also that of these [B, 3 or 5, S, S]."""
         images, view, windows = super().prepare_reals(batch, context)
-        return self.append_coords(images, windows) if self.config.legacy_r1_coords else images, view, windows
+        if self.config.legacy_r1_coords:
+            images = append_coords(images, windows, self.config.generator.corners)
+        return images, view, windows
 
     def discriminate(
         self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext
     ) -> DiscriminatorOutput:
         """Images, or patches, [B, 3 or 5, S, S] in [-1, 1] -> predictions."""
         if self.config.discriminator_coords and images.shape[1] == 3:
-            images = self.append_coords(images, windows)
+            images = append_coords(images, windows, self.config.generator.corners)
         with no_autocast(images):
             return DiscriminatorOutput(self.discriminator(images))
