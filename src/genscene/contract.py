@@ -16,7 +16,6 @@ from genscene.geometry.priors import CameraPrior, PlanePrior
 from genscene.layers.mapping import map_tensors, style_count, take_styles  # noqa: F401
 from genscene.randomness import CounterStreams, Randomness, RandomStreams, derive_seed
 from genscene.scenes import Background as Background
-from genscene.scenes import PosedDataset as PosedDataset
 from genscene.scenes import Rendering as Rendering
 from genscene.scenes import Scene
 from genscene.scenes import Vector as Vector
@@ -129,10 +128,8 @@ class Generator(nn.Module, ABC):
 
     latent_dim: int  # 0: there is one scene, which is the weights
     prior: CameraPrior | PlanePrior  # of the views it is trained with
-    # half sides of the box around the origin that holds every scene; None: scenes on the plane
-    bounds: Vector | None
-    # dimension of the tensors of w that counts the layers they are the styles of; None: not by layers
-    layer_dim: int | None = None
+    bounds: Vector | None  # half sides of the box around the origin that holds every scene; None: a plane
+    layer_dim: int | None = None  # of the tensors of w, which counts layers; None: w has no styles by layers
 
     def __init_subclass__(cls) -> None:
         """Put the checks of shapes before the methods that the subclass defines."""
@@ -233,7 +230,6 @@ class Loss(Protocol):
 
     def __call__(self, batch: Any, context: StepContext) -> tuple[Tensor, Stats]:
         """A part of the batch -> the loss [], and numbers to log."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -272,6 +268,11 @@ class SystemConfig(ABC):
     def mbstd_group(self) -> int:
         """Images whose statistics the discriminator shares; a batch is only cut between such groups."""
         return 1
+
+    @property
+    def graph_factor(self) -> float:
+        """Bytes of the graph of a step, in those of rendering the same rays or pixels with one."""
+        return 1.0
 
     @property
     def has_box(self) -> bool:

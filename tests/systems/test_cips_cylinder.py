@@ -11,6 +11,7 @@ from conftest import tiny
 from genscene.cli import main
 from genscene.contract import ImageBatch, StepContext
 from genscene.errors import BadInput
+from genscene.experiment.memory import training_bytes
 from genscene.experiment.validation import validate
 from genscene.geometry.cameras import Grid
 from genscene.io import generator_file
@@ -116,6 +117,14 @@ def test_styles_of_fakes_change_along_x():
         config, patches=PatchSampler(size=8), discriminator=replace(config.discriminator, size=8)
     )
     assert patches.build().sample_fakes(batch, StepContext(0), 0).images.shape == (8, 3, 8, 8)
+
+
+def test_styles_of_pixels_are_in_the_estimate_of_memory():
+    """Tensors that the graph keeps: 3.3 (residual) to 3.6 times (skip) those of one style a picture."""
+    paper = PRESETS["cips-panorama-256"]
+    plain = replace(paper, system=replace(paper.system, cross_frame=0.0))
+    assert paper.system.cross_frame
+    assert training_bytes(paper) > 3 * training_bytes(plain)
 
 
 def test_what_a_cylinder_does_not_go_with_is_refused():

@@ -20,6 +20,7 @@ from genscene.experiment.serialise import build_seeded, with_overrides
 from genscene.export.pictures import derivative_pictures
 from genscene.geometry.cameras import Grid
 from genscene.layers.coordinate_network import CoordinateNetworkConfig
+from genscene.scenes import PointBatch
 from genscene.systems import PRESETS
 from genscene.systems.image.generator import ImageGenerator, ImageGeneratorConfig
 from genscene.systems.image.system import ImageSystemConfig, bits_per_pixel, derivatives, png_bytes
@@ -216,6 +217,7 @@ def test_what_is_no_single_picture_is_refused_in_one_line(tmp_path, capsys):
         ("--data", str(tmp_path / "no.zip")): "zip",
         ("--data", str(tmp_path / "missing.png")): "no such",
         ("--data", str(path), "--size", "0"): "--size 0: wanted 1 or more",
+        ("--data", str(path), "--posed.side", "1000000"): "1000000x625000 pixels takes about",
         ("--data", str(path), "--background", "random"): "wanted one color",
         ("--data", str(path), "--bounds", "1"): "have a box",
         ("--data", str(path), "--evaluate-every", "1"): "nothing is held out",
@@ -274,6 +276,27 @@ def test_only_functions_of_the_same_picture_are_compared(tmp_path, capsys):
     assert "wanted as many" in capsys.readouterr().err
     assert main(["evaluate", runs[0], "--count", "5"]) == 2
     assert "--count" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("target", "channels"), [("color", 3), ("gradient", 6), ("laplacian", 3)])
+def test_the_memory_of_a_step_is_estimated_as_it_is(target, channels):
+    """By the tensors that its graph keeps."""
+    kept = {}
+    config = ImageSystemConfig(target=target).adapt(torch.rand(3, 16, 16))
+    system = build_seeded(replace(PRESETS["image-siren"], system=config))
+    batch = PointBatch(2 * torch.rand(1, 512, 2) - 1, torch.rand(1, 512, channels))
+
+    def keep(x):
+        kept[x.untyped_storage().data_ptr()] = x  # none is freed, whose place another could have
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        loss, _ = system.generator_loss(batch, StepContext(0))
+    held = sum(x.untyped_storage().nbytes() for x in kept.values())
+    weights = sum(4 * parameter.numel() for parameter in system.parameters())
+    estimated = len(batch) * system.generator.pixel_bytes() * config.graph_factor
+    assert loss.isfinite()
+    assert held - 2 * weights < 1.2 * estimated < 3 * held
 
 
 def test_the_loss_is_the_mean_squared_error(tmp_path):

@@ -1,6 +1,7 @@
 """One picture as samples of a function of the plane: its pixels, their colors, and derivatives of these."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from genscene.data.images.decode import DecodeOptions, center_crop_box, decode_i
 from genscene.data.images.files import list_images, require_folder_or_zip
 from genscene.data.images.load import SYNTHETIC
 from genscene.data.synthetic import PICTURES, check_name, paint, synthesize
+from genscene.devices import require_memory
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
 from genscene.experiment.schema import Experiment
@@ -20,6 +22,8 @@ from genscene.io.pictures import UnreadableImage, collect_warnings, open_picture
 from genscene.scenes import PointBatch
 
 Target = Literal["color", "gradient", "laplacian"]
+
+PIXEL = 60  # bytes of a pixel: decoded, its color, its place, and what is fitted there
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,17 @@ class Picture:
         """The number of pixels."""
         return len(self.values)
 
+    @cached_property
+    def coords(self) -> Tensor:
+        """Coordinates (x, y) of the centers of all pixels, row by row [1, H * W, 2]."""
+        return Grid.whole(1, self.shape).coords().flatten(2).mT
+
     def sample(self, seed: int, count: int) -> PointBatch:
         """So many random pixels, coordinates (x, y) in [-1, 1] and values; all where there are no more."""
-        coords = Grid.whole(1, self.shape).coords().flatten(2).mT
         if count >= self.size:
-            return PointBatch(coords, self.values[None])
+            return PointBatch(self.coords, self.values[None])
         chosen = torch.from_numpy(np.random.default_rng(seed).integers(self.size, size=count))
-        return PointBatch(coords[:, chosen], self.values[None, chosen])
+        return PointBatch(self.coords[:, chosen], self.values[None, chosen])
 
 
 def load_picture(experiment: Experiment, target: Target = "color") -> Picture:
@@ -83,8 +91,10 @@ def _pixels(experiment: Experiment) -> np.ndarray:
         raise BadInput("--background random: wanted one color behind a picture (white, black or R,G,B)")
     name, content = _one_file(data)
     try:
+        height, width = size = _size(content, experiment)
+        require_memory(PIXEL * height * width, f"{name} at {width}x{height} pixels", "lower --size")
         with collect_warnings():
-            return decode_image(content, DecodeOptions(_size(content, experiment), experiment.images))
+            return decode_image(content, DecodeOptions(size, experiment.images))
     except UnreadableImage as error:
         raise BadInput(f"{name}: {error}, wanted one picture") from None
 

@@ -40,4 +40,4 @@ def step_bytes(experiment: Experiment, stage: Stage, generator: Generator, world
         graph = generator.ray_bytes()
     elif isinstance(generator, CanvasGenerator):
         graph = generator.pixel_bytes()
-    return images + int(GRAPH * rays * graph)
+    return images + int(GRAPH * rays * graph * config.graph_factor)

@@ -73,8 +73,10 @@ class CoordinateEmbedding(nn.Module):
         return found[0, :, :, 0].mT.unflatten(0, coords.shape[:2])
 
 
-def check_outside(outside: Outside, embedding: bool, legacy: bool) -> None:
+def check_outside(outside: Outside, embedding: bool, legacy: bool, around: bool = False) -> None:
     """Raise BadInput where the lookup of embeddings does not go on so, or there are no embeddings."""
+    if around and outside == "wrap":
+        raise BadInput("outside wrap around a cylinder: wanted border, reflection or zeros along y")
     if not embedding and outside != "border":
         raise BadInput(f"outside {outside}: wanted border, there are no embeddings to continue")
     if legacy and outside == "wrap":

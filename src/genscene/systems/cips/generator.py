@@ -39,11 +39,10 @@ class CIPSGeneratorConfig:
 
     def check(self) -> None:
         """Raise BadInput for embeddings whose lookup does not go on outside as it is asked to."""
-        if self.legacy_corners and self.network.frames > 1:
+        network = self.network
+        if self.legacy_corners and network.frames > 1:
             raise BadInput("legacy_corners around a cylinder: wanted it off")
-        if self.outside == "wrap" and self.network.frames > 1:
-            raise BadInput("outside wrap around a cylinder: wanted border, reflection or zeros along y")
-        check_outside(self.outside, self.network.embedding, self.network.legacy_grid_sample)
+        check_outside(self.outside, network.embedding, network.legacy_grid_sample, network.frames > 1)
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,7 @@ class CIPSCanvas:
 
     def __call__(self, coords: Tensor, noise: Tensor | None = None) -> Tensor:
         """coords (x, y) [B or 1, 2, H, W], -1 to 1 in the frame -> image [B, 3, H, W], about 0 to 1."""
-        colors = self.pixels(coords.flatten(2).mT, self.w, noise)
-        return colors.mT.unflatten(-1, coords.shape[2:])
+        return self.pixels(coords.flatten(2).mT, self.w, noise).mT.unflatten(-1, coords.shape[2:])
 
     def pixels(self, coords: Tensor, w: Tensor, noise: Tensor | None = None) -> Tensor:
         """coords [B or 1, N, 2]; w [B, S], [B, N, S] or [B, layers, 1, S]; noise -> colors [B, N, 3]."""
@@ -66,8 +64,7 @@ class CIPSCanvas:
         if config.noise == "coordinate":
             noise = coordinate_noise(coords, config.layers, config.frames > 1).expand(len(w), -1, -1)
         x = self.network.inputs(coords, self.outside, self.zeroed)
-        raw = self.network(x.expand(len(w), -1, -1), w, noise)
-        return (raw + 1) / 2
+        return (self.network(x.expand(len(w), -1, -1), w, noise) + 1) / 2
 
 
 class CIPSGenerator(CanvasGenerator):

@@ -28,14 +28,17 @@ class CIPSConfig(AdversarialConfig):
     # the discriminator also sees the coordinates of pixels, so of a patch where it is (released patches)
     discriminator_coords: bool = False
     legacy_r1_coords: bool = False  # R1 is also that of the coordinates it sees (released code)
-    # share of the fakes whose style changes to that of another latent code over the width of a picture, as
-    # between neighbors around a cylinder that is blended from several styles
-    cross_frame: Share = 0.0
+    cross_frame: Share = 0.0  # of the fakes, whose style changes along x to that of another latent code
 
     @property
     def mixed_aspects(self) -> bool:
         """Whether images may be pictures of any aspect within a frame, which a fourth channel tells."""
         return self.patches.size > 0 and not self.patches.strides and self.generator.network.frames == 1
+
+    @property
+    def graph_factor(self) -> float:
+        """Greater where every pixel of the fakes has a style of its own."""
+        return 4.0 if self.cross_frame else 1.0
 
     def build_generator(self) -> CIPSGenerator:
         """A generator with new weights."""
@@ -47,8 +50,7 @@ class CIPSConfig(AdversarialConfig):
 
     def check(self, size: Size) -> None:
         """Raise BadInput for images, or patches, of another size than the discriminator's; for no canvas."""
-        patch = self.patches.size
-        self.discriminator.check_size((patch, patch) if patch else size)
+        self.discriminator.check_size((self.patches.size,) * 2 if self.patches.size else size)
         self.patches.check_size(size)
         for name, wanted in (("mask_weight", 0), ("noise_steps", 0), ("fade_steps", 0), ("orbit", "given")):
             if (value := getattr(self, name)) != wanted:
@@ -75,8 +77,7 @@ class CIPS(AdversarialSystem):
     generator: CIPSGenerator
 
     def __init__(self, config: CIPSConfig):
-        inputs = 5 if config.discriminator_coords else 3
-        discriminator = StyleGAN2Discriminator(config.discriminator, inputs)
+        discriminator = StyleGAN2Discriminator(config.discriminator, 5 if config.discriminator_coords else 3)
         super().__init__(config, config.build_generator(), discriminator)
 
     def bind_fakes(self, z: Tensor, view: View, randomness: Randomness) -> Scene:

@@ -36,6 +36,11 @@ class ImageSystemConfig(SystemConfig):
     content: Annotated[NonNegative, Range(0, 1000)] = 0.0
     mean: tuple[Share, Share, Share] | None = None  # mean color, set by the data where derivatives are fitted
 
+    @property
+    def graph_factor(self) -> float:
+        """Greater where derivatives are differentiated again; of layers of sines as measured."""
+        return {"color": 1.0, "gradient": 6.0, "laplacian": 48.0}[self.target]
+
     def adapt(self, dataset: Tensor) -> "ImageSystemConfig":
         """With the size of the picture [3, H, W], 0 to 1, its mean color, and weights by its content."""
         height, width = dataset.shape[1:]
@@ -86,7 +91,7 @@ class ImageSystem(System):
         config, generator = self.config, self.generator
         if config.target != "color" and config.mean is not None:
             generator.set_mean(config.mean)
-        points = batch.points.requires_grad_(config.target != "color")
+        points = batch.points.detach().requires_grad_(config.target != "color")
         values = generator.bind(points.new_zeros(1, 0)).pixels(points)
         if config.target != "color":
             height, width = config.generator.size

@@ -6,7 +6,6 @@ from typing import Literal
 from torch import Tensor
 
 from genscene.contract import (
-    PosedDataset,
     RayBatch,
     RenderOptions,
     Stats,
@@ -21,6 +20,7 @@ from genscene.metrics.image import psnr
 from genscene.objectives.reconstruction import photometric_loss
 from genscene.ranges import NonNegative
 from genscene.render.march import March
+from genscene.scenes import PosedDataset
 from genscene.systems.nerf.generator import NeRFGenerator, NeRFGeneratorConfig
 
 

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from genscene.contract import (
-    PosedDataset,
     RayBatch,
     RenderOptions,
     Stats,
@@ -23,6 +22,7 @@ from genscene.geometry.priors import CameraPrior
 from genscene.metrics.image import psnr
 from genscene.objectives.reconstruction import binary_entropy, photometric_loss
 from genscene.ranges import Count, NonNegative, Share
+from genscene.scenes import PosedDataset
 from genscene.systems.voxels.generator import VoxelsGenerator, VoxelsGeneratorConfig
 from genscene.systems.voxels.grid import UNIT_BOX
 
