@@ -17,8 +17,11 @@ demo: .venv
 	$(BIN)/genscene evaluate demo/run --count 1000 --out demo/numbers.json
 	@echo "look at demo/grid.png, demo/depth.png, demo/orbit.mp4, demo/numbers.html and demo/car.glb"
 
+# Tests that measure time or memory, send signals or start several processes run alone.
+ALONE := tests/border tests/cli tests/training
 test: .venv
-	$(BIN)/python -m pytest tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests $(ALONE:%=--ignore=%) -n $(PROCESSES) --dist worksteal
+	$(BIN)/python -m pytest $(ALONE)
 
 lint: .venv
 	$(BIN)/ruff check src tests benchmarks
