@@ -14,18 +14,18 @@ from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig
 from genscene.systems.cips.network import CIPSNetworkConfig
 
 
-def generator_of(frames):
+def generator_of(frames, **config):
     network = CIPSNetworkConfig(features=8, embedding_size=(6, 5 * frames), frames=frames, widths=(8, 4))
-    return CIPSGenerator(CIPSGeneratorConfig(16, 2, network=network, size=(6, 5))).eval()
+    return CIPSGenerator(CIPSGeneratorConfig(16, 2, network=network, size=(6, 5), **config)).eval()
 
 
-@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize(("frames", "corners"), [(1, False), (3, False), (1, True)])
 @torch.no_grad()
-def test_a_blend_of_equal_styles_is_the_picture(frames):
-    generator = generator_of(frames)
+def test_a_blend_of_equal_styles_is_the_picture(frames, corners):
+    generator = generator_of(frames, legacy_corners=corners)
     w = generator.style(generator.latents(RandomStreams([0])))
     whole = generator.render(generator.bind(w), generator.prior.sweep(1, (6, 5))).image
-    for max_bytes in (1 << 28, 1):  # all columns at once, or one by one
+    for max_bytes in (1 << 28, 1):  # all pixels at once, or one by one
         options = RenderOptions(max_bytes=max_bytes)
         assert_close(render_blended(generator, w.repeat(2, 1), (6, 5), options), whole, atol=1e-5, rtol=1e-5)
 

@@ -6,34 +6,34 @@ from torch import Tensor
 from genscene.apps.interpolate import interpolate_styles
 from genscene.contract import DEFAULT_OPTIONS, Generator, RenderOptions
 from genscene.errors import BadInput
-from genscene.geometry.cameras import Grid, Size
-from genscene.geometry.priors import PlanePrior
+from genscene.geometry.cameras import Size
+from genscene.render.canvas import CanvasGenerator, render_pixels
 
 
 @torch.no_grad()
 def render_blended(
     generator: Generator, w: Tensor, size: Size, options: RenderOptions = DEFAULT_OPTIONS
 ) -> Tensor:
-    """K styles [K, S], evenly spaced along x and linear between them -> one picture [1, 3, H, W'] in strips.
+    """K styles [K, S], evenly spaced along x and linear between them -> one picture [1, 3, H, W'].
 
     size: of a picture; around a cylinder W' is the width of all of them, and the last style is followed by
     the first. CIPS, sec. 4.4. Raises BadInput for generators that have no styles of pixels.
     """
-    prior, bind = generator.prior, getattr(generator, "bind_pixels", None)
-    if not isinstance(prior, PlanePrior) or bind is None:
+    bind = getattr(generator, "bind_pixels", None)
+    if not isinstance(generator, CanvasGenerator) or bind is None:
         raise BadInput("this generator has no styles of pixels to be blended: wanted one of CIPS")
-    whole = prior.sweep(1, size).to(w.device)
+    whole = generator.prior.sweep(1, size).to(w.device)
     height, width = whole.size
-    styles = styles_along(w, width, closed=prior.frames > 1)
-    strip = max(1, options.max_bytes // (8 * height * w.shape[1] * w.element_size()))
-    parts = []
-    for start in range(0, width, strip):
-        some = styles[start : start + strip]
-        share = len(some) / width
-        window = whole.window + whole.window.new_tensor([[0.0, start / width, 0.0]])
-        view = Grid(window, (height, len(some)), window.new_tensor([share]))
-        parts.append(generator.render(bind(some.repeat(height, 1)[None]), view, options).image)
-    return torch.cat(parts, dim=-1)
+    styles = styles_along(w, width, closed=generator.prior.frames > 1)
+    coords = generator.coords(whole).flatten(2)
+
+    def evaluate(part: slice) -> Tensor:
+        columns = torch.arange(part.start, part.stop, device=w.device) % width
+        colors: Tensor = bind(styles[columns][None])(coords[:, :, part, None])
+        return colors[..., 0].mT
+
+    found = render_pixels(evaluate, 1, height * width, options, generator.pixel_bytes())
+    return found.mT.unflatten(-1, whole.size)
 
 
 def styles_along(w: Tensor, width: int, closed: bool) -> Tensor:

@@ -84,8 +84,11 @@ def convert_players(path: Path, preset: str) -> tuple[Experiment, CIPS]:
     discriminator = released_discriminator(read_state_dict(path, "d"))
     experiment, generator = convert(path, preset, "g")
     assert isinstance(experiment.system, CIPSConfig)
-    coords = discriminator.from_rgb.weight.shape[1] == 5
-    config = replace(experiment.system, discriminator=discriminator.config, discriminator_coords=coords)
+    channels = discriminator.from_rgb.weight.shape[1]
+    if channels not in (3, 5):
+        raise BadInput(f"{path}: a discriminator of {channels} channels, wanted 3, or 5 with coordinates")
+    seen = channels == 5
+    config = replace(experiment.system, discriminator=discriminator.config, discriminator_coords=seen)
     with without_memory():
         system = CIPS(config)
     system.generator, system.discriminator = generator, discriminator
