@@ -64,6 +64,8 @@ def render_foveated(
     Scenes have one style for all pixels. Without noise, whatever the options' randomness.
     """
     validate(fovea)
+    if getattr(getattr(scene, "w", None), "ndim", 2) == 3:
+        raise BadInput("the scenes have styles of pixels: wanted one style for all of a picture's")
     if len(randomness) != len(view):
         raise BadInput(f"{len(randomness)} random streams for {len(view)} views: wanted as many")
     index = sample_pixels(fovea, view.size, randomness)

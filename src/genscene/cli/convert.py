@@ -12,6 +12,7 @@ from genscene.contract import Generator
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
 from genscene.io import generator_file
+from genscene.io.atomic import locked
 from genscene.io.generator_file import GeneratorFile
 from genscene.systems.cips import convert as cips
 from genscene.systems.giraffe import convert as giraffe
@@ -54,23 +55,31 @@ def main(words: list[str]) -> None:
     options = parse(Convert, words, "genscene convert", description=about)
     require_suffix("--out", options.out, (".safetensors",))
     if options.run is not None:
-        convert_run(options, options.run)
+        check_run(options, options.run)
     experiment, generator = CONVERTERS[options.system](options.checkpoint, options.preset)
     generator_file.write(options.out, GeneratorFile(generator, experiment, licence=options.licence))
     count = sum(parameter.numel() for parameter in generator.parameters())
     print_line(
         f"{options.out}: {count} parameters; render it with: genscene render {options.out} --out pictures.png"
     )
+    if options.run is not None:
+        convert_run(options, options.run, generator)
 
 
-def convert_run(options: Convert, folder: Path) -> None:
-    """Write both players of a training's file, and the averaged generator, as those of a run."""
+def check_run(options: Convert, folder: Path) -> None:
+    """Raise BadInput where the checkpoint has no players for a run, or the folder is that of another."""
     if options.system != "cips":
         raise BadInput(f"--run {folder}: only files of CIPS's training hold a discriminator to train on with")
-    can_resume(Run(folder))  # refuses the folder of another
+    can_resume(Run(folder))
+
+
+def convert_run(options: Convert, folder: Path, average: Generator) -> None:
+    """Write both players of a training's file, and the averaged generator, as those of a run."""
     experiment, players = cips.convert_players(options.checkpoint, options.preset)
-    _, average = cips.convert(options.checkpoint, options.preset)
     content = GeneratorFile(average, experiment, licence=options.licence)
-    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    save(folder, TrainState(experiment, players, average, {}), content, 0, Retention())
+    with locked(folder / ".lock") as holder:
+        if holder:
+            raise BadInput(f"--run {folder}: {holder} trains there: wait for its end, or choose another")
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        save(folder, TrainState(experiment, players, average, {}), content, 0, Retention())
     print_line(f"{folder}: train on from it with: genscene train PRESET --init {folder}")

@@ -65,6 +65,8 @@ def main(words: list[str]) -> None:
     require_range("--frames", options.frames, 0, FRAMES)
     how = options.rendering
     if options.program or options.scene or options.save_scene:
+        if options.blend:
+            raise BadInput("--blend: wanted without --program, --scene and --save-scene")
         render_objects(options)
         return
     content, size = open_generator(options.generator, how)

@@ -69,7 +69,8 @@ def load_picture(experiment: Experiment, target: Target = "color") -> Picture:
 def target_values(pixels: Tensor, target: Target) -> Tensor:
     """pixels [3, H, W] -> colors [H * W, 3], gradients (x, y) by pixel [H * W, 6], Laplacians [H * W, 3].
 
-    Derivatives are central differences; beyond the border the outermost pixels go on.
+    Derivatives are central differences, gradients at the border differences to the one neighbor. For
+    Laplacians the outermost pixels go on beyond it.
     """
     if target == "color":
         return pixels.flatten(1).mT
@@ -77,7 +78,10 @@ def target_values(pixels: Tensor, target: Target) -> Tensor:
     left, right, above, below = wide[:, 1:-1, :-2], wide[:, 1:-1, 2:], wide[:, :-2, 1:-1], wide[:, 2:, 1:-1]
     if target == "laplacian":
         return (left + right + above + below - 4 * pixels).flatten(1).mT
-    return torch.stack([(right - left) / 2, (below - above) / 2], dim=1).flatten(2).flatten(0, 1).mT
+    across, down = (right - left) / 2, (below - above) / 2
+    across[..., [0, -1]] *= 2
+    down[:, [0, -1]] *= 2
+    return torch.stack([across, down], dim=1).flatten(2).flatten(0, 1).mT
 
 
 def _pixels(experiment: Experiment) -> np.ndarray:

@@ -79,7 +79,8 @@ def derivative_pictures(
         first = gradient(scene(points.mT[:, :, None])[:, :, 0].mT, points) * sides[:, None]
         return (first.norm(dim=-1) if show == "gradient" else laplacian(first, points, sides)).detach()
 
-    pixel_bytes = 8 * generator.pixel_bytes()  # with the graphs of all derivatives
+    graphs = 8 if show == "gradient" else 48  # of all derivatives, in those of the picture
+    pixel_bytes = graphs * generator.pixel_bytes()
     try:
         found = render_pixels(evaluate, len(view), coords.shape[1], options, pixel_bytes)
     except RuntimeError as error:

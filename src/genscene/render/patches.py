@@ -112,16 +112,23 @@ def windows_inside(windows: Tensor | None, inside: Tensor, randomness: Randomnes
 
 
 def crop_and_resize(images: Tensor, windows: Tensor | None, size: Size, antialias: bool = True) -> Tensor:
-    """Windows [B, 3 or 4] of images [B, 3, H, W], resampled -> [B, 3, *size]; None: whole images."""
+    """Windows [B, 3 or 4] of images [B, C, H, W], resampled -> [B, C, *size]; None: whole images."""
     if windows is None:
         return images if images.shape[-2:] == size else resize_antialiased(images, size)
-    finer = (
-        max(1, round(min(images.shape[-2:]) / size[1])) if antialias else 1
-    )  # samples along each pixel's side
+    # samples along the side of each pixel of the result
+    finer = (windows[:, 0] * min(images.shape[-2:]) / min(size)).round().clamp_min(1).long()
+    found = images.new_empty(*images.shape[:2], *size)
+    for count in finer.unique().tolist() if antialias else [1]:
+        chosen = finer == count if antialias else slice(None)
+        found[chosen] = sample_windows(images[chosen], windows[chosen], size, count)
+    return found
+
+
+def sample_windows(images: Tensor, windows: Tensor, size: Size, finer: int) -> Tensor:
+    """The same by means of finer x finer points in each pixel, interpolated bilinearly."""
     coords = Grid.whole(len(windows), size).crop(windows, (size[0] * finer, size[1] * finer)).coords()
-    coords = coords.to(images)
-    sampled = grid_sample(images, coords.movedim(1, -1), align_corners=False, padding_mode="border")
-    return avg_pool2d(sampled, finer)
+    coords = coords.movedim(1, -1).to(images)
+    return avg_pool2d(grid_sample(images, coords, align_corners=False, padding_mode="border"), finer)
 
 
 def resize_antialiased(images: Tensor, size: Size) -> Tensor:

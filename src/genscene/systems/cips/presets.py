@@ -1,6 +1,7 @@
 """CIPS's experiments: the paper's data sets, its ablations, and one that learns on two CPU cores."""
 
 from dataclasses import replace
+from typing import cast
 
 from genscene.experiment.schema import EMA, Experiment, ImageConfig, Optim, Stage
 from genscene.objectives.gan_loss import GANLoss
@@ -35,8 +36,7 @@ def lazy_adam(every: int) -> Optim:
 
 def as_released(paper: Experiment) -> Experiment:
     """The same as the released code has it, whose weights a run may start from."""
-    system = paper.system
-    assert isinstance(system, CIPSConfig)
+    system = cast(CIPSConfig, paper.system)
     network = replace(
         system.generator.network,
         widths=(512,) * 5 + (256, 128),
@@ -51,8 +51,7 @@ def as_released(paper: Experiment) -> Experiment:
 
 def on_patches(paper: Experiment, side: int) -> Experiment:
     """The same on patches of so many pixels, whose coordinates the discriminator sees (released code)."""
-    system = paper.system
-    assert isinstance(system, CIPSConfig)
+    system = cast(CIPSConfig, paper.system)
     system = replace(
         system,
         discriminator=replace(system.discriminator, size=side),
@@ -64,8 +63,7 @@ def on_patches(paper: Experiment, side: int) -> Experiment:
 
 def panorama(paper: Experiment, frames: int, cross_frame: float) -> Experiment:
     """The same around a cylinder: pictures of its data, side by side, close to a panorama."""
-    system = paper.system
-    assert isinstance(system, CIPSConfig)
+    system = cast(CIPSConfig, paper.system)
     network = system.generator.network
     table = (network.embedding_size[0], network.embedding_size[1] * frames)
     network = replace(network, frames=frames, embedding_size=table)
@@ -73,22 +71,28 @@ def panorama(paper: Experiment, frames: int, cross_frame: float) -> Experiment:
     return replace(paper, system=replace(system, generator=generator, cross_frame=cross_frame))
 
 
+def recomputed(paper: Experiment) -> Experiment:
+    """The same in less memory: fakes are rendered again in parts for the backward pass."""
+    return replace(paper, system=replace(cast(CIPSConfig, paper.system), recompute=True))
+
+
 def demo() -> Experiment:
-    """Landscapes at 64 x 64 on two CPU cores: a small network, on patches of 32 pixels."""
+    """Landscapes at 64 x 64 on two CPU cores: a small network without embeddings, on patches of 32 pixels."""
     network = CIPSNetworkConfig(
-        features=64, embedding_size=(16, 16), embedding_std=0.1, fourier_scale=4.0, widths=(64,) * 4
+        features=192, embedding=False, widths=(96,) * 4, legacy_fourier_bias=True, fourier_scale=4.0
     )
     system = CIPSConfig(
         generator=CIPSGeneratorConfig(64, 4, network=network, size=(64, 64)),
         discriminator=StyleGAN2DiscriminatorConfig(size=32, channel_base=768, channel_max=64),
-        loss=GANLoss(gamma=0.3, penalty_every=16, penalty_turn=True),
-        patches=PatchSampler(32, start=1000),
+        loss=GANLoss(gamma=1.0, penalty_every=16, penalty_turn=True),
+        patches=PatchSampler(32, start=1500),
         discriminator_coords=True,
         share_fakes=True,
     )
-    optim = {"generator": ADAM, "discriminator": ADAM}
-    images, stages = ImageConfig(limit=4000), (Stage(0, (64, 64), 16),)
-    return Experiment(system, "synthetic:landscapes", images, stages, 6000, optim, EMA(0.995))
+    adam = replace(ADAM, final_lr_ratio=0.1, decay_from=0.6)
+    optim = {"generator": adam, "discriminator": adam}
+    images, stages = ImageConfig(limit=4000), (Stage(0, (64, 64), 8),)
+    return Experiment(system, "synthetic:landscapes", images, stages, 5000, optim, EMA(0.998))
 
 
 PRESETS: dict[str, Experiment] = {
@@ -99,8 +103,8 @@ PRESETS: dict[str, Experiment] = {
     "cips-landscapes-256": released(replace(NETWORK, variant="residual")),
     "cips-satellite-buildings-256": released(),
     "cips-satellite-landscapes-256": released(),
-    "cips-panorama-256": panorama(released(replace(NETWORK, variant="residual")), 6, 0.5),
-    "cips-ffhq-1024": released(side=1024),
+    "cips-panorama-256": recomputed(panorama(released(replace(NETWORK, variant="residual")), 6, 0.5)),
+    "cips-ffhq-1024": recomputed(released(side=1024)),
     "cips-ffhq-256-patches": on_patches(released(), 128),
     "cips-ffhq-256-released": as_released(released()),
     "cips-landscapes-256-released": as_released(released(replace(NETWORK, variant="residual"))),
