@@ -111,6 +111,15 @@ def test_a_window_of_a_linear_image_is_the_linear_function(seed, slopes, size, a
     assert_close(found, linear(Grid(windows, size).coords()), atol=1e-6, rtol=0)
 
 
+def test_windows_of_one_batch_are_averaged_by_their_own_scale():
+    images = RandomStreams([0, 1, 2]).uniform(3, 8, 8)
+    windows = torch.tensor([[0.5, 0.5, 0.25], [1.0, 0.0, 0.0], [0.5, 0.0, 0.0]])
+    found = crop_and_resize(images, windows, (4, 4))
+    assert_close(found[0], images[0, :, 2:6, 4:])  # pixels as they are
+    assert_close(found[1], torch.nn.functional.avg_pool2d(images[1], 2))
+    assert_close(found[2], images[2, :, :4, :4])
+
+
 @settings(max_examples=15)
 @given(seed=SEEDS, sampler=SAMPLERS)
 def test_a_patch_of_the_camera_renders_what_the_crop_shows(seed, sampler):
