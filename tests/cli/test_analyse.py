@@ -25,9 +25,11 @@ FEATURES = {"feature_components.png", "feature_profiles.png", "feature_spectra.p
 def files(tmp_path_factory):
     """Files of small generators with new weights: CIPS, without embeddings, of unknown data; pi-GAN, NeRF."""
     folder = tmp_path_factory.mktemp("files")
-    experiments = {name: tiny(name) for name in ("cips-demo", "cips-ffhq-256-ne", "pigan-demo", "nerf-llff")}
-    experiments["converted"] = replace(experiments["cips-demo"], data="")
-    experiments["moved"] = replace(experiments["cips-demo"], data="moved/away")
+    experiments = {
+        name: tiny(name) for name in ("cips-ffhq-256", "cips-ffhq-256-ne", "pigan-demo", "nerf-llff")
+    }
+    experiments["converted"] = replace(experiments["cips-ffhq-256"], data="")
+    experiments["moved"] = replace(experiments["cips-ffhq-256"], data="moved/away")
     for name, experiment in experiments.items():
         torch.manual_seed(0)
         generator = build_seeded(experiment).generator.eval()
@@ -43,13 +45,13 @@ def analyse(files, name, out, *words):
 
 def test_everything_is_written_of_cips_and_beside_it_of_another(files, tmp_path, capsys):
     out, other = tmp_path / "out", str(files / "cips-ffhq-256-ne.safetensors")
-    assert analyse(files, "cips-demo", out, "--against", other, "--seeds", "0-2") == 0
+    assert analyse(files, "cips-ffhq-256", out, "--against", other, "--seeds", "0-2") == 0
     printed = capsys.readouterr().out
     assert {path.name for path in out.iterdir()} == PICTURES | FEATURES | {"numbers.json"}
     assert all(str(path) in printed for path in out.iterdir())
     numbers = json.loads((out / "numbers.json").read_text())
     assert (numbers["size"], numbers["real"]["pictures"]) == (16, 6)
-    assert list(numbers["generators"]) == ["cips-demo", "cips-ffhq-256-ne"]
+    assert list(numbers["generators"]) == ["cips-ffhq-256", "cips-ffhq-256-ne"]
     for name, each in numbers["generators"].items():
         pairs = zip(each["profile_db"], numbers["real"]["profile_db"], strict=True)
         gap = sum(abs(a - b) for a, b in list(pairs)[1:]) / 8
@@ -60,7 +62,7 @@ def test_everything_is_written_of_cips_and_beside_it_of_another(files, tmp_path,
     for path in out.glob("*.png"):
         with Image.open(path) as image:
             assert min(image.size) > 256
-    assert analyse(files, "cips-demo", tmp_path / "again", "--against", other, "--seeds", "0-2") == 0
+    assert analyse(files, "cips-ffhq-256", tmp_path / "again", "--against", other, "--seeds", "0-2") == 0
     for path in out.iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
 
@@ -75,24 +77,28 @@ def test_what_a_generator_does_not_have_is_left_out_in_one_line(name, files, tmp
 
 
 def test_a_generator_is_not_far_from_its_own_pictures(files, tmp_path):
-    generator = generator_file.load(files / "cips-demo.safetensors")
+    generator = generator_file.load(files / "cips-ffhq-256.safetensors")
     own = GeneratedImages(generator, Preparation(6), (16, 16)).read(range(6))
     for i, image in enumerate(own):
         save_png(tmp_path / "own" / f"{i}.png", image / 255)
-    assert analyse(files, "cips-demo", tmp_path / "out", "--data", str(tmp_path / "own")) == 0
+    assert analyse(files, "cips-ffhq-256", tmp_path / "out", "--data", str(tmp_path / "own")) == 0
     numbers = json.loads((tmp_path / "out" / "numbers.json").read_text())
-    assert numbers["generators"]["cips-demo"]["spectral_gap_db"] == 0
+    assert numbers["generators"]["cips-ffhq-256"]["spectral_gap_db"] == 0
     assert (
-        analyse(files, "cips-demo", tmp_path / "half", "--data", str(tmp_path / "own"), "--psi", "0.5") == 0
+        analyse(files, "cips-ffhq-256", tmp_path / "half", "--data", str(tmp_path / "own"), "--psi", "0.5")
+        == 0
     )
     numbers = json.loads((tmp_path / "half" / "numbers.json").read_text())
-    assert numbers["generators"]["cips-demo"]["spectral_gap_db"] > 0.1
-    assert analyse(files, "cips-demo", tmp_path / "big", "--data", str(tmp_path / "own"), "--size", "24") == 0
+    assert numbers["generators"]["cips-ffhq-256"]["spectral_gap_db"] > 0.1
+    assert (
+        analyse(files, "cips-ffhq-256", tmp_path / "big", "--data", str(tmp_path / "own"), "--size", "24")
+        == 0
+    )
     assert json.loads((tmp_path / "big" / "numbers.json").read_text())["real"]["enlarged"] == 6
 
 
 def test_a_generator_may_be_called_real(files, tmp_path):
-    (tmp_path / "real.safetensors").write_bytes((files / "cips-demo.safetensors").read_bytes())
+    (tmp_path / "real.safetensors").write_bytes((files / "cips-ffhq-256.safetensors").read_bytes())
     assert analyse(tmp_path, "real", tmp_path / "out", "--seeds", "0") == 0
     numbers = json.loads((tmp_path / "out" / "numbers.json").read_text())
     assert list(numbers["generators"]) == ["real (generated)"]
@@ -100,36 +106,36 @@ def test_a_generator_may_be_called_real(files, tmp_path):
 
 
 def test_the_gap_is_that_of_evaluate(files, tmp_path):
-    assert analyse(files, "cips-demo", tmp_path / "out") == 0
+    assert analyse(files, "cips-ffhq-256", tmp_path / "out") == 0
     words = ["--metrics", "spectrum", "--count", "6", "--reals", "6", "--out", str(tmp_path / "scores.json")]
-    assert main(["evaluate", str(files / "cips-demo.safetensors"), *words]) == 0
-    scores = json.loads((tmp_path / "scores.json").read_text())["generators"]["cips-demo"]
-    numbers = json.loads((tmp_path / "out" / "numbers.json").read_text())["generators"]["cips-demo"]
+    assert main(["evaluate", str(files / "cips-ffhq-256.safetensors"), *words]) == 0
+    scores = json.loads((tmp_path / "scores.json").read_text())["generators"]["cips-ffhq-256"]
+    numbers = json.loads((tmp_path / "out" / "numbers.json").read_text())["generators"]["cips-ffhq-256"]
     assert numbers["spectral_gap_db"] == pytest.approx(scores["spectrum"]["value"], abs=1e-4)
 
 
 REFUSED = {
     "not square": (
-        "cips-demo --size 16x12",
+        "cips-ffhq-256 --size 16x12",
         "pictures of 16x12, spectra want square ones of 2x2 or more (--size)",
     ),
-    "one pixel": ("cips-demo --size 1", "pictures of 1x1, spectra want square ones"),
+    "one pixel": ("cips-ffhq-256 --size 1", "pictures of 1x1, spectra want square ones"),
     "no data": ("converted", "training data is unknown; --data PATH names the real images"),
     "moved data": ("moved", "no such folder or zip: moved/away; --data PATH names other real pictures"),
-    "wrong data": ("cips-demo --data nowhere", "genscene: no such folder or zip: nowhere"),
-    "unknown set": ("cips-demo --data synthetic:cups", "cups"),
+    "wrong data": ("cips-ffhq-256 --data nowhere", "genscene: no such folder or zip: nowhere"),
+    "unknown set": ("cips-ffhq-256 --data synthetic:cups", "cups"),
     "statistics": (
-        "cips-demo --data x.safetensors",
+        "cips-ffhq-256 --data x.safetensors",
         "x.safetensors holds statistics or weights: --data wants",
     ),
     "one scene": ("nerf-llff", "holds a single scene: wanted a generator of many scenes"),
-    "images": ("cips-demo --against pictures", "pictures are images: wanted a generator of many scenes"),
-    "no generator": ("cips-demo --against nothing", "no generator at nothing"),
+    "images": ("cips-ffhq-256 --against pictures", "pictures are images: wanted a generator of many scenes"),
+    "no generator": ("cips-ffhq-256 --against nothing", "no generator at nothing"),
     "depth": ("pigan-demo --show depth", "--show depth: wanted image"),
-    "window": ("cips-demo --window 0,0,2,2", "--window, --outside: wanted neither"),
-    "beyond": ("cips-demo --outside zeros", "--window, --outside: wanted neither"),
-    "count": ("cips-demo --count 1", "--count 1: wanted 2 or more"),
-    "seeds": ("cips-demo --seeds 3-1", "--seeds '3-1': 3-1 is no range"),
+    "window": ("cips-ffhq-256 --window 0,0,2,2", "--window, --outside: wanted neither"),
+    "beyond": ("cips-ffhq-256 --outside zeros", "--window, --outside: wanted neither"),
+    "count": ("cips-ffhq-256 --count 1", "--count 1: wanted 2 or more"),
+    "seeds": ("cips-ffhq-256 --seeds 3-1", "--seeds '3-1': 3-1 is no range"),
 }
 
 
@@ -151,6 +157,6 @@ def test_a_place_that_is_taken_is_refused(files, tmp_path, capsys):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "mine").touch()
     for name in ("file", "folder"):
-        assert analyse(files, "cips-demo", tmp_path / name) == 2
+        assert analyse(files, "cips-ffhq-256", tmp_path / name) == 2
         assert "exists already and is not an empty folder" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "mine"

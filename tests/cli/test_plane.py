@@ -17,7 +17,7 @@ from genscene.layers.mapping import update_w_avg
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """Generators with embeddings, without, with the released lookup, and one with cameras."""
-    folder, demo = tmp_path_factory.mktemp("files"), tiny("cips-demo")
+    folder, demo = tmp_path_factory.mktemp("files"), tiny("cips-ffhq-256")
     generator = demo.system.generator
     legacy = replace(generator, network=replace(generator.network, legacy_grid_sample=True))
     experiments = {
@@ -95,7 +95,7 @@ def test_a_film_goes_from_one_style_to_the_next(run):
     assert (code, err, film.shape) == (0, "", (4, 12, 12, 3))
     ends = pixels(run, "--size", "12", "--psi", "0.7").reshape(2, 12, 12, 3)
     assert np.abs(film[::2] - ends).mean() < 16 < np.abs(film[2::-2] - ends).mean()
-    assert np.abs(film[1] - film[0]).mean() > 16
+    assert np.abs(film[1] - film[0]).mean() > 8
     window = ["--window", "0,0,0.5,0.5"]
     corner = run("interpolate", "plane", *words, *window, "--size", "6", out="b.gif")[3]
     assert np.abs(corner - film[:, :6, :6]).mean() < 16  # of two palettes

@@ -23,7 +23,7 @@ from genscene.training.loop import requires_grad_only, train_step
 from genscene.training.run import Run, check, init_state
 
 ALL = Augmentation(color=True, translation=0.125, cutout=0.5, flip=True)
-SYSTEMS = ("pigan-demo", "graf-demo", "giraffe-demo", "cips-demo")
+SYSTEMS = ("pigan-demo", "graf-demo", "giraffe-demo", "cips-ffhq-256")
 SEEDS = st.integers(0, 2**31)
 law = settings(max_examples=30)
 
@@ -129,7 +129,7 @@ def by_hand(system, images, context, turn):
 
 def test_both_players_see_augmented_images_and_penalties_are_of_those_before():
     loss = GANLoss(gamma=3.0, gamma_fake=5.0)
-    system = augmented("cips-demo", loss=loss).system.build()
+    system = augmented("cips-ffhq-256", loss=loss).system.build()
     batch, context = ImageBatch(images_of(3, 4, height=16, width=16).abs()), StepContext(2)
     fakes = [2 * system.sample_fakes(batch, context, turn).images - 1 for turn in (0, 1)]
     real, r1 = by_hand(system, 2 * batch.images - 1, context, AUGMENT_REALS)
@@ -176,7 +176,7 @@ def test_every_system_is_trained_with_augmentation(name):
     [
         ("pigan-demo", {"patches": PatchSampler(8)}),
         ("pigan-celeba-release", {"patches": PatchSampler(), "pose_weight": 1.0}),
-        ("cips-demo", {"discriminator_coords": True}),
+        ("cips-ffhq-256", {"discriminator_coords": True}),
     ],
 )
 def test_mirroring_is_refused_where_the_discriminator_tells_left_from_right(name, changes):

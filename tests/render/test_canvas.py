@@ -22,7 +22,7 @@ SIDE = 8  # rows of the whole plane; twice as many columns
 def canvas(outside="border"):
     """A generator with new weights, and its first scene."""
     torch.manual_seed(0)
-    config = tiny("cips-demo").system.generator
+    config = tiny("cips-ffhq-256").system.generator
     generator = CIPSGenerator(config.__class__(**{**vars(config), "outside": outside})).eval()
     return generator, generator.scene(generator.latents(RandomStreams([0])))
 

@@ -348,7 +348,7 @@ def test_what_pictures_do_not_have_is_refused(change, message):
 
 @pytest.mark.parametrize("batch", [1, 5, 6])
 def test_batches_that_groups_of_the_deviation_do_not_divide_are_trained_on(batch):
-    experiment = tiny("cips-demo")
+    experiment = tiny("cips-ffhq-256")
     discriminator = replace(experiment.system.discriminator, mbstd_group=4)
     system = replace(experiment.system, discriminator=discriminator)
     experiment = replace(experiment, system=system, stages=(Stage(0, (16, 16), batch),))
