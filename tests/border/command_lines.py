@@ -17,7 +17,7 @@ from genscene.cli import main
 
 SMALL = "--device cpu --grid-every 0 --save-every 1"
 RUNS = {
-    "gan": f"train pigan-demo --data set --steps 2 --size 8 --batch 2 {SMALL}",
+    "gan": f"train pigan-demo --data set --steps 2 --size 8 --batch 2 --system.patches.size 8 {SMALL}",
     "plane": f"train cips-demo --data set --steps 1 --size 8 --batch 2 --system.discriminator.size 8 {SMALL}"
     " --system.patches.size 0 --system.generator.network.embedding"
     " --system.generator.network.embedding-size 4 4",
