@@ -20,7 +20,7 @@ demo: .venv
 # Tests that measure time or memory, send signals or start several processes run alone.
 ALONE := tests/border tests/cli tests/training
 test: .venv
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests $(ALONE:%=--ignore=%) -n $(PROCESSES) --dist worksteal
+	$(BIN)/python -m pytest tests $(ALONE:%=--ignore=%) -n $(PROCESSES) --dist worksteal
 	$(BIN)/python -m pytest $(ALONE)
 
 lint: .venv

@@ -31,7 +31,7 @@ KINDS = ["Fourier features", "embeddings"]
 @pytest.fixture
 def cips():
     """A small CIPS with new weights."""
-    generator = build_seeded(tiny("cips-demo")).generator.eval()
+    generator = build_seeded(tiny("cips-ffhq-256")).generator.eval()
     update_w_avg(generator)
     return generator
 
@@ -118,7 +118,7 @@ def test_pictures_without_features_are_those_of_weights_that_are_0(cips):
     assert_close(cips.render(replace(cips.bind(w), zeroed=tuple(KINDS)), view).image, flat)
 
 
-@pytest.mark.parametrize("name", ["cips-demo", "pigan-demo"])
+@pytest.mark.parametrize("name", ["cips-ffhq-256", "pigan-demo"])
 @torch.no_grad()
 def test_the_mean_style_is_that_of_every_seed_at_psi_0(name):
     generator = build_seeded(tiny(name)).generator.eval()

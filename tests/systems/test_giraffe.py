@@ -282,7 +282,7 @@ def test_the_penalty_is_that_of_images_between_0_and_1():
     real = torch.rand(2, 3, 64, 64)
     shifted = (2 * real - 1).requires_grad_()
     logits = system.discriminate(shifted, None, None, StepContext(1)).logits
-    found, _ = system.penalties((logits, shifted), None)
+    found, _ = system.penalties((logits, shifted), None, StepContext(1))
     images = real.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(system.discriminator(images).sum(), images)
     assert_close(found, 10 * gradient.square().flatten(1).sum(1).mean())

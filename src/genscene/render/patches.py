@@ -126,8 +126,8 @@ def crop_and_resize(images: Tensor, windows: Tensor | None, size: Size, antialia
 
 def sample_windows(images: Tensor, windows: Tensor, size: Size, finer: int) -> Tensor:
     """The same by means of finer x finer points in each pixel, interpolated bilinearly."""
-    coords = Grid.whole(len(windows), size).crop(windows, (size[0] * finer, size[1] * finer)).coords()
-    coords = coords.movedim(1, -1).to(images)
+    whole = Grid(windows.new_tensor([[1.0, 0.0, 0.0]]).expand(len(windows), -1), size)
+    coords = whole.crop(windows, (size[0] * finer, size[1] * finer)).coords().movedim(1, -1).to(images)
     return avg_pool2d(grid_sample(images, coords, align_corners=False, padding_mode="border"), finer)
 
 
