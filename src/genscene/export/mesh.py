@@ -156,15 +156,18 @@ def save_mesh(path: str | Path, mesh: trimesh.Trimesh) -> None:
     if path.suffix not in ENDINGS:
         raise BadInput(f"{path}: wanted a file ending with {', '.join(ENDINGS)}")
     # trimesh catches every exception, those of signals too, which reach the main thread alone
-    with atomic(path) as partial, ThreadPoolExecutor(1) as thread:
-        thread.submit(_write, partial, mesh).result()
+    with ThreadPoolExecutor(1) as thread:
+        content = thread.submit(_encode, mesh, path.suffix).result()
+    with atomic(path) as partial:
+        partial.write_bytes(content)
 
 
-def _write(path: Path, mesh: trimesh.Trimesh) -> None:
-    if path.suffix == ".glb":
-        path.write_bytes(_glb(mesh))
-    else:
-        mesh.export(str(path))
+def _encode(mesh: trimesh.Trimesh, suffix: str) -> bytes:
+    """The content of a file with this suffix."""
+    if suffix == ".glb":
+        return _glb(mesh)
+    content: Any = mesh.export(file_type=suffix[1:])
+    return content.encode() if isinstance(content, str) else content
 
 
 def _glb(mesh: trimesh.Trimesh) -> bytes:
