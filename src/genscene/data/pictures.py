@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from genscene.data.images.decode import DecodeOptions, center_crop_box, decode_image, oriented_size
 from genscene.data.images.files import list_images, require_folder_or_zip
 from genscene.data.images.load import SYNTHETIC
-from genscene.data.synthetic import PICTURES, check_name, paint, synthesize
+from genscene.data.synthetic import PICTURES, check_name, synthesize, synthesize_pictures
 from genscene.devices import require_memory
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
@@ -90,7 +90,7 @@ def _pixels(experiment: Experiment) -> np.ndarray:
     if data.startswith(SYNTHETIC):
         check_name(name := data.removeprefix(SYNTHETIC))
         which = (name, range(1), largest_size(experiment), experiment.seed)
-        return (paint(*which) if name in PICTURES else synthesize(*which).pixels())[0].numpy()
+        return (synthesize_pictures(*which) if name in PICTURES else synthesize(*which).pixels())[0].numpy()
     if experiment.images.background == "random":
         raise BadInput("--background random: wanted one color behind a picture (white, black or R,G,B)")
     name, content = _one_file(data)

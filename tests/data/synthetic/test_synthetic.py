@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from genscene.cli.data import main
 from genscene.data.images import load_images
-from genscene.data.synthetic import FULL_CIRCLE, SETS, paint, synthesize, views_of_one
+from genscene.data.synthetic import FULL_CIRCLE, SETS, synthesize, synthesize_pictures, views_of_one
 from genscene.data.synthetic.raytrace import trace
 from genscene.data.synthetic.solids import Builder, hsv, pad
 from genscene.data.synthetic.write import write_set
@@ -110,12 +110,15 @@ def test_an_image_is_a_function_of_its_index_and_the_seed(name):
 
 
 def test_painted_pictures_are_functions_of_index_and_seed_and_differ(tmp_path):
-    many, one = paint("landscapes", range(6), (24, 36)), paint("landscapes", range(4, 5), (24, 36))
+    many, one = (
+        synthesize_pictures("landscapes", range(6), (24, 36)),
+        synthesize_pictures("landscapes", range(4, 5), (24, 36)),
+    )
     assert many.shape == (6, 24, 36, 3)
     assert torch.equal(many[4], one[0])
-    assert not torch.equal(paint("landscapes", range(4, 5), (24, 36), seed=1), one)
+    assert not torch.equal(synthesize_pictures("landscapes", range(4, 5), (24, 36), seed=1), one)
     assert many.float().flatten(1).std(dim=1).min() > 5
-    larger = paint("landscapes", range(6), (48, 72)).float().movedim(-1, 1)
+    larger = synthesize_pictures("landscapes", range(6), (48, 72)).float().movedim(-1, 1)
     smaller = many.float().movedim(-1, 1)
     assert (torch.nn.functional.avg_pool2d(larger, 2) - smaller).abs().mean() < 4
     write_set("landscapes", tmp_path / "out", 2, (24, 36), 0)

@@ -19,7 +19,7 @@ from genscene.data.images.decode import (
 from genscene.data.images.files import MASKS, FileReader, ImageFiles, list_images
 from genscene.data.images.image_set import ImageSet
 from genscene.data.progress import log_line, track_progress
-from genscene.data.synthetic import PICTURES, check_name, paint, synthesize, synthetic_set
+from genscene.data.synthetic import PICTURES, check_name, synthesize, synthesize_pictures, synthetic_set
 from genscene.errors import BadInput
 from genscene.experiment.schema import ImageConfig
 from genscene.geometry.camera_files import read_labels
@@ -212,7 +212,7 @@ def _load_synthetic(name: str, count: int, size: Size, quiet: bool, masks: bool)
         raise BadInput(f"the pictures of the embedded set {name} have no masks of objects")
 
     def compute(allocate: Allocate) -> Cached:
-        doing = f"{'painting' if name in PICTURES else 'ray-tracing'} {name}"
+        doing = f"{'synthesizing' if name in PICTURES else 'ray-tracing'} {name}"
         if not quiet and not sys.stderr.isatty():
             log_line(f"{doing}: {count} images")
         found = track_progress(_synthetic_images(name, count, size, masks), doing, count, quiet)
@@ -240,7 +240,7 @@ def _synthetic_images(
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             if name in PICTURES:
-                for painted in pool.map(lambda part: paint(name, part, size), parts):
+                for painted in pool.map(lambda part: synthesize_pictures(name, part, size), parts):
                     yield from ((image, []) for image in painted.numpy())
                 return
             for truth in pool.map(lambda part: synthesize(name, part, size), parts):

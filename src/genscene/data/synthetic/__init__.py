@@ -94,7 +94,7 @@ def check_name(name: str) -> None:
 
 
 @torch.no_grad()
-def paint(name: str, indices: range, size: Size, seed: int = 0) -> Tensor:
+def synthesize_pictures(name: str, indices: range, size: Size, seed: int = 0) -> Tensor:
     """The pictures at these indices of a set of PICTURES -> uint8 [B, H, W, 3]; as `synthesize`."""
     found = PICTURES[name](RandomStreams([derive_seed(seed, index) for index in indices]), size)
     return (found * 255).round().byte().movedim(1, -1)

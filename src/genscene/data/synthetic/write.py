@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genscene.data.images.files import require_new_folder
 from genscene.data.progress import track_progress
-from genscene.data.synthetic import PICTURES, GroundTruth, check_name, paint, synthesize
+from genscene.data.synthetic import PICTURES, GroundTruth, check_name, synthesize, synthesize_pictures
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior
@@ -39,8 +39,10 @@ def write_set(
     written = []
     with atomic_folder(folder) as partial:
         if name in PICTURES:
-            for part in track_progress(parts, f"painting {name}"):
-                for index, image in zip(part, paint(name, part, size, seed).numpy(), strict=True):
+            for part in track_progress(parts, f"synthesizing {name}"):
+                for index, image in zip(
+                    part, synthesize_pictures(name, part, size, seed).numpy(), strict=True
+                ):
                     _save_png(partial / file_name(index), image)
             return
         for part in track_progress(parts, f"ray-tracing {name}"):
