@@ -109,7 +109,7 @@ def test_an_image_is_a_function_of_its_index_and_the_seed(name):
     assert not torch.allclose(synthesize(name, range(1), (12, 12), seed=1).on_white(), many.on_white()[:1])
 
 
-def test_painted_pictures_are_functions_of_index_and_seed_and_differ(tmp_path):
+def test_pictures_are_functions_of_index_and_seed_and_differ(tmp_path):
     many, one = (
         synthesize_pictures("landscapes", range(6), (24, 36)),
         synthesize_pictures("landscapes", range(4, 5), (24, 36)),
@@ -130,7 +130,7 @@ def test_painted_pictures_are_functions_of_index_and_seed_and_differ(tmp_path):
     assert embedded.cameras is None
 
 
-def test_painted_pictures_have_neither_cameras_nor_masks(tmp_path):
+def test_pictures_have_neither_cameras_nor_masks(tmp_path):
     with pytest.raises(BadInput, match="pictures of the embedded set landscapes have no cameras"):
         views_of_one("landscapes", range(2), (8, 8))
     with pytest.raises(BadInput, match="pictures of the embedded set landscapes have no masks"):

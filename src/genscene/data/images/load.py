@@ -240,8 +240,8 @@ def _synthetic_images(
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             if name in PICTURES:
-                for painted in pool.map(lambda part: synthesize_pictures(name, part, size), parts):
-                    yield from ((image, []) for image in painted.numpy())
+                for pictures in pool.map(lambda part: synthesize_pictures(name, part, size), parts):
+                    yield from ((image, []) for image in pictures.numpy())
                 return
             for truth in pool.map(lambda part: synthesize(name, part, size), parts):
                 pixels = (torch.cat([truth.pixels(), truth.masks()], -1) if masks else truth.pixels()).numpy()

@@ -1,4 +1,4 @@
-"""Embedded data sets: ray-traced scenes with known cameras, masks and depths, and painted pictures."""
+"""Embedded data sets: ray-traced scenes with known cameras, masks and depths, and pictures."""
 
 import math
 from collections.abc import Callable
