@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from benchmarks.side import WHOLE, Side, Work
-from genscene.contract import MAX_BYTES, ImageBatch, RenderOptions
+from benchmarks.side import WHOLE, Side, Work, training_step
+from genscene.contract import MAX_BYTES, RenderOptions
 from genscene.distributed import ProcessGroup
 from genscene.experiment.schema import Stage
 from genscene.geometry.cameras import Grid
@@ -17,7 +17,6 @@ from genscene.randomness import RandomStreams
 from genscene.systems import PRESETS
 from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig
 from genscene.systems.cips.system import CIPSConfig
-from genscene.training.loop import train_step
 from genscene.training.run import init_state
 
 BATCH = 4
@@ -82,11 +81,4 @@ def step(side: Side) -> Work:
     state = init_state(experiment, side.device, ProcessGroup(), side.precision)
     if side.plain:
         make_plain(state.system.generator)
-    numbers = torch.Generator().manual_seed(0)
-    images = ImageBatch(torch.rand(BATCH, 3, 64, 64, generator=numbers).to(side.device))
-
-    def work() -> Tensor:
-        stats = train_step(state, images, 1)
-        return torch.stack([stats[name].double() for name in sorted(stats)])
-
-    return work
+    return training_step(side, state, BATCH, 64)

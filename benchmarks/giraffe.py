@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.side import Side, Work
-from genscene.contract import Generator, ImageBatch, RenderOptions
+from benchmarks.side import Side, Work, training_step
+from genscene.contract import Generator, RenderOptions
 from genscene.distributed import ProcessGroup
 from genscene.experiment.schema import Stage
 from genscene.objectives.dcgan import DCGANConfig
@@ -16,7 +16,6 @@ from genscene.render.composition import Composition, Placed
 from genscene.systems import PRESETS
 from genscene.systems.giraffe.generator import GIRAFFEGenerator
 from genscene.systems.giraffe.system import GIRAFFEConfig
-from genscene.training.loop import train_step
 from genscene.training.run import init_state
 
 BATCH = 4
@@ -67,14 +66,7 @@ def step(side: Side, name: str) -> Work:
     state = init_state(experiment, side.device, ProcessGroup(), side.precision)
     if side.plain:
         state.system.generator.__class__ = PlainGenerator
-    numbers = torch.Generator().manual_seed(0)
-    images = ImageBatch(torch.rand(BATCH, 3, 64, 64, generator=numbers).to(side.device))
-
-    def work() -> Tensor:
-        stats = train_step(state, images, 1)
-        return torch.stack([stats[name].double() for name in sorted(stats)])
-
-    return work
+    return training_step(side, state, BATCH, 64)
 
 
 def graf_and_giraffe(side: Side, pixels: int) -> Work:

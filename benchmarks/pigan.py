@@ -5,15 +5,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from benchmarks.side import WHOLE, Side, Work
-from genscene.contract import MAX_BYTES, ImageBatch, RenderOptions
+from benchmarks.side import WHOLE, Side, Work, training_step
+from genscene.contract import MAX_BYTES, RenderOptions
 from genscene.distributed import ProcessGroup
 from genscene.experiment.schema import Stage
 from genscene.randomness import RandomStreams
 from genscene.systems import PRESETS
 from genscene.systems.pigan.generator import PiGANGenerator, StyledField
 from genscene.systems.pigan.system import PiGANConfig
-from genscene.training.loop import train_step
 from genscene.training.run import init_state
 
 
@@ -70,14 +69,11 @@ def step(side: Side, shared: bool = False) -> Work:
     system = replace(preset.system, share_fakes=shared and not side.plain)
     experiment = replace(preset, system=system, stages=(Stage(0, (size, size), batch),))
     state = init_state(experiment, side.device, ProcessGroup(), side.precision)
-    images = ImageBatch(
-        torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(side.device)
-    )
+    steps = training_step(side, state, batch, size)
 
     def work() -> Tensor:
         with side.kernels():
-            stats = train_step(state, images, 1)
-        return torch.stack([stats[name].double() for name in sorted(stats)])
+            return steps()
 
     return work
 

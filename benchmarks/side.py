@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from genscene import kernels
-from genscene.training.loop import Precision
+from genscene.contract import ImageBatch
+from genscene.training.loop import Precision, TrainState, train_step
 
 Work = Callable[[], Tensor]  # computes once -> numbers that both sides must agree on
 WHOLE = 1 << 50  # of RenderOptions.max_bytes: pictures at once, as the official code renders in training
@@ -34,3 +35,15 @@ class Side:
     def mixed(self) -> AbstractContextManager[object]:
         """Autocast to bf16 where that is the precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def training_step(side: Side, state: TrainState, batch: int, pixels: int) -> Work:
+    """A whole step of all players on random square images -> the losses."""
+    numbers = torch.Generator().manual_seed(0)
+    images = ImageBatch(torch.rand(batch, 3, pixels, pixels, generator=numbers).to(side.device))
+
+    def work() -> Tensor:
+        stats = train_step(state, images, 1)
+        return torch.stack([stats[name].double() for name in sorted(stats)])
+
+    return work

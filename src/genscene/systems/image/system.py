@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from genscene.contract import Stats, StepContext, System, SystemConfig, Turn
+from genscene.contract import Stats, StepContext, SystemConfig
 from genscene.geometry.cameras import Size
 from genscene.layers.coordinate_network import CoordinateNetworkConfig, weight_count
 from genscene.metrics.image import psnr
-from genscene.objectives.reconstruction import photometric_loss
+from genscene.objectives.reconstruction import ReconstructionSystem, photometric_loss
 from genscene.ranges import NonNegative, Range, Share
 from genscene.render.derivatives import gradient, laplacian
 from genscene.scenes import PointBatch
@@ -74,17 +74,11 @@ class ImageSystemConfig(SystemConfig):
         return replace(self, generator=ImageGeneratorConfig(network, (16, 16)))
 
 
-class ImageSystem(System):
+class ImageSystem(ReconstructionSystem):
     """The generator and its loss."""
 
-    def __init__(self, config: ImageSystemConfig):
-        super().__init__()
-        self.config = config
-        self.generator: ImageGenerator = ImageGenerator(config.generator)
-
-    def turns(self) -> tuple[Turn, ...]:
-        """One player."""
-        return (Turn("generator", self.generator_loss),)
+    config: ImageSystemConfig
+    generator: ImageGenerator
 
     def generator_loss(self, batch: PointBatch, context: StepContext) -> tuple[Tensor, Stats]:
         """Mean squared error of the colors, or of their derivatives by pixel."""

@@ -10,14 +10,12 @@ from genscene.contract import (
     RenderOptions,
     Stats,
     StepContext,
-    System,
     SystemConfig,
-    Turn,
 )
 from genscene.geometry.cameras import Camera, PixelConvention, Size
 from genscene.geometry.priors import CameraPrior
 from genscene.metrics.image import psnr
-from genscene.objectives.reconstruction import photometric_loss
+from genscene.objectives.reconstruction import ReconstructionSystem, photometric_loss
 from genscene.ranges import NonNegative
 from genscene.render.march import March
 from genscene.scenes import PosedDataset
@@ -74,17 +72,11 @@ class NeRFConfig(SystemConfig):
         )
 
 
-class NeRF(System):
+class NeRF(ReconstructionSystem):
     """The generator and its loss."""
 
-    def __init__(self, config: NeRFConfig):
-        super().__init__()
-        self.config = config
-        self.generator: NeRFGenerator = NeRFGenerator(config.generator)
-
-    def turns(self) -> tuple[Turn, ...]:
-        """One player."""
-        return (Turn("generator", self.generator_loss),)
+    config: NeRFConfig
+    generator: NeRFGenerator
 
     def generator_loss(self, batch: RayBatch, context: StepContext) -> tuple[Tensor, Stats]:
         """Squared errors of the coarse and the fine colors, equally weighted (NeRF, eq. 6)."""

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from genscene.contract import Stats, StepContext, System, SystemConfig, Turn
+from genscene.contract import Stats, StepContext, SystemConfig
 from genscene.geometry.cameras import Size
+from genscene.objectives.reconstruction import ReconstructionSystem
 from genscene.ranges import NonNegative
 from genscene.render.derivatives import gradient
 from genscene.scenes import PointBatch
@@ -46,17 +47,11 @@ class SDFConfig(SystemConfig):
         return replace(self, generator=replace(self.generator, network=network))
 
 
-class SDF(System):
+class SDF(ReconstructionSystem):
     """The generator and its loss."""
 
-    def __init__(self, config: SDFConfig):
-        super().__init__()
-        self.config = config
-        self.generator: SDFGenerator = SDFGenerator(config.generator)
-
-    def turns(self) -> tuple[Turn, ...]:
-        """One player."""
-        return (Turn("generator", self.generator_loss),)
+    config: SDFConfig
+    generator: SDFGenerator
 
     def generator_loss(self, batch: PointBatch, context: StepContext) -> tuple[Tensor, Stats]:
         """The four terms of SIREN's eq. 6, and the distance, at points of the surface and as many others."""

@@ -11,16 +11,14 @@ from genscene.contract import (
     RenderOptions,
     Stats,
     StepContext,
-    System,
     SystemConfig,
-    Turn,
 )
 from genscene.data.progress import log_line
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior
 from genscene.metrics.image import psnr
-from genscene.objectives.reconstruction import binary_entropy, photometric_loss
+from genscene.objectives.reconstruction import ReconstructionSystem, binary_entropy, photometric_loss
 from genscene.ranges import Count, NonNegative, Share
 from genscene.scenes import PosedDataset
 from genscene.systems.voxels.generator import VoxelsGenerator, VoxelsGeneratorConfig
@@ -89,17 +87,11 @@ class VoxelsConfig(SystemConfig):
         return replace(self, generator=replace(self.generator, voxels=voxels), ends=(0.5,))
 
 
-class VoxelsSystem(System):
+class VoxelsSystem(ReconstructionSystem):
     """The generator and its loss."""
 
-    def __init__(self, config: VoxelsConfig):
-        super().__init__()
-        self.config = config
-        self.generator: VoxelsGenerator = VoxelsGenerator(config.generator)
-
-    def turns(self) -> tuple[Turn, ...]:
-        """One player."""
-        return (Turn("generator", self.generator_loss),)
+    config: VoxelsConfig
+    generator: VoxelsGenerator
 
     def generator_loss(self, batch: RayBatch, context: StepContext) -> tuple[Tensor, Stats]:
         """Mean squared error of the colors, and the regularisers."""
