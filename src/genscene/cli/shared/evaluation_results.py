@@ -32,10 +32,8 @@ def check_output(out: Path | None) -> None:
         return  # the main process writes
     new = [folder for folder in out.parents if not folder.exists()]
     try:
-        for path in (
-            out,
-            *([] if out.suffix == ".png" else [out.with_suffix(".html"), out.with_suffix(".json")]),
-        ):
+        places = [out] if out.suffix == ".png" else [out.with_suffix(".html"), out.with_suffix(".json")]
+        for path in places:
             make_parent(path)
             probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
             probe.touch()
