@@ -5,7 +5,7 @@ import inspect
 import pytest
 import torch
 
-from conformance import cips, cips_generator, formats, giraffe, graf, metrics, nerf, pigan
+from conformance import cips, cips_generator, formats, giraffe, graf, metrics, nerf, pigan, splat
 from conformance.case import FOLDER, case_names, check_outputs, read_case
 
 # system -> kind of case -> the function that computes its outputs
@@ -17,8 +17,9 @@ MAPPED = {
     "metrics": metrics.KINDS,
     "nerf": nerf.KINDS,
     "pigan": pigan.KINDS,
+    "splat": splat.KINDS,
 }
-AWAITED = {"cgsgan", "splat"}  # systems that do not exist here yet
+AWAITED = {"cgsgan"}  # systems that do not exist here yet
 # kinds whose gradients pass through a discriminator's leaky rectifiers
 KINKED = {("pigan", "losses"), ("giraffe", "generator_gradient"), ("cips", "generator_gradient")}
 # kinds with samples by inverse CDF at the edge of a bin: one rounding, different from CPU to CPU, moves them

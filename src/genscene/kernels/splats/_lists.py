@@ -1,0 +1,88 @@
+"""Which splats reach which tiles: lists of every tile, front to back; compiled by numba at the first use."""
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+from genscene.kernels.splats.limits import TILE
+
+MARGIN = 1e-3  # pixels by which the extent of a splat is enlarged, for rounding
+
+
+@njit(inline="always")
+def clip(x, least, most):
+    """A float of any size as an integer between two others."""
+    return int(min(max(x, float(least)), float(most)))
+
+
+@njit(inline="always")
+def rows(my, a, b, c, q, first, end):
+    """The rows from first to end where a x^2 + 2 b x y + c y^2 <= q somewhere."""
+    half = math.sqrt(max(q * a / (a * c - b * b), 0.0)) + MARGIN
+    return clip(math.ceil(my - half - 0.5), first, end), clip(math.floor(my + half + 0.5), first, end)
+
+
+@njit(inline="always")
+def columns(mx, dy, a, b, c, q, first, end):
+    """The columns from first to end where a x^2 + 2 b x y + c y^2 <= q in the row at this dy."""
+    middle = mx - b / a * dy
+    half = math.sqrt(max(q / a - (a * c - b * b) / (a * a) * dy * dy, 0.0)) + MARGIN
+    return clip(math.ceil(middle - half - 0.5), first, end), clip(math.floor(middle + half + 0.5), first, end)
+
+
+@njit(inline="always")
+def reach(opacity, cut):
+    """Twice the exponent at which a splat's alpha is the least that counts; cut: alpha_min, alpha_max, stop."""
+    return 2 * math.log(opacity / cut[0])
+
+
+@njit
+def tiles_of(mean, conic, opacity, height, width, cut):
+    """The tiles that a splat reaches: first column and row, and those after the last."""
+    a, b, c, q = conic[0], conic[1], conic[2], reach(opacity, cut)
+    top, bottom = rows(mean[1], a, b, c, q, 0, height)
+    left, right = rows(mean[0], c, b, a, q, 0, width)
+    if left >= right or top >= bottom:
+        return 0, 0, 0, 0
+    return left // TILE, top // TILE, (right - 1) // TILE + 1, (bottom - 1) // TILE + 1
+
+
+@njit(parallel=True, cache=True)
+def list_tiles(means, conics, opacities, order, counts, height, width, cut):
+    """For every tile the splats that reach it, front to back: starts [P * tiles + 1], members [I]."""
+    wide, tall = (width - 1) // TILE + 1, (height - 1) // TILE + 1
+    pictures, tiles = len(means), wide * tall
+    numbers = np.zeros((pictures, tiles), np.int64)
+    for p in prange(pictures):
+        for j in range(counts[p]):
+            i = order[p, j]
+            x0, y0, x1, y1 = tiles_of(means[p, i], conics[p, i], opacities[p, i], height, width, cut)
+            for y in range(y0, y1):
+                for x in range(x0, x1):
+                    numbers[p, y * wide + x] += 1
+    starts = np.zeros(pictures * tiles + 1, np.int64)
+    starts[1:] = numbers.ravel().cumsum()
+    members = np.empty(starts[-1], np.int32)
+    for p in prange(pictures):
+        place = starts[p * tiles : (p + 1) * tiles].copy()
+        for j in range(counts[p]):
+            i = order[p, j]
+            x0, y0, x1, y1 = tiles_of(means[p, i], conics[p, i], opacities[p, i], height, width, cut)
+            for y in range(y0, y1):
+                for x in range(x0, x1):
+                    members[place[y * wide + x]] = i
+                    place[y * wide + x] += 1
+    return starts, members
+
+
+@njit(parallel=True, cache=True)
+def collect(slots, members, starts, pictures, splats):
+    """The slots of each splat added up, tile by tile -> [P, N, 6 + D]."""
+    tiles = (len(starts) - 1) // pictures
+    total = np.zeros((pictures, splats, slots.shape[1]), slots.dtype)
+    for p in prange(pictures):
+        for j in range(starts[p * tiles], starts[(p + 1) * tiles]):
+            for k in range(slots.shape[1]):
+                total[p, members[j], k] += slots[j, k]
+    return total

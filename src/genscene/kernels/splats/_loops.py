@@ -1,0 +1,204 @@
+"""Blending and its gradients, tile by tile; compiled by numba at the first use, on all cores.
+
+Tiles are independent. Gradients are written into one slot for each splat of each tile's list, and the slots
+added up in a fixed order, so that results do not depend on the number of threads.
+"""
+
+import math
+
+import numpy as np
+from numba import njit, prange, types
+from numba.extending import overload
+
+from genscene.kernels.splats._lists import columns, reach, rows
+from genscene.kernels.splats.limits import TILE
+
+FAST = {"contract", "reassoc", "nsz"}
+CHECKED = 16  # splats between two looks whether a tile is opaque
+CENTER = 0.75  # exp(x) for -1.5 <= x <= 0 by its Taylor series around -CENTER: exact to 1e-8
+SERIES = tuple(np.float32(math.exp(-CENTER) / math.factorial(n)) for n in range(10))
+
+
+def exp_negative(x):
+    """exp(-x) for 0 <= x <= 12."""
+
+
+@overload(exp_negative, inline="always")
+def overloaded_exp_negative(x):
+    """In float32 a polynomial, which vectorises, of x or x - 6: exp(-x / 4) ** 4."""
+    if x == types.float64:
+        return lambda x: math.exp(-x)
+    c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = SERIES
+    quarter, center, far, most = np.float32(-0.25), np.float32(CENTER), np.float32(6), np.float32(12)
+    one, factor, zero = np.float32(1), np.float32(math.exp(-6)), np.float32(0)
+
+    def polynomial(x):
+        t = quarter * (min(x, most) - (far if x > far else zero)) + center
+        y = c6 + t * (c7 + t * (c8 + t * c9))
+        y = c0 + t * (c1 + t * (c2 + t * (c3 + t * (c4 + t * (c5 + t * y)))))
+        return (y * y) * (y * y) * (factor if x > far else one)
+
+    return polynomial
+
+
+@njit(parallel=True, cache=True, fastmath=FAST)
+def forward(means, conics, opacities, colors, starts, members, height, width, cut):
+    """Colors [P, H, W, D], transmittance and the rank of the last splat in its tile's list [P, H, W]."""
+    wide, tall = (width - 1) // TILE + 1, (height - 1) // TILE + 1
+    pictures, depth = len(means), colors.shape[-1]
+    image = np.zeros((pictures, height, width, depth), means.dtype)
+    transmittance = np.ones((pictures, height, width), means.dtype)
+    lasts = np.full((pictures, height, width), -1, np.int32)
+    for task in prange(pictures * wide * tall):
+        p, tile = task // (wide * tall), task % (wide * tall)
+        left, top = tile % wide * TILE, tile // wide * TILE
+        across, down = min(TILE, width - left), min(TILE, height - top)
+        light = np.ones((TILE, TILE), means.dtype)
+        total = np.zeros((TILE, depth, TILE), means.dtype)
+        last = np.full((TILE, TILE), -1, np.int32)
+        near = members[starts[task] : starts[task + 1]]
+        of_one = (means[p], conics[p], opacities[p], colors[p])
+        blend_tile(of_one, near, left, top, across, down, light, total, last, cut)
+        for y in range(down):
+            for x in range(across):
+                transmittance[p, top + y, left + x] = light[y, x]
+                lasts[p, top + y, left + x] = last[y, x]
+                for k in range(depth):
+                    image[p, top + y, left + x, k] = total[y, k, x]
+    return image, transmittance, lasts
+
+
+@njit(fastmath=FAST)
+def blend_tile(splats, near, left, top, across, down, light, total, last, cut):
+    """Blend the splats of a tile's list into transmittance [T, T], colors [T, D, T] and last ranks [T, T]."""
+    means, conics, opacities, colors = splats
+    real = light.dtype.type
+    gate, weight, half = np.ones_like(light), np.empty(TILE, light.dtype), real(0.5)
+    for rank in range(len(near)):
+        if rank % CHECKED == CHECKED - 1 and not gate[:down, :across].any():
+            break
+        i = near[rank]
+        mx, my, opacity = means[i, 0] - real(left), means[i, 1] - real(top), opacities[i]
+        a, b, c, q = conics[i, 0], conics[i, 1], conics[i, 2], reach(opacity, cut)
+        y0, y1 = rows(my, a, b, c, q, 0, down)
+        for y in range(y0, y1):
+            dy = real(y) + half - my
+            x0, x1 = columns(mx, dy, a, b, c, q, 0, across)
+            blend_row(
+                half * a, b * dy, half * c * dy * dy, half - mx, opacity, rank, x0, x1,
+                light[y], gate[y], last[y], weight, cut,
+            )  # fmt: skip
+            for k in range(colors.shape[1]):
+                for x in range(x0, x1):
+                    total[y, k, x] += weight[x] * colors[i, k]
+
+
+@njit(fastmath=FAST, inline="always")
+def blend_row(a, b, c, offset, opacity, rank, x0, x1, light, gate, last, weight, cut):
+    """Blend one splat, of exponent (a x + b) x + c, into the pixels x0 to x1 of a row."""
+    real = light.dtype.type
+    one, zero = real(1), real(0)
+    least, most, stop = real(cut[0]), real(cut[1]), real(cut[2])
+    for x in range(x0, x1):
+        dx = real(x) + offset
+        alpha = min(most, opacity * exp_negative((a * dx + b) * dx + c))
+        after = light[x] * (one - alpha)
+        seen = gate[x] if alpha >= least else zero
+        kept = seen if after > stop else zero
+        weight[x] = kept * alpha * light[x]
+        gate[x] += kept - seen
+        light[x] = after if kept > zero else light[x]
+        last[x] = rank if kept > zero else last[x]
+
+
+@njit(parallel=True, cache=True, fastmath=FAST)
+def backward(
+    means, conics, opacities, colors, starts, members, transmittance, lasts, g_image, g_alpha, height, width, cut
+):
+    """Gradients of each member of each tile's list [I, 6 + D]: of mean, conic, opacity and color."""
+    wide, tall = (width - 1) // TILE + 1, (height - 1) // TILE + 1
+    depth = colors.shape[-1]
+    slots = np.zeros((len(members), 6 + depth), means.dtype)
+    for task in prange(len(means) * wide * tall):
+        p, tile = task // (wide * tall), task % (wide * tall)
+        left, top = tile % wide * TILE, tile // wide * TILE
+        across, down = min(TILE, width - left), min(TILE, height - top)
+        light = np.ones((TILE, TILE), means.dtype)
+        last = np.full((TILE, TILE), -1, np.int32)
+        given = np.zeros((TILE, depth + 1, TILE), means.dtype)  # of colors, and of alpha
+        for y in range(down):
+            for x in range(across):
+                light[y, x] = transmittance[p, top + y, left + x]
+                last[y, x] = lasts[p, top + y, left + x]
+                given[y, depth, x] = g_alpha[p, top + y, left + x]
+                for k in range(depth):
+                    given[y, k, x] = g_image[p, top + y, left + x, k]
+        near = members[starts[task] : starts[task + 1]]
+        of_one = (means[p], conics[p], opacities[p], colors[p])
+        unblend_tile(
+            of_one, near, left, top, across, down, light, given, last, slots[starts[task] :], cut
+        )
+    return slots
+
+
+@njit(fastmath=FAST)
+def unblend_tile(splats, near, left, top, across, down, light, given, last, slots, cut):
+    """Go back through the list of a tile, and write the gradients of each of its splats into its slot."""
+    means, conics, opacities, colors = splats
+    real = light.dtype.type
+    half, depth = real(0.5), colors.shape[1]
+    behind, along, weight = np.zeros_like(light), np.empty(TILE, light.dtype), np.empty(TILE, light.dtype)
+    for rank in range(last.max(), -1, -1):
+        i, slot = near[rank], slots[rank]
+        mx, my, opacity = means[i, 0] - real(left), means[i, 1] - real(top), opacities[i]
+        a, b, c, q = conics[i, 0], conics[i, 1], conics[i, 2], reach(opacity, cut)
+        y0, y1 = rows(my, a, b, c, q, 0, down)
+        for y in range(y0, y1):
+            dy = real(y) + half - my
+            x0, x1 = columns(mx, dy, a, b, c, q, 0, across)
+            for x in range(x0, x1):
+                along[x] = given[y, depth, x]
+            for k in range(depth):
+                for x in range(x0, x1):
+                    along[x] += colors[i, k] * given[y, k, x]
+            s, sx, sxx = unblend_row(
+                half * a, b * dy, half * c * dy * dy, half - mx, opacity, rank, x0, x1,
+                light[y], behind[y], along, last[y], weight, cut,
+            )  # fmt: skip
+            slot[0] -= a * sx + b * dy * s
+            slot[1] -= c * dy * s + b * sx
+            slot[2] += half * sxx
+            slot[3] += dy * sx
+            slot[4] += half * dy * dy * s
+            slot[5] -= s / opacity
+            for k in range(depth):
+                total = real(0)
+                for x in range(x0, x1):
+                    total += weight[x] * given[y, k, x]
+                slot[6 + k] += total
+
+
+@njit(fastmath=FAST, inline="always")
+def unblend_row(a, b, c, offset, opacity, rank, x0, x1, light, behind, along, last, weight, cut):
+    """Gradients of one splat's exponent in the pixels x0 to x1 of a row: their sum, and those with dx, dx^2.
+
+    along: gradients of colors and alpha times the splat's; behind: the same of what is behind it.
+    """
+    real = light.dtype.type
+    one, zero, least, most = real(1), real(0), real(cut[0]), real(cut[1])
+    s, sx, sxx = zero, zero, zero
+    for x in range(x0, x1):
+        dx = real(x) + offset
+        raw = opacity * exp_negative((a * dx + b) * dx + c)
+        alpha = min(most, raw)
+        alpha = alpha if (alpha >= least) & (rank <= last[x]) else zero
+        before = light[x] / (one - alpha)
+        weight[x] = alpha * before
+        slope = -alpha * before * (along[x] - behind[x])
+        slope = slope if raw <= most else zero
+        behind[x] = alpha * along[x] + (one - alpha) * behind[x]
+        light[x] = before
+        s += slope
+        sx += slope * dx
+        sxx += slope * dx * dx
+    return s, sx, sxx
