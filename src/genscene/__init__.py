@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from genscene.geometry.priors import CameraPrior
     from genscene.io.generator_file import load
     from genscene.randomness import RandomStreams
+    from genscene.render.rasterization import rasterize
     from genscene.scenes import Gaussians
     from genscene.systems import PRESETS
     from genscene.training.run import Run, train
@@ -36,6 +37,7 @@ __all__ = [
     "RenderOptions",
     "Run",
     "load",
+    "rasterize",
     "train",
 ]
 
@@ -51,6 +53,7 @@ _HOMES = {
     "RenderOptions": "genscene.contract",
     "Run": "genscene.training.run",
     "load": "genscene.io.generator_file",
+    "rasterize": "genscene.render.rasterization",
     "train": "genscene.training.run",
 }
 

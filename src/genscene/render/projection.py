@@ -33,7 +33,9 @@ class Splats:
     in_depth: Tensor  # [B, C, N], between near and far, and finite
 
 
-def project(means: Tensor, quats: Tensor, scales: Tensor, lens: Lens, dilation: float, limits: Limits) -> Splats:
+def project(
+    means: Tensor, quats: Tensor, scales: Tensor, lens: Lens, dilation: float, limits: Limits
+) -> Splats:
     """means [B, N, 3], quats [B, N, 4] wxyz of any length, scales [B, N, 3] -> splats, differentiable.
 
     dilation: added to the variances on the picture, in square pixels.
@@ -56,7 +58,7 @@ def project(means: Tensor, quats: Tensor, scales: Tensor, lens: Lens, dilation: 
 
 
 def linearise(x: Tensor, y: Tensor, z: Tensor, lens: Lens, limits: Limits) -> tuple[Tensor, Tensor]:
-    """Points of the camera [B, C, N] -> slope of the projection in the world [B, C, N, 2, 3], pixels [.., 2]."""
+    """Points in the camera [B, C, N] -> slopes of the projection [B, C, N, 2, 3], and pixels."""
     axes, sides = lens.viewmats[..., None, :3, :3].unbind(-2), lens.size[::-1]  # rows [B, C, 1, 3]
     slopes, pixels = [], []
     for axis, (value, side) in enumerate(zip((x, y), sides, strict=True)):

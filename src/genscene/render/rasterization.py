@@ -2,8 +2,8 @@
 
 Argument by argument:
 
-means, quats, scales: centers [..., N, 3] in the world, rotations [..., N, 4] as (w, x, y, z) of any length but
-    0, standard deviations along the axes [..., N, 3]. "..." are any dimensions of batches of scenes.
+means, quats, scales: centers [..., N, 3] in the world, rotations [..., N, 4] as (w, x, y, z) of any length
+    but 0, standard deviations along the axes [..., N, 3]. "..." are any dimensions of batches of scenes.
 opacities: [..., N], 0 to 1.
 colors: [..., N, D] or, different for each camera, [..., C, N, D]; with sh_degree (0 to 3), coefficients of
     spherical harmonics [..., N, K, 3] or [..., C, N, K, 3], K at least (sh_degree + 1) ** 2.
@@ -16,8 +16,8 @@ backgrounds: colors behind the Gaussians [..., C, D]; None: 0.
 render_mode: colors (RGB), depth along z as a sum (D) or a mean (ED), or both, depth last; 0 where nothing is.
 rasterize_mode: antialiased: opacities are reduced by what eps2d adds to the size.
 camera_model: perspective (pinhole) or orthographic (ortho).
-backend: gsplat, where it is installed, on CUDA; compiled loops on the CPU (numba); plain torch. auto: the first
-    of these that there is for the device of the tensors.
+backend: gsplat, where it is installed, on CUDA; compiled loops on the CPU (numba); plain torch. auto: the
+    first of these that there is for the device of the tensors.
 limits: where splats and pixels are cut off; without gsplat, which has its own.
 packed, tile_size, sparse_grad, absgrad: for gsplat; nothing changes without it.
 """
@@ -74,7 +74,7 @@ def rasterize(
         )  # fmt: skip
     check_modes(render_mode, rasterize_mode, camera_model)
     lens = Lens(viewmats, Ks, (height, width), near_plane, far_plane, camera_model == "ortho")
-    cloud = Cloud(means, quats, scales, opacities, colors, backgrounds, sh_degree)
+    cloud = Cloud(means, quats, scales, opacities, colors, sh_degree, backgrounds)
     style = Style(render_mode, eps2d, rasterize_mode == "antialiased", radius_clip, limits)
     with no_autocast(means), kernel.oracle(backend == "torch"):
         return rasterize_batch(*flatten(cloud, lens), style, means.shape[:-2])
@@ -89,8 +89,8 @@ class Cloud:
     scales: Tensor  # [B, N, 3]
     opacities: Tensor  # [B, N]
     colors: Tensor  # [B, 1 or C, N, D], or [B, 1 or C, N, K, 3] with a degree of harmonics
-    backgrounds: Tensor | None  # [B, C, D]
-    degree: int | None
+    degree: int | None  # of spherical harmonics
+    backgrounds: Tensor | None = None  # [B, C, D]
 
 
 @dataclass(frozen=True)
@@ -121,20 +121,22 @@ def flatten(cloud: Cloud, lens: Lens) -> tuple[Cloud, Lens]:
     batch, harmonics = cloud.means.shape[:-2], cloud.degree is not None
     own = cloud.colors.ndim == len(batch) + 3 + harmonics  # colors for each camera
     size = batch.numel()
+    tensors: dict[str, tuple[Tensor, tuple[int | str, ...]]]
     tensors = {"viewmats": (lens.viewmats, ("C", 4, 4)), "Ks": (lens.intrinsics, ("C", 3, 3))}
     tensors |= {"means": (cloud.means, ("N", 3)), "quats": (cloud.quats, ("N", 4))}
     tensors |= {"scales": (cloud.scales, ("N", 3)), "opacities": (cloud.opacities, ("N",))}
     tensors["colors"] = (cloud.colors, (*(("C",) * own), "N", *(("K", 3) if harmonics else ("D",))))
     if cloud.backgrounds is not None:
         tensors["backgrounds"] = (cloud.backgrounds, ("C", 3 if harmonics else "D"))
-    flat, known = {}, {}
+    flat: dict[str, Tensor] = {}
+    known: dict[str, int] = {}
     for name, (tensor, wanted) in tensors.items():
         shape = (*batch, *wanted)
         known |= check_shapes("Gaussians", tensor, {name: shape}, known)
         flat[name] = tensor.reshape(size, *tensor.shape[len(batch) :])
-    colors = flat.pop("colors") if own else flat.pop("colors")[:, None]
     lens = replace(lens, viewmats=flat.pop("viewmats"), intrinsics=flat.pop("Ks"))
-    return replace(cloud, colors=colors, **flat), lens
+    flat["colors"] = flat["colors"] if own else flat["colors"][:, None]
+    return Cloud(**flat, degree=cloud.degree), lens
 
 
 def rasterize_batch(
@@ -155,11 +157,12 @@ def rasterize_batch(
     image, alpha = (x.unflatten(0, visible.shape[:2]) for x in (image, alpha[..., None]))
     meta = {"means2d": splats.means, "conics": splats.conics, "depths": splats.depths, "opacities": opacities}
     meta["radii"] = torch.where(visible[..., None], half.ceil(), 0).int()
-    meta = {name: x.reshape(*batch, *x.shape[1:]) for name, x in meta.items()}
     height, width = lens.size
-    meta |= {"width": width, "height": height, "tile_size": kernel.TILE, "n_cameras": visible.shape[1]}
+    about: dict[str, Any] = {"width": width, "height": height, "tile_size": kernel.TILE}
+    about["n_cameras"] = visible.shape[1]
+    about |= {name: x.reshape(*batch, *x.shape[1:]) for name, x in meta.items()}
     image = finish(image, alpha, cloud.backgrounds, style.mode)
-    return image.reshape(*batch, *image.shape[1:]), alpha.reshape(*batch, *alpha.shape[1:]), meta
+    return image.reshape(*batch, *image.shape[1:]), alpha.reshape(*batch, *alpha.shape[1:]), about
 
 
 def compute_colors(cloud: Cloud, lens: Lens, splats: Splats, mode: Mode) -> Tensor:
@@ -199,6 +202,6 @@ def check_values(opacities: Tensor, size: kernel.Size) -> None:
     """Raise BadInput for pictures without pixels, and opacities that are none."""
     if min(size) < 1:
         raise BadInput(f"a picture of {size[1]} x {size[0]} pixels: wanted at least 1 x 1")
-    if opacities.numel() and not (0 <= opacities.min() and opacities.max() <= 1):
+    if opacities.numel() and not (opacities.min() >= 0 and opacities.max() <= 1):
         low, high = opacities.min().item(), opacities.max().item()
         raise BadInput(f"opacities from {low:g} to {high:g}: wanted 0 to 1")

@@ -13,7 +13,7 @@ from genscene.kernels.splats import _torch
 from genscene.kernels.splats._torch import Size, SortedSplats, extents
 from genscene.kernels.splats.limits import TILE, Limits
 
-__all__ = ["TILE", "Limits", "SortedSplats", "blend", "compiled", "extents", "oracle"]
+__all__ = ["TILE", "Limits", "Size", "SortedSplats", "blend", "compiled", "extents", "oracle"]
 
 _use_oracle = False
 

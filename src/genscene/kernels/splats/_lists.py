@@ -33,7 +33,7 @@ def columns(mx, dy, a, b, c, q, first, end):
 
 @njit(inline="always")
 def reach(opacity, cut):
-    """Twice the exponent at which a splat's alpha is the least that counts; cut: alpha_min, alpha_max, stop."""
+    """Twice the exponent at which alpha is the least that counts; cut: alpha_min, alpha_max, stop."""
     return 2 * math.log(opacity / cut[0])
 
 

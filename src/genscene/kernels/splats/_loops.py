@@ -113,7 +113,19 @@ def blend_row(a, b, c, offset, opacity, rank, x0, x1, light, gate, last, weight,
 
 @njit(parallel=True, cache=True, fastmath=FAST)
 def backward(
-    means, conics, opacities, colors, starts, members, transmittance, lasts, g_image, g_alpha, height, width, cut
+    means,
+    conics,
+    opacities,
+    colors,
+    starts,
+    members,
+    light_out,
+    lasts,
+    g_image,
+    g_alpha,
+    height,
+    width,
+    cut,
 ):
     """Gradients of each member of each tile's list [I, 6 + D]: of mean, conic, opacity and color."""
     wide, tall = (width - 1) // TILE + 1, (height - 1) // TILE + 1
@@ -128,16 +140,14 @@ def backward(
         given = np.zeros((TILE, depth + 1, TILE), means.dtype)  # of colors, and of alpha
         for y in range(down):
             for x in range(across):
-                light[y, x] = transmittance[p, top + y, left + x]
+                light[y, x] = light_out[p, top + y, left + x]
                 last[y, x] = lasts[p, top + y, left + x]
                 given[y, depth, x] = g_alpha[p, top + y, left + x]
                 for k in range(depth):
                     given[y, k, x] = g_image[p, top + y, left + x, k]
         near = members[starts[task] : starts[task + 1]]
         of_one = (means[p], conics[p], opacities[p], colors[p])
-        unblend_tile(
-            of_one, near, left, top, across, down, light, given, last, slots[starts[task] :], cut
-        )
+        unblend_tile(of_one, near, left, top, across, down, light, given, last, slots[starts[task] :], cut)
     return slots
 
 

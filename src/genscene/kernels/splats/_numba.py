@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import numba
 import torch
+from numba import config, set_num_threads
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -48,4 +48,4 @@ class Blend(torch.autograd.Function):
 
 def use_threads() -> None:
     """As many threads as torch uses, which is one in each of several processes."""
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    set_num_threads(min(torch.get_num_threads(), config.NUMBA_NUM_THREADS))

@@ -64,9 +64,7 @@ def extents(conics: Tensor, opacities: Tensor, alpha_min: float) -> Tensor:
     return (reach[..., None] * torch.stack([c, a], dim=-1)).sqrt() + 1e-3
 
 
-def compute_alpha(
-    means: Tensor, conics: Tensor, opacities: Tensor, pixels: Tensor, limits: Limits
-) -> Tensor:
+def compute_alpha(means: Tensor, conics: Tensor, opacities: Tensor, pixels: Tensor, limits: Limits) -> Tensor:
     """N splats at pixels [h, w, 2] -> alpha [N, h * w], 0 where less than alpha_min."""
     dx, dy = (pixels.flatten(0, 1)[None] - means[:, None]).unbind(-1)  # [N, h * w]
     a, b, c = conics[:, :, None].unbind(1)
