@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks import cips, extractors, giraffe, nerf, pigan
+from benchmarks import cips, extractors, giraffe, nerf, pigan, splats
 from benchmarks.side import Side, Work
 from genscene.training.loop import Precision
 
@@ -58,6 +58,13 @@ CASES = {
         for n in (64, 256, 1024)
     },
     "CIPS step, 64 x 64, against grouped convolutions": Case(cips.step),
+    **{
+        f"{name} of {count} Gaussians, {pixels} x {pixels}, against torch": Case(
+            partial(splats.picture, count=count, pixels=pixels, gradients=gradients), exact=False
+        )
+        for count, pixels in ((8192, 128), (8192, 256), (109056, 256), (240128, 512))
+        for name, gradients in (("picture", False), ("picture and gradients", True))
+    },
     "Inception features": Case(extractors.inception),
     "random features of 128 pictures, 64 x 64": Case(extractors.convolutions),
 }

@@ -37,8 +37,7 @@ class Gaussians:
     quats: Tensor  # [B, N, 4], unit, (w, x, y, z)
     scales: Tensor  # [B, N, 3], positive, in world units
     opacities: Tensor  # [B, N], 0 to 1
-    # [B, N, 3], 0 or more; or coefficients of spherical harmonics [B, N, K, 3], as `render.spherical_harmonics`
-    colors: Tensor
+    colors: Tensor  # [B, N, 3], 0 or more; or coefficients of spherical harmonics [B, N, K, 3]
 
 
 Scene = Field | Canvas | Gaussians

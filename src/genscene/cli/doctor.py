@@ -13,7 +13,7 @@ from genscene import __version__
 from genscene.cli.shared.options import parse, print_line
 from genscene.io.atomic import cache_folder
 
-NEEDED = ("numpy", "pillow", "safetensors", "tyro", "rich", "av", "scikit-image", "trimesh")
+NEEDED = ("numpy", "pillow", "safetensors", "tyro", "rich", "av", "scikit-image", "trimesh", "numba")
 EXTRAS = {
     "viewer": "viser",
     "cuda": "gsplat",

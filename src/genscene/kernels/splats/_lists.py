@@ -10,34 +10,26 @@ from genscene.kernels.splats.limits import TILE
 MARGIN = 1e-3  # pixels by which the extent of a splat is enlarged, for rounding
 
 
-@njit(inline="always")
+@njit(inline="always", error_model="numpy")
 def clip(x, least, most):
     """A float of any size as an integer between two others."""
     return int(min(max(x, float(least)), float(most)))
 
 
-@njit(inline="always")
+@njit(inline="always", error_model="numpy")
 def rows(my, a, b, c, q, first, end):
     """The rows from first to end where a x^2 + 2 b x y + c y^2 <= q somewhere."""
     half = math.sqrt(max(q * a / (a * c - b * b), 0.0)) + MARGIN
     return clip(math.ceil(my - half - 0.5), first, end), clip(math.floor(my + half + 0.5), first, end)
 
 
-@njit(inline="always")
-def columns(mx, dy, a, b, c, q, first, end):
-    """The columns from first to end where a x^2 + 2 b x y + c y^2 <= q in the row at this dy."""
-    middle = mx - b / a * dy
-    half = math.sqrt(max(q / a - (a * c - b * b) / (a * a) * dy * dy, 0.0)) + MARGIN
-    return clip(math.ceil(middle - half - 0.5), first, end), clip(math.floor(middle + half + 0.5), first, end)
-
-
-@njit(inline="always")
+@njit(inline="always", error_model="numpy")
 def reach(opacity, cut):
     """Twice the exponent at which alpha is the least that counts; cut: alpha_min, alpha_max, stop."""
     return 2 * math.log(opacity / cut[0])
 
 
-@njit
+@njit(error_model="numpy")
 def tiles_of(mean, conic, opacity, height, width, cut):
     """The tiles that a splat reaches: first column and row, and those after the last."""
     a, b, c, q = conic[0], conic[1], conic[2], reach(opacity, cut)
@@ -48,16 +40,18 @@ def tiles_of(mean, conic, opacity, height, width, cut):
     return left // TILE, top // TILE, (right - 1) // TILE + 1, (bottom - 1) // TILE + 1
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, cache=True, error_model="numpy")
 def list_tiles(means, conics, opacities, order, counts, height, width, cut):
     """For every tile the splats that reach it, front to back: starts [P * tiles + 1], members [I]."""
     wide, tall = (width - 1) // TILE + 1, (height - 1) // TILE + 1
     pictures, tiles = len(means), wide * tall
     numbers = np.zeros((pictures, tiles), np.int64)
+    boxes = np.empty((*order.shape, 4), np.int32)  # in the order of depth
     for p in prange(pictures):
         for j in range(counts[p]):
             i = order[p, j]
             x0, y0, x1, y1 = tiles_of(means[p, i], conics[p, i], opacities[p, i], height, width, cut)
+            boxes[p, j] = x0, y0, x1, y1
             for y in range(y0, y1):
                 for x in range(x0, x1):
                     numbers[p, y * wide + x] += 1
@@ -67,16 +61,15 @@ def list_tiles(means, conics, opacities, order, counts, height, width, cut):
     for p in prange(pictures):
         place = starts[p * tiles : (p + 1) * tiles].copy()
         for j in range(counts[p]):
-            i = order[p, j]
-            x0, y0, x1, y1 = tiles_of(means[p, i], conics[p, i], opacities[p, i], height, width, cut)
+            x0, y0, x1, y1 = boxes[p, j]
             for y in range(y0, y1):
                 for x in range(x0, x1):
-                    members[place[y * wide + x]] = i
+                    members[place[y * wide + x]] = order[p, j]
                     place[y * wide + x] += 1
     return starts, members
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, cache=True, error_model="numpy")
 def collect(slots, members, starts, pictures, splats):
     """The slots of each splat added up, tile by tile -> [P, N, 6 + D]."""
     tiles = (len(starts) - 1) // pictures

@@ -10,10 +10,10 @@ import numpy as np
 from numba import njit, prange, types
 from numba.extending import overload
 
-from genscene.kernels.splats._lists import columns, reach, rows
+from genscene.kernels.splats._lists import reach, rows
 from genscene.kernels.splats.limits import TILE
 
-FAST = {"contract", "reassoc", "nsz"}
+FAST = {"fastmath": {"contract", "reassoc", "nsz"}, "error_model": "numpy"}  # no checks: loops vectorise
 CHECKED = 16  # splats between two looks whether a tile is opaque
 CENTER = 0.75  # exp(x) for -1.5 <= x <= 0 by its Taylor series around -CENTER: exact to 1e-8
 SERIES = tuple(np.float32(math.exp(-CENTER) / math.factorial(n)) for n in range(10))
@@ -41,7 +41,7 @@ def overloaded_exp_negative(x):
     return polynomial
 
 
-@njit(parallel=True, cache=True, fastmath=FAST)
+@njit(parallel=True, cache=True, **FAST)
 def forward(means, conics, opacities, colors, starts, members, height, width, cut):
     """Colors [P, H, W, D], transmittance and the rank of the last splat in its tile's list [P, H, W]."""
     wide, tall = (width - 1) // TILE + 1, (height - 1) // TILE + 1
@@ -55,10 +55,11 @@ def forward(means, conics, opacities, colors, starts, members, height, width, cu
         across, down = min(TILE, width - left), min(TILE, height - top)
         light = np.ones((TILE, TILE), means.dtype)
         total = np.zeros((TILE, depth, TILE), means.dtype)
-        last = np.full((TILE, TILE), -1, np.int32)
+        gate, last = np.zeros_like(light), np.full((TILE, TILE), -1, np.int32)
+        gate[:down, :across] = 1
         near = members[starts[task] : starts[task + 1]]
         of_one = (means[p], conics[p], opacities[p], colors[p])
-        blend_tile(of_one, near, left, top, across, down, light, total, last, cut)
+        blend_tile(of_one, near, left, top, gate, light, total, last, cut)
         for y in range(down):
             for x in range(across):
                 transmittance[p, top + y, left + x] = light[y, x]
@@ -68,38 +69,41 @@ def forward(means, conics, opacities, colors, starts, members, height, width, cu
     return image, transmittance, lasts
 
 
-@njit(fastmath=FAST)
-def blend_tile(splats, near, left, top, across, down, light, total, last, cut):
-    """Blend the splats of a tile's list into transmittance [T, T], colors [T, D, T] and last ranks [T, T]."""
+@njit(**FAST)
+def blend_tile(splats, near, left, top, gate, light, total, last, cut):
+    """Blend the splats of a tile's list into transmittance [T, T], colors [T, D, T] and last ranks [T, T].
+
+    gate [T, T]: 1 where pixels are to be blended, 0 where there are none; it becomes 0 where they are opaque.
+    """
     means, conics, opacities, colors = splats
     real = light.dtype.type
-    gate, weight, half = np.ones_like(light), np.empty(TILE, light.dtype), real(0.5)
+    weight, half = np.empty(TILE, light.dtype), real(0.5)
     for rank in range(len(near)):
-        if rank % CHECKED == CHECKED - 1 and not gate[:down, :across].any():
+        if rank % CHECKED == CHECKED - 1 and not gate.any():
             break
         i = near[rank]
         mx, my, opacity = means[i, 0] - real(left), means[i, 1] - real(top), opacities[i]
         a, b, c, q = conics[i, 0], conics[i, 1], conics[i, 2], reach(opacity, cut)
-        y0, y1 = rows(my, a, b, c, q, 0, down)
+        y0, y1 = rows(my, a, b, c, q, 0, TILE)
         for y in range(y0, y1):
             dy = real(y) + half - my
-            x0, x1 = columns(mx, dy, a, b, c, q, 0, across)
             blend_row(
-                half * a, b * dy, half * c * dy * dy, half - mx, opacity, rank, x0, x1,
+                half * a, b * dy, half * c * dy * dy, half - mx, opacity, np.int32(rank),
                 light[y], gate[y], last[y], weight, cut,
             )  # fmt: skip
             for k in range(colors.shape[1]):
-                for x in range(x0, x1):
-                    total[y, k, x] += weight[x] * colors[i, k]
+                row, color = total[y, k], colors[i, k]
+                for x in range(TILE):
+                    row[x] += weight[x] * color
 
 
-@njit(fastmath=FAST, inline="always")
-def blend_row(a, b, c, offset, opacity, rank, x0, x1, light, gate, last, weight, cut):
-    """Blend one splat, of exponent (a x + b) x + c, into the pixels x0 to x1 of a row."""
+@njit(**FAST, inline="always")
+def blend_row(a, b, c, offset, opacity, rank, light, gate, last, weight, cut):
+    """Blend one splat, of exponent (a x + b) x + c, into a row of pixels."""
     real = light.dtype.type
     one, zero = real(1), real(0)
     least, most, stop = real(cut[0]), real(cut[1]), real(cut[2])
-    for x in range(x0, x1):
+    for x in range(TILE):
         dx = real(x) + offset
         alpha = min(most, opacity * exp_negative((a * dx + b) * dx + c))
         after = light[x] * (one - alpha)
@@ -111,7 +115,7 @@ def blend_row(a, b, c, offset, opacity, rank, x0, x1, light, gate, last, weight,
         last[x] = rank if kept > zero else last[x]
 
 
-@njit(parallel=True, cache=True, fastmath=FAST)
+@njit(parallel=True, cache=True, **FAST)
 def backward(
     means,
     conics,
@@ -147,12 +151,12 @@ def backward(
                     given[y, k, x] = g_image[p, top + y, left + x, k]
         near = members[starts[task] : starts[task + 1]]
         of_one = (means[p], conics[p], opacities[p], colors[p])
-        unblend_tile(of_one, near, left, top, across, down, light, given, last, slots[starts[task] :], cut)
+        unblend_tile(of_one, near, left, top, light, given, last, slots[starts[task] :], cut)
     return slots
 
 
-@njit(fastmath=FAST)
-def unblend_tile(splats, near, left, top, across, down, light, given, last, slots, cut):
+@njit(**FAST)
+def unblend_tile(splats, near, left, top, light, given, last, slots, cut):
     """Go back through the list of a tile, and write the gradients of each of its splats into its slot."""
     means, conics, opacities, colors = splats
     real = light.dtype.type
@@ -162,17 +166,16 @@ def unblend_tile(splats, near, left, top, across, down, light, given, last, slot
         i, slot = near[rank], slots[rank]
         mx, my, opacity = means[i, 0] - real(left), means[i, 1] - real(top), opacities[i]
         a, b, c, q = conics[i, 0], conics[i, 1], conics[i, 2], reach(opacity, cut)
-        y0, y1 = rows(my, a, b, c, q, 0, down)
+        y0, y1 = rows(my, a, b, c, q, 0, TILE)
         for y in range(y0, y1):
             dy = real(y) + half - my
-            x0, x1 = columns(mx, dy, a, b, c, q, 0, across)
-            for x in range(x0, x1):
-                along[x] = given[y, depth, x]
+            along[:] = given[y, depth]
             for k in range(depth):
-                for x in range(x0, x1):
-                    along[x] += colors[i, k] * given[y, k, x]
+                row, color = given[y, k], colors[i, k]
+                for x in range(TILE):
+                    along[x] += color * row[x]
             s, sx, sxx = unblend_row(
-                half * a, b * dy, half * c * dy * dy, half - mx, opacity, rank, x0, x1,
+                half * a, b * dy, half * c * dy * dy, half - mx, opacity, np.int32(rank),
                 light[y], behind[y], along, last[y], weight, cut,
             )  # fmt: skip
             slot[0] -= a * sx + b * dy * s
@@ -182,22 +185,22 @@ def unblend_tile(splats, near, left, top, across, down, light, given, last, slot
             slot[4] += half * dy * dy * s
             slot[5] -= s / opacity
             for k in range(depth):
-                total = real(0)
-                for x in range(x0, x1):
-                    total += weight[x] * given[y, k, x]
+                row, total = given[y, k], real(0)
+                for x in range(TILE):
+                    total += weight[x] * row[x]
                 slot[6 + k] += total
 
 
-@njit(fastmath=FAST, inline="always")
-def unblend_row(a, b, c, offset, opacity, rank, x0, x1, light, behind, along, last, weight, cut):
-    """Gradients of one splat's exponent in the pixels x0 to x1 of a row: their sum, and those with dx, dx^2.
+@njit(**FAST, inline="always")
+def unblend_row(a, b, c, offset, opacity, rank, light, behind, along, last, weight, cut):
+    """Gradients of one splat's exponent in a row of pixels: their sum, and those with dx, dx^2.
 
     along: gradients of colors and alpha times the splat's; behind: the same of what is behind it.
     """
     real = light.dtype.type
     one, zero, least, most = real(1), real(0), real(cut[0]), real(cut[1])
     s, sx, sxx = zero, zero, zero
-    for x in range(x0, x1):
+    for x in range(TILE):
         dx = real(x) + offset
         raw = opacity * exp_negative((a * dx + b) * dx + c)
         alpha = min(most, raw)
