@@ -1,6 +1,7 @@
-"""The code of docs/python.md runs from top to bottom."""
+"""The code of docs/python.md and docs/rasterize.md runs from top to bottom."""
 
 import re
+import sys
 from pathlib import Path
 
 import torch
@@ -11,12 +12,13 @@ from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import update_w_avg
 from genscene.systems import PRESETS
 
-PAGE = Path(__file__).parents[1] / "docs" / "python.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "python.md"
 
 
-def blocks():
-    """The python blocks of the page, each padded so that errors name its lines."""
-    text = PAGE.read_text()
+def blocks(page=PAGE):
+    """The python blocks of a page, each padded so that errors name its lines."""
+    text = page.read_text()
     for found in re.finditer(r"```python\n(.*?)```", text, re.S):
         yield "\n" * text[: found.start(1)].count("\n") + found.group(1)
 
@@ -37,3 +39,17 @@ def test_the_code_of_the_page_runs_in_order(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "ball.glb").exists()
     said = re.findall(r"print\(error\)  # (.*)", PAGE.read_text())
     assert said[0] in capsys.readouterr().out
+
+
+def test_the_code_about_the_rasteriser_runs():
+    page, names = DOCS / "rasterize.md", {"__name__": "page"}
+    before = set(sys.modules)
+    try:
+        for block in blocks(page):
+            exec(compile(block, str(page), "exec"), names)
+    finally:
+        for name in set(sys.modules) - before:
+            if name.startswith("gsplat"):
+                del sys.modules[name]
+    assert names["image"].shape == (1, 256, 256, 3)
+    assert names["means"].grad.isfinite().all()

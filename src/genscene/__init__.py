@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from genscene.geometry.priors import CameraPrior
     from genscene.io.generator_file import load
     from genscene.randomness import RandomStreams
+    from genscene.render.as_gsplat import provide_gsplat
     from genscene.render.rasterization import rasterize
     from genscene.scenes import Gaussians
     from genscene.systems import PRESETS
@@ -37,6 +38,7 @@ __all__ = [
     "RenderOptions",
     "Run",
     "load",
+    "provide_gsplat",
     "rasterize",
     "train",
 ]
@@ -53,6 +55,7 @@ _HOMES = {
     "RenderOptions": "genscene.contract",
     "Run": "genscene.training.run",
     "load": "genscene.io.generator_file",
+    "provide_gsplat": "genscene.render.as_gsplat",
     "rasterize": "genscene.render.rasterization",
     "train": "genscene.training.run",
 }

@@ -1,12 +1,13 @@
 """Gaussian splatting: the compiled loops against plain torch, laws of the projection, odd inputs."""
 
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn.functional import normalize
 
-from genscene import BadInput
+from genscene import BadInput, provide_gsplat
 from genscene.geometry.cameras import Camera, look_at, pinhole
 from genscene.geometry.rotations import quaternion, rotation
 from genscene.kernels import splats as kernel
@@ -257,3 +258,24 @@ def test_pictures_of_a_scene_show_it_from_the_camera():
     picture = render_gaussians(small, camera)
     column = picture.alpha[0, 0].sum(0).argmax()
     assert column > SIZE[1] // 2  # world x is to the right of a camera on +z that looks back
+
+
+def test_programs_that_import_gsplat_get_the_same(monkeypatch):
+    given = {name: x.detach() for name, x in scene().items()}
+    for name in ("gsplat", "gsplat.rendering"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    if not provide_gsplat():
+        pytest.skip("gsplat is installed")
+    try:
+        from gsplat import rasterization
+        from gsplat.rendering import rasterization as again
+
+        assert rasterization is again
+        options = {"width": SIZE[1], "height": SIZE[0], "packed": False, "channel_chunk": 32}
+        found, _, _ = rasterization(**given, **options, distributed=False)
+        assert torch.equal(found, rasterize(**given, width=SIZE[1], height=SIZE[0])[0])
+        with pytest.raises(BadInput, match="distributed is True, wanted False: only gsplat has others"):
+            rasterization(**given, **options, distributed=True)
+    finally:
+        for name in ("gsplat", "gsplat.rendering"):
+            sys.modules.pop(name, None)

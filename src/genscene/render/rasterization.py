@@ -108,12 +108,18 @@ def uses_gsplat(backend: Backend, means: Tensor) -> bool:
     """Whether gsplat renders; raises BadInput for a backend that does not exist or cannot."""
     if backend not in get_args(Backend):
         raise BadInput(f"backend {backend!r}: wanted one of {', '.join(get_args(Backend))}")
-    there = find_spec("gsplat") is not None and means.is_cuda
+    there = means.is_cuda and has_gsplat()
     if backend == "gsplat" and not there:
         raise BadInput(f"backend gsplat: wanted gsplat installed and tensors on CUDA, got {means.device}")
     if backend == "compiled" and not (kernel.compiled() and means.device.type == "cpu"):
         raise BadInput(f"backend compiled: wanted numba installed and tensors on the CPU, got {means.device}")
     return there and backend in ("auto", "gsplat")
+
+
+def has_gsplat() -> bool:
+    """Whether gsplat is installed; what `provide_gsplat` puts in its place is not loaded from anywhere."""
+    spec = find_spec("gsplat")
+    return spec is not None and spec.loader is not None
 
 
 def flatten(cloud: Cloud, lens: Lens) -> tuple[Cloud, Lens]:
