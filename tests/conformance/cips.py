@@ -9,11 +9,8 @@ from genscene.io.rename import rename
 from genscene.layers.mapping import MappingNetwork
 from genscene.layers.stylegan2 import ModulatedConv2d, ModulatedLinear, style_mapping
 from genscene.objectives.gan_loss import GANLoss, r1_penalty
-from genscene.objectives.stylegan2 import (
-    RELEASED_NAMES,
-    StyleGAN2Discriminator,
-    StyleGAN2DiscriminatorConfig,
-)
+from genscene.objectives.stylegan2 import StyleGAN2Discriminator, StyleGAN2DiscriminatorConfig
+from genscene.objectives.stylegan2_released import RELEASED_NAMES
 from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig
 from genscene.systems.cips.network import CIPSNetworkConfig
 

@@ -10,7 +10,8 @@ from conformance.cips import discriminator_config
 from genscene.geometry.cameras import Grid
 from genscene.io.rename import rename
 from genscene.objectives.gan_loss import nonsaturating_loss
-from genscene.objectives.stylegan2 import RELEASED_NAMES, StyleGAN2Discriminator
+from genscene.objectives.stylegan2 import StyleGAN2Discriminator
+from genscene.objectives.stylegan2_released import RELEASED_NAMES
 from genscene.render.patches import crop_and_resize, strided_windows
 from genscene.systems.cips.convert import official, our_tensors
 from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig

@@ -1,6 +1,7 @@
 """StyleGAN2's discriminator: published sizes, its formulas, groups of the minibatch standard deviation."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,14 +12,14 @@ from torch.testing import assert_close
 from genscene.errors import BadInput
 from genscene.io.rename import rename
 from genscene.layers.minibatch_std import minibatch_std, strided_minibatch_std
+from genscene.layers.stylegan2 import gaussian_blur
 from genscene.objectives.gan_loss import r1_penalty
 from genscene.objectives.stylegan2 import (
-    RELEASED_NAMES,
     ResidualBlock,
     StyleGAN2Discriminator,
     StyleGAN2DiscriminatorConfig,
-    released_discriminator,
 )
+from genscene.objectives.stylegan2_released import RELEASED_NAMES, released_discriminator
 
 TINY = StyleGAN2DiscriminatorConfig(8, channel_base=16, channel_max=3)
 
@@ -64,10 +65,43 @@ def test_a_block_is_the_mean_of_blurred_convolutions_and_a_blurred_projection():
     assert_close(block(x), (y + skip) / math.sqrt(2))
 
 
-def test_the_logit_is_the_first_of_all_outputs():
-    network, images = StyleGAN2Discriminator(TINY, inputs=5, outputs=4), torch.randn(4, 5, 8, 8)
-    assert network.outputs(images).shape == (4, 4)
+def test_the_logit_is_the_only_output_or_a_projection_of_the_label():
+    images, labels = torch.randn(4, 5, 8, 8), torch.randn(4, 7)
+    network = StyleGAN2Discriminator(TINY, inputs=5)
     assert torch.equal(network(images), network.outputs(images)[:, 0])
+    config = replace(TINY, label_features=6, label_depth=1, label_lr=0.5)
+    network = StyleGAN2Discriminator(config, inputs=5, labels=7)
+    mapping, found = network.labels, network.outputs(images)
+    assert found.shape == (4, 6)
+    x = labels @ mapping.embedding.weight.mT / math.sqrt(7)
+    x = x / (x.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
+    x = rectified(x @ mapping.layers[0].weight.mT * 0.5 / math.sqrt(6))
+    assert_close(network(images, labels), (found * x).sum(dim=1) / math.sqrt(6))
+
+
+def test_outputs_of_convolutions_are_clamped():
+    images = 100 * torch.randn(4, 3, 8, 8)
+    network = StyleGAN2Discriminator(replace(TINY, conv_clamp=0.5))
+    free = StyleGAN2Discriminator(TINY)
+    free.load_state_dict(network.state_dict())
+    halves = network.blocks[0](images.new_ones(4, 2, 8, 8) * 100)
+    assert halves.abs().max() <= 1 / math.sqrt(2) + 1e-6
+    assert free.blocks[0](images.new_ones(4, 2, 8, 8) * 100).abs().max() > 1
+    assert network(images).abs().max() < free(images).abs().max()
+
+
+def test_images_are_blurred_until_they_are_sharp():
+    config = replace(TINY, mbstd_group=0, blur_steps=10, blur_sigma=2.0)
+    assert [config.blur_at(step) for step in (0, 5, 10, 99)] == [2.0, 1.0, 0.0, 0.0]
+    network, images = StyleGAN2Discriminator(config, inputs=5), torch.randn(2, 5, 8, 8)
+    blurred = images.clone()
+    blurred[:, :3] = gaussian_blur(images[:, :3], 1.0)
+    assert_close(network(images, step=5), network(blurred))
+    assert torch.equal(network(images, step=10), network(images))
+    impulse = torch.zeros(1, 1, 9, 9)
+    impulse[..., 4, 4] = 1
+    row = torch.tensor([2.0 ** -(i * i) for i in range(-3, 4)])
+    assert_close(gaussian_blur(impulse, 1.0)[0, 0, 1:8, 1:8], row.outer(row) / row.sum() ** 2)
 
 
 def test_logits_start_near_unit_scale():

@@ -1,6 +1,6 @@
 """What a run is made of: frozen dataclasses of numbers; a comment behind a field is its help text."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from genscene.contract import SystemConfig
@@ -37,6 +37,12 @@ class Optim:
     # name of a part of the player -> multiplier of its learning rate
     lr_multipliers: dict[str, NonNegative] = field(default_factory=dict)
     kind: Literal["adam", "rmsprop"] = "adam"  # the optimiser
+
+    def lazy(self, every: int) -> "Optim":
+        """The same, corrected for a turn of a penalty every so many steps (StyleGAN2, appendix B)."""
+        share = every / (every + 1)
+        betas = (self.betas[0] ** share, self.betas[1] ** share)
+        return replace(self, lr=self.lr * share, betas=betas)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from genscene.geometry.grid import pixel_centers
 # that the
 # outermost rays go through the border of the image (pi-GAN, GRAF, GIRAFFE)
 PixelConvention = Literal["center", "corner", "border"]
+LABEL_SIZE = 25  # numbers of a camera label
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class Camera:
     @staticmethod
     def from_label(label: Tensor, size: Size) -> "Camera":
         """Camera labels [B, 25] (EG3D's dataset.json) -> B cameras."""
-        if label.ndim != 2 or label.shape[1] != 25:
+        if label.ndim != 2 or label.shape[1] != LABEL_SIZE:
             raise BadInput(
                 f"a camera label has 25 numbers (4x4 pose, 3x3 intrinsics), got shape {tuple(label.shape)}"
             )

@@ -18,20 +18,20 @@ Outside = Literal["border", "reflection", "zeros", "wrap"]
 class FourierFeatures(nn.Module):
     """Sine of a trained linear map of the coordinates, without cosine: low frequencies at the start."""
 
-    def __init__(self, features: int, bias: bool, frames: int = 1, scale: float = 1.0):
+    def __init__(self, features: int, bias: bool, frames: int = 1, scale: float = 1.0, inputs: int = 2):
         """bias: of the linear map, as the released code has it.
 
         frames: pictures, side by side, that close to a cylinder, over all of which x is -1 to 1; 1: a plane.
-        scale: of the frequencies before training.
+        scale: of the frequencies before training. inputs: coordinates of a point; 2 on a cylinder.
         """
         super().__init__()
-        self.frames, inputs = frames, 2 if frames == 1 else 3
+        self.frames, inputs = frames, inputs if frames == 1 else 3
         self.linear = nn.Linear(inputs, features, bias)
         bound = scale * math.sqrt(9 / inputs)  # of the initial frequencies, in radians per unit
         nn.init.uniform_(self.linear.weight, -bound, bound)
 
     def forward(self, coords: Tensor) -> Tensor:
-        """coords (x, y) [B, N, 2] -> [B, N, features] in [-1, 1]."""
+        """coords (x, y), or of space (x, y, z), [B, N, 2 or 3] -> [B, N, features] in [-1, 1]."""
         with no_autocast(coords):
             if self.frames > 1:
                 coords = on_cylinder(coords, self.frames / math.pi)

@@ -27,15 +27,22 @@ class MappingNetwork(nn.Module):
         shape: tuple[int, ...],
         latent: LatentDistribution = "gaussian",
     ):
-        """network: z [B, latent_dim] -> [B, product of shape]; nn.Identity where z is the style."""
+        """network: z [B, latent_dim] -> [B, product of shape]; nn.Identity where z is the style.
+
+        One that labels condition takes them as well.
+        """
         super().__init__()
         self.network, self.latent_dim, self.latent = network, latent_dim, latent
         self.register_buffer("w_avg", torch.zeros(shape))
 
-    def forward(self, z: Tensor, psi: float | Tensor = 1.0) -> Tensor:
-        """z [B, latent_dim] -> w [B, *shape]; psi, one number or [B]: truncation, w_avg + psi (w - w_avg)."""
+    def forward(self, z: Tensor, psi: float | Tensor = 1.0, labels: Tensor | None = None) -> Tensor:
+        """z [B, latent_dim] -> w [B, *shape]; psi, one number or [B]: truncation, w_avg + psi (w - w_avg).
+
+        labels: [B, label_dim], of cameras, for networks that they condition; None: their default.
+        """
         with no_autocast(z):  # styles scale frequencies: bfloat16 is too coarse
-            w = self.network(z).view(len(z), *self.w_avg.shape)
+            w = self.network(z) if labels is None else self.network(z, labels)
+        w = w.view(len(z), *self.w_avg.shape)
         if not isinstance(psi, Tensor):
             return w if psi == 1 else self.w_avg + psi * (w - self.w_avg)
         each = psi.to(w).reshape(-1, *[1] * self.w_avg.ndim)

@@ -1,6 +1,7 @@
 """Layers of StyleGAN2 (Karras et al. 2020): equalised weights, modulation by a style, the blur."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +90,39 @@ def style_mapping(width: int, depth: int, lr_mul: float) -> nn.Module:
     return StyleMapping(*(EqualLinear(width, width, lr_mul=lr_mul) for _ in range(depth)))
 
 
+class LabelMapping(nn.Module):
+    """Latent codes and labels, such as cameras, both at pixel norm, through equalised layers (EG3D)."""
+
+    default: Tensor | None  # [label_dim], where no label is given; None: 0
+
+    def __init__(
+        self,
+        latent_dim: int,
+        label_dim: int,
+        width: int,
+        depth: int,
+        lr_mul: float,
+        default: Tensor | None = None,
+    ):
+        """latent_dim: 0 for labels alone."""
+        super().__init__()
+        self.label_dim = label_dim
+        self.register_buffer("default", default)
+        self.embedding = EqualLinear(label_dim, width)
+        sizes = [latent_dim + width, *[width] * depth]
+        self.layers = nn.ModuleList(EqualLinear(a, b, lr_mul=lr_mul) for a, b in pairwise(sizes))
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """z [B, latent_dim], labels [B, label_dim] -> [B, width]."""
+        if labels is None:
+            labels = z.new_zeros(self.label_dim) if self.default is None else self.default
+        x = pixel_norm(self.embedding(labels.expand(len(z), -1)))
+        x = torch.cat([pixel_norm(z), x], dim=-1) if z.shape[-1] else x
+        for layer in self.layers:
+            x = scaled_leaky_relu(layer(x))
+        return x
+
+
 class ModulatedLinear(nn.Module):
     """A linear layer whose inputs a style scales (StyleGAN2, eq. 1 and 3; CIPS, sec. 3).
 
@@ -164,3 +198,15 @@ def blur(x: Tensor, pad: int, stride: int = 1) -> Tensor:
     row = torch.tensor([1.0, 3.0, 3.0, 1.0]).to(x) / 8
     kernel = (row[:, None] * row).expand(x.shape[1], 1, 4, 4)
     return conv2d(x, kernel, stride=stride, padding=pad, groups=x.shape[1])
+
+
+def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
+    """x [B, C, H, W] filtered by 2^-(i / sigma)^2 along both axes, i pixels away, with zeros around it."""
+    reach = math.floor(3 * sigma)
+    taps = torch.exp2(-(torch.arange(-reach, reach + 1, dtype=torch.float64) / sigma).square())
+    taps = (taps / taps.sum()).to(x)
+    for axis, shape in enumerate(((1, 1, -1, 1), (1, 1, 1, -1))):
+        kernel = taps.view(shape).expand(x.shape[1], -1, -1, -1)
+        padding = (reach, 0) if axis == 0 else (0, reach)
+        x = conv2d(x, kernel, padding=padding, groups=x.shape[1])
+    return x

@@ -6,15 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
-from genscene.devices import without_memory
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
-from genscene.io.rename import Rules, rename
 from genscene.layers.minibatch_std import minibatch_std, strided_minibatch_std
-from genscene.layers.stylegan2 import EqualConv2d, EqualLinear, blur, scaled_leaky_relu
-from genscene.ranges import Channels, Count, Natural, Side
+from genscene.layers.stylegan2 import (
+    EqualConv2d,
+    EqualLinear,
+    LabelMapping,
+    blur,
+    gaussian_blur,
+    scaled_leaky_relu,
+)
+from genscene.ranges import Channels, Count, Factor, Natural, NonNegative, Side
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,14 @@ class StyleGAN2DiscriminatorConfig:
     # a group is every (B / group)-th image, as in the released code; off: images that follow one another,
     # between which a batch may be cut for gradient accumulation and for several processes
     mbstd_strided: bool = False
+    conv_clamp: NonNegative = 0.0  # outputs of convolutions lie within this (for float16: 256); 0: anywhere
+    # where it is given labels, such as cameras: numbers of what the mapped label is multiplied by
+    label_features: Channels = 512
+    label_depth: Natural = 8  # layers that map labels, behind the one that embeds them
+    label_lr: Factor = 0.01  # factor of these layers' weights, and so of their learning rate
+    # images are blurred at first, to sharp ones in so many steps: 2^-(x / sigma)^2 at x pixels; 0: never
+    blur_steps: Natural = 0
+    blur_sigma: NonNegative = 10.0  # at the first step, in pixels
 
     @property
     def sides(self) -> list[int]:
@@ -39,7 +53,13 @@ class StyleGAN2DiscriminatorConfig:
     def shrunk(self, size: int) -> "StyleGAN2DiscriminatorConfig":
         """The same for images of another size, with at most 8 channels and pairs of images, for tests."""
         few = min(2, self.mbstd_group)
-        return replace(self, size=size, channel_base=128, channel_max=8, mbstd_group=few)
+        small = replace(self, size=size, channel_base=128, channel_max=8, mbstd_group=few)
+        depth = min(2, self.label_depth)
+        return replace(small, label_features=min(8, self.label_features), label_depth=depth)
+
+    def blur_at(self, step: int) -> float:
+        """The blur at a step, in pixels."""
+        return self.blur_sigma * max(0.0, 1 - step / self.blur_steps) if self.blur_steps else 0.0
 
     def channels_at(self, side: int) -> int:
         """Channels of an image with this side."""
@@ -58,47 +78,70 @@ class StyleGAN2DiscriminatorConfig:
 class ResidualBlock(nn.Module):
     """(convolutions(x) + projection(x)) / sqrt(2), both blurred before they are halved."""
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int, clamp: float = 0.0):
+        """clamp: the outputs of convolutions lie within this; 0: anywhere."""
         super().__init__()
+        self.clamp = clamp
         self.first = EqualConv2d(in_channels, in_channels, 3, padding=1, bias=True)
         self.second = EqualConv2d(in_channels, out_channels, 3, stride=2, bias=True)
         self.shortcut = EqualConv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_channels, H, W] -> [B, out_channels, H / 2, W / 2]."""
-        y = scaled_leaky_relu(self.first(x))
-        y = scaled_leaky_relu(self.second(blur(y, 2)))
-        return (y + self.shortcut(blur(x, 1, stride=2))) / math.sqrt(2)
+        y = clamped(scaled_leaky_relu(self.first(x)), self.clamp)
+        y = clamped(scaled_leaky_relu(self.second(blur(y, 2))), self.clamp)
+        return (y + clamped(self.shortcut(blur(x, 1, stride=2)), self.clamp)) / math.sqrt(2)
+
+
+def clamped(x: Tensor, limit: float) -> Tensor:
+    """The same numbers, those beyond +-limit at it; 0: all as they are."""
+    return x.clamp(-limit, limit) if limit else x
 
 
 class StyleGAN2Discriminator(nn.Module):
-    """Images [B, C, S, S] of one size in [-1, 1] -> logits [B]."""
+    """Images [B, C, S, S] of one size in [-1, 1], and labels of them -> logits [B]."""
 
-    def __init__(self, config: StyleGAN2DiscriminatorConfig, inputs: int = 3, outputs: int = 1):
-        """inputs: channels of the images. outputs: numbers per image, the first of them is the logit."""
+    def __init__(self, config: StyleGAN2DiscriminatorConfig, inputs: int = 3, labels: int = 0):
+        """inputs: channels of the images. labels: numbers of a label, such as a camera; 0: without labels."""
         super().__init__()
         config.check_size((config.size, config.size))
+        outputs = config.label_features if labels else 1
         self.config, widths = config, [config.channels_at(side) for side in config.sides]
         last = widths[-1]
         self.from_rgb = EqualConv2d(inputs, widths[0], 1, bias=True)
-        self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in pairwise(widths))
+        self.blocks = nn.ModuleList(ResidualBlock(a, b, config.conv_clamp) for a, b in pairwise(widths))
         self.last_conv = EqualConv2d(last + (config.mbstd_group > 0), last, 3, padding=1, bias=True)
         self.hidden = EqualLinear(16 * last, last)
         self.last = EqualLinear(last, outputs)
+        of_labels = (outputs, config.label_depth, config.label_lr)
+        self.labels = LabelMapping(0, labels, *of_labels) if labels else None
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images [B, C, S, S] in [-1, 1] -> logits [B]."""
-        return self.outputs(images)[:, 0]
+    def forward(self, images: Tensor, labels: Tensor | None = None, step: int | None = None) -> Tensor:
+        """Images [B, C, S, S] in [-1, 1], labels [B, L] -> logits [B]; step: of the run, for the blur.
+
+        With labels the logit is a projection (Miyato and Koyama 2018): <features, mapped label> / sqrt(dim).
+        """
+        sigma = 0.0 if step is None else self.config.blur_at(step)
+        if sigma:
+            colors, others = images.split([3, images.shape[1] - 3], dim=1)
+            images = torch.cat([gaussian_blur(colors, sigma), others], dim=1)
+        found = self.outputs(images)
+        if self.labels is None:
+            return found[:, 0]
+        assert labels is not None, "this discriminator is given labels"
+        mapped = self.labels(found[:, :0], labels.to(found))
+        return (found * mapped).sum(dim=1) / math.sqrt(found.shape[1])
 
     def outputs(self, images: Tensor) -> Tensor:
-        """Images [B, C, S, S] in [-1, 1] -> all outputs [B, outputs], as projection discriminators need."""
-        x = scaled_leaky_relu(self.from_rgb(images))
+        """Images [B, C, S, S] in [-1, 1] -> the logit [B, 1], or what labels are multiplied by [B, F]."""
+        clamp = self.config.conv_clamp
+        x = clamped(scaled_leaky_relu(self.from_rgb(images)), clamp)
         for block in self.blocks:
             x = block(x)
         if self.config.mbstd_group:
             deviation = strided_minibatch_std if self.config.mbstd_strided else minibatch_std
             x = deviation(x, self.config.mbstd_group)
-        x = scaled_leaky_relu(self.last_conv(x))
+        x = clamped(scaled_leaky_relu(self.last_conv(x)), clamp)
         return self.last(scaled_leaky_relu(self.hidden(x.flatten(1))))
 
     def grow(self, smaller: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -112,45 +155,3 @@ class StyleGAN2Discriminator(nn.Module):
             for n, x in smaller.items()
         }
         return self.state_dict() | {n: x for n, x in moved.items() if not n.startswith("from_rgb.")}
-
-
-MOST_BLOCKS = 12  # of a released discriminator
-# names in CIPS's checkpoints, which are those of rosinality/stylegan2-pytorch -> names here
-RELEASED_NAMES: Rules = (
-    (r"convs\.\d+\.(?:conv2|skip)\.0\.kernel", None),  # the blur, [1, 3, 3, 1]
-    (r"convs\.0\.0\.weight", "from_rgb.weight"),
-    (r"convs\.0\.1\.bias", "from_rgb.bias"),
-    *(
-        (rf"convs\.{i + 1}\.{released}", f"blocks.{i}.{name}")
-        for i in range(MOST_BLOCKS)
-        for released, name in (
-            (r"conv1\.0\.weight", "first.weight"),
-            (r"conv1\.1\.bias", "first.bias"),
-            (r"conv2\.1\.weight", "second.weight"),
-            (r"conv2\.2\.bias", "second.bias"),
-            (r"skip\.1\.weight", "shortcut.weight"),
-        )
-    ),
-    (r"final_conv\.0\.weight", "last_conv.weight"),
-    (r"final_conv\.1\.bias", "last_conv.bias"),
-    (r"final_linear\.0\.(weight|bias)", r"hidden.\1"),
-    (r"final_linear\.1\.(weight|bias)", r"last.\1"),
-)
-
-
-def released_discriminator(found: Mapping[str, Tensor]) -> StyleGAN2Discriminator:
-    """The discriminator of released tensors, whose shapes tell its sizes.
-
-    Raises BadInput where they do not fit together.
-    """
-    first, last = found.get("convs.0.0.weight"), found.get("final_conv.0.weight")
-    blocks = sum(name.endswith(".conv2.1.weight") for name in found)
-    if first is None or last is None or first.ndim != 4 or not 0 < blocks <= MOST_BLOCKS:
-        raise BadInput("no discriminator of StyleGAN2: it lacks convs.0.0, convs.1 or final_conv.0")
-    size = 4 << blocks
-    config = StyleGAN2DiscriminatorConfig(size, max(1, len(first)) * size, max(1, len(last)))
-    with without_memory():  # sizes are those of the tensors, or these are refused
-        network = StyleGAN2Discriminator(config, first.shape[1])
-    renamed = rename(found, RELEASED_NAMES, dict(network.named_parameters()))
-    network.load_state_dict({name: x.float() for name, x in renamed.items()}, assign=True)
-    return network.requires_grad_()

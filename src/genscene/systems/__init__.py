@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from genscene.contract import SystemConfig
+from genscene.systems.cgsgan.system import CGSGANConfig
 from genscene.systems.cips.system import CIPSConfig
 from genscene.systems.giraffe.system import GIRAFFEConfig
 from genscene.systems.graf.system import GRAFConfig
@@ -20,6 +21,7 @@ __all__ = ["KINDS", "PRESETS"]
 KINDS: dict[str, type[SystemConfig]] = {
     "PiGANConfig": PiGANConfig,
     "CIPSConfig": CIPSConfig,
+    "CGSGANConfig": CGSGANConfig,
     "GIRAFFEConfig": GIRAFFEConfig,
     "GRAFConfig": GRAFConfig,
     "NeRFConfig": NeRFConfig,

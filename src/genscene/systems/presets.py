@@ -1,6 +1,7 @@
 """All presets by name."""
 
 from genscene.experiment.schema import Experiment
+from genscene.systems.cgsgan.presets import PRESETS as CGSGAN
 from genscene.systems.cips.presets import PRESETS as CIPS
 from genscene.systems.giraffe.presets import PRESETS as GIRAFFE
 from genscene.systems.graf.presets import PRESETS as GRAF
@@ -10,4 +11,14 @@ from genscene.systems.pigan.presets import PRESETS as PIGAN
 from genscene.systems.sdf.presets import PRESETS as SDF
 from genscene.systems.voxels.presets import PRESETS as VOXELS
 
-PRESETS: dict[str, Experiment] = {**PIGAN, **GIRAFFE, **GRAF, **CIPS, **VOXELS, **NERF, **IMAGE, **SDF}
+PRESETS: dict[str, Experiment] = {
+    **PIGAN,
+    **GIRAFFE,
+    **GRAF,
+    **CIPS,
+    **CGSGAN,
+    **VOXELS,
+    **NERF,
+    **IMAGE,
+    **SDF,
+}

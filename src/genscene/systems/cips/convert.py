@@ -14,7 +14,7 @@ from genscene.experiment.schema import Experiment
 from genscene.io.foreign_pickles import collect_tensors, read_checkpoint, read_state_dict
 from genscene.io.rename import Rules, rename
 from genscene.layers.mapping import update_w_avg
-from genscene.objectives.stylegan2 import released_discriminator
+from genscene.objectives.stylegan2_released import released_discriminator
 from genscene.systems.cips.generator import CIPSGenerator, CIPSGeneratorConfig
 from genscene.systems.cips.network import CIPSNetworkConfig
 from genscene.systems.cips.presets import PRESETS

@@ -28,12 +28,6 @@ def released(network: CIPSNetworkConfig = NETWORK, side: int = 256) -> Experimen
     return Experiment(system, "", FLIPPED, (Stage(0, size, 32),), 1_200_000, optim, average)
 
 
-def lazy_adam(every: int) -> Optim:
-    """Adam as the released code corrects it for a turn of a penalty every so many steps (StyleGAN2)."""
-    share = every / (every + 1)
-    return Optim(2e-3 * share, betas=(0.0, 0.99**share))
-
-
 def as_released(paper: Experiment) -> Experiment:
     """The same as the released code has it, whose weights a run may start from."""
     system = cast(CIPSConfig, paper.system)
@@ -46,7 +40,7 @@ def as_released(paper: Experiment) -> Experiment:
     )
     system = replace(system, generator=replace(system.generator, network=network))
     # the generator's is that of path lengths at every fourth step, which the released code leaves out
-    return replace(paper, system=system, optim={"generator": lazy_adam(4), "discriminator": lazy_adam(16)})
+    return replace(paper, system=system, optim={"generator": ADAM.lazy(4), "discriminator": ADAM.lazy(16)})
 
 
 def on_patches(paper: Experiment, side: int) -> Experiment:

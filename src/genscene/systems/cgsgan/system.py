@@ -1,0 +1,113 @@
+"""CGS-GAN as an adversarial system: a discriminator that is told the cameras, anchors that stay together."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from genscene.contract import PosedImageBatch, Stats, StepContext
+from genscene.errors import BadInput
+from genscene.geometry.cameras import Camera, Size, View, no_autocast
+from genscene.objectives.adversarial import DiscriminatorOutput
+from genscene.objectives.gan_loss import GANLoss
+from genscene.objectives.multi_view import MultiViewConfig, MultiViewSystem
+from genscene.objectives.points import center_offset, neighbor_distances
+from genscene.objectives.stylegan2 import StyleGAN2Discriminator, StyleGAN2DiscriminatorConfig
+from genscene.ranges import Count, NonNegative, Share
+from genscene.systems.cgsgan.generator import (
+    AnchoredGaussians,
+    CGSGANGenerator,
+    CGSGANGeneratorConfig,
+)
+
+
+@dataclass(frozen=True)
+class CGSGANConfig(MultiViewConfig):
+    """All the numbers of CGS-GAN's system."""
+
+    generator: CGSGANGeneratorConfig = CGSGANGeneratorConfig()
+    discriminator: StyleGAN2DiscriminatorConfig = StyleGAN2DiscriminatorConfig(512)
+    loss: GANLoss = GANLoss(gamma=1.0, penalty_every=16, penalty_turn=True)
+    # weight of the mean squared distance, along an axis, of the first anchors to their nearest others
+    neighbor_weight: NonNegative = 20.0
+    neighbors: Count = 64  # of an anchor
+    center_weight: NonNegative = 1.0  # of the squared distance of the anchors' mean from 0, along an axis
+    # with generator.camera_conditioning: chance that the camera is that of another picture (GSGAN: 0.5)
+    camera_swap: Share = 0.5
+
+    def build_generator(self) -> CGSGANGenerator:
+        """A generator with new weights."""
+        return CGSGANGenerator(self.generator)
+
+    def build(self) -> "CGSGAN":
+        """A system with new weights."""
+        return CGSGAN(self)
+
+    def check(self, size: Size) -> None:
+        """Raise BadInput for pictures of another size than the discriminator's; for what is not there."""
+        self.discriminator.check_size((self.patches.size,) * 2 if self.patches.size else size)
+        self.patches.check_size(size)
+        for name, wanted in (("mask_weight", 0), ("noise_steps", 0), ("fade_steps", 0), ("orbit", "given")):
+            if (value := getattr(self, name)) != wanted:
+                raise BadInput(f"{name} {value}: wanted {wanted}, which Gaussians do not have")
+        if self.recompute:
+            raise BadInput("recompute: wanted off, a step holds one view at a time")
+        self.check_views()
+        if self.neighbors >= self.generator.network.points:
+            raise BadInput(f"neighbors {self.neighbors}: wanted fewer than generator.network.points")
+
+    def shrunk(self) -> "CGSGANConfig":
+        """Two levels of 8 points, two views, images of 16 pixels or patches of 8."""
+        network = replace(self.generator.network, points=8, width=8, heads=2, first_blocks=1, pe_entries=4)
+        network = replace(network, children=(1, 2), features=(8, 4))
+        small = replace(self.generator, latent_dim=8, style_dim=8, network=network)
+        patches = replace(self.patches, size=min(8, self.patches.size))
+        discriminator = self.discriminator.shrunk(patches.size or 16)
+        if self.views_in_batch:
+            discriminator = replace(discriminator, mbstd_group=min(1, discriminator.mbstd_group))
+        system = replace(self, generator=small, discriminator=discriminator, patches=patches)
+        return replace(system, views=min(2, self.views), neighbors=min(4, self.neighbors))
+
+
+class CGSGAN(MultiViewSystem):
+    """A CGS-GAN generator and StyleGAN2's discriminator."""
+
+    config: CGSGANConfig
+    generator: CGSGANGenerator
+
+    def __init__(self, config: CGSGANConfig):
+        discriminator = StyleGAN2Discriminator(config.discriminator, *config.discriminator_inputs)
+        super().__init__(config, config.build_generator(), discriminator)
+
+    def sample_scenes(
+        self, batch: PosedImageBatch, context: StepContext, turn: int
+    ) -> tuple[Tensor, AnchoredGaussians]:
+        """Latent codes [S, latent_dim] and their Gaussians."""
+        randomness = context.random_streams(len(batch), turn, batch.images.device)
+        places, cameras = self.places(len(batch), 0), None
+        z = self.sample_latents(randomness)[places]
+        if self.config.generator.camera_conditioning:
+            swapped = randomness.uniform()[places] < self.config.camera_swap
+            cameras = self.conditioning_cameras(batch, swapped)
+        return z, self.generator.bind(self.generator.style(z, camera=cameras))
+
+    def conditioning_cameras(self, batch: PosedImageBatch, swapped: Tensor) -> Camera:
+        """Cameras that scenes are rendered from, or, of those that are swapped [S], others of the batch."""
+        own, other = (self.view_cameras(batch, number) for number in (0, 1 % self.config.views))
+        return replace(
+            own, pose=torch.where(swapped[:, None, None].to(own.pose.device), other.pose, own.pose)
+        )
+
+    def regularizers(self, scene: AnchoredGaussians) -> Stats:
+        """What keeps the first anchors near one another and around the middle."""
+        config, near = self.config, neighbor_distances(scene.anchors, self.config.neighbors).mean()
+        center = center_offset(scene.anchors)
+        return {"neighbors": config.neighbor_weight * near, "center": config.center_weight * center}
+
+    def discriminate(
+        self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext
+    ) -> DiscriminatorOutput:
+        """Images, or patches, [B, 3, S, S] in [-1, 1] from cameras -> predictions."""
+        images, labels = self.discriminator_given(images, view, windows)
+        with no_autocast(images):
+            return DiscriminatorOutput(self.discriminator(images, labels, context.step))
