@@ -64,7 +64,7 @@ class ResidualHeads(nn.ModuleDict):
     """For each attribute a linear layer of each level: its features to what it says."""
 
     def __init__(self, features: tuple[int, ...], xyz_std: float = 1.0, scale_bias: float = -1.0):
-        """features: of each level. xyz_std, scale_bias: at first, of weights of positions and biases of scales."""
+        """features: of each level. At first, xyz_std: of weights of positions; scale_bias: of scales."""
         super().__init__()
         for name, size in SIZES.items():
             bias = scale_bias if name == "scale" else 0.0
@@ -79,7 +79,7 @@ class ResidualHeads(nn.ModuleDict):
         """Features of a level [B, N, F] -> what its heads say; positions want more than bfloat16."""
         with no_autocast(features):
             heads = {name: self.get_submodule(f"{name}.{level}") for name in SIZES}
-            x = features.to(next(self.parameters()).dtype)
+            x = features if features.dtype == torch.float64 else features.float()
             return RawGaussians(**{name: head(x) for name, head in heads.items()})
 
 

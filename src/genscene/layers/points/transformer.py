@@ -4,7 +4,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, scaled_dot_product_attention
+from torch.nn.functional import gelu, linear, scaled_dot_product_attention
 
 from genscene.layers.stylegan2 import EqualLinear, scaled_leaky_relu
 
@@ -38,7 +38,12 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, N, width] -> [B, N, width]."""
-        q, k, v = self.qkv(x).unflatten(-1, (self.heads, -1)).transpose(1, 2).chunk(3, dim=-1)
+        assert self.qkv.bias is not None
+        # one number for all keys of a head changes no softmax, and would have a gradient of rounding errors
+        kept = self.qkv.bias.new_tensor([1.0, 0.0, 1.0])[:, None]
+        bias = (self.qkv.bias.view(self.heads, 3, -1) * kept).flatten()
+        found = linear(x, self.qkv.weight * self.qkv.scale, bias)
+        q, k, v = found.unflatten(-1, (self.heads, -1)).transpose(1, 2).chunk(3, dim=-1)
         return self.projection(scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
