@@ -8,12 +8,13 @@ from typing import Literal
 from tyro.conf import Positional
 
 from genscene.cli.shared.options import parse, print_line, require_suffix
-from genscene.contract import Generator
+from genscene.contract import Generator, System
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
 from genscene.io import generator_file
 from genscene.io.atomic import locked
 from genscene.io.generator_file import GeneratorFile
+from genscene.systems.cgsgan import convert as cgsgan
 from genscene.systems.cips import convert as cips
 from genscene.systems.giraffe import convert as giraffe
 from genscene.systems.graf import convert as graf
@@ -24,11 +25,17 @@ from genscene.training.loop import TrainState
 from genscene.training.run import Run, can_resume
 
 CONVERTERS: dict[str, Callable[[Path, str], tuple[Experiment, Generator]]] = {
+    "cgsgan": cgsgan.convert,
     "cips": cips.convert,
     "giraffe": giraffe.convert,
     "graf": graf.convert,
     "pigan": pigan.convert,
     "nerf": nerf.convert,
+}
+# of checkpoints that hold a discriminator to train on with
+PLAYERS: dict[str, Callable[[Path, str], tuple[Experiment, System]]] = {
+    "cgsgan": cgsgan.convert_players,
+    "cips": cips.convert_players,
 }
 
 
@@ -38,13 +45,13 @@ class Convert:
 
     # pi-GAN: generator.pth, or an ema.pth beside one, or of a step, 20210512-1200ema.pth beside
     # 20210512-1200generator.pth; NeRF: NNNNNN.tar, model_NNNNNN.npy; GRAF, GIRAFFE: model.pt;
-    # CIPS: *_g_ema.pt, or a file of its training
+    # CIPS: *_g_ema.pt, or a file of its training; CGS-GAN: *.pkl
     checkpoint: Positional[Path]
     out: Path  # FILE.safetensors
-    system: Literal["pigan", "nerf", "graf", "giraffe", "cips"] = "pigan"  # of the checkpoint
+    system: Literal["pigan", "nerf", "graf", "giraffe", "cips", "cgsgan"] = "pigan"  # of the checkpoint
     # whose cameras, boxes, background or data it gets; default: one of its sizes
     preset: str = ""
-    # folder to train on from, of a file of CIPS's training: with its discriminator
+    # folder to train on from, of CGS-GAN or a file of CIPS's training: with its discriminator
     run: Path | None = None
     licence: str = ""  # of the weights, to be stored in the file
 
@@ -68,14 +75,16 @@ def main(words: list[str]) -> None:
 
 def check_run(options: Convert, folder: Path) -> None:
     """Raise BadInput where the checkpoint has no players for a run, or the folder is that of another."""
-    if options.system != "cips":
-        raise BadInput(f"--run {folder}: only files of CIPS's training hold a discriminator to train on with")
+    if options.system not in PLAYERS:
+        raise BadInput(
+            f"--run {folder}: only files of {', '.join(PLAYERS)} have a discriminator to train on with"
+        )
     can_resume(Run(folder))
 
 
 def convert_run(options: Convert, folder: Path, average: Generator) -> None:
     """Write both players of a training's file, and the averaged generator, as those of a run."""
-    experiment, players = cips.convert_players(options.checkpoint, options.preset)
+    experiment, players = PLAYERS[options.system](options.checkpoint, options.preset)
     content = GeneratorFile(average, experiment, licence=options.licence)
     with locked(folder / ".lock") as holder:
         if holder:

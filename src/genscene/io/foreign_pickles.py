@@ -38,6 +38,7 @@ SPARE_BYTES = 64 * MIB  # that an archive may inflate to beyond a multiple of it
 MAX_VISITED, MAX_DEPTH = 1_000_000, 100  # objects in a checkpoint, and of these inside one another
 MAX_NAME = 1000  # characters of the name of a tensor
 MODULE_PARTS = ("_parameters", "_buffers", "_modules")  # attributes of a pickled module
+PERSISTENT = ("torch_utils.persistence", "_reconstruct_persistent_obj")
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
@@ -70,15 +71,16 @@ class Budget:
 def read_checkpoint(path: str | Path) -> Any:
     """The content of a torch checkpoint: dicts, lists, numbers, tensors; else a Placeholder.
 
-    Reads the zip format (torch >= 1.6) and the older one. Raises BadInput, naming the file, for any other
-    file and for one that is cut short.
+    Reads the zip format (torch >= 1.6), the older one, and plain pickles of tensors and modules, those of
+    NVIDIA's persistent classes (StyleGAN) among them, whose source is not read. Raises BadInput, naming the
+    file, for any other file and for one that is cut short.
     """
     with open_regular(path, "checkpoint") as file:
         try:
             budget = Budget(os.fstat(file.fileno()).st_size)
             zipped = zipfile.is_zipfile(file)
             file.seek(0)
-            found = _zipped(path, budget) if zipped else _legacy(file, budget)
+            found = _zipped(path, budget) if zipped else _unzipped(file, budget)
             for _ in _walk(found, "", None):  # can be walked
                 pass
             return found
@@ -205,16 +207,47 @@ def _zipped(path: str | Path, budget: Budget) -> Any:
         return _unpickler(content, storage, budget).load()
 
 
-def _legacy(file: BinaryIO, budget: Budget) -> Any:
-    """torch < 1.6: magic number, version, machine, object, keys of the storages, their numbers."""
+def _unread(identity: Any) -> Storage:
+    return Storage(None)
 
-    def unread(identity: Any) -> Storage:
-        return Storage(None)
 
-    if _unpickler(file, unread, budget).load() != LEGACY_MAGIC:
+def _unzipped(file: BinaryIO, budget: Budget) -> Any:
+    """The format of torch < 1.6, which begins with a number, or a plain pickle."""
+    read: dict[int, tuple[Any, Storage]] = {}  # id -> bytes, kept alive, and what they hold
+
+    def embedded(data: Any) -> Storage:
+        if id(data) not in read:
+            inner = io.BytesIO(data)
+            if _unpickler(inner, _unread, budget).load() != LEGACY_MAGIC:
+                raise ValueError("bytes that are no storage of torch")
+            found = _legacy(inner, budget)
+            if not isinstance(found, Storage):
+                raise ValueError("bytes that hold another object than a storage")
+            read[id(data)] = (data, found)
+        return read[id(data)][1]
+
+    unpickler = _unpickler(file, _unread, budget)
+    unpickler.classes["torch.storage", "_load_from_bytes"] = embedded
+    unpickler.classes[PERSISTENT] = _rebuild_persistent
+    found = unpickler.load()
+    if found == LEGACY_MAGIC:
+        return _legacy(file, budget)
+    if not read:
         raise BadInput("no checkpoint of torch")
+    return found
+
+
+def _rebuild_persistent(meta: Any, *_: Any) -> Placeholder:
+    """An object of one of NVIDIA's persistent classes: the attributes of its instance."""
+    found = Placeholder()
+    found.name, found.state = str(meta["class_name"]), meta["state"]
+    return found
+
+
+def _legacy(file: BinaryIO, budget: Budget) -> Any:
+    """torch < 1.6, behind the first number: version, machine, object, keys of the storages, their numbers."""
     for _ in ("version", "machine"):
-        _unpickler(file, unread, budget).load()
+        _unpickler(file, _unread, budget).load()
     start = file.tell()
     dtypes: dict[str, torch.dtype] = {}
 
@@ -224,7 +257,7 @@ def _legacy(file: BinaryIO, budget: Budget) -> Any:
 
     _unpickler(file, record_dtype, budget).load()
     data: dict[str, Storage] = {}
-    for key in _unpickler(file, unread, budget).load():
+    for key in _unpickler(file, _unread, budget).load():
         count, dtype = int.from_bytes(file.read(8), "little"), dtypes[str(key)]
         budget.inflate(count * dtype.itemsize)
         data[str(key)] = Storage(_numbers(file.read(count * dtype.itemsize), dtype, count))

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from genscene.contract import System
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
 from genscene.io.foreign_pickles import read_checkpoint
 from genscene.io.generator_file import mismatch, read
-from genscene.objectives.stylegan2 import StyleGAN2Discriminator
 from genscene.training.loop import TrainState
 
 Tensors = dict[str, Tensor]
@@ -29,25 +27,31 @@ class InitialWeights:
 
         Raises BadInput, naming the tensor, where names or shapes are not those of the system.
         """
-        system = grown(self.system, state.system)
+        system, ema = grown(self.system, state.system), grown(self.ema, state.ema)
         players = {name.split(".")[0] for name in system}
         own = state.system.state_dict()
         wanted = {name: tensor for name, tensor in own.items() if name.split(".")[0] in players}
-        wrong = differs(system, wanted) or differs(self.ema, state.ema.state_dict())
+        wrong = differs(system, wanted) or differs(ema, state.ema.state_dict())
         if wrong:
             box = "; perhaps it is another box (--bounds)" if state.experiment.system.has_box else ""
             raise BadInput(f"--init {self.path}: the weights do not fit this experiment: {wrong}{box}")
         state.system.load_state_dict(system, strict=False)
-        state.ema.load_state_dict(self.ema, strict=False)
+        state.ema.load_state_dict(ema, strict=False)
 
 
-def grown(given: Tensors, system: System) -> Tensors:
-    """The same tensors, those of StyleGAN2's discriminator of smaller images in a system's of larger ones."""
-    player, prefix = getattr(system, "discriminator", None), "discriminator."
-    smaller = {n.removeprefix(prefix): x for n, x in given.items() if n.startswith(prefix)}
-    if not smaller or not isinstance(player, StyleGAN2Discriminator):
-        return given
-    return given | {f"{prefix}{n}": x for n, x in player.grow(smaller).items()}
+def grown(given: Tensors, system: nn.Module, prefix: str = "") -> Tensors:
+    """The same tensors, those of a smaller network in one that grows out of it.
+
+    Networks with a method `grow` are discriminators of larger images, and generators of more levels.
+    """
+    found, inside = dict(given), {n: x for n, x in given.items() if n.startswith(prefix)}
+    grow = getattr(system, "grow", None)
+    if grow is not None and inside:
+        larger = grow({name.removeprefix(prefix): x for name, x in inside.items()})
+        return found | {f"{prefix}{name}": x for name, x in larger.items()}
+    for name, player in system.named_children() if not prefix else ():
+        found = grown(found, player, f"{name}.")
+    return found
 
 
 def differs(given: Tensors, wanted: Tensors) -> str:

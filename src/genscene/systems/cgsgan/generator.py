@@ -109,5 +109,7 @@ class CGSGANGenerator(Generator):
         return found
 
     def grow(self, smaller: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The weights of a generator with fewer levels, and new ones of the others."""
-        return self.state_dict() | smaller
+        """The weights of a generator with fewer levels, and its own of the others."""
+        levels = sum(name.startswith("network.upsample.") and "subpixel.w" in name for name in smaller)
+        own = {f"network.{name}": x for name, x in self.network.state_dict().items()}
+        return {name: x for name, x in own.items() if self.network.level_of(name) >= levels} | smaller

@@ -1,6 +1,7 @@
 """CGS-GAN's network: learned points and styles -> Gaussians of all levels, and their anchors."""
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from genscene.layers.points.residual import (
 from genscene.layers.points.transformer import ModulatedBlock, SubpixelUpsample
 from genscene.ranges import Box, Channels, Count, Extent, Factor, Layers, Length, NonNegative, Signed
 
+LEVELS = re.compile(r"network\.(blocks|upsample|gaussians|anchors)\.(?:[a-z]+\.)?(\d+)\.")
 SHELL = 0.3 * math.sqrt(3)  # radius of the released code's points before training
 
 
@@ -102,6 +104,14 @@ class PointNetwork(nn.Module):
             if 0 < i < len(self.config.children) - 1:
                 anchors.append(child_gaussians(self.anchors(i, features), anchors[-1], config))
         return joined(levels, config.bound), anchors
+
+    def level_of(self, name: str) -> int:
+        """The first level that a parameter, by its name in a generator, is of."""
+        found = LEVELS.match(name)
+        if found is None:
+            return 0
+        less = {"blocks": self.config.first_blocks - 1, "anchors": -1}.get(found[1], 0)
+        return int(found[2]) - less
 
     def features(self, w: Tensor) -> list[Tensor]:
         """Styles of blocks [B, blocks, style_dim] -> features of each level [B, N of it, features]."""

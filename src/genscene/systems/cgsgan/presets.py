@@ -58,6 +58,7 @@ CAR_POINTS = PointNetworkConfig(
     first_blocks=2,
     children=(1, 4),
     features=(64, 32),
+    xyz_init=0.3,
     scale_bias=1.0,
 )
 CAR_SPLATS = ResidualConfig(
