@@ -1,7 +1,6 @@
 """CGS-GAN's cases: what the released code computes, by our functions, by kind."""
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +29,9 @@ from genscene.objectives.gan_loss import r1_penalty
 from genscene.objectives.points import center_offset, neighbor_distances
 from genscene.objectives.stylegan2 import StyleGAN2Discriminator, StyleGAN2DiscriminatorConfig
 from genscene.objectives.stylegan2_released import label_mapping_rules, nvidia_rules
-from genscene.systems.cgsgan.convert import BLOCK, official, our_tensors
-from genscene.systems.cgsgan.generator import CGSGANGenerator
+from genscene.systems.cgsgan.convert import BLOCK, our_tensors
+from genscene.systems.cgsgan.generator import CGSGANGenerator, CGSGANGeneratorConfig
+from genscene.systems.cgsgan.network import PointNetworkConfig
 
 FIELDS = {"xyz": "means", "scale": "scales", "rotation": "quats", "opacity": "opacities", "color": "colors"}
 
@@ -267,31 +267,33 @@ def discriminator(case: Case) -> Results:
 
 def build_generator(case: Case, args: Args) -> CGSGANGenerator:
     """The generator of the settings with the case's weights."""
-    found = case.weights("generator")
-    config, side = official(found)
-    network = config.network
-    assert side == args["img_resolution"]
-    assert config.latent_dim == args["z_dim"]
-    assert (config.style_dim, config.mapping_depth) == (args["w_dim"], args["mapping.num_layers"])
-    sizes = (network.points, network.width, network.heads, network.first_blocks, network.pe_entries)
-    wanted = ("num_pts", "transformer_width", "transformer_heads", "num_first_layers", "pe_res")
-    assert sizes == tuple(args[name] for name in wanted)
-    assert network.blocks == args["num_ws"]
-    assert list(network.children) == args["upsample_ratios"]
-    assert list(network.features) == args["level_widths"]
-    assert network.counts == args["level_sizes"]
+    assert args["use_start_pe"]
+    assert 2 * args["pe_dim"] == args["transformer_width"]
     assert args["color_factor"] == HARMONIC
-    residual = replace(
-        config.residual,
+    network = PointNetworkConfig(
+        points=args["num_pts"],
+        width=args["transformer_width"],
+        heads=args["transformer_heads"],
+        pe_entries=args["pe_res"],
+        first_blocks=args["num_first_layers"],
+        children=tuple(args["upsample_ratios"]),
+        features=tuple(args["level_widths"]),
+    )
+    assert network.blocks == args["num_ws"]
+    assert network.counts == args["level_sizes"]
+    steps = math.log2(2 * args["res_end"]) - 3
+    residual = ResidualConfig(
         max_scale=math.exp(args["scale_threshold"]),
         min_scale=math.exp(args["scale_end"]),
+        split_ratio=math.exp((args["scale_init"] - args["scale_end"]) / steps),
         bound=args["position_limit"],
     )
-    split = released_scales(4 * args["res_end"], network.points)[0]
-    assert math.isclose(split, residual.split_ratio)
-    config = replace(config, residual=residual, mapping_lr=args["mapping.lr_multiplier"])
+    of_mapping = (args["mapping.num_layers"], args["mapping.lr_multiplier"])
+    config = CGSGANGeneratorConfig(
+        args["z_dim"], args["w_dim"], *of_mapping, network=network, residual=residual
+    )
     generator = CGSGANGenerator(config).to(case.dtype)
-    attach(generator, our_tensors(found, generator))
+    attach(generator, our_tensors(case.weights("generator"), generator))
     return generator
 
 

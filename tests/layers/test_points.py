@@ -66,16 +66,17 @@ def test_children_stay_beside_one_another():
     assert_close(up(x[:, 1:2]), y[:, 3:6])
 
 
-def test_the_released_encoding_reads_the_middle_of_its_table():
-    network, points = PointEncoding(8, "middle", 6).double(), 2 * torch.rand(2, 9, 3).double() - 1
+@pytest.mark.parametrize("entries", [5, 6])
+def test_the_released_encoding_reads_the_middle_of_its_table(entries):
+    network, points = PointEncoding(8, "middle", entries).double(), 2 * torch.rand(2, 9, 3).double() - 1
     table, half = network.table, points.movedim(-1, 0)
     grid = torch.stack([torch.zeros_like(half), half], dim=-1)  # x runs along the entries
     looked_up = grid_sample(table[:, :, None], grid, align_corners=False).sum(dim=0) / math.sqrt(3)
     found = network(points)
     assert_close(found[..., 4:], looked_up.movedim(0, -1))
     found.sum().backward()
-    used = network.table.grad.abs().sum(dim=(0, 1)) > 0
-    assert used.tolist() == [False, False, True, True, False, False]
+    used = network.table.grad.abs().sum(dim=(0, 1)).nonzero().flatten().tolist()
+    assert used == [2, 3][: 2 - entries % 2]
 
 
 def test_encodings_along_the_axes_and_of_each_point():

@@ -281,7 +281,6 @@ def test_what_gaussians_do_not_have_is_refused(change, message):
     [
         ({"heads": 3}, "width 16: wanted an even number, a multiple of heads"),
         ({"features": (16, 8)}, "features of 2 levels: wanted 3"),
-        ({"pe_entries": 5}, "pe_entries 5: wanted an even number"),
     ],
 )
 def test_networks_that_do_not_fit_together_are_refused(change, message):

@@ -45,8 +45,8 @@ class PointEncoding(nn.Module):
         if self.constant == "point":
             return self.table.expand(len(points), -1, -1)
         if self.constant == "middle":  # the coordinate is taken for the place across the line of entries
-            middle = self.table.shape[-1] // 2
-            entries = self.table[..., middle - 1 : middle + 1].mean(dim=-1)  # [3, features / 2]
+            count = self.table.shape[-1]
+            entries = self.table[..., (count - 1) // 2 : count // 2 + 1].mean(dim=-1)  # [3, features / 2]
             return (1 - points.abs() / 2).clamp_min(0) @ entries / math.sqrt(3)
         places = points.flatten(0, 1).mT[:, None, :, None]  # [3, 1, B N, 1]
         grid = torch.cat([places, torch.zeros_like(places)], dim=-1)

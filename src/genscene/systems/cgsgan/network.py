@@ -69,8 +69,6 @@ class PointNetworkConfig:
             raise BadInput(
                 f"features of {len(self.features)} levels: wanted {len(self.children)}, as children"
             )
-        if self.constant_pe == "middle" and self.pe_entries % 2:
-            raise BadInput(f"pe_entries {self.pe_entries}: wanted an even number where the middle is read")
 
 
 class PointNetwork(nn.Module):
