@@ -104,4 +104,4 @@ class CIPS(AdversarialSystem):
         if self.config.discriminator_coords and images.shape[1] == 3:
             images = append_coords(images, windows, self.config.generator.corners)
         with no_autocast(images):
-            return DiscriminatorOutput(self.discriminator(images))
+            return DiscriminatorOutput(self.discriminator(images, step=context.step))
