@@ -14,6 +14,7 @@ from conftest import tiny
 from genscene.cli import main
 from genscene.contract import PosedImageBatch, StepContext
 from genscene.devices import without_memory
+from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput
 from genscene.geometry.priors import CameraPrior
 from genscene.io import generator_file
@@ -30,7 +31,8 @@ from genscene.systems.cgsgan.generator import CGSGANGenerator, CGSGANGeneratorCo
 from genscene.systems.cgsgan.network import PointNetworkConfig
 from genscene.systems.cgsgan.presets import of_levels
 from genscene.training.initial_weights import InitialWeights, grown
-from genscene.training.run import Run, train
+from genscene.training.loop import train_step
+from genscene.training.run import Run, init_state, train
 
 NETWORK = PointNetworkConfig(
     points=16, width=16, heads=2, first_blocks=2, children=(1, 4, 2), features=(16, 8, 4), pe_entries=6
@@ -140,6 +142,23 @@ def test_pictures_are_before_the_background_with_depth_and_opacity():
     assert ((found.depth[where] > 2) & (found.depth[where] < 3.5)).all()
     with pytest.raises(BadInput, match="the view is Rays, wanted a Camera"):
         generator.render(scene, view.rays())
+
+
+@torch.no_grad()
+def test_no_scenes_give_no_pictures():
+    generator = small()
+    found = generator.render(generator.scene(torch.zeros(0, 8)), AROUND.sample(RandomStreams([]), (6, 5)))
+    assert found.image.shape == (0, 3, 6, 5)
+
+
+def test_mixed_precision_trains_with_places_in_float32():
+    experiment = tiny("cgsgan-demo")
+    state = init_state(experiment, torch.device("cpu"), ProcessGroup(), "bf16")
+    stats = train_step(state, posed(4), 0)
+    assert all(value.isfinite() for value in stats.values())
+    with torch.autocast("cpu", torch.bfloat16):
+        scene = state.system.generator.scene(torch.randn(2, 8))
+    assert {scene.means.dtype, scene.scales.dtype} == {torch.float32}
 
 
 def test_several_views_have_the_gradient_of_their_mean_loss(monkeypatch):

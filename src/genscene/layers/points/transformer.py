@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, scaled_dot_product_attention
 
@@ -21,9 +20,10 @@ class TokenNorm(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """x [B, N, width], styles [B, style_dim] -> [B, N, width]."""
-        variance, mean = torch.var_mean(x, dim=1, correction=0, keepdim=True)
+        x = x - x.mean(dim=1, keepdim=True)
+        variance = x.square().mean(dim=1, keepdim=True)
         deviation = (variance + EPS**2).sqrt() + EPS  # its slope is finite where all tokens are equal
-        return (x - mean) / deviation * self.gamma(style)[:, None] + self.beta(style)[:, None]
+        return x / deviation * self.gamma(style)[:, None] + self.beta(style)[:, None]
 
 
 class SelfAttention(nn.Module):

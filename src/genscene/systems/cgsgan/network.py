@@ -93,7 +93,7 @@ class PointNetwork(nn.Module):
     def forward(self, w: Tensor, config: ResidualConfig) -> tuple[RawGaussians, list[RawGaussians]]:
         """Styles of blocks [B, blocks, style_dim] -> all Gaussians, and the anchors of each level."""
         levels, anchors = [], []
-        places = self.config.box * self.points.tanh()
+        places = self.config.box * self.points.tanh().repeat_interleave(self.config.children[0], dim=0)
         for i, features in enumerate(self.features(w)):
             if i == 0:
                 anchors.append(first_anchors(self.anchors(0, features), places, config))
