@@ -40,7 +40,7 @@ class ResidualConfig:
     max_scale: Extent = 0.5 / math.sqrt(512)  # no first anchor is larger
     # children of a parent that is larger than this are smaller by split_ratio
     min_scale: Extent = 0.5 / 512
-    split_ratio: Factor = 1.8661
+    split_ratio: Factor = 1.866066
     # the first anchors' own Gaussians, too, are smaller than these
     split_first: bool = True
     child_box: NonNegative = 1.0  # children lie within so many of their parent's standard deviations
