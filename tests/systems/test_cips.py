@@ -465,12 +465,14 @@ def test_training_goes_on_from_a_released_file_with_its_discriminator(coords, tm
     assert all(torch.equal(state["ema"][name], x) for name, x in average.named_parameters())
     assert main([*words, "--run", str(run)]) == 2
     assert "already holds a run" in capsys.readouterr().err
-    other = ["convert", str(tmp_path / "000100.pt"), "--out", "x.safetensors", "--run", str(tmp_path / "new")]
+    out = tmp_path / "x.safetensors"
+    other = ["convert", str(tmp_path / "000100.pt"), "--out", str(out), "--run", str(tmp_path / "new")]
     for system, message in (("giraffe", "--run"), ("cips", "no state dict 'd'")):
         torch.save({"g_ema": document["g_ema"]}, tmp_path / "000100.pt")
         assert main([*other, "--system", system]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+    assert not out.exists()
 
 
 def test_larger_pictures_start_from_a_run_of_smaller_ones(tmp_path):

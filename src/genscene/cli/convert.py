@@ -64,13 +64,15 @@ def main(words: list[str]) -> None:
     if options.run is not None:
         check_run(options, options.run)
     experiment, generator = CONVERTERS[options.system](options.checkpoint, options.preset)
+    # read before anything is written
+    players = PLAYERS[options.system](options.checkpoint, options.preset) if options.run is not None else None
     generator_file.write(options.out, GeneratorFile(generator, experiment, licence=options.licence))
     count = sum(parameter.numel() for parameter in generator.parameters())
     print_line(
         f"{options.out}: {count} parameters; render it with: genscene render {options.out} --out pictures.png"
     )
-    if options.run is not None:
-        convert_run(options, options.run, generator)
+    if options.run is not None and players is not None:
+        write_run(options, options.run, players, generator)
 
 
 def check_run(options: Convert, folder: Path) -> None:
@@ -82,9 +84,9 @@ def check_run(options: Convert, folder: Path) -> None:
     can_resume(Run(folder))
 
 
-def convert_run(options: Convert, folder: Path, average: Generator) -> None:
+def write_run(options: Convert, folder: Path, found: tuple[Experiment, System], average: Generator) -> None:
     """Write both players of a training's file, and the averaged generator, as those of a run."""
-    experiment, players = PLAYERS[options.system](options.checkpoint, options.preset)
+    experiment, players = found
     content = GeneratorFile(average, experiment, licence=options.licence)
     with locked(folder / ".lock") as holder:
         if holder:
