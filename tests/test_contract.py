@@ -1,6 +1,7 @@
 """The contract, on every preset and on systems defined here: a canvas, Gaussians, and other games."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import pytest
@@ -21,6 +22,7 @@ from genscene.contract import (
 )
 from genscene.data.sources import data_source
 from genscene.distributed import ProcessGroup
+from genscene.evaluation.generator_metrics import pose_accuracy
 from genscene.experiment.schema import Experiment, ImageConfig, Optim, Stage
 from genscene.experiment.serialise import build_seeded, dumps, loads
 from genscene.experiment.validation import validate
@@ -355,8 +357,9 @@ def test_verbs_work_or_refuse_in_one_line(name, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["canvas", "gaussians", "pigan-demo"])
-def test_evaluation_computes_what_a_scene_allows(name, tmp_path, capsys):
-    run = tmp_path / "run"
+def test_evaluation_computes_what_a_scene_allows(name, tmp_path, capsys, monkeypatch):
+    run, small = tmp_path / "run", partial(pose_accuracy.pose_reference, images=200, steps=10)
+    monkeypatch.setattr(pose_accuracy, "pose_reference", small)
     train(experiment_of(name), Run(run, grid_every=0))
     words = ["evaluate", str(run), "--data", "synthetic:cars", "--count", "8", "--reals", "8"]
     assert main([*words, "--out", str(tmp_path / "numbers.json")]) == 0, capsys.readouterr().err
