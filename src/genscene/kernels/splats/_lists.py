@@ -2,8 +2,7 @@
 
 import math
 
-import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from genscene.kernels.splats.limits import TILE
 
@@ -40,14 +39,11 @@ def tiles_of(mean, conic, opacity, height, width, cut):
     return left // TILE, top // TILE, (right - 1) // TILE + 1, (bottom - 1) // TILE + 1
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def list_tiles(means, conics, opacities, order, counts, height, width, cut):
-    """For every tile the splats that reach it, front to back: starts [P * tiles + 1], members [I]."""
-    wide, tall = (width - 1) // TILE + 1, (height - 1) // TILE + 1
-    pictures, tiles = len(means), wide * tall
-    numbers = np.zeros((pictures, tiles), np.int64)
-    boxes = np.empty((*order.shape, 4), np.int32)  # in the order of depth
-    for p in prange(pictures):
+@njit(nogil=True, cache=True, error_model="numpy")
+def count_tiles(first, end, means, conics, opacities, order, counts, height, width, cut, numbers, boxes):
+    """Splats that reach each tile [P, tiles]; tiles that each splat reaches [P, N, 4], in order of depth."""
+    wide = (width - 1) // TILE + 1
+    for p in range(first, end):
         for j in range(counts[p]):
             i = order[p, j]
             x0, y0, x1, y1 = tiles_of(means[p, i], conics[p, i], opacities[p, i], height, width, cut)
@@ -55,10 +51,13 @@ def list_tiles(means, conics, opacities, order, counts, height, width, cut):
             for y in range(y0, y1):
                 for x in range(x0, x1):
                     numbers[p, y * wide + x] += 1
-    starts = np.zeros(pictures * tiles + 1, np.int64)
-    starts[1:] = numbers.ravel().cumsum()
-    members = np.empty(starts[-1], np.int32)
-    for p in prange(pictures):
+
+
+@njit(nogil=True, cache=True)
+def fill_lists(first, end, order, counts, width, boxes, starts, members):
+    """The splats of each tile, front to back, from its place in `members` on; starts [P * tiles + 1]."""
+    wide, tiles = (width - 1) // TILE + 1, (len(starts) - 1) // len(order)
+    for p in range(first, end):
         place = starts[p * tiles : (p + 1) * tiles].copy()
         for j in range(counts[p]):
             x0, y0, x1, y1 = boxes[p, j]
@@ -66,16 +65,13 @@ def list_tiles(means, conics, opacities, order, counts, height, width, cut):
                 for x in range(x0, x1):
                     members[place[y * wide + x]] = order[p, j]
                     place[y * wide + x] += 1
-    return starts, members
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def collect(slots, members, starts, pictures, splats):
-    """The slots of each splat added up, tile by tile -> [P, N, 6 + D]."""
-    tiles = (len(starts) - 1) // pictures
-    total = np.zeros((pictures, splats, slots.shape[1]), slots.dtype)
-    for p in prange(pictures):
+@njit(nogil=True, cache=True)
+def collect(first, end, slots, members, starts, total):
+    """The slots of each splat added up, tile by tile, into total [P, N, 6 + D]."""
+    tiles = (len(starts) - 1) // len(total)
+    for p in range(first, end):
         for j in range(starts[p * tiles], starts[(p + 1) * tiles]):
             for k in range(slots.shape[1]):
                 total[p, members[j], k] += slots[j, k]
-    return total

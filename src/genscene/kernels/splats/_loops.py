@@ -1,4 +1,4 @@
-"""Blending and its gradients, tile by tile; compiled by numba at the first use, on all cores.
+"""Blending and its gradients, tile by tile; compiled by numba at the first use.
 
 Tiles are independent. Gradients are written into one slot for each splat of each tile's list, and the slots
 added up in a fixed order, so that results do not depend on the number of threads.
@@ -7,7 +7,7 @@ added up in a fixed order, so that results do not depend on the number of thread
 import math
 
 import numpy as np
-from numba import njit, prange, types
+from numba import njit, types
 from numba.extending import overload
 
 from genscene.kernels.splats._lists import reach, rows
@@ -41,18 +41,13 @@ def overloaded_exp_negative(x):
     return polynomial
 
 
-@njit(parallel=True, cache=True, **FAST)
-def forward(means, conics, opacities, colors, starts, members, height, width, cut):
-    """Colors [P, H, W, D], transmittance and the rank of the last splat in its tile's list [P, H, W]."""
-    wide, tall = (width - 1) // TILE + 1, (height - 1) // TILE + 1
-    pictures, depth = len(means), colors.shape[-1]
-    image = np.zeros((pictures, height, width, depth), means.dtype)
-    transmittance = np.ones((pictures, height, width), means.dtype)
-    lasts = np.full((pictures, height, width), -1, np.int32)
-    for task in prange(pictures * wide * tall):
-        p, tile = task // (wide * tall), task % (wide * tall)
-        left, top = tile % wide * TILE, tile // wide * TILE
-        across, down = min(TILE, width - left), min(TILE, height - top)
+@njit(nogil=True, cache=True, **FAST)
+def forward(first, end, splats, starts, members, cut, image, transmittance, lasts):
+    """Tiles from first to end: colors [P, H, W, D], transmittance and the last splat's rank [P, H, W]."""
+    means, conics, opacities, colors = splats
+    height, width, depth = image.shape[1:]
+    for task in range(first, end):
+        p, left, top, across, down = tile_at(task, height, width)
         light = np.ones((TILE, TILE), means.dtype)
         total = np.zeros((TILE, depth, TILE), means.dtype)
         gate, last = np.zeros_like(light), np.full((TILE, TILE), -1, np.int32)
@@ -66,7 +61,15 @@ def forward(means, conics, opacities, colors, starts, members, height, width, cu
                 lasts[p, top + y, left + x] = last[y, x]
                 for k in range(depth):
                     image[p, top + y, left + x, k] = total[y, k, x]
-    return image, transmittance, lasts
+
+
+@njit(inline="always")
+def tile_at(task, height, width):
+    """The picture of a tile, the place of its first pixel (column, row), its width and height."""
+    wide, tall = (width - 1) // TILE + 1, (height - 1) // TILE + 1
+    tile = task % (wide * tall)
+    left, top = tile % wide * TILE, tile // wide * TILE
+    return task // (wide * tall), left, top, min(TILE, width - left), min(TILE, height - top)
 
 
 @njit(**FAST)
@@ -115,36 +118,19 @@ def blend_row(a, b, c, offset, opacity, rank, light, gate, last, weight, cut):
         last[x] = rank if kept > zero else last[x]
 
 
-@njit(parallel=True, cache=True, **FAST)
-def backward(
-    means,
-    conics,
-    opacities,
-    colors,
-    starts,
-    members,
-    light_out,
-    lasts,
-    g_image,
-    g_alpha,
-    height,
-    width,
-    cut,
-):
-    """Gradients of each member of each tile's list [I, 6 + D]: of mean, conic, opacity and color."""
-    wide, tall = (width - 1) // TILE + 1, (height - 1) // TILE + 1
-    depth = colors.shape[-1]
-    slots = np.zeros((len(members), 6 + depth), means.dtype)
-    for task in prange(len(means) * wide * tall):
-        p, tile = task // (wide * tall), task % (wide * tall)
-        left, top = tile % wide * TILE, tile // wide * TILE
-        across, down = min(TILE, width - left), min(TILE, height - top)
+@njit(nogil=True, cache=True, **FAST)
+def backward(first, end, splats, starts, members, cut, state, gradients, slots):
+    """Tiles from first to end: gradients of each member of their lists, of mean, conic, opacity and color."""
+    (means, conics, opacities, colors), (transmittance, lasts), (g_image, g_alpha) = splats, state, gradients
+    height, width, depth = g_image.shape[1:]
+    for task in range(first, end):
+        p, left, top, across, down = tile_at(task, height, width)
         light = np.ones((TILE, TILE), means.dtype)
         last = np.full((TILE, TILE), -1, np.int32)
         given = np.zeros((TILE, depth + 1, TILE), means.dtype)  # of colors, and of alpha
         for y in range(down):
             for x in range(across):
-                light[y, x] = light_out[p, top + y, left + x]
+                light[y, x] = transmittance[p, top + y, left + x]
                 last[y, x] = lasts[p, top + y, left + x]
                 given[y, depth, x] = g_alpha[p, top + y, left + x]
                 for k in range(depth):
@@ -152,7 +138,6 @@ def backward(
         near = members[starts[task] : starts[task + 1]]
         of_one = (means[p], conics[p], opacities[p], colors[p])
         unblend_tile(of_one, near, left, top, light, given, last, slots[starts[task] :], cut)
-    return slots
 
 
 @njit(**FAST)

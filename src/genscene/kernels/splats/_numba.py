@@ -1,16 +1,23 @@
-"""Blending on the CPU by compiled loops, with their backward pass."""
+"""Blending on the CPU by compiled loops on all of torch's threads, with their backward pass."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
+from os import getpid
 from typing import Any
 
+import numpy as np
 import torch
-from numba import config, set_num_threads
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from genscene.kernels.splats import _lists as lists
 from genscene.kernels.splats import _loops as loops
 from genscene.kernels.splats._torch import Size, SortedSplats
-from genscene.kernels.splats.limits import Limits
+from genscene.kernels.splats.limits import TILE, Limits
+
+PARTS = 8  # of the work of each thread: tiles take different times
 
 
 def blend(splats: SortedSplats, size: Size, limits: Limits) -> tuple[Tensor, Tensor]:
@@ -27,25 +34,56 @@ class Blend(torch.autograd.Function):
         """Colors [P, H, W, D] and alpha [P, H, W]."""
         *tensors, size, limits = given
         *splats, order, counts = [x.detach().contiguous().numpy() for x in tensors]
-        cut = limits.alpha_min, limits.alpha_max, limits.stop
-        use_threads()
-        tiles = lists.list_tiles(*splats[:3], order, counts, *size, cut)
-        image, *state = loops.forward(*splats, *tiles, *size, cut)
-        ctx.state = splats, tiles, state, size, cut
+        cut, like = (limits.alpha_min, limits.alpha_max, limits.stop), splats[0].dtype
+        tiles = list_tiles(splats, order, counts, size, cut)
+        pictures, colors = len(counts), splats[3].shape[-1]
+        image = np.zeros((pictures, *size, colors), like)
+        state = np.ones((pictures, *size), like), np.full((pictures, *size), -1, np.int32)
+        spread(len(tiles[0]) - 1, loops.forward, tuple(splats), *tiles, cut, image, *state)
+        ctx.state = tuple(splats), tiles, cut, state
         return torch.from_numpy(image), 1 - torch.from_numpy(state[0])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of means, conics, opacities and colors."""
-        splats, (starts, members), state, size, cut = ctx.state
-        use_threads()
-        given = [g.contiguous().numpy() for g in gradients]
-        slots = loops.backward(*splats, starts, members, *state, *given, *size, cut)
-        total = torch.from_numpy(lists.collect(slots, members, starts, *splats[2].shape))
-        return total[..., :2], total[..., 2:5], total[..., 5], total[..., 6:], None, None, None, None
+        splats, (starts, members), cut, state = ctx.state
+        given = tuple(g.contiguous().numpy() for g in gradients)
+        slots = np.zeros((len(members), 6 + splats[3].shape[-1]), splats[0].dtype)
+        spread(len(starts) - 1, loops.backward, splats, starts, members, cut, state, given, slots)
+        total = np.zeros((*splats[2].shape, slots.shape[1]), slots.dtype)
+        spread(len(total), lists.collect, slots, members, starts, total)
+        means, conics, opacities, colors = torch.from_numpy(total).tensor_split([2, 5, 6], dim=-1)
+        return means, conics, opacities[..., 0], colors, None, None, None, None
 
 
-def use_threads() -> None:
-    """As many threads as torch uses, which is one in each of several processes."""
-    set_num_threads(min(torch.get_num_threads(), config.NUMBA_NUM_THREADS))
+def list_tiles(
+    splats: list[np.ndarray], order: np.ndarray, counts: np.ndarray, size: Size, cut: tuple[float, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """For every tile the splats that reach it, front to back: starts [P * tiles + 1], members [I]."""
+    (height, width), pictures = size, len(counts)
+    numbers = np.zeros((pictures, -(-height // TILE) * -(-width // TILE)), np.int64)
+    boxes = np.empty((*order.shape, 4), np.int32)
+    spread(pictures, lists.count_tiles, *splats[:3], order, counts, height, width, cut, numbers, boxes)
+    starts = np.concatenate([np.zeros(1, np.int64), numbers.ravel().cumsum()])
+    members = np.empty(starts[-1], np.int32)
+    spread(pictures, lists.fill_lists, order, counts, width, boxes, starts, members)
+    return starts, members
+
+
+def spread(count: int, work: Callable[..., None], *given: Any) -> None:
+    """Call work(first, end, *given) for parts of `count` on as many threads as torch uses."""
+    threads = torch.get_num_threads()
+    if threads == 1 or count < 2:
+        work(0, count, *given)
+        return
+    ends = np.linspace(0, count, min(count, threads * PARTS) + 1).astype(int).tolist()
+    pool = thread_pool(threads, getpid())
+    for done in [pool.submit(work, first, end, *given) for first, end in pairwise(ends)]:
+        done.result()
+
+
+@lru_cache(maxsize=1)
+def thread_pool(threads: int, process: int) -> ThreadPoolExecutor:
+    """Threads of this process; compiled loops do not hold Python's lock."""
+    return ThreadPoolExecutor(threads, "splats")
