@@ -81,7 +81,7 @@ def demo() -> Experiment:
     prior = CameraPrior("uniform", (math.pi / 2, math.pi), pitch, radius=2.6, fov=42.0)
     generator = CGSGANGeneratorConfig(64, 64, 2, 0.1, network=CAR_POINTS, residual=CAR_SPLATS, prior=prior)
     small = StyleGAN2DiscriminatorConfig(
-        16, channel_base=256, channel_max=64, mbstd_group=8, label_features=64, label_depth=0
+        16, channel_base=256, channel_max=64, mbstd_group=4, label_features=64, label_depth=0
     )
     system = CGSGANConfig(
         generator=generator,
