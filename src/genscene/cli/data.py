@@ -13,16 +13,19 @@ from genscene.data.prepare.inspect import inspect
 from genscene.data.prepare.poses import ADVICE, Matching, estimate_poses
 from genscene.data.progress import log_line
 from genscene.data.synthetic import PICTURES, camera_of
+from genscene.data.synthetic.heads.write import write_heads
 from genscene.data.synthetic.write import write_set
 from genscene.errors import BadInput, suggest
 from genscene.experiment.validation import validate
 from genscene.io.files import user_path
 from genscene.ranges import Extent, Range
 
+HEADS = "heads"
 VERBS = ("inspect", "synthesize", "boxes", "poses")
 USAGE = """usage: genscene data inspect PATH
        genscene data synthesize NAME --out FOLDER [--count N] [--size N] [--seed N]
                                           [--camera clevr|narrow|circle] [--fov DEGREES]
+       genscene data synthesize heads --assets FOLDER --out FOLDER [--count N] [--size N] [--seed N]
        genscene data boxes PATH [--objects N] [--fov DEGREES] [--radius R] [--elevation DEGREES]
        genscene data poses FOLDER [--out FOLDER] [--matching exhaustive|sequential] [--no-shared-lens]
                                   [--side N]
@@ -40,7 +43,8 @@ class Inspect:
 class Synthesize:
     """All options of data synthesize."""
 
-    # an embedded set: cars, objects, rooms (2 objects), rooms-2-5, rooms-clevr, rooms-2-5-clevr, landscapes
+    # an embedded set: cars, objects, rooms (2 objects), rooms-2-5, rooms-clevr, rooms-2-5-clevr, landscapes;
+    # or heads, of a model of faces
     name: Positional[str]
     out: Path  # folder to write to; it must be new or empty
     count: int = 1000  # images
@@ -49,6 +53,7 @@ class Synthesize:
     # clevr: GIRAFFE's of CLEVR; narrow: that of rooms; circle: any yaw, as cars have; default: the set's
     camera: Literal["clevr", "narrow", "circle"] | None = None
     fov: float | None = None  # field of view across the shorter side, in degrees; default: the camera's
+    assets: Path | None = None  # of heads: the folder of ICT-FaceKit's light model
 
 
 @dataclass(frozen=True)
@@ -91,11 +96,7 @@ def main(words: list[str]) -> None:
         print_line("\n".join(inspect(options.path)))
     elif words[0] == "synthesize":
         about = "Write images of an embedded set with their cameras, masks, depths and objects."
-        given = parse(Synthesize, words[1:], "genscene data synthesize", description=about)
-        seen = given.name not in PICTURES or given.camera is not None or given.fov is not None
-        camera = camera_of(given.name, given.camera, given.fov) if seen else None
-        write_set(given.name, given.out, given.count, parse_size(given.size), given.seed, camera)
-        print_line(f"{given.out}: {given.count} images")
+        _run_synthesize(parse(Synthesize, words[1:], "genscene data synthesize", description=about))
     elif words[0] == "boxes":
         about = "Suggest ranges of GIRAFFE's boxes and cameras for pictures, and say why."
         chosen = parse(SuggestedBoxes, words[1:], "genscene data boxes", description=about)
@@ -105,6 +106,23 @@ def main(words: list[str]) -> None:
         _run_poses(parse(Poses, words[1:], "genscene data poses", description=about))
     else:
         raise BadInput(f"data: no verb {words[0]!r}; {suggest(words[0], VERBS)}")
+
+
+def _run_synthesize(given: Synthesize) -> None:
+    """Write an embedded set, or heads."""
+    size, own_camera = parse_size(given.size), given.camera is not None or given.fov is not None
+    if given.name == HEADS:
+        if own_camera:
+            raise BadInput("--camera and --fov: heads have the cameras of EG3D's labels")
+        write_heads(given.assets, given.out, given.count, size, given.seed)
+    elif given.assets is not None:
+        raise BadInput(f"--assets {given.assets}: wanted with the set {HEADS}, not with {given.name}")
+    else:
+        camera = None
+        if given.name not in PICTURES or own_camera:
+            camera = camera_of(given.name, given.camera, given.fov)
+        write_set(given.name, given.out, given.count, size, given.seed, camera)
+    print_line(f"{given.out}: {given.count} images")
 
 
 def _run_poses(options: Poses) -> None:
