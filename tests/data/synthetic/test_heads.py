@@ -84,7 +84,8 @@ def test_heads_have_labels_masks_and_landmarks(tmp_path, capsys):
     assert len((tmp_path / "a" / "template.csv").read_text().splitlines()) == 69
     truth = json.loads((tmp_path / "a" / "truth.json").read_text())
     assert [row["file"] for row in truth] == [f"{i:06d}.png" for i in range(3)]
-    assert Image.open(tmp_path / "a" / "000000.png").mode == "RGBA"
+    with Image.open(tmp_path / "a" / "000000.png") as image:
+        assert image.mode == "RGBA"
     assert "3 images" in capsys.readouterr().out
 
 
