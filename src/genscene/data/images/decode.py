@@ -44,7 +44,7 @@ def decode_compared(
         with in_turn(header.width * header.height):
             opened = open_image(content)
             if mask is not None:
-                opened = with_mask(opened, _open_mask(mask))
+                opened = with_mask(opened, open_mask(mask))
             image = fit_to_size(to_color(opened), options)
             pixels = np.asarray(to_premultiplied(image) if options.keep_alpha else image)
         if pixels.shape[-1] == 4 and not options.keep_alpha:
@@ -62,7 +62,7 @@ def open_image(content: bytes) -> Image.Image:
     return image
 
 
-def _open_mask(content: bytes) -> Image.Image:
+def open_mask(content: bytes) -> Image.Image:
     """The bytes of the file of a mask -> the decoded mask."""
     try:
         return open_image(content)

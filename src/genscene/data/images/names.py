@@ -50,11 +50,17 @@ def entries(files: ImageFiles, indices: Sequence[int], table: Mapping[str, T], w
 
     what: the end of "... has no ...".
     """
-    shorter = [tuple(key for key in keys_of(files, files.names[i]) if key in table) for i in indices]
-    missing = [files.names[i] for i, keys in zip(indices, shorter, strict=True) if not keys]
+    found = lookup(files, indices, table)
+    missing = [files.names[i] for i, value in zip(indices, found, strict=True) if value is None]
     if missing:
         raise BadInput(f"{what} for {len(missing)} images, the first: {missing[0]}")
-    return [table[str(keys[0])] for keys in shorter]
+    return [value for value in found if value is not None]
+
+
+def lookup(files: ImageFiles, indices: Sequence[int], table: Mapping[str, T]) -> list[T | None]:
+    """What a table holds for the images at N indices, under any of their names; None: nothing."""
+    shorter = [[str(k) for k in keys_of(files, files.names[i]) if k in table] for i in indices]
+    return [table[keys[0]] if keys else None for keys in shorter]
 
 
 def mask_names(files: ImageFiles, indices: Sequence[int]) -> list[str]:
