@@ -37,11 +37,11 @@ def resect(
 
     focal: in the unit of the places, like tolerance, beyond which residuals count linearly (Huber); free: it
     is only a first guess, and a prior that weighs as much as one point. weights [P]: of the points.
-    near: a camera to begin with.
+    near: a camera whose rotation is the first guess.
     """
-    turn, shift, _ = weak_perspective(points, places, focal)
-    if near is not None:
-        turn, shift = near.pose[:3, :3].T, -near.pose[:3, :3].T @ near.pose[:3, 3]
+    turn, scale = weak_perspective(points, places)
+    turn = turn if near is None else near.pose[:3, :3].T
+    shift = np.array([*places.mean(axis=0) / scale, focal / scale]) - turn @ points.mean(axis=0)
     guess = np.log(focal).clip(*np.log(FOCALS)) if free else np.log(focal)
 
     def pose_of(x: np.ndarray) -> Resection:
@@ -62,10 +62,8 @@ def resect(
     return replace(found, residuals=np.linalg.norm(found.project(points) - places, axis=1))
 
 
-def weak_perspective(
-    points: np.ndarray, places: np.ndarray, focal: float
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Points [P, 3], places [P, 2] -> rotation [3, 3] and shift [3] from the world to the camera; the scale.
+def weak_perspective(points: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, float]:
+    """Points [P, 3], places [P, 2] -> rotation [3, 3] from the world to the camera; the scale.
 
     The affine map of least squares; its rows are made orthogonal and of one length (Procrustes).
     """
@@ -74,7 +72,4 @@ def weak_perspective(
     u, lengths, v = np.linalg.svd(rows, full_matrices=False)
     across = u @ v
     turn = np.stack([*across, np.cross(*across)])
-    scale = max(float(lengths.mean()), 1e-9)
-    depth = focal / scale
-    shift = np.array([*(center * depth / focal), depth])
-    return turn, shift - turn @ middle, scale
+    return turn, max(float(lengths.mean()), 1e-9)

@@ -11,7 +11,7 @@ from genscene.geometry.resection import Resection, resect, weak_perspective
 
 JAW_WEIGHT = 0.25  # of the points of the jaw: in pictures they are on the outline, not on the bone
 TOLERANCE = 0.1  # distance of a landmark, in distances of the eyes, from which on it counts less
-ROUNDS = 5  # of the window and the camera in it
+ROUNDS = 4  # of the window and the camera in it
 ORIGIN = np.zeros((1, 3))
 
 
@@ -43,7 +43,7 @@ def frame_head(template: np.ndarray, landmarks: np.ndarray) -> Framed:
 
     It faces the origin from distance 2.7 with the focal length 4.2647, as if the window were the picture.
     """
-    unit = weak_perspective(template, landmarks, 1.0)[2]  # pixels of one world unit
+    unit = weak_perspective(template, landmarks)[1]  # pixels of one world unit
     center, side, found = landmarks.mean(axis=0), unit * RADIUS / FOCAL, None
     for _ in range(ROUNDS):
         if found is not None:
@@ -65,7 +65,7 @@ def frame_photograph(
     """
     longer, middle = max(size), np.array([size[1], size[0]]) / 2
     places = (landmarks - middle) / longer
-    unit = weak_perspective(template, places, 1.0)[2]
+    unit = weak_perspective(template, places)[1]
     found = _resect(template, places, focal, free, unit)
     depth = float(found.pose[:3, 2] @ -found.pose[:3, 3])  # of the origin
     side = found.focal * longer * RADIUS / (depth * FOCAL)

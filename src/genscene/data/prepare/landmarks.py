@@ -89,5 +89,5 @@ def _to_points(given: Any, dimensions: int, where: str) -> np.ndarray:
         raise BadInput(f"{where}: {got}, wanted {POINTS} x {dimensions} numbers") from None
     if points.size != POINTS * dimensions:
         got = " x ".join(map(str, points.shape))
-        raise BadInput(f"{where}: {got} numbers, wanted {POINTS} x {dimensions}")
+        raise BadInput(f"{where}: {got} numbers, wanted {POINTS} x {dimensions} numbers")
     return points.reshape(POINTS, dimensions)

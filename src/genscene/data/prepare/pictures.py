@@ -25,7 +25,7 @@ from genscene.io.atomic import atomic, atomic_folder
 from genscene.io.files import user_path
 from genscene.io.pictures import UnreadableImage, collect_warnings
 
-LEAST_INSIDE = 0.5  # share of a window that must lie in its picture
+LEAST_INSIDE = 0.75  # share of a window that must lie in its picture
 MIRROR = "_mirror"  # end of the names of mirrored pictures
 SAID = 20  # pictures that are left out with a line each
 
