@@ -9,7 +9,7 @@ from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.face_landmarks import EYES_APART, FOCAL, JAW, POINTS, RADIUS, head_frame
 from genscene.geometry.resection import Resection, resect, weak_perspective
 
-JAW_WEIGHT = 0.25  # of the points of the jaw: in pictures they are on the outline, not on the bone
+JAW_WEIGHT = 0.5  # of the points of the jaw: in pictures they are on the outline, not on the bone
 TOLERANCE = 0.1  # distance of a landmark, in distances of the eyes, from which on it counts less
 ROUNDS = 4  # of the window and the camera in it
 ORIGIN = np.zeros((1, 3))
@@ -23,7 +23,7 @@ class Framed:
     top: float
     side: float
     label: np.ndarray  # [25], EG3D's, for the window
-    error: float = 0.0  # root mean square of the distances of landmarks, in distances of the eyes
+    error: float = 0.0  # mean distance of the landmarks from their projections, in distances of the eyes
 
     def inside(self, size: Size) -> float:
         """The share of the window that lies in a picture of (height, width)."""
@@ -92,7 +92,7 @@ def _framed(found: Resection, center: np.ndarray, side: float, principal: np.nda
     intrinsics = np.array([[focal, 0, principal[0]], [0, focal, principal[1]], [0, 0, 1]])
     label = np.concatenate([found.pose.ravel(), intrinsics.ravel()])
     left, top = center - side / 2
-    return Framed(float(left), float(top), float(side), label, float(np.sqrt((found.residuals**2).mean())))
+    return Framed(float(left), float(top), float(side), label, float(found.residuals.mean()))
 
 
 def frame_camera(camera: Camera, size: Size) -> Framed:
