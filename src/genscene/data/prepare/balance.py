@@ -29,8 +29,9 @@ class Bins:
         return np.searchsorted(inner, values, side="right")
 
     def count(self, values: np.ndarray) -> np.ndarray:
-        """How many values each bin has -> [K]."""
-        return np.bincount(self.place(values), minlength=len(self.edges) - 1)
+        """How many values each bin has -> [K]; others are not counted."""
+        within = values[(values >= self.edges[0]) & (values <= self.edges[-1])]
+        return np.bincount(self.place(within), minlength=len(self.edges) - 1)
 
 
 def equalise(cells: np.ndarray, most: int, seed: int) -> np.ndarray:

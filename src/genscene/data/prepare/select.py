@@ -53,7 +53,7 @@ def select_pictures(source: str, out: Path, how: Selection) -> list[str]:
     target = user_path(out)
     for column in dict.fromkeys(columns):
         before, after = scores[column][given], scores[column][chosen]
-        bins = Bins.of(column, before, how.bins)
+        bins = Bins.of(column, scores[column][kept] if column in how.balance else before, how.bins)
         lines += table(bins, before, after)
         axes = Axes(f"{column}: {len(given)} pictures, {len(chosen)} entries", column, "pictures")
         chart = target.with_name(f"{target.stem}-{_plain(column)}.png")
