@@ -13,6 +13,7 @@ JAW, BROWS = slice(0, 17), slice(17, 27)
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)  # of the person; the right one is left in the picture
 NOSE_TIP, MOUTH = 30, slice(48, 68)
 OUTER_LIPS = slice(48, 60)
+FARTHEST = 1e9  # coordinate, in any unit
 EYES_APART = 0.168  # between the centers of the eyes, in world units: 6.3 cm, so that one is 37 cm
 TILT = math.radians(10)  # of the line from the mouth up to the eyes, backwards from +y
 EYES = (0.0, 0.08, 0.2)  # the middle between them; the origin is in the middle of the head
@@ -25,6 +26,8 @@ def head_frame(points: Tensor) -> Tensor:
     There +x is the person's left, +y up, +z the front. Raises BadInput for mirrored and degenerate points.
     """
     points = points.double()
+    if not points.isfinite().all() or points.abs().max() > FARTHEST:
+        raise BadInput(f"the 68 points of a face are not finite, or above {FARTHEST:g}, wanted less")
     right, left, mouth = (points[part].mean(dim=0) for part in (RIGHT_EYE, LEFT_EYE, MOUTH))
     middle, across = (left + right) / 2, left - right
     x = normalize(across, dim=0)

@@ -174,6 +174,7 @@ def test_estimated_focal_lengths_frame_the_head_alike(tmp_path):
         (["--landmarks", "nowhere.csv"], "no landmarks at nowhere.csv"),
         (["--landmarks", "template.csv"], "wanted 68 x 2 numbers"),
         (["--template", "landmarks.csv"], "wanted 68 x 3 numbers"),
+        (["--template", "endless.json"], "are not finite, or above 1e+09"),
         (["--landmarks", "other.json"], "its names, like 'a.png', are those of no picture"),
         (["--focal", "wide"], "wanted eg3d, estimate, or 0.1 to 100"),
         (["--largest-error", "-1"], "wanted 0 or more"),
@@ -185,6 +186,7 @@ def test_estimated_focal_lengths_frame_the_head_alike(tmp_path):
 def test_what_cannot_be_prepared_is_one_line(tmp_path, capsys, monkeypatch, words, line):
     photographs(tmp_path, 2)
     (tmp_path / "other.json").write_text(json.dumps({"a.png": [[0, 0]] * 68}))
+    (tmp_path / "endless.json").write_text(json.dumps([[1e300, 0, np.inf]] * 68))
     monkeypatch.chdir(tmp_path)
     assert prepare(tmp_path, *words) == 2
     assert line in capsys.readouterr().err.splitlines()[-1]

@@ -17,6 +17,7 @@ from genscene.geometry.cameras import Camera, Size
 from genscene.io.files import read_bytes, user_path
 from genscene.io.pictures import UnreadableImage
 
+FARTHEST = 1e6  # pixels from the corner at which a landmark can be
 GUESS = 1.2  # focal length of photographs, in longer sides, where an estimate begins
 
 
@@ -44,13 +45,13 @@ class Framing:
     template: np.ndarray | None = None
 
     def frame(self, index: int, size: Size) -> Framed | None:
-        """The window and camera of a picture of (height, width); None where it has no landmarks."""
+        """The window and camera of a picture of (height, width); None without finite landmarks."""
         if self.cameras is not None:
             return frame_camera(self.cameras[index], size)
         assert self.landmarks is not None
         assert self.template is not None
         points, focal = self.landmarks[index], self.how.focal
-        if points is None or not np.isfinite(points).all():
+        if points is None or not np.abs(points).max() < FARTHEST:
             return None
         if focal is None:
             return frame_head(self.template, points)

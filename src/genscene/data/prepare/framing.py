@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.face_landmarks import EYES_APART, FOCAL, JAW, POINTS, RADIUS, head_frame
 from genscene.geometry.resection import Resection, resect, weak_perspective
 
 JAW_WEIGHT = 0.5  # of the points of the jaw: in pictures they are on the outline, not on the bone
 TOLERANCE = 0.1  # distance of a landmark, in distances of the eyes, from which on it counts less
+LARGEST = 2.0  # coordinate of a template, in world units, of which a head has about one
 ROUNDS = 4  # of the window and the camera in it
 ORIGIN = np.zeros((1, 3))
 
@@ -35,7 +37,12 @@ class Framed:
 def place_template(points: np.ndarray) -> np.ndarray:
     """A template [68, 3] with any axes and unit -> the same in the frame of heads; BadInput for no face."""
     frame = head_frame(torch.from_numpy(points)).numpy()
-    return points @ frame[:3, :3].T + frame[:3, 3]
+    placed: np.ndarray = points @ frame[:3, :3].T + frame[:3, 3]
+    if not np.abs(placed).max() < LARGEST:
+        raise BadInput(
+            f"the template's points are more than {LARGEST:g} heads apart: wanted 68 points of a face"
+        )
+    return placed
 
 
 def frame_head(template: np.ndarray, landmarks: np.ndarray) -> Framed:
