@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy.ndimage import laplace
 
-from genscene.data.images.decode import open_image
+from genscene.data.images.decode import open_image, to_premultiplied
 from genscene.data.images.files import ImageFiles
 from genscene.data.images.names import entries, rows_by_key
 from genscene.data.progress import log_line, track_progress
@@ -166,9 +166,16 @@ def of_pixels(files: ImageFiles) -> Scores:
     with files.open() as reader, collect_warnings():
         for name in track_progress(files.names, "measuring pictures"):
             try:
-                image = open_image(reader.read(name)).convert("RGB")
+                pixels = np.asarray(to_premultiplied(open_image(reader.read(name))), np.float32) / 255
             except UnreadableImage as error:
                 raise BadInput(f"{files.root}/{name} cannot be read: {error}") from None
-            grey = np.asarray(image, np.float32) @ np.array(LUMA, np.float32) / 255
-            rows.append((float(laplace(grey).std()), float(grey.mean())))
+            rows.append(_of_pixels(pixels))
     return dict(zip(OF_PIXELS, np.array(rows).T, strict=True))
+
+
+def _of_pixels(pixels: np.ndarray) -> tuple[float, float]:
+    """Premultiplied RGBA [H, W, 4] -> sharpness and brightness of what is not transparent."""
+    grey, alpha = pixels[..., :3] @ np.array(LUMA, np.float32), pixels[..., 3]
+    mean = float(grey.sum() / max(float(alpha.sum()), 1e-6))
+    edges = laplace(grey + (1 - alpha) * mean)[alpha > 0]
+    return float(edges.std()) if edges.size else 0.0, mean

@@ -16,6 +16,7 @@ AXIS = -0.04  # z of the vertical line around which azimuths count, in world uni
 INSIDE = np.array([0.14, -0.28, -0.05])  # of the back: within |x|, above y, before z is mouth or nose
 EAR = np.array([[0.207, -0.08, -0.12], [1.0, 0.125, 0.12]])  # a box around an ear, of |x|, y, z
 IRIS, PUPIL = 0.0165, 0.0062  # radii, in world units
+DEEP = (0.12, 0.21)  # z between which the inside of the mouth becomes lighter
 COLLAR = -0.31  # height below which there are clothes
 CAVITY, GUM, TOOTH = (np.array(c) for c in ((0.22, 0.08, 0.07), (0.55, 0.25, 0.24), (0.86, 0.83, 0.76)))
 LIDS = (slice(36, 40), slice(42, 46))
@@ -57,7 +58,8 @@ class Painter:
         """Places [M, 3] on the mean head, parts [M] -> sRGB [M, 3] and gloss [M], 0 to 1."""
         color, gloss = np.empty((len(at), 3)), np.full(len(at), 0.12)
         for index, plain in ((GUMS, GUM), (TEETH, TOOTH)):
-            color[part == index] = plain * 0.8
+            here = part == index
+            color[here] = plain * ((at[here, 2:] - DEEP[0]) / (DEEP[1] - DEEP[0])).clip(0.2, 0.9)
         for index, paint in ((EYES, self._eyes), (FACE, self._skin), (BACK, self._skin)):
             here = part == index
             color[here] = paint(look, at[here])
