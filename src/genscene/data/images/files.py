@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
@@ -44,7 +45,7 @@ class ImageFiles:
     mask_folder: str = ""  # that of the masks, where there are any, with a slash
     labels: str = LABELS  # the file of the cameras
 
-    @property
+    @cached_property
     def shared(self) -> str:
         """What the names of all images begin with, "" or folders and a slash."""
         return shared_folders(self.names)
