@@ -39,6 +39,7 @@ VERBS = {  # good command lines; the first words name the verb
     "evaluate views": "evaluate fitted --out out/a.html --size 16 --device cpu",
     "compare": "compare set gan --data set --count 30 --reals 12 --size 16 --resamples 39 --device cpu",
     "data inspect": "data inspect set",
+    "data select": "data select set --out out/a.json --keep brightness<2 --balance sharpness --bins 2",
     "data synthesize": "data synthesize cars --out out --count 1 --size 8",
     "train gan": f"{RUNS['gan']} --out out",
     "train scene": f"{RUNS['fitted']} --out out",

@@ -52,6 +52,7 @@ CHANGES = {
     "size": ({"size": (16, 17)}, {"size"}),
     "turned": ({"size": (17, 16)}, {"size"}),
     "background": ({"images": replace(IMAGES, background="black")}, {"background"}),
+    "masks": ({"images": replace(IMAGES, masks=True)}, {"background"}),
     "fit": ({"images": replace(IMAGES, fit="contain")}, {"fit"}),
     "cut": ({"images": replace(IMAGES, center_crop=0.5)}, {"fit"}),
     "extractor": ({"extractor": replace(NETWORK, name="others")}, {"extractor"}),
@@ -77,7 +78,7 @@ def test_quality_is_a_field_of_jpeg_only():
 
 
 def test_fields_do_not_change_with_counts_and_truncation():
-    """Counts, truncation and limits are in the provenance; the head computes no features."""
+    """Counts, truncation, limits and lists are in the provenance; the head computes no features."""
     same = replace(
         PROTOCOL,
         source="somebody",
@@ -89,7 +90,7 @@ def test_fields_do_not_change_with_counts_and_truncation():
     )
     same = replace(same, published=(9, 9))
     assert protocol_fields(same) == protocol_fields()
-    assert protocol_fields(images=replace(IMAGES, limit=5, flip=True)) == protocol_fields()
+    assert protocol_fields(images=replace(IMAGES, limit=5, flip=True, index="a")) == protocol_fields()
     assert (
         protocol_fields(extractor=replace(NETWORK, head=torch.ones(2, 3), remark="a remark"))
         == protocol_fields()
@@ -105,6 +106,8 @@ def test_every_field_of_the_configurations_is_covered_here():
         "background",
         "flip",
         "limit",
+        "masks",
+        "index",
     }
     own = {"source", "metrics", "real", "generated", "rounding", "size", "psi", "published"}
     assert {f.name for f in fields(Protocol)} == own

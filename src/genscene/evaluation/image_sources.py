@@ -33,9 +33,10 @@ class StoredImages:
     @property
     def provenance(self) -> Provenance:
         """What identifies the images: path, numbers used, available and enlarged, SHA-256 of the pixels."""
-        content = hashlib.sha256(str(self.images.pixels.shape).encode())
+        shape = (len(self.images), *self.images.pixels.shape[1:])
+        content = hashlib.sha256(str(shape).encode())
         for start in range(0, len(self), 256):
-            content.update(self.images.pixels[start : min(start + 256, len(self))].tobytes())
+            content.update(self.images.bytes_of(slice(start, min(start + 256, len(self)))).tobytes())
             self.images.release_memory()
         numbers = {"images": len(self), "available": max(len(self.images), self.available)}
         if enlarged := sum(i < len(self) for i in self.images.enlarged):
@@ -47,7 +48,7 @@ class StoredImages:
 
     def read(self, indices: Sequence[int]) -> Tensor:
         """The images with these numbers; with flip "random" half of them are mirrored."""
-        images = torch.from_numpy(np.array(self.images.pixels[np.array(indices)])).movedim(-1, 1)
+        images = torch.from_numpy(self.images.bytes_of(np.array(indices))).movedim(-1, 1)
         self.images.release_memory()
         if self.preparation.flip == "random":
             mirrored = torch.tensor([bool(derive_seed(FLIP_SEED, i) & 1) for i in indices])

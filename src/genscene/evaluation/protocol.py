@@ -60,7 +60,8 @@ class Protocol:
             "downsampling": DOWNSAMPLING,
             "fit": fit,
         }
-        fields |= {"background": images.background, "rounding": self.rounding}
+        background = images.background + (" behind masks" if images.masks else "")
+        fields |= {"background": background, "rounding": self.rounding}
         for kind, side in (("real", self.real), ("generated", self.generated)):
             fields[f"{kind}_format"] = f"jpeg {side.quality}" if side.format == "jpeg" else side.format
             fields[f"{kind}_flip"] = side.flip

@@ -98,7 +98,8 @@ class EvaluationSession:
         protocol = self.protocol
         if model.generator is None:
             self.noise(model)  # BadInput where it is asked for
-            every = replace(self.images, limit=0, center_crop=1.0)  # these are of the real images
+            # these are of the real images
+            every = replace(self.images, limit=0, center_crop=1.0, masks=False, index="")
             return StoredImages(self._load(str(model.path), every), protocol.generated, str(model.path))
         how = (protocol.generated, self.size, protocol.rounding == "truncated", protocol.psi, self.seed)
         return GeneratedImages(model.generator, *how, self.noise(model))

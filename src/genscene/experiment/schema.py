@@ -85,6 +85,9 @@ class ImageConfig:
     background: str = "white"  # behind transparency and padding: white, black, random, or R,G,B from 0 to 255
     flip: bool = False  # mirror half of the images
     limit: Natural = 0  # use so many images; 0: all that are there, 5000 of a synthetic set
+    # masks/NAME.png, white at objects and of any size, are the transparency of the images
+    masks: bool = False
+    index: str = ""  # a JSON list of the names, or numbers, of images to use; repeated ones count repeatedly
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,17 @@ def read_array(path: str | Path, what: str, wanted: str = "numbers") -> np.ndarr
             raise BadInput(f"cannot read {path} as an array ({describe_error(error)})") from None
 
 
-def read_arrays(path: str | Path, what: str) -> dict[str, np.ndarray]:
-    """The arrays of numbers in an .npz by name; BadInput, naming file and member, for all else."""
+def read_arrays(path: str | Path, what: str, kinds: str = KINDS) -> dict[str, np.ndarray]:
+    """The arrays of an .npz by name; BadInput, naming file and member, for all else.
+
+    kinds: of their dtypes: those of numbers, and U for texts.
+    """
     found, left = {}, RATIO * _size(path, what) + SPARE_BYTES
     with open_zip(path, f"{what} (.npz)") as archive:
         for entry in archive.infolist():
             try:
                 with archive.open(entry) as member:
-                    array = _read(member, min(left, entry.file_size))
+                    array = _read(member, min(left, entry.file_size), kinds=kinds)
             except BadInput as error:
                 raise BadInput(f"{path}: {entry.filename} {error}") from None
             except Exception as error:  # those of NumPy, of zlib and of damaged directories
@@ -51,14 +54,14 @@ def _size(path: str | Path, what: str) -> int:
         return os.fstat(file.fileno()).st_size
 
 
-def _read(file: IO[bytes], limit: int, wanted: str = "numbers") -> np.ndarray:
+def _read(file: IO[bytes], limit: int, wanted: str = "numbers", kinds: str = KINDS) -> np.ndarray:
     """The array at the start of an open file that has at most `limit` bytes."""
     version = np.lib.format.read_magic(file)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in read:
         raise BadInput(f"is of version {version[0]}.{version[1]} of NumPy's format, wanted 1.0 or 2.0")
     shape, column_major, dtype = read[version](file, max_header_size=MAX_HEADER)
-    if dtype.kind not in KINDS:
+    if dtype.kind not in kinds:
         raise BadInput(f"holds an array of {str(dtype)[:40]}, wanted {wanted}")
     size = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or size > limit:

@@ -186,7 +186,7 @@ def make_session(
         raise BadInput(f"{models[0].path}: {what}; --data PATH names the real images to compare with")
     images = without_augmentation(experiment.images if experiment else ImageConfig())
     if experiment is not None and data != experiment.data:
-        images = replace(images, limit=0)  # it is meant for the training data
+        images = replace(images, limit=0, index="")  # they are meant for the training data
     given_size = options.size or str(protocol.size or "")
     size = parse_size(given_size) if given_size else evaluation_size(models, data)
     what = f"{options.batch} images of {size[0]}x{size[1]} pixels at once"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from genscene.errors import BadInput
 from genscene.experiment.schema import ImageConfig
@@ -36,11 +36,16 @@ def decode_image(content: bytes, options: DecodeOptions) -> np.ndarray:
     return decode_compared(content, options)[0]
 
 
-def decode_compared(content: bytes, options: DecodeOptions) -> tuple[np.ndarray, bool]:
-    """The pixels of `decode_image`, and whether they were enlarged."""
+def decode_compared(
+    content: bytes, options: DecodeOptions, mask: bytes | None = None
+) -> tuple[np.ndarray, bool]:
+    """The pixels of `decode_image`, and whether they were enlarged; mask: the file of its transparency."""
     with open_picture(content) as header:
         with in_turn(header.width * header.height):
-            image = fit_to_size(to_color(open_image(content)), options)
+            opened = open_image(content)
+            if mask is not None:
+                opened = with_mask(opened, open_mask(mask))
+            image = fit_to_size(to_color(opened), options)
             pixels = np.asarray(to_premultiplied(image) if options.keep_alpha else image)
         if pixels.shape[-1] == 4 and not options.keep_alpha:
             pixels = composite(pixels, parse_color(options.config.background))
@@ -57,9 +62,26 @@ def open_image(content: bytes) -> Image.Image:
     return image
 
 
+def open_mask(content: bytes) -> Image.Image:
+    """The bytes of the file of a mask -> the decoded mask."""
+    try:
+        return open_image(content)
+    except UnreadableImage as error:
+        raise UnreadableImage(f"its mask: {error}") from None
+
+
 def has_alpha(image: Image.Image) -> bool:
     """Whether an image has an alpha channel or a transparent colour."""
     return image.mode in ALPHA_MODES or "transparency" in image.info
+
+
+def with_mask(image: Image.Image, mask: Image.Image) -> Image.Image:
+    """An image whose alpha is a mask, white at objects, resized to it; times its own alpha -> RGBA."""
+    color = to_color(image).convert("RGBA")
+    alpha = np.asarray(to_premultiplied(mask))[..., 0]  # transparent is black
+    resized = Image.fromarray(alpha).resize(image.size, Image.Resampling.BILINEAR)
+    color.putalpha(ImageChops.multiply(color.getchannel("A"), resized))
+    return color
 
 
 def to_color(image: Image.Image) -> Image.Image:

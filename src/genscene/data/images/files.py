@@ -2,9 +2,10 @@
 
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
@@ -25,7 +26,8 @@ from genscene.io.pictures import (
 )
 
 SUFFIXES = frozenset(s for s in Image.registered_extensions() if s not in (".pdf", ".mpg", ".mpeg"))
-MASKS = "masks/"  # folder of the masks of a set
+MASKS = ("masks/", "mask/")  # folders of the masks of a set
+LABELS = "dataset.json"  # the file of its cameras
 Fingerprint = tuple[int, ...]
 Entry = tuple[str, Fingerprint]  # name relative to the root, with forward slashes
 
@@ -38,8 +40,15 @@ class ImageFiles:
     names: tuple[str, ...]  # relative to the root, with forward slashes
     fingerprints: tuple[Fingerprint, ...]  # of each file: changes whenever its content does
     others: int  # number of files without the suffix of an image
-    masks: Mapping[str, Fingerprint] = field(default_factory=dict)  # the files of the folder `masks`
-    top: str = ""  # what the names of all pictures begin with, "" or folders and a slash
+    masks: Mapping[str, Fingerprint] = field(default_factory=dict)  # the files of the folder of masks
+    top: str = ""  # what the names of all pictures, masks too, begin with, "" or folders and a slash
+    mask_folder: str = ""  # that of the masks, where there are any, with a slash
+    labels: str = LABELS  # the file of the cameras
+
+    @cached_property
+    def shared(self) -> str:
+        """What the names of all images begin with, "" or folders and a slash."""
+        return shared_folders(self.names)
 
     @contextmanager
     def open(self) -> Iterator["FileReader"]:
@@ -81,16 +90,37 @@ def list_images(path: str | Path) -> ImageFiles:
     root = require_folder_or_zip(path)
     found = list(_folder_entries(root)) if root.is_dir() else _zip_entries(root)
     found.sort()
-    pictures = [entry for entry in found if Path(entry[0]).suffix.lower() in SUFFIXES]
+    pictures = [entry for entry in found if is_picture(entry[0])]
     # folders that hold all pictures, as in zips of a folder; of a folder of masks alone these are the images
-    columns = zip(*(PurePosixPath(name).parent.parts for name, _ in pictures), strict=False)
-    top = "".join(f"{column[0]}/" for column in takewhile(lambda column: len(set(column)) == 1, columns))
-    images = [entry for entry in pictures if not entry[0].startswith(top + MASKS)]
+    top = shared_folders([name for name, _ in pictures])
+    folders = tuple(top + name for name in MASKS)
+    images = [entry for entry in pictures if not entry[0].startswith(folders)]
     if not images:
         raise BadInput(f"{root} holds no images ({len(found)} other files)")
     names, fingerprints = zip(*images, strict=True)
-    masks = dict(entry for entry in pictures if entry[0].startswith(top + MASKS))
-    return ImageFiles(root, names, fingerprints, len(found) - len(pictures), masks, top)
+    masks = dict(entry for entry in pictures if entry[0].startswith(folders))
+    folder, labels = next((name for name in folders if any(m.startswith(name) for m in masks)), ""), LABELS
+    if not masks and _is_resolution(root):
+        labels = f"../{LABELS}"
+        folder = next((f"../{name}" for name in MASKS if (root.parent / name).is_dir()), "")
+        masks = {folder + name: mark for name, mark in (_folder_entries(root / folder) if folder else ())}
+    return ImageFiles(root, names, fingerprints, len(found) - len(pictures), masks, top, folder, labels)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file has the suffix of an image."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def shared_folders(names: Sequence[str]) -> str:
+    """The folders that all names begin with, each with a slash."""
+    columns = zip(*(PurePosixPath(name).parent.parts for name in names), strict=False)
+    return "".join(f"{column[0]}/" for column in takewhile(lambda column: len(set(column)) == 1, columns))
+
+
+def _is_resolution(root: Path) -> bool:
+    """Whether a folder holds the images of one size of a set like CGS-GAN's: ROOT/512, ROOT/dataset.json."""
+    return root.is_dir() and not (root / LABELS).exists() and (root.parent / LABELS).is_file()
 
 
 def common_size(path: str) -> Size:

@@ -1,7 +1,7 @@
 """An image set in memory, or mapped from the cache."""
 
 import mmap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,18 +14,31 @@ from genscene.geometry.cameras import Camera
 class ImageSet:
     """N images of one size, with their cameras where these are known."""
 
-    pixels: np.ndarray  # [N, H, W, 3 or 4], uint8 sRGB; 4: premultiplied by alpha, the last channel
+    pixels: np.ndarray  # [F, H, W, 3 or 4], uint8 sRGB; 4: premultiplied by alpha, the last channel
     cameras: Camera | None = None  # N cameras
     masks: "ImageSet | None" = None  # N masks of objects, pixels [N, H, W, 1]
-    enlarged: tuple[int, ...] = ()  # rows whose files are smaller than H x W
+    enlarged: tuple[int, ...] = ()  # images whose files are smaller than H x W
+    rows: np.ndarray | None = (
+        None  # [N], the row of pixels of each image, with repeats; None: N = F, in order
+    )
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self.pixels if self.rows is None else self.rows)
+
+    def bytes_of(self, indices: np.ndarray | slice) -> np.ndarray:
+        """The images at B indices -> uint8 [B, H, W, 3 or 4], a copy: the cache is read-only."""
+        return np.array(self.pixels[indices if self.rows is None else self.rows[indices]])
+
+    def cut_out(self) -> "ImageSet":
+        """Images on white with masks -> the same with transparency, premultiplied: [F, H, W, 4]."""
+        assert self.masks is not None
+        alpha = np.asarray(self.masks.pixels)
+        color = np.maximum(self.pixels, 255 - alpha) - (255 - alpha)  # what was added is white
+        return replace(self, pixels=np.concatenate([color, alpha], axis=-1))
 
     def take(self, indices: np.ndarray | slice) -> Tensor:
         """The images at B indices -> [B, 3 or 4, H, W] in [0, 1]."""
-        rows = torch.from_numpy(np.array(self.pixels[indices]))  # a copy: the cache is read-only
-        return rows.movedim(-1, 1).float() / 255
+        return torch.from_numpy(self.bytes_of(indices)).movedim(-1, 1).float() / 255
 
     def release_memory(self) -> None:
         """Drop the pages of a mapped file from memory; the next access reads them again."""

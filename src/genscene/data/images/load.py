@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
-from pathlib import PurePosixPath
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ from genscene.data.images.decode import (
     decode_compared,
     parse_color,
 )
-from genscene.data.images.files import MASKS, FileReader, ImageFiles, list_images
+from genscene.data.images.files import FileReader, ImageFiles, list_images
 from genscene.data.images.image_set import ImageSet
+from genscene.data.images.names import entries, mask_names, read_index
 from genscene.data.progress import log_line, track_progress
 from genscene.data.synthetic import PICTURES, check_name, synthesize, synthesize_pictures, synthetic_set
 from genscene.errors import BadInput
@@ -50,19 +51,53 @@ def load_images(
     if config.background != "random":
         parse_color(config.background)
     if source.startswith(SYNTHETIC):
-        name = source.removeprefix(SYNTHETIC)
-        if cameras:
-            synthetic_set(name)
-        return _load_synthetic(name, config.limit or EMBEDDED, size, quiet, masks)
+        return _load_embedded(source, config, size, quiet, cameras, masks)
     files = list_images(source)
-    chosen = evenly_spaced(len(files.names), config.limit)
+    listed = read_index(files, config.index) if config.index else list(range(len(files.names)))
+    listed = [listed[i] for i in evenly_spaced(len(listed), config.limit)]
+    pixels, notes = _decode_cached(files, sorted(set(listed)), config, size, quiet)
+    readable: list[int] = notes["readable"]
+    place = {index: row for row, index in enumerate(readable)}
+    kept = [index for index in listed if index in place]
+    labels = _read_cameras(files, kept, size) if cameras else None
+    found = load_masks(files, readable, config, size, quiet) if masks else None
+    small = {readable[row] for row in notes["enlarged"]}
+    enlarged = tuple(i for i, index in enumerate(kept) if index in small)
+    if kept == readable:
+        return ImageSet(pixels, labels, found, enlarged)
+    rows = np.array([place[index] for index in kept])
+    return ImageSet(pixels, labels, found and replace(found, rows=rows), enlarged, rows)
+
+
+def _load_embedded(
+    source: str, config: ImageConfig, size: Size, quiet: bool, cameras: bool, masks: bool
+) -> ImageSet:
+    """The images of an embedded set: on white, or with transparency where the background is random."""
+    name = source.removeprefix(SYNTHETIC)
+    if cameras:
+        synthetic_set(name)
+    if config.index or config.masks:
+        raise BadInput(f"--images.index and --images.masks: wanted a folder or zip, not {source}")
+    clear = config.background == "random" and name not in PICTURES
+    found = _load_synthetic(name, config.limit or EMBEDDED, size, quiet, masks or clear)
+    return replace(found.cut_out(), masks=found.masks if masks else None) if clear else found
+
+
+def _decode_cached(
+    files: ImageFiles, chosen: list[int], config: ImageConfig, size: Size, quiet: bool
+) -> Cached:
+    """The pixels of the chosen files and notes on them, from the cache if possible; logs what is wrong."""
     options = DecodeOptions(size, config)
-    as_read = asdict(replace(config, flip=False))
-    key = [str(files.root.resolve()), files.names, files.fingerprints, size, as_read]
+    behind = mask_names(files, chosen) if config.masks else None
+    marks = [files.masks[name] for name in behind or ()]
+    as_read = asdict(replace(config, flip=False, index="", limit=0))
+    key = [str(files.root.resolve()), files.names, files.fingerprints, chosen, size, as_read, marks]
 
     def compute(allocate: Allocate) -> Cached:
         with collect_warnings() as findings:
-            pixels, readable, unreadable, enlarged = decode_files(files, chosen, options, quiet, allocate)
+            pixels, readable, unreadable, enlarged = decode_files(
+                files, chosen, options, quiet, allocate, behind
+            )
         notes = {"readable": readable, "unreadable": unreadable, "enlarged": enlarged}
         return pixels, notes | {"findings": list(findings.lines())}
 
@@ -71,9 +106,7 @@ def load_images(
         log_unreadable(notes["unreadable"], len(chosen))
     for line in () if quiet else notes.get("findings", ()):
         log_line(f"images: {line}")
-    labels = _read_cameras(files, notes["readable"], size) if cameras else None
-    found = load_masks(files, notes["readable"], config, size, quiet) if masks else None
-    return ImageSet(pixels, labels, found, tuple(notes["enlarged"]))
+    return pixels, notes
 
 
 def load_masks(
@@ -81,19 +114,12 @@ def load_masks(
 ) -> ImageSet:
     """Masks of the files at N indices: those of the folder `masks`, where there are any, else transparency.
 
-    masks/NAME.png, white where the objects are, belongs to NAME and to images/NAME. Raises BadInput where an
-    image has none.
+    Raises BadInput where an image has none.
     """
-    names = [files.names[i] for i in indices]
-    marks = dict(zip(files.names, files.fingerprints, strict=True))
-    if files.masks:
-        inner = [PurePosixPath(name.removeprefix(files.top).removeprefix("images/")) for name in names]
-        names = [f"{files.top}{MASKS}{name.with_suffix('.png')}" for name in inner]
-        marks = dict(files.masks)
-        missing = [name for name in names if name not in marks]
-        if missing:
-            raise BadInput(f"{files.root} has no masks for {len(missing)} images, the first: {missing[0]}")
-    config = replace(config, background="black" if files.masks else "random", flip=False)
+    names = mask_names(files, indices) if files.masks else [files.names[i] for i in indices]
+    marks = dict(files.masks) or dict(zip(files.names, files.fingerprints, strict=True))
+    background = "black" if files.masks else "random"
+    config = replace(config, background=background, flip=False, masks=False, index="", limit=0)
     beside = replace(files, names=tuple(names), fingerprints=tuple(marks[name] for name in names))
     key = ["masks", str(files.root.resolve()), beside.names, beside.fingerprints, size, asdict(config)]
 
@@ -129,18 +155,23 @@ def log_unreadable(reasons: dict[str, str], count: int) -> None:
 
 
 def decode_files(
-    files: ImageFiles, chosen: list[int], options: DecodeOptions, quiet: bool, allocate: Allocate
+    files: ImageFiles,
+    chosen: list[int],
+    options: DecodeOptions,
+    quiet: bool,
+    allocate: Allocate,
+    masks: list[str] | None = None,
 ) -> tuple[np.ndarray, list[int], dict[str, str], list[int]]:
     """Decode the chosen files -> pixels uint8 [N, H, W, C], N readable indices, reasons by unreadable name.
 
-    Fourth: the rows among the N whose files were enlarged.
+    Fourth: the rows among the N whose files were enlarged. masks: names of the files of their transparency.
     """
     pixels = allocate((len(chosen), *options.size, 4 if options.keep_alpha else 3))
     readable: list[int] = []
     enlarged: list[int] = []
     unreadable: dict[str, str] = {}
     with files.open() as reader, ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = _decode_in_order(pool, reader, [files.names[i] for i in chosen], options)
+        results = _decode_in_order(pool, reader, [files.names[i] for i in chosen], options, masks)
         for index, (name, result) in zip(
             chosen, track_progress(results, "decoding images", len(chosen), quiet), strict=True
         ):
@@ -159,17 +190,22 @@ def decode_files(
 
 
 def _decode_in_order(
-    pool: ThreadPoolExecutor, reader: FileReader, names: list[str], options: DecodeOptions
+    pool: ThreadPoolExecutor,
+    reader: FileReader,
+    names: list[str],
+    options: DecodeOptions,
+    masks: list[str] | None,
 ) -> Iterator[tuple[str, Decoded | UnreadableImage]]:
     """Decode files in parallel, and yield them in order; at most QUEUED, or HELD bytes, of them in memory."""
     queue: list[tuple[str, int, Future[Decoded | UnreadableImage]]] = []
-    for name in names:
+    for name, mask in zip_longest(names, masks or ()):
         try:
             content: bytes | UnreadableImage = reader.read(name)
+            behind = None if mask is None else reader.read(mask)
         except UnreadableImage as error:
-            content = error
+            content, behind = error, None
         size = 0 if isinstance(content, UnreadableImage) else len(content)
-        queue.append((name, size, pool.submit(_decode, name, content, options)))
+        queue.append((name, size, pool.submit(_decode, name, content, options, behind)))
         while len(queue) >= QUEUED or (queue and sum(size for _, size, _ in queue) > HELD):
             first, _, job = queue.pop(0)
             yield first, job.result()
@@ -177,30 +213,27 @@ def _decode_in_order(
         yield name, job.result()
 
 
-def _decode(name: str, content: bytes | UnreadableImage, options: DecodeOptions) -> Decoded | UnreadableImage:
+def _decode(
+    name: str, content: bytes | UnreadableImage, options: DecodeOptions, mask: bytes | None
+) -> Decoded | UnreadableImage:
     if isinstance(content, UnreadableImage):
         return content
     try:
         with within(name):
-            return decode_compared(content, options)
+            return decode_compared(content, options, mask)
     except UnreadableImage as error:
         return error
 
 
 def _read_cameras(files: ImageFiles, indices: list[int], size: Size) -> Camera:
     """The cameras of the files at N indices, from the dataset.json among them."""
-    path = f"{files.root}/dataset.json"
+    path = f"{files.root}/{files.labels}"
     with files.open() as reader:
         try:
-            content = reader.read("dataset.json")
+            content = reader.read(files.labels)
         except UnreadableImage as error:
             raise BadInput(f"{files.root} has no dataset.json to read cameras from ({error})") from None
-    labels = read_labels(content, path, size)
-    names = [files.names[i] for i in indices]
-    missing = [name for name in names if name not in labels]
-    if missing:
-        raise BadInput(f"{path} has no camera for {len(missing)} images, the first: {missing[0]}")
-    rows = [labels[name] for name in names]
+    rows = entries(files, indices, read_labels(content, path, size), f"{path} has no camera")
     pose, intrinsics = torch.cat([c.pose for c in rows]), torch.cat([c.intrinsics for c in rows])
     return Camera(pose.float(), intrinsics.float(), size)
 

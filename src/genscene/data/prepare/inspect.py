@@ -13,6 +13,7 @@ from PIL import Image
 
 from genscene.data.images.decode import COLORS, composite, has_alpha, open_image, to_color, to_premultiplied
 from genscene.data.images.files import ImageFiles, list_images
+from genscene.data.images.names import lookup
 from genscene.data.prepare.inspect_scene import is_scene, mean_std, scene_lines
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
@@ -60,6 +61,8 @@ def inspect(path: Path) -> list[str]:
         lines.append(f"  transparent pixels in {counts.transparent}: on --background ({colors})")
     lines += [f"  unreadable: {name}: {reason}" for name, reason in counts.unreadable.items()]
     lines += [f"  {finding}" for finding in counts.findings]
+    if files.masks:
+        lines.append(f"  masks: {len(files.masks)} in {files.mask_folder}: --images.masks")
     lines += _label_lines(files)
     if is_scene(files.root):
         lines += scene_lines(files.root)
@@ -125,13 +128,13 @@ def _label_lines(files: ImageFiles) -> list[str]:
     """The cameras of dataset.json: for how many images, and their distribution."""
     with files.open() as reader:
         try:
-            content = reader.read("dataset.json")
+            content = reader.read(files.labels)
         except UnreadableImage:
             return []
-    labels = read_labels(content, f"{files.root}/dataset.json", (1, 1))
+    labels = read_labels(content, f"{files.root}/{files.labels}", (1, 1))
     if not labels:
         return ["  dataset.json: no cameras in it"]
-    cameras = [labels[name] for name in files.names if name in labels]
+    cameras = [c for c in lookup(files, range(len(files.names)), labels) if c is not None]
     return [
         f"  dataset.json: cameras for {len(cameras)} of {len(files.names)} images",
         *_camera_lines(cameras),

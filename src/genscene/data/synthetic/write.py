@@ -30,10 +30,7 @@ def write_set(
     set's. Raises BadInput.
     """
     check_name(name)
-    if not 1 <= count <= 10_000_000 or max(size) > 2048:
-        raise BadInput(
-            f"{count} images of {size[0]}x{size[1]}: wanted 1 or more, of at most 2048 pixels a side"
-        )
+    require_count(count, size)
     require_new_folder(folder)
     parts = [range(i, min(i + TRACED_TOGETHER, count)) for i in range(0, count, TRACED_TOGETHER)]
     written = []
@@ -43,11 +40,19 @@ def write_set(
                 for index, image in zip(
                     part, synthesize_pictures(name, part, size, seed).numpy(), strict=True
                 ):
-                    _save_png(partial / file_name(index), image)
+                    save_png(partial / file_name(index), image)
             return
         for part in track_progress(parts, f"ray-tracing {name}"):
             written.append(_write_images(partial, part, synthesize(name, part, size, seed, camera)))
         _write_truth(partial, written)
+
+
+def require_count(count: int, size: Size) -> None:
+    """Raise BadInput for no images, more than anybody stores, or too large ones."""
+    if not 1 <= count <= 10_000_000 or max(size) > 2048:
+        raise BadInput(
+            f"{count} images of {size[0]}x{size[1]}: wanted 1 or more, of at most 2048 pixels a side"
+        )
 
 
 def file_name(index: int) -> str:
@@ -70,14 +75,14 @@ def _write_images(folder: Path, indices: range, truth: GroundTruth) -> Written:
     traced, rows = truth.traced, list[dict[str, object]]()
     pixels = (torch.cat([traced.color, traced.alpha], dim=1) * 255).round().byte().movedim(1, -1).numpy()
     for i, index in enumerate(indices):
-        _save_png(folder / file_name(index), pixels[i])
+        save_png(folder / file_name(index), pixels[i])
         row = {"file": file_name(index), "yaw": float(truth.yaw[i]), "pitch": float(truth.pitch[i])}
         rows.append(row if truth.objects is None else {**row, "objects": truth.objects.rows(i)})
     ids = None if traced.masks is None else traced.ids()
     return Written(truth.cameras.label().tolist(), rows, traced.depth[:, 0].clone(), ids)
 
 
-def _save_png(path: Path, pixels: np.ndarray) -> None:
+def save_png(path: Path, pixels: np.ndarray) -> None:
     """Write uint8 [H, W, 3 or 4]."""
     with atomic(path) as partial:
         Image.fromarray(pixels).save(partial, format="PNG")
