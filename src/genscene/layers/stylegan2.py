@@ -104,20 +104,22 @@ class LabelMapping(nn.Module):
         lr_mul: float,
         default: Tensor | None = None,
     ):
-        """latent_dim: 0 for labels alone."""
+        """latent_dim: 0 for labels alone. label_dim: 0 for codes alone."""
         super().__init__()
         self.label_dim = label_dim
         self.register_buffer("default", default)
-        self.embedding = EqualLinear(label_dim, width)
-        sizes = [latent_dim + width, *[width] * depth]
+        self.embedding = EqualLinear(label_dim, width) if label_dim else None
+        sizes = [latent_dim + width * (label_dim > 0), *[width] * depth]
         self.layers = nn.ModuleList(EqualLinear(a, b, lr_mul=lr_mul) for a, b in pairwise(sizes))
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """z [B, latent_dim], labels [B, label_dim] -> [B, width]."""
-        if labels is None:
-            labels = z.new_zeros(self.label_dim) if self.default is None else self.default
-        x = pixel_norm(self.embedding(labels.expand(len(z), -1)))
-        x = torch.cat([pixel_norm(z), x], dim=-1) if z.shape[-1] else x
+        parts = [pixel_norm(z)] if z.shape[-1] else []
+        if self.embedding is not None:
+            if labels is None:
+                labels = z.new_zeros(self.label_dim) if self.default is None else self.default
+            parts.append(pixel_norm(self.embedding(labels.expand(len(z), -1))))
+        x = torch.cat(parts, dim=-1)
         for layer in self.layers:
             x = scaled_leaky_relu(layer(x))
         return x

@@ -32,6 +32,9 @@ class CGSGANGeneratorConfig:
     mapping_lr: Factor = 0.01  # factor of these layers' weights, and so of their learning rate
     # the mapping is given a camera, so that a head may change with it (GSGAN); off: zeros
     camera_conditioning: bool = False
+    # without camera_conditioning the mapping embeds a camera of zeros, as released: a learned constant, whose
+    # direction the first steps turn at will; off: it has the code alone
+    label_embedding: bool = True
     # one style for all blocks of the transformer (first release); off: one for each
     legacy_single_w: bool = False
     # styles pass the mapping once more, as in the published pictures
@@ -62,7 +65,8 @@ class CGSGANGenerator(Generator):
         super().__init__()
         self.config, self.latent_dim, self.prior = config, config.latent_dim, config.prior
         label = config.prior.sweep(1, (1, 1)).label()[0] if config.camera_conditioning else None
-        sizes = (LABEL_SIZE, config.style_dim, config.mapping_depth, config.mapping_lr)
+        labels = LABEL_SIZE * (config.label_embedding or config.camera_conditioning)
+        sizes = (labels, config.style_dim, config.mapping_depth, config.mapping_lr)
         network = LabelMapping(config.latent_dim, *sizes, label)
         self.mapping = MappingNetwork(network, config.latent_dim, (config.style_dim,))
         self.network = PointNetwork(config.network, config.style_dim)

@@ -79,7 +79,9 @@ def demo() -> Experiment:
     """Cars from all sides at 64 x 64 on two CPU cores: 1,280 Gaussians, 8 cars from 4 sides in a step."""
     pitch = (math.radians(58.5), math.radians(23.5))
     prior = CameraPrior("uniform", (math.pi / 2, math.pi), pitch, radius=2.6, fov=42.0)
-    generator = CGSGANGeneratorConfig(64, 64, 2, 0.1, network=CAR_POINTS, residual=CAR_SPLATS, prior=prior)
+    generator = CGSGANGeneratorConfig(
+        64, 64, 2, 0.1, label_embedding=False, network=CAR_POINTS, residual=CAR_SPLATS, prior=prior
+    )
     small = StyleGAN2DiscriminatorConfig(
         16, channel_base=256, channel_max=64, mbstd_group=4, label_features=64, label_depth=0
     )
