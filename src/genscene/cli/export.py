@@ -218,7 +218,10 @@ def export_splats(options: SplatFile) -> None:
         scene = transform_gaussians(scene, content.to_files)
         up = torch.nn.functional.normalize(content.to_files[:3, :3] @ up, dim=0)
     x, y, z = (round(number, 6) for number in up.tolist())
-    WRITERS[options.out.suffix](options.out, from_gaussians(scene, (x, y, z)))
+    stored = from_gaussians(scene, (x, y, z))
+    WRITERS[options.out.suffix](
+        options.out, stored.by_importance() if options.out.suffix == ".splat" else stored
+    )
     print_line(f"{options.out}: {scene.means.shape[1]} Gaussians")
 
 

@@ -193,7 +193,7 @@ def parse_up(text: str) -> Vector | None:
 
 def write_ply(path: Path, splats: Splats) -> None:
     """Write the .ply of 3D Gaussian splatting."""
-    rest = splats.sh_rest.swapaxes(1, 2).reshape(len(splats.means), -1)
+    rest = splats.sh_rest.swapaxes(1, 2).reshape(len(splats.means), 3 * splats.sh_rest.shape[1])
     names = ["x", "y", "z", "nx", "ny", "nz", *(f"f_dc_{i}" for i in range(3))]
     names += [f"f_rest_{i}" for i in range(rest.shape[1])]
     names += ["opacity", *(f"scale_{i}" for i in range(3)), *(f"rot_{i}" for i in range(4))]
