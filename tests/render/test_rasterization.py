@@ -164,9 +164,8 @@ CAMERA = Camera(torch.eye(4)[None], pinhole(torch.tensor([60.0]), SIZE), SIZE)
 
 def test_a_wall_has_its_color_its_distance_and_hides_what_is_behind():
     near, far = wall([0.2, 0.4, 0.6], 2.0), wall([1.0, 1.0, 1.0], 3.0)
-    together = Gaussians(
-        *(torch.cat(pair, dim=1) for pair in zip(vars(far).values(), vars(near).values(), strict=True))
-    )
+    names = ("means", "quats", "scales", "opacities", "colors")
+    together = Gaussians(*(torch.cat([getattr(far, n), getattr(near, n)], dim=1) for n in names))
     picture = render_gaussians(together, CAMERA, torch.tensor([[1.0, 0.0, 0.0]]))
     # an alpha is at most 0.99; the second wall would leave 1e-4, so it is left out, the rest background
     wanted = 0.99 * torch.tensor([0.2, 0.4, 0.6]) + 0.01 * torch.tensor([1.0, 0.0, 0.0])

@@ -279,7 +279,7 @@ def test_a_scene_is_fitted_evaluated_exported_and_its_files_are_the_same_picture
         assert main(["render", str(scene), "--out", str(out), *options]) == 0, capsys.readouterr().err
         shown[scene.name] = picture(out)
     assert abs(shown["scene.ply"] - shown["run"]).max() <= 1
-    assert abs(shown["scene.splat"] - shown["run"]).mean() < 3
+    assert abs(shown["scene.splat"] - shown["run"]).mean() < 6  # it knows neither harmonics nor antialiasing
     up = read_splats(tmp_path / "scene.ply").up
     assert up == pytest.approx((0.0, 1.0, 0.0), abs=1e-4)  # of the files' world
 

@@ -52,7 +52,7 @@ class PosedImages:
         None  # the color of opaque photographs there, 0 to 1, where it is not exactly that
     )
     box: Vector | None = None  # half sides of the box around the origin that holds what the cameras see
-    points: SparsePoints | None = None  # of the scene, float32; None: not given by the format
+    points: SparsePoints | None = None  # of the scene; None: not given by the format
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -106,9 +106,8 @@ def decode_posed(
     cameras = Camera(posed.pose.float(), posed.intrinsics.float(), size)
     bounds = None if posed.bounds is None else posed.bounds.float()
     known = opaque if transparent.any() else None
-    points = posed.points and SparsePoints(posed.points.positions.float(), posed.points.colors.float())
     stored = posed.sizes[0]
-    return PosedImages(pixels, cameras, bounds, masks, posed.transform, known, stored, points=points)
+    return PosedImages(pixels, cameras, bounds, masks, posed.transform, known, stored, points=posed.points)
 
 
 def _output_size(posed: PosedFiles, downscale: float, side: int) -> Size:
