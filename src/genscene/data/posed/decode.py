@@ -105,9 +105,8 @@ def decode_posed(
         log_line(f"photographs: {line}")
     cameras = Camera(posed.pose.float(), posed.intrinsics.float(), size)
     bounds = None if posed.bounds is None else posed.bounds.float()
-    known = opaque if transparent.any() else None
-    stored = posed.sizes[0]
-    return PosedImages(pixels, cameras, bounds, masks, posed.transform, known, stored, points=posed.points)
+    given = (posed.transform, opaque if transparent.any() else None, posed.sizes[0])
+    return PosedImages(pixels, cameras, bounds, masks, *given, points=posed.points)
 
 
 def _output_size(posed: PosedFiles, downscale: float, side: int) -> Size:
