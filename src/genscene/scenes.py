@@ -1,6 +1,6 @@
 """Scenes (a field, a canvas, or Gaussians), and what rendering them gives; photographs and samples of one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import torch
@@ -38,7 +38,8 @@ class Gaussians:
     scales: Tensor  # [B, N, 3], positive, in world units
     opacities: Tensor  # [B, N], 0 to 1
     colors: Tensor  # [B, N, 3], 0 or more; or coefficients of spherical harmonics [B, N, K, 3]
-    antialiased: bool = False  # opacities are meant for the antialiased mode of `rasterize`
+    # opacities are meant for the antialiased mode of `rasterize`
+    antialiased: bool = field(default=False, kw_only=True)
 
 
 Scene = Field | Canvas | Gaussians

@@ -33,7 +33,8 @@ def random_gaussians(count=30, harmonics=16, antialiased=False):
     quats = torch.nn.functional.normalize(torch.randn(1, count, 4), dim=-1)
     colors = torch.rand(1, count, 3) if not harmonics else 0.4 * torch.randn(1, count, harmonics, 3)
     means, scales = torch.rand(1, count, 3) - 0.5, 0.02 + 0.1 * torch.rand(1, count, 3)
-    return Gaussians(means, quats, scales, 0.1 + 0.85 * torch.rand(1, count), colors, antialiased)
+    opacities = 0.1 + 0.85 * torch.rand(1, count)
+    return Gaussians(means, quats, scales, opacities, colors, antialiased=antialiased)
 
 
 def pictures(gaussians):

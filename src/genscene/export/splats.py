@@ -124,7 +124,7 @@ def to_gaussians(splats: Splats) -> Gaussians:
         tensor(splats.scales()),
         tensor(splats.opacities()),
         tensor(colors),
-        splats.antialiased,
+        antialiased=splats.antialiased,
     )
 
 

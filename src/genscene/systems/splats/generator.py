@@ -83,7 +83,7 @@ class SplatsGenerator(SingleSceneGenerator):
             log_scales.exp(),
             logits.sigmoid(),
             colors,
-            self.config.antialiased,
+            antialiased=self.config.antialiased,
         )
 
     def bind(self, w: Tensor) -> Gaussians:
