@@ -252,7 +252,7 @@ def test_limits_that_cannot_be_are_refused():
 def test_pictures_of_a_scene_show_it_from_the_camera():
     eye = torch.tensor([[0.0, 0.0, 3.0]])
     camera = replace(CAMERA, pose=look_at(eye))
-    red = Gaussians(torch.tensor([[[0.5, 0.0, 0.0]]]), *list(vars(wall([1.0, 0, 0], 0.0)).values())[1:])
+    red = replace(wall([1.0, 0, 0], 0.0), means=torch.tensor([[[0.5, 0.0, 0.0]]]))
     small = replace(red, scales=torch.full((1, 1, 3), 0.1))
     picture = render_gaussians(small, camera)
     column = picture.alpha[0, 0].sum(0).argmax()
