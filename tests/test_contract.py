@@ -344,6 +344,9 @@ def test_verbs_work_or_refuse_in_one_line(name, tmp_path, capsys):
         ("export", "cameras", "--frames", "2", "--out", "path.json"): cameras,
         ("export", "prior", "--count", "9", "--out", "prior.png"): cameras,
         ("export", "pointcloud", "--out", "points.ply"): False,
+        ("export", "splats", "--out", "splats.ply"): name == "gaussians",
+        ("export", "splats", "--seed", "3", "--out", "splats.splat"): name == "gaussians",
+        ("export", "splats", "--out", "splats.glb"): name == "gaussians",
     }
     for words, works in verbs.items():
         verb = words[:2] if words[0] == "export" else words[:1]

@@ -1,21 +1,25 @@
 """The contract: a Generator binds latent codes to scenes and renders them, a System trains it in turns."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ClassVar, Literal, Protocol, final
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 import genscene.geometry.cameras as cameras
 from genscene.errors import BadInput
-from genscene.geometry.cameras import Camera, Grid, PixelConvention, Rays, Size
+from genscene.geometry.cameras import Camera, Grid, PixelConvention, Size
 from genscene.geometry.priors import CameraPrior, PlanePrior
 from genscene.layers.mapping import map_tensors, style_count, take_styles  # noqa: F401
 from genscene.randomness import CounterStreams, Randomness, RandomStreams, derive_seed
 from genscene.scenes import Background as Background
+from genscene.scenes import ImageBatch as ImageBatch
+from genscene.scenes import PosedImageBatch as PosedImageBatch
+from genscene.scenes import RayBatch as RayBatch
 from genscene.scenes import Rendering as Rendering
 from genscene.scenes import Scene
 from genscene.scenes import Vector as Vector
@@ -39,60 +43,14 @@ class RenderOptions:
     cancelled: Callable[[], bool] | None = None  # called between parts; True raises Cancelled
     progress: Callable[[int], None] | None = None  # called after each part with the number of its rays
 
+    def background_color(self, own: Background, ground: Vector | None = None) -> Vector:
+        """What is behind the scene, 0 to 1: a generator's own, as photographed, or another given one."""
+        if self.background is None and ground is not None:
+            return ground
+        return (1.0, 1.0, 1.0) if (self.background or own) == "white" else (0.0, 0.0, 0.0)
+
 
 DEFAULT_OPTIONS = RenderOptions()
-
-
-@dataclass(frozen=True)
-class ImageBatch:
-    """Real images for a discriminator."""
-
-    images: Tensor  # [B, 3, H, W], sRGB, 0 to 1; with masks of objects [B, 4, H, W]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, part: slice) -> "ImageBatch":
-        """Some of the images."""
-        return ImageBatch(self.images[part])
-
-    def to(self, device: torch.device) -> "ImageBatch":
-        """The same images on another device."""
-        return ImageBatch(self.images.to(device))
-
-
-@dataclass(frozen=True)
-class PosedImageBatch(ImageBatch):
-    """Real images with their cameras."""
-
-    cameras: Camera  # B
-
-    def __getitem__(self, part: slice) -> "PosedImageBatch":
-        """Some of the images."""
-        return PosedImageBatch(self.images[part], self.cameras[part])
-
-    def to(self, device: torch.device) -> "PosedImageBatch":
-        """The same images on another device."""
-        return PosedImageBatch(self.images.to(device), self.cameras.to(device))
-
-
-@dataclass(frozen=True)
-class RayBatch:
-    """Rays through pixels of photographs, and the colors of these."""
-
-    rays: Rays  # [1, R], z = 1 in the camera
-    colors: Tensor  # [1, R, 3], 0 to 1
-
-    def __len__(self) -> int:  # R
-        return len(self.rays)
-
-    def __getitem__(self, part: slice) -> "RayBatch":
-        """Some of the rays."""
-        return RayBatch(self.rays[part], self.colors[:, part])
-
-    def to(self, device: torch.device) -> "RayBatch":
-        """The same rays on another device."""
-        return RayBatch(self.rays.to(device), self.colors.to(device))
 
 
 @dataclass(frozen=True)
@@ -250,14 +208,27 @@ class System(nn.Module, ABC):
     def turns(self) -> tuple[Turn, ...]:
         """The turns of one step, in order; called at every step."""
 
+    def initialize(self, dataset: Any) -> None:
+        """Change new weights by the data of the run, where the system takes more from it than numbers."""
+
+    def after_step(self, optimizers: Mapping[str, Optimizer], context: StepContext) -> None:
+        """Change weights, and what optimisers keep of them, at the end of a step."""
+
 
 @dataclass(frozen=True)
 class SystemConfig(ABC):
     """All the numbers of one paper's system."""
 
-    # what a batch holds: images; images with cameras; rays of photographs of one scene with known cameras;
-    # pixels of one picture; points on the surface of one mesh
-    batch: ClassVar[Literal["images", "posed_images", "rays", "pixels", "surface"]] = "images"
+    # what a batch holds: images; images with cameras; rays of photographs of one scene with known cameras, or
+    # such photographs; pixels of one picture; points on the surface of one mesh
+    batch: ClassVar[Literal["images", "posed_images", "rays", "photographs", "pixels", "surface"]] = "images"
+    # weights trade their places while training: there is no average of them, and one process trains
+    moves_weights: ClassVar[bool] = False
+
+    @property
+    def fits_photographs(self) -> bool:
+        """Whether a scene is fitted to photographs with known cameras."""
+        return self.batch in ("rays", "photographs")
 
     @property
     def pixels(self) -> PixelConvention:

@@ -1,6 +1,6 @@
 """Scenes (a field, a canvas, or Gaussians), and what rendering them gives; photographs and samples of one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import torch
@@ -38,6 +38,8 @@ class Gaussians:
     scales: Tensor  # [B, N, 3], positive, in world units
     opacities: Tensor  # [B, N], 0 to 1
     colors: Tensor  # [B, N, 3], 0 or more; or coefficients of spherical harmonics [B, N, K, 3]
+    # opacities are meant for the antialiased mode of `rasterize`
+    antialiased: bool = field(default=False, kw_only=True)
 
 
 Scene = Field | Canvas | Gaussians
@@ -60,6 +62,58 @@ class Rendering:
 
 
 @dataclass(frozen=True)
+class ImageBatch:
+    """Real images for a discriminator."""
+
+    images: Tensor  # [B, 3, H, W], sRGB, 0 to 1; with masks of objects [B, 4, H, W]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, part: slice) -> "ImageBatch":
+        """Some of the images."""
+        return ImageBatch(self.images[part])
+
+    def to(self, device: torch.device) -> "ImageBatch":
+        """The same images on another device."""
+        return ImageBatch(self.images.to(device))
+
+
+@dataclass(frozen=True)
+class PosedImageBatch(ImageBatch):
+    """Real images with their cameras."""
+
+    cameras: Camera  # B
+
+    def __getitem__(self, part: slice) -> "PosedImageBatch":
+        """Some of the images."""
+        return PosedImageBatch(self.images[part], self.cameras[part])
+
+    def to(self, device: torch.device) -> "PosedImageBatch":
+        """The same images on another device."""
+        return PosedImageBatch(self.images.to(device), self.cameras.to(device))
+
+
+@dataclass(frozen=True)
+class RayBatch:
+    """Rays through pixels of photographs, and the colors of these."""
+
+    rays: Rays  # [1, R], z = 1 in the camera
+    colors: Tensor  # [1, R, 3], 0 to 1
+
+    def __len__(self) -> int:  # R
+        return len(self.rays)
+
+    def __getitem__(self, part: slice) -> "RayBatch":
+        """Some of the rays."""
+        return RayBatch(self.rays[part], self.colors[:, part])
+
+    def to(self, device: torch.device) -> "RayBatch":
+        """The same rays on another device."""
+        return RayBatch(self.rays.to(device), self.colors.to(device))
+
+
+@dataclass(frozen=True)
 class PointBatch:
     """Points of the plane or of space, and what is known of a function there."""
 
@@ -76,6 +130,14 @@ class PointBatch:
     def to(self, device: torch.device) -> "PointBatch":
         """The same points on another device."""
         return PointBatch(self.points.to(device), self.values.to(device))
+
+
+@dataclass(frozen=True)
+class SparsePoints:
+    """Points on the surfaces that photographs show, as structure from motion finds them."""
+
+    positions: Tensor  # [M, 3]
+    colors: Tensor  # [M, 3], 0 to 1
 
 
 class PointSource(Protocol):
@@ -104,6 +166,10 @@ class PosedDataset(Protocol):
     @property
     def ground(self) -> Vector | None:
         """That color as photographed, 0 to 1, where it is not exactly the background."""
+
+    @property
+    def points(self) -> SparsePoints | None:
+        """Points of the scene, where known."""
 
     @property
     def box(self) -> Vector | None:

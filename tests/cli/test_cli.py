@@ -197,7 +197,7 @@ def test_a_long_rendering_says_its_time_before_the_first_picture_is_done(
     run_folder, tmp_path, capsys, monkeypatch
 ):
     for name in ("ESTIMATE_AFTER", "LONG", "LINES_EVERY"):
-        monkeypatch.setattr(f"genscene.cli.shared.rendering.{name}", 0.0)
+        monkeypatch.setattr(f"genscene.cli.shared.progress.{name}", 0.0)
     words = ["--size", "8", "--frames", "2", "--memory", "0.00001"]
     for verb in (["render", "--seeds", "0"], ["interpolate", "--seeds", "0,1"]):
         out = tmp_path / f"{verb[0]}.gif"

@@ -1,6 +1,6 @@
 """Lines of progress: when they are due, and the times they say."""
 
-from genscene.cli.shared.rendering import ProgressLines, timed_progress
+from genscene.cli.shared.progress import ProgressLines, timed_progress
 from genscene.data.progress import clock
 
 

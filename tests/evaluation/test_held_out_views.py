@@ -108,9 +108,9 @@ def test_the_estimate_while_training_is_that_of_evaluate(there):
     experiment = read(there / "run").experiment
     generator, posed = load(there / "run" / "generator.safetensors"), posed_images(experiment, "test")
     wanted = [view.scores["psnr"] for view in render_held_out(generator, posed)]
-    found = estimate_psnr(generator, posed, experiment.system.pixels)
+    found = estimate_psnr(generator, posed, experiment.system)
     assert found == pytest.approx(wanted, abs=1e-3)  # every pixel
-    some = estimate_psnr(generator, posed, experiment.system.pixels, sampled=4 * 72)
+    some = estimate_psnr(generator, posed, experiment.system, sampled=4 * 72)
     assert np.mean(some) == pytest.approx(np.mean(wanted), abs=1.0)
 
 

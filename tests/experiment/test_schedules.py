@@ -122,3 +122,8 @@ def test_an_average_that_cannot_be_computed_is_refused(changed, expected):
     with pytest.raises(BadInput) as error:
         validate(EMA(**changed), "ema")
     assert expected in str(error.value)
+
+
+def test_parts_that_do_not_decay_have_the_rate_of_the_stage():
+    run = with_optim(steps=10, final_lr_ratio=0.1, decay="exponential")
+    assert learning_rate(run, "generator", 9, decays=False) == learning_rate(run, "generator", 0)

@@ -164,9 +164,8 @@ CAMERA = Camera(torch.eye(4)[None], pinhole(torch.tensor([60.0]), SIZE), SIZE)
 
 def test_a_wall_has_its_color_its_distance_and_hides_what_is_behind():
     near, far = wall([0.2, 0.4, 0.6], 2.0), wall([1.0, 1.0, 1.0], 3.0)
-    together = Gaussians(
-        *(torch.cat(pair, dim=1) for pair in zip(vars(far).values(), vars(near).values(), strict=True))
-    )
+    names = ("means", "quats", "scales", "opacities", "colors")
+    together = Gaussians(*(torch.cat([getattr(far, n), getattr(near, n)], dim=1) for n in names))
     picture = render_gaussians(together, CAMERA, torch.tensor([[1.0, 0.0, 0.0]]))
     # an alpha is at most 0.99; the second wall would leave 1e-4, so it is left out, the rest background
     wanted = 0.99 * torch.tensor([0.2, 0.4, 0.6]) + 0.01 * torch.tensor([1.0, 0.0, 0.0])
@@ -253,7 +252,7 @@ def test_limits_that_cannot_be_are_refused():
 def test_pictures_of_a_scene_show_it_from_the_camera():
     eye = torch.tensor([[0.0, 0.0, 3.0]])
     camera = replace(CAMERA, pose=look_at(eye))
-    red = Gaussians(torch.tensor([[[0.5, 0.0, 0.0]]]), *list(vars(wall([1.0, 0, 0], 0.0)).values())[1:])
+    red = replace(wall([1.0, 0, 0], 0.0), means=torch.tensor([[[0.5, 0.0, 0.0]]]))
     small = replace(red, scales=torch.full((1, 1, 3), 0.1))
     picture = render_gaussians(small, camera)
     column = picture.alpha[0, 0].sum(0).argmax()

@@ -63,6 +63,14 @@ def test_a_part_has_its_multiplier_and_the_longest_name_counts():
         assert change == pytest.approx(multiplier * 0.25, rel=1e-5), name
 
 
+def test_only_the_named_parts_decay():
+    system, optimizer = build(Optim(0.1, lr_multipliers={"body": 2.0, "bodyguard": 0.5}, decaying=("body",)))
+    optimizer_step(system.generator, optimizer, 0.01, 0.0, 0.1)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.02, 0.05]
+    with pytest.raises(BadInput, match="decaying 'tail'"):
+        build(Optim(0.1, decaying=("tail",)))
+
+
 def test_multipliers_are_stored_with_the_state_and_default_to_one():
     _, optimizer = first_step({"body": 0.5})
     _, other = first_step({"body": 0.5})

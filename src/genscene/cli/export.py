@@ -1,4 +1,4 @@
-"""genscene export mesh|pointcloud|cameras|prior: a mesh, points, a trajectory, a plot of the prior."""
+"""genscene export mesh|pointcloud|splats|cameras|prior: a scene, a trajectory, a plot of the prior."""
 
 import math
 from dataclasses import dataclass, replace
@@ -12,32 +12,31 @@ from tyro.conf import Positional
 
 from genscene.apps.interpolate import styles_of_seeds
 from genscene.apps.points import sample_surface
+from genscene.apps.splat_scene import read_scene
 from genscene.cli.shared.options import parse, print_line, require_range, require_suffix
-from genscene.cli.shared.rendering import (
-    FPS,
-    FRAMES,
-    PHOTOGRAPHS,
-    PSI,
-    camera_prior,
-    timed_progress,
-    views_along,
-)
+from genscene.cli.shared.progress import timed_progress
+from genscene.cli.shared.rendering import FPS, FRAMES, PHOTOGRAPHS, PSI, camera_prior, views_along
 from genscene.devices import require_memory
 from genscene.errors import BadInput, suggest
 from genscene.experiment.serialise import build_seeded
 from genscene.export import mesh
 from genscene.export.plots import plot_prior
+from genscene.export.splat_glb import write_glb
+from genscene.export.splats import from_gaussians, write_ply, write_splat
 from genscene.geometry.camera_files import write_cameras
 from genscene.geometry.cameras import Camera
 from genscene.io.atomic import atomic
 from genscene.io.generator_file import read
+from genscene.render.splatting import transform_gaussians
 from genscene.render.volume import VolumeGenerator, activate_density
-from genscene.scenes import Field
+from genscene.scenes import Field, Gaussians
 from genscene.systems import PRESETS
 
+WRITERS = {".ply": write_ply, ".splat": write_splat, ".glb": write_glb}
 CORNER, POINT = 64, 200  # bytes of a corner of a lattice, of a point
 USAGE = """usage: genscene export mesh GENERATOR --out FILE.glb|obj|ply [--seed N] [--resolution N] ...
        genscene export pointcloud GENERATOR --out FILE.ply [--count N]
+       genscene export splats GENERATOR --out FILE.ply|splat|glb [--seed N]
        genscene export cameras GENERATOR --out FILE.json [--path orbit|photographs|...] [--frames N]
        genscene export prior PRESET|GENERATOR --out FILE.png [--count N]
 """
@@ -65,6 +64,19 @@ class Points:
     out: Path  # FILE.ply
     count: int = 200_000  # points; rays are traced until there are so many
     opaque: float = 0.9  # opacity above which a ray gives a point
+
+
+@dataclass(frozen=True)
+class SplatFile:
+    """All options of export splats."""
+
+    generator: Positional[Path]  # of Gaussians: a .safetensors file, the folder of a run, or a .ply or .splat
+    out: Path  # FILE.ply, .splat or .glb
+    seed: int = 0  # of the scene
+    psi: float = 1.0  # truncation: 1: none, towards 0: closer to the average
+    # of a .ply or .splat: what is upwards, x, -x, y, -y, z, -z, or three numbers like 0,-1,0; default: what
+    # the file says, else -y
+    up: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,6 +113,10 @@ def main(words: list[str]) -> None:
         export_points(
             parse(Points, words[1:], "genscene export pointcloud", description="Points of one scene.")
         )
+    elif words[0] == "splats":
+        export_splats(
+            parse(SplatFile, words[1:], "genscene export splats", description="Gaussians of one scene.")
+        )
     elif words[0] == "cameras":
         export_cameras(
             parse(Cameras, words[1:], "genscene export cameras", description="A trajectory as JSON.")
@@ -113,7 +129,7 @@ def main(words: list[str]) -> None:
         raise BadInput(f"cannot export {words[0]!r}; {suggest(words[0], EXPORTS)}")
 
 
-EXPORTS = ("mesh", "pointcloud", "cameras", "prior")
+EXPORTS = ("mesh", "pointcloud", "splats", "cameras", "prior")
 
 
 def export_mesh(options: Mesh) -> None:
@@ -184,6 +200,29 @@ def export_points(options: Points) -> None:
     with atomic(options.out) as partial_file:
         cloud.export(str(partial_file))
     print_line(f"{options.out}: {len(points)} points")
+
+
+@torch.no_grad()
+def export_splats(options: SplatFile) -> None:
+    """The Gaussians of one scene, in the coordinates of the photographs' files."""
+    require_suffix("--out", options.out, WRITERS)
+    require_range("--seed", options.seed, 0, 10**18)
+    require_range("--psi", options.psi, *PSI)
+    content = read_scene(options.generator, options.up)
+    generator = content.generator
+    scene = generator.bind(styles_of_seeds(generator, [options.seed], options.psi))
+    if not isinstance(scene, Gaussians):
+        raise BadInput(f"{options.generator}: the scenes of this generator are no Gaussians; wanted some")
+    up = torch.tensor([0.0, 0.0, 1.0] if camera_prior(generator, "").up == "z" else [0.0, 1.0, 0.0])
+    if content.to_files is not None:
+        scene = transform_gaussians(scene, content.to_files)
+        up = torch.nn.functional.normalize(content.to_files[:3, :3] @ up, dim=0)
+    x, y, z = (round(number, 6) for number in up.tolist())
+    stored = from_gaussians(scene, (x, y, z))
+    WRITERS[options.out.suffix](
+        options.out, stored.by_importance() if options.out.suffix == ".splat" else stored
+    )
+    print_line(f"{options.out}: {scene.means.shape[1]} Gaussians")
 
 
 def export_cameras(options: Cameras) -> None:

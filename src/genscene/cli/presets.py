@@ -19,7 +19,8 @@ def main(words: list[str]) -> None:
     parse(Presets, words, "genscene presets", description="List the experiments that can be trained.")
     table = Table("preset", "data", "stages (side x batch from step)", "steps", box=None, pad_edge=False)
     for name, experiment in PRESETS.items():
-        side = experiment.posed.side or "as it is " if experiment.system.batch in ("rays", "pixels") else None
+        fitted = experiment.system.fits_photographs or experiment.system.batch == "pixels"
+        side = experiment.posed.side or "as it is " if fitted else None
         stages = ", ".join(f"{side or s.size[0]}x{s.batch} from {s.start}" for s in experiment.stages)
         table.add_row(name, experiment.data or "--data PATH", stages, str(experiment.steps))
     Console(width=140).print(table)

@@ -1,4 +1,4 @@
-"""genscene render GENERATOR: pictures and videos of a trained generator."""
+"""genscene render GENERATOR|FILE.ply: pictures and videos of a trained generator, or of Gaussians."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,8 @@ from genscene.layers.mapping import style_count
 class Render:
     """All options of the verb."""
 
-    generator: Positional[Path]  # a .safetensors file, or the folder of a run
+    # a .safetensors file, the folder of a run, or Gaussians as a .ply or .splat
+    generator: Positional[Path]
     out: Path  # FILE.png for a sheet of pictures, FILE.mp4 or FILE.gif for a video
     seeds: str = "0-7"  # scenes: 0-7, or 0,5,9; one a row in a sheet, side by side in a video
     # orbit, front, steep, elevation, zoom, dolly, spiral, photographs, ellipse, or a .json of cameras; empty:

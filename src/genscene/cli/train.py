@@ -32,6 +32,7 @@ WANTED = {  # data, by what a batch holds
     "images": "a folder or zip of images",
     "posed_images": "a folder or zip of images",
     "rays": "a folder of photographs with their cameras",
+    "photographs": "a folder of photographs with their cameras",
     "pixels": "one picture",
     "surface": "a mesh",
 }

@@ -98,6 +98,25 @@ def ray_batches(
         yield RayBatch(_pixel_rays(images.camera, index, rows, columns, pixels), colors[None])
 
 
+def photograph_batches(
+    experiment: Experiment, images: PosedImages, start: int, rank: int = 0, world: int = 1
+) -> Iterator[PosedImageBatch]:
+    """This rank's part of the photographs of steps start, start + 1, ... to the end, shuffled each epoch.
+
+    Where some of their pixels are masked out, a fourth channel is 1 where they are valid.
+    """
+    chosen = _chosen_images(len(images), experiment.posed.limit)
+    for step in range(start, experiment.steps):
+        share = stage_at(experiment, step).batch // world
+        positions = images_before(experiment, step) + rank * share + np.arange(share)
+        index = chosen[epoch_order(positions, len(chosen), experiment.seed)]
+        pixels = images.pixels[index]
+        if images.masks is not None:
+            pixels = np.concatenate([pixels, images.masks[index][..., None]], axis=-1)
+        batch = torch.from_numpy(pixels).movedim(-1, 1).float() / 255
+        yield PosedImageBatch(batch, images.camera[torch.from_numpy(index)])
+
+
 def point_batches(
     experiment: Experiment, source: PointSource, start: int, rank: int = 0, world: int = 1
 ) -> Iterator[PointBatch]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from genscene.contract import ImageBatch, RayBatch
 from genscene.data.adaptation import adapted_images, behind_transparency
-from genscene.data.batches import image_batches, point_batches, ray_batches
+from genscene.data.batches import image_batches, photograph_batches, point_batches, ray_batches
 from genscene.data.images.files import require_folder_or_zip
 from genscene.data.images.load import SYNTHETIC, load_images
 from genscene.data.pictures import Picture, load_picture
@@ -34,7 +34,7 @@ class DataSource:
     """Where the batches of a run come from."""
 
     experiment: Experiment  # with the values that depend on the data
-    train: PosedImages | None = None  # the training photographs of a system with batch "rays"; else None
+    train: PosedImages | None = None  # training photographs of a system that is fitted to some; else None
     held_out: PosedImages | None = None  # photographs that are not trained on
     notes: tuple[str, ...] = ()  # how the background and the box were chosen
     quiet: bool = False  # no log lines while images are loaded
@@ -71,6 +71,8 @@ class DataSource:
                 few = f"{experiment.data} has {len(images)} images, fewer than a batch of {most}"
                 raise BadInput(f"{few}, which would repeat them: add images, or lower --batch")
             yield from image_batches(experiment, images, start, rank, world)
+        elif experiment.system.batch == "photographs":
+            yield from photograph_batches(experiment, self.train, start, rank, world)
         else:
             yield from ray_batches(experiment, self.train, start, experiment.system.pixels, rank, world)
 
@@ -81,7 +83,7 @@ def data_source(experiment: Experiment, quiet: bool = False) -> DataSource:
         return _of_picture(experiment, quiet)
     if experiment.system.batch == "surface":
         return DataSource(experiment, points=load_surface(experiment.data, experiment.seed), quiet=quiet)
-    if experiment.system.batch != "rays":  # images are loaded with the first batch
+    if not experiment.system.fits_photographs:  # images are loaded with the first batch
         if not experiment.data.startswith(SYNTHETIC):
             require_folder_or_zip(experiment.data)
         return DataSource(experiment, quiet=quiet)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genscene import __version__
-from genscene.contract import Generator
+from genscene.contract import Generator, SystemConfig
 from genscene.data.images import SYNTHETIC
 from genscene.data.posed import PosedImages, Split, available_splits, load_posed
 from genscene.data.progress import track_progress
@@ -20,7 +20,7 @@ from genscene.evaluation.protocol import require_same_protocol
 from genscene.evaluation.report import Better, Report, Row, Score
 from genscene.evaluation.session import EvaluatedModel
 from genscene.experiment.schema import Experiment
-from genscene.geometry.cameras import PixelConvention, Rays, Size
+from genscene.geometry.cameras import Rays, Size
 from genscene.geometry.transforms import WorldTransform
 from genscene.io.tensors import sha256
 from genscene.metrics.image import psnr, ssim
@@ -80,18 +80,20 @@ def rounded(image: Tensor) -> Tensor:
 
 @torch.no_grad()
 def estimate_psnr(
-    generator: Generator, posed: PosedImages, pixels: PixelConvention, sampled: int = SAMPLED
+    generator: Generator, posed: PosedImages, system: SystemConfig, sampled: int = SAMPLED
 ) -> list[float]:
     """PSNR of held-out views in decibels as above, each of random pixels of the view, `sampled` of all views.
 
     Of more views than `MOST_VIEWS`, so many that are evenly spaced. Where all pixels are no more than
-    `sampled`, the numbers are those of `render_held_out`.
+    `sampled`, or the system renders whole pictures, the numbers are those of `render_held_out`.
     """
+    if system.batch == "photographs":
+        return [view.scores["psnr"] for view in render_held_out(generator, posed)]
     device, every = next(generator.parameters()).device, range(0, len(posed), -(-len(posed) // MOST_VIEWS))
     scene = generator.scene(generator.latents(RandomStreams([0], device)))
     count, found = max(1, sampled // len(every)), []
     for i in every:
-        rays = posed.camera[i : i + 1].rays(pixels)
+        rays = posed.camera[i : i + 1].rays(system.pixels)
         chosen = torch.randperm(len(rays), generator=torch.Generator().manual_seed(i))[:count]
         some = Rays(rays.origins[:, chosen].to(device), rays.directions[:, chosen].to(device))
         photo = torch.from_numpy(posed.pixels[i].reshape(-1, 3)[chosen.numpy()])

@@ -46,7 +46,7 @@ class EvaluatedModel:
     @property
     def is_fitted(self) -> bool:
         """Whether it is a scene fitted to photographs, to one picture or to a mesh."""
-        return self.batch in ("rays", "pixels", "surface")
+        return self.batch in ("rays", "photographs", "pixels", "surface")
 
     @property
     def batch(self) -> str:

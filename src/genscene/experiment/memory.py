@@ -27,7 +27,9 @@ def step_bytes(experiment: Experiment, stage: Stage, generator: Generator, world
     """Bytes that a step of a stage takes: its batch, and the graph of one of the parts this is cut into."""
     config, batch = experiment.system, max(1, stage.batch // world)
     part, (height, width) = max(1, batch // stage.accumulation), stage.size
-    if config.batch not in ("images", "posed_images"):
+    if config.batch == "photographs" and experiment.posed.side:
+        images, rays = batch * PIXEL * experiment.posed.side**2, part * experiment.posed.side**2
+    elif config.batch not in ("images", "posed_images"):
         images, rays = batch * PIXEL * 3, part
     else:
         images, rays = batch * height * width * PIXEL, part * height * width

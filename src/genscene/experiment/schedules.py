@@ -23,9 +23,11 @@ def images_before(experiment: Experiment, step: int) -> int:
     )
 
 
-def learning_rate(experiment: Experiment, player: str, step: int) -> float:
-    """The learning rate of a player at a step."""
+def learning_rate(experiment: Experiment, player: str, step: int, decays: bool = True) -> float:
+    """The learning rate of a player at a step; without its decay, that of parts whose rate stays."""
     optim = experiment.optim[player]
+    if not decays:
+        return optim.lr * stage_at(experiment, step).lr
     begin = optim.decay_from * experiment.steps
     length = optim.decay_steps or max(1.0, experiment.steps - begin)
     progress = max(0.0, (step - begin) / length)

@@ -36,6 +36,8 @@ class Optim:
     decay_steps: Natural = 0
     # name of a part of the player -> multiplier of its learning rate
     lr_multipliers: dict[str, NonNegative] = field(default_factory=dict)
+    # parts with a multiplier whose learning rate decays, while that of all others stays; none: all decay
+    decaying: tuple[str, ...] = ()
     kind: Literal["adam", "rmsprop"] = "adam"  # the optimiser
 
     def lazy(self, every: int) -> "Optim":

@@ -51,7 +51,7 @@ def with_overrides(
     if background is not None:
         experiment = _with_background(experiment, background)
     if bounds:
-        if experiment.system.batch != "rays":
+        if not experiment.system.fits_photographs:
             raise BadInput(
                 f"--bounds {bounds}: only scenes that are fitted to photographs with cameras have a box"
             )
@@ -62,7 +62,7 @@ def with_overrides(
             raise BadInput(f"--{name} {number}: wanted 1 or more")
     if size is not None:
         stages = (replace(stages[0], size=(size, size)),)
-        if experiment.system.batch in ("rays", "pixels"):
+        if experiment.system.fits_photographs or experiment.system.batch == "pixels":
             posed = replace(posed, side=size)
     if batch is not None:
         stages = tuple(
@@ -75,7 +75,7 @@ def with_overrides(
 def _with_background(experiment: Experiment, background: str) -> Experiment:
     """The same experiment with this color behind transparency and, of photographs with cameras, the scene."""
     posed = experiment.posed
-    if experiment.system.batch == "rays":
+    if experiment.system.fits_photographs:
         if background not in ("white", "black", "auto"):
             raise BadInput(f"--background {background!r}: wanted white, black or auto behind a scene")
         posed = replace(posed, background=cast(Any, background))

@@ -13,6 +13,7 @@ from skimage.measure import marching_cubes
 from torch import Tensor
 
 from genscene.errors import BadInput
+from genscene.export.colors import srgb_to_linear
 from genscene.io.atomic import atomic
 from genscene.scenes import Field
 
@@ -174,10 +175,8 @@ def _glb(mesh: trimesh.Trimesh) -> bytes:
     """glTF: its colors are linear, and without a material viewers assume metal."""
     linear = mesh.copy()
     srgb = np.asarray(mesh.visual.vertex_colors)[:, :3] / 255  # type: ignore[union-attr]
-    linear_rgb = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    linear.visual = trimesh.visual.ColorVisuals(
-        linear, vertex_colors=(255 * linear_rgb).round().astype(np.uint8)
-    )
+    colors = (255 * srgb_to_linear(srgb)).round().astype(np.uint8)
+    linear.visual = trimesh.visual.ColorVisuals(linear, vertex_colors=colors)
 
     def add_matte_material(tree: dict[str, Any]) -> None:
         tree["materials"] = [{"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}}]

@@ -21,6 +21,18 @@ def slerp_vectors(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     return torch.where(straight, torch.lerp(a, b, share), arc)
 
 
+def multiply_quaternions(a: Tensor, b: Tensor) -> Tensor:
+    """Quaternions wxyz a, b [..., 4] -> that of the rotation b followed by a [..., 4]."""
+    (w, x, y, z), (p, q, r, s) = a.unbind(-1), b.unbind(-1)
+    parts = (
+        w * p - x * q - y * r - z * s,
+        w * q + x * p + y * s - z * r,
+        w * r - x * s + y * p + z * q,
+        w * s + x * r - y * q + z * p,
+    )
+    return torch.stack(parts, dim=-1)
+
+
 def quaternion(matrix: Tensor) -> Tensor:
     """Rotation matrices [B, 3, 3] -> unit quaternions wxyz [B, 4] (Bar-Itzhack 2000)."""
     (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = (row.unbind(-1) for row in matrix.unbind(-2))
@@ -43,3 +55,14 @@ def rotation(quats: Tensor) -> Tensor:
         2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
     ]  # fmt: skip
     return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+
+
+def rotation_between(a: Tensor, b: Tensor) -> Tensor:
+    """The rotation [3, 3], in float64, by the shortest way that takes direction a [3] to b [3]."""
+    a, b = normalize(a.double(), dim=0), normalize(b.double(), dim=0)
+    if float(a @ b) < 1e-9 - 1:  # half a turn about any axis across
+        across = torch.linalg.cross(a, torch.eye(3, dtype=a.dtype)[a.abs().argmin()])
+        quat = torch.cat([a.new_zeros(1), across])
+    else:
+        quat = torch.cat([(1 + a @ b)[None], torch.linalg.cross(a, b)])
+    return rotation(normalize(quat, dim=0)[None])[0]

@@ -3,10 +3,12 @@
 from abc import abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from genscene.contract import Stats, StepContext, System, SystemConfig, Turn
+from genscene.metrics.image import WANG, SSIMWindow
 
 
 class ReconstructionSystem(System):
@@ -28,6 +30,37 @@ class ReconstructionSystem(System):
 def photometric_loss(color: Tensor, target: Tensor, reduction: str = "sum") -> Tensor:
     """Squared error of colors (NeRF, eq. 6): the sum, or the mean as in the official code -> []."""
     return mse_loss(color, target, reduction=reduction)
+
+
+def structural_dissimilarity(image: Tensor, target: Tensor) -> Tensor:
+    """1 - SSIM of images [B, C, H, W] in [0, 1], twice: the mean over all pixels, differentiable -> []."""
+    return 1 - similarity_map(image, target).mean()
+
+
+def similarity_map(image: Tensor, target: Tensor, window: SSIMWindow = WANG) -> Tensor:
+    """SSIM (Wang et al. 2004) at every pixel of images [B, C, H, W] in [0, 1], twice -> [B, C, H, W].
+
+    Beyond their border images are 0, as in 3D Gaussian splatting; `metrics.image.ssim` reflects them.
+    """
+    rows, columns = (blur_matrix(side, window, image) for side in image.shape[-2:])
+    mean_a, aa, ab = rows @ torch.stack([image, image * image, image * target]) @ columns
+    mean_b, bb = rows @ torch.stack([target, target * target]) @ columns
+    c1, c2 = window.K1**2, window.K2**2
+    means, variances = mean_a * mean_b, (aa - mean_a**2) + (bb - mean_b**2)
+    above = (2 * means + c1) * (2 * (ab - means) + c2)
+    return above / ((mean_a**2 + mean_b**2 + c1) * (variances + c2))
+
+
+def blur_matrix(side: int, window: SSIMWindow, like: Tensor) -> Tensor:
+    """The symmetric matrix [side, side] that blurs rows of so many pixels by the Gaussian of a window.
+
+    On a CPU products with it take a tenth of the time of convolutions of single channels.
+    """
+    offsets = torch.arange(side).to(like)
+    reach = torch.arange(-(window.side // 2), window.side // 2 + 1).to(like)
+    apart = offsets - offsets[:, None]
+    weights = torch.where(apart.abs() <= reach[-1], torch.exp(-0.5 * (apart / window.sigma) ** 2), 0.0)
+    return weights / torch.exp(-0.5 * (reach / window.sigma) ** 2).sum()
 
 
 def binary_entropy(probability: Tensor) -> Tensor:

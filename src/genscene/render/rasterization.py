@@ -20,6 +20,9 @@ backend: gsplat, where it is installed, on CUDA; compiled loops on the CPU (numb
     first of these that there is for the device of the tensors.
 limits: where splats and pixels are cut off; without gsplat, which has its own.
 packed, tile_size, sparse_grad, absgrad: for gsplat; nothing changes without it.
+
+Gradients of the loss with respect to meta's means2d are what densification is decided by: `retain_grad`, or a
+hook, on that tensor.
 """
 
 from dataclasses import dataclass, replace
@@ -157,15 +160,17 @@ def rasterize_batch(
     visible, half = find_visible(splats, opacities, lens.size, style.limits, style.radius_clip)
     order = splats.depths.detach().masked_fill(~visible, torch.inf).argsort(dim=-1, stable=True)
     values = compute_colors(cloud, lens, splats, style.mode)
-    given = (splats.means, splats.conics, opacities, values, order, visible.sum(-1))
+    # what meta holds is in the graph of the picture, so that its gradient can be had
+    means = splats.means.reshape(*batch, *splats.means.shape[1:])
+    given = (means.reshape(splats.means.shape), splats.conics, opacities, values, order, visible.sum(-1))
     sorted_splats = kernel.SortedSplats(*(x.flatten(0, 1) for x in given))
     image, alpha = kernel.blend(sorted_splats, lens.size, style.limits)
     image, alpha = (x.unflatten(0, visible.shape[:2]) for x in (image, alpha[..., None]))
-    meta = {"means2d": splats.means, "conics": splats.conics, "depths": splats.depths, "opacities": opacities}
+    meta = {"conics": splats.conics, "depths": splats.depths, "opacities": opacities}
     meta["radii"] = torch.where(visible[..., None], half.ceil(), 0).int()
     height, width = lens.size
     about: dict[str, Any] = {"width": width, "height": height, "tile_size": kernel.TILE}
-    about["n_cameras"] = visible.shape[1]
+    about |= {"n_cameras": visible.shape[1], "means2d": means}
     about |= {name: x.reshape(*batch, *x.shape[1:]) for name, x in meta.items()}
     image = finish(image, alpha, cloud.backgrounds, style.mode)
     return image.reshape(*batch, *image.shape[1:]), alpha.reshape(*batch, *alpha.shape[1:]), about

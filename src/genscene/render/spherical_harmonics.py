@@ -55,3 +55,18 @@ def evaluate(coefficients: Tensor, directions: Tensor, degree: int) -> Tensor:
     directions = torch.nn.functional.normalize(directions, dim=-1)
     values = basis(directions, degree)[..., None] * coefficients[..., :wanted, :]
     return (values.sum(-2) + 0.5).clamp(min=0)
+
+
+def rotate(coefficients: Tensor, matrix: Tensor) -> Tensor:
+    """Coefficients [..., K, 3] of a rotated function: of direction `matrix @ d`, what it was of d.
+
+    Harmonics of a degree are mixed among themselves; how is solved from directions that determine it.
+    """
+    count = coefficients.shape[-2]
+    degree = round(count**0.5) - 1
+    random = torch.Generator().manual_seed(0)
+    directions = torch.randn(4 * count, 3, generator=random, dtype=torch.float64)
+    directions = torch.nn.functional.normalize(directions, dim=-1)
+    turned = basis(directions @ matrix.cpu().double(), degree)  # at matrix^-1 d
+    mixing = torch.linalg.lstsq(basis(directions, degree), turned).solution  # [K, K]
+    return mixing.to(coefficients) @ coefficients

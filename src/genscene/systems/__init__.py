@@ -11,6 +11,7 @@ from genscene.systems.image.system import ImageSystemConfig
 from genscene.systems.nerf.system import NeRFConfig
 from genscene.systems.pigan.system import PiGANConfig
 from genscene.systems.sdf.system import SDFConfig
+from genscene.systems.splats.system import SplatsConfig
 from genscene.systems.voxels.system import VoxelsConfig
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ KINDS: dict[str, type[SystemConfig]] = {
     "VoxelsConfig": VoxelsConfig,
     "ImageSystemConfig": ImageSystemConfig,
     "SDFConfig": SDFConfig,
+    "SplatsConfig": SplatsConfig,
 }
 
 

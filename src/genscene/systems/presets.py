@@ -9,6 +9,7 @@ from genscene.systems.image.presets import PRESETS as IMAGE
 from genscene.systems.nerf.presets import PRESETS as NERF
 from genscene.systems.pigan.presets import PRESETS as PIGAN
 from genscene.systems.sdf.presets import PRESETS as SDF
+from genscene.systems.splats.presets import PRESETS as SPLATS
 from genscene.systems.voxels.presets import PRESETS as VOXELS
 
 PRESETS: dict[str, Experiment] = {
@@ -19,6 +20,7 @@ PRESETS: dict[str, Experiment] = {
     **CGSGAN,
     **VOXELS,
     **NERF,
+    **SPLATS,
     **IMAGE,
     **SDF,
 }

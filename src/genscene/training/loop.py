@@ -35,13 +35,16 @@ class TrainState:
 
 
 def train_step(state: TrainState, batch: Batch, step: int) -> Stats:
-    """One step: the turns that are due, then the moving average -> numbers to log, detached."""
+    """One step: the turns that are due, the end of the step, the moving average -> numbers to log."""
     torch.manual_seed(derive_seed(state.experiment.seed, state.group.rank, step))
     stats: Stats = {}
     shared: dict[object, object] = {}
     for turn in state.system.turns():
         if step % turn.every == 0:
             stats |= train_player(state, turn, batch, step, shared)
+    stage_start, seed = stage_at(state.experiment, step).start, state.experiment.seed
+    context = StepContext(step, stage_start, seed, steps=state.experiment.steps)
+    state.system.after_step(state.optimizers, context)
     if state.ema is not state.system.generator:
         update_ema(state.ema, state.system.generator, ema_decay(state.experiment, step))
     return stats
@@ -73,19 +76,26 @@ def train_player(
     player = state.system.get_submodule(turn.player)
     if group.world > 1:
         group.all_reduce_gradients(player.parameters())
-    lr = learning_rate(experiment, turn.player, step)
-    norm = optimizer_step(player, state.optimizers[turn.player], lr, experiment.optim[turn.player].clip)
+    lr, constant = (learning_rate(experiment, turn.player, step, decays) for decays in (True, False))
+    clip = experiment.optim[turn.player].clip
+    norm = optimizer_step(player, state.optimizers[turn.player], lr, clip, constant)
     if not torch.isfinite(norm):
         raise Diverged(f"the gradient of the {turn.player} has norm {float(norm)} at step {step}")
     return total
 
 
-def optimizer_step(module: nn.Module, optimizer: torch.optim.Optimizer, lr: float, clip: float) -> Tensor:
-    """Clip, step, clear -> the gradient norm [] before; where it is not finite, no step is made."""
+def optimizer_step(
+    module: nn.Module, optimizer: torch.optim.Optimizer, lr: float, clip: float, constant: float = 0.0
+) -> Tensor:
+    """Clip, step, clear -> the gradient norm [] before; where it is not finite, no step is made.
+
+    constant: the learning rate of the parts whose rate does not decay.
+    """
     norm = clip_grad_norm_(module.parameters(), clip or float("inf"))
     if torch.isfinite(norm):
         for settings in optimizer.param_groups:
-            settings["lr"] = lr * settings.get("lr_multiplier", 1.0)
+            rate = lr if settings.get("decays", True) else constant
+            settings["lr"] = rate * settings.get("lr_multiplier", 1.0)
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return norm

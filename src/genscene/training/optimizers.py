@@ -1,7 +1,7 @@
 """The optimisers of a run: one for each player, with multipliers of the learning rate for parts of it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ def build_optimizers(system: System, experiment: Experiment) -> Optimizers:
     built: Optimizers = {}
     for player, module in system.named_children():
         optim = experiment.optim[player]
-        groups = parameter_groups(player, module, optim.lr_multipliers)
+        groups = parameter_groups(player, module, optim.lr_multipliers, optim.decaying)
         if optim.kind == "rmsprop":
             built[player] = torch.optim.RMSprop(groups, lr=optim.lr, alpha=optim.betas[1], eps=optim.eps)
         else:
@@ -33,9 +33,12 @@ def build_optimizers(system: System, experiment: Experiment) -> Optimizers:
 
 
 def parameter_groups(
-    player: str, module: nn.Module, multipliers: Mapping[str, float]
+    player: str, module: nn.Module, multipliers: Mapping[str, float], decaying: Collection[str] = ()
 ) -> list[dict[str, Any]]:
-    """Parameters by the longest named part they belong to, each group with that part's multiplier, else 1."""
+    """Parameters by the longest named part they belong to, each group with that part's multiplier, else 1.
+
+    decaying: the parts whose rate decays, if not all do.
+    """
     known = {prefix for name, _ in module.named_parameters() for prefix in prefixes(name)}
     for part in multipliers:
         if part not in known:
@@ -46,8 +49,14 @@ def parameter_groups(
     found: dict[str, list[nn.Parameter]] = {part: [] for part in ("", *multipliers)}
     for name, parameter in module.named_parameters():
         found[next((prefix for prefix in prefixes(name) if prefix in multipliers), "")].append(parameter)
+    for part in decaying:
+        if part not in multipliers:
+            raise BadInput(f"decaying {part!r} of the {player}: wanted one of lr_multipliers")
     return [
-        {"params": some, "lr_multiplier": multipliers.get(part, 1.0)} for part, some in found.items() if some
+        {"params": some, "lr_multiplier": multipliers.get(part, 1.0)}
+        | ({"decays": part in decaying} if decaying else {})
+        for part, some in found.items()
+        if some
     ]
 
 

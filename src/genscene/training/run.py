@@ -47,6 +47,7 @@ UNITS = {
     "images": "images",
     "posed_images": "images",
     "rays": "rays",
+    "photographs": "photographs",
     "pixels": "pixels",
     "surface": "points",
 }
@@ -111,6 +112,8 @@ def train_locked(experiment: Experiment, run: Run, device: torch.device, group: 
     state = init_state(experiment, device, group, run.precision)
     if given is not None:
         given.load_into(state)
+    elif document is None and source.train is not None:
+        state.system.initialize(source.train)
     start = restore(run.out, state, document) if document is not None else 0
     for line in source.notes if group.is_main else ():
         log_line(line)
@@ -178,7 +181,7 @@ def log_images(state: TrainState, run: Run, source: DataSource, logger: Logger, 
             logger.print(f"step {done}: {path}")
         else:
             save_held_out(path, state.ema, source.held_out)
-            found = estimate_psnr(state.ema, source.held_out, experiment.system.pixels)
+            found = estimate_psnr(state.ema, source.held_out, experiment.system)
             mean = f"{sum(found) / len(found):.2f} dB, mean of {len(found)} held-out views"
             logger.print(f"step {done}: {path}, {mean}")
 
@@ -215,6 +218,10 @@ def check(experiment: Experiment, run: Run, group: ProcessGroup) -> None:
     """Raise BadInput for all that would fail later; nothing is read or written."""
     validate(experiment)
     validate(run)
+    if experiment.system.moves_weights and (group.world > 1 or experiment.ema.active):
+        got = f"{group.world} processes" if group.world > 1 else "a moving average (--ema.decay)"
+        wanted = "Gaussians are moved between their slots: wanted one process, and --ema.decay 0"
+        raise BadInput(f"{got}: {wanted}")
     for stage in experiment.stages:
         parts = f"{group.world} processes x accumulation {stage.accumulation}"
         what = f"the batch of {stage.batch} at step {stage.start}"

@@ -73,7 +73,7 @@ def build_validator(config: ValidationConfig, state: TrainState, source: DataSou
     batch = state.experiment.system.batch
     if batch in ("pixels", "surface"):
         raise BadInput(f"--evaluate-every: {batch} are fitted, of which nothing is held out; wanted 0")
-    posed = batch == "rays"
+    posed = state.experiment.system.fits_photographs
     metric = config.metric or (PSNR if posed else "frechet")
     if posed != (metric == PSNR):
         known = [PSNR] if posed else STATISTICS_METRICS

@@ -11,7 +11,9 @@ from torch.testing import assert_close
 
 from genscene.data.posed import blender, llff
 from genscene.data.posed.colmap import loader as colmap
+from genscene.data.posed.decode import decode_posed
 from genscene.errors import BadInput
+from genscene.geometry.transforms import WorldTransform
 
 POSE = [[1, 0, 0, 1], [0, 1, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]]
 
@@ -89,6 +91,20 @@ def test_colmap_largest_model_and_names_with_blanks(tmp_path):
     assert model.images[2].name == "img 2.png"
     assert_close(model.images[2].pose[:3, 3], torch.tensor([0.0, 0.0, -2.0], dtype=torch.float64))
     assert len(model.points.ids) == 0
+
+
+def test_colmap_points_move_with_the_world(tmp_path):
+    colmap_model(tmp_path / "sparse" / "0", 3)
+    (tmp_path / "sparse" / "0" / "points3D.txt").write_text("1 1 2 3 255 0 51 0.1\n2 0 0 4 0 0 0 0.1\n")
+    (tmp_path / "images").mkdir()
+    for i in range(3):
+        Image.new("RGB", (8, 6)).save(tmp_path / "images" / f"img {i}.png")
+    found = colmap.read(tmp_path)
+    assert_close(found.points.positions[0], torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
+    assert_close(found.points.colors[0], torch.tensor([1.0, 0.0, 0.2]))
+    moved = found.transformed(WorldTransform(2.0, center=torch.tensor([1.0, 0, 0], dtype=torch.float64)))
+    assert_close(moved.points.positions[0], torch.tensor([0.0, 4.0, 6.0], dtype=torch.float64))
+    assert decode_posed(moved).points.positions.shape == (2, 3)
 
 
 def test_colmap_refuses_incomplete_models(tmp_path):

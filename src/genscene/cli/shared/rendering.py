@@ -1,23 +1,20 @@
 """What the verbs that render share: options, loading, views, pictures, frames of videos, progress."""
 
 import math
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor
 
+from genscene.apps.splat_scene import read_scene
 from genscene.cli.shared.options import parse_seeds, parse_size, require_range
 from genscene.cli.shared.plane import parse_window, require_plane, set_outside
+from genscene.cli.shared.progress import timed_progress
 from genscene.contract import Generator, RenderOptions, Vector
-from genscene.data.progress import LINES_EVERY, clock
 from genscene.devices import Device, pick_device, require_memory
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
@@ -26,18 +23,17 @@ from genscene.export.video import save_video
 from genscene.geometry.cameras import Camera, Grid, Size, named_tensors
 from genscene.geometry.priors import CameraPrior
 from genscene.geometry.trajectories import ellipse, forward_spiral, interpolate_cameras, trajectory
-from genscene.io.generator_file import GeneratorFile, read
+from genscene.io.generator_file import GeneratorFile
 from genscene.layers.coordinates import Outside
 from genscene.layers.mapping import style_count, take_styles
 from genscene.randomness import RandomStreams
+from genscene.scenes import SolidBackground
 
 FORWARD_FACING = 0.8  # length of the mean viewing direction above which photographs face one way
 FROM_FRONT: Vector = (0.0, 0.0, -1.0)
 PSI, FPS, FRAMES = (0, 1), (0.01, 1000), 100_000  # limits of options
 RENDERED_PIXEL, SHOWN_PIXEL = 100, 80  # bytes of a pixel that is rendered, and of one that is held
 ONE_COLOR = 1 / 512  # difference of channels that no picture of 8 bits shows
-ESTIMATE_AFTER = 3.0  # seconds until the time that all of a rendering takes is estimated
-LONG = 20.0  # seconds above which this time is said
 PHOTOGRAPHS = "photographs"  # the trajectory through the cameras of the photographs
 
 
@@ -57,6 +53,10 @@ class RenderingOptions:
     # whole, -0.5,-0.5,1.5,1.5 also what is beyond the frame
     window: str = ""
     outside: Outside | None = None  # embeddings beyond the frame; default: the generator's own
+    background: SolidBackground | None = None  # behind scenes with cameras; default: the generator's own
+    # of a .ply or .splat: what is upwards, x, -x, y, -y, z, -z, or three numbers like 0,-1,0; default: what
+    # the file says, else -y
+    up: str = ""
     memory: float = 0.25  # GiB that intermediate results may take; less is slower, the same to 1e-7
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
 
@@ -98,6 +98,7 @@ class RenderingOptions:
         with timed_progress(label, total, advice) as advance:
             yield RenderOptions(
                 samples=self.samples,
+                background=self.background,
                 fixed_direction=direction,
                 max_bytes=int(self.memory * 2**30),
                 progress=advance,
@@ -106,7 +107,9 @@ class RenderingOptions:
 
 def open_generator(path: Path, options: RenderingOptions) -> tuple[GeneratorFile, Size]:
     """A generator file with its generator on the device, and the size of its pictures."""
-    content = read(path)
+    content = read_scene(path, options.up)
+    if options.background is not None and content.generator.bounds is None:
+        raise BadInput(f"{path}: --background is behind scenes with cameras; wanted none, these are pictures")
     if options.window:
         require_plane(content.generator, "--window", path)
     if options.outside is not None:
@@ -245,54 +248,3 @@ def arrange(pictures: Tensor) -> Tensor:
 def save_frames(path: Path, frames: Iterable[Tensor], fps: float) -> None:
     """Write frames [3, H, W] in [0, 1] as a video."""
     save_video(path, (to_bytes(frame).numpy() for frame in frames), fps)
-
-
-@contextmanager
-def timed_progress(label: str, total: int, advice: str = "") -> Iterator[Callable[..., None]]:
-    """Progress that the yielded function advances by its argument (1).
-
-    On a terminal a bar, without one a line every 10 seconds. What takes more than 20 seconds is said as soon
-    as that can be estimated, with the advice of how to make it shorter.
-    """
-    terminal = sys.stderr.isatty()
-    with Progress(console=Console(stderr=True), transient=True, disable=not terminal) as bar:
-        task, lines = bar.add_task(label, total=total), ProgressLines(label, total, advice, not terminal)
-
-        def advance(count: int = 1) -> None:
-            bar.advance(task, count)
-            line = lines.advance(count)
-            if line:
-                bar.console.print(line, highlight=False, soft_wrap=True, markup=False)
-
-        yield advance
-
-
-@dataclass
-class ProgressLines:
-    """When a line of progress is due, and what it says."""
-
-    label: str
-    total: int
-    advice: str = ""
-    repeat: bool = True  # lines after the first, too
-    now: Callable[[], float] = time.monotonic  # seconds
-    done: int = 0
-    began: float = field(init=False)
-    printed: float | None = None  # when the last line was printed; None: no estimate yet
-
-    def __post_init__(self) -> None:
-        self.began = self.now()
-
-    def advance(self, count: int) -> str:
-        """The line that is due after so many more, or nothing."""
-        self.done += count
-        now = self.now()
-        whole = (now - self.began) * self.total / max(1, self.done)
-        if self.printed is None and now - self.began >= ESTIMATE_AFTER:
-            self.printed = now
-            advice = f" ({self.advice})" if self.advice else ""
-            return f"{self.label}: takes about {clock(whole)}{advice}" if whole > LONG else ""
-        if not self.repeat or self.printed is None or now - self.printed < LINES_EVERY:
-            return ""
-        self.printed, share = now, 100 * self.done // max(1, self.total)
-        return f"{self.label}: {share} %, {clock(max(0.0, self.began + whole - now))} left"

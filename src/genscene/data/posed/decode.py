@@ -29,7 +29,7 @@ from genscene.io.pictures import (
     read_picture,
     within,
 )
-from genscene.scenes import SolidBackground
+from genscene.scenes import SolidBackground, SparsePoints
 
 FAINTEST = 8  # of 255: less alpha counts as wholly transparent
 
@@ -52,6 +52,7 @@ class PosedImages:
         None  # the color of opaque photographs there, 0 to 1, where it is not exactly that
     )
     box: Vector | None = None  # half sides of the box around the origin that holds what the cameras see
+    points: SparsePoints | None = None  # of the scene; None: not given by the format
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -104,8 +105,8 @@ def decode_posed(
         log_line(f"photographs: {line}")
     cameras = Camera(posed.pose.float(), posed.intrinsics.float(), size)
     bounds = None if posed.bounds is None else posed.bounds.float()
-    known = opaque if transparent.any() else None
-    return PosedImages(pixels, cameras, bounds, masks, posed.transform, known, posed.sizes[0])
+    given = (posed.transform, opaque if transparent.any() else None, posed.sizes[0])
+    return PosedImages(pixels, cameras, bounds, masks, *given, points=posed.points)
 
 
 def _output_size(posed: PosedFiles, downscale: float, side: int) -> Size:

@@ -12,6 +12,7 @@ from genscene.errors import BadInput
 from genscene.geometry.cameras import Size
 from genscene.geometry.transforms import WorldTransform
 from genscene.io.pictures import UnreadableImage, picture_header
+from genscene.scenes import SparsePoints
 
 DistortionModel = Literal["pinhole", "opencv", "fisheye"]  # none; OpenCV's; OpenCV's of fisheye lenses
 
@@ -30,6 +31,7 @@ class PosedFiles:
     masks: tuple[Path, ...] | None = None  # images of the same sizes, black where a photograph is ignored
     transform: WorldTransform = field(default_factory=WorldTransform)  # from the files' world to that of pose
     missing: tuple[str, ...] = ()  # names of photographs that are listed but do not exist
+    points: SparsePoints | None = None  # of the scene; None: not given by the format
 
     @staticmethod
     def pinhole(
@@ -65,7 +67,12 @@ class PosedFiles:
         """The same photographs with poses and bounds after a further transform of the world."""
         bounds = None if self.bounds is None else self.bounds * transform.scale
         whole = self.transform.then(transform)
-        return replace(self, pose=transform.poses(self.pose), bounds=bounds, transform=whole)
+        found = replace(self, pose=transform.poses(self.pose), bounds=bounds, transform=whole)
+        if self.points is None:
+            return found
+        matrix = transform.matrix()
+        positions = self.points.positions.to(matrix) @ matrix[:3, :3].mT + matrix[:3, 3]
+        return replace(found, points=SparsePoints(positions, self.points.colors))
 
     def pixel_intrinsics(self) -> Tensor:
         """Intrinsics in pixels -> [N, 3, 3]."""

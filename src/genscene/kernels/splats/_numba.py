@@ -74,6 +74,8 @@ def list_tiles(
 def spread(count: int, work: Callable[..., None], *given: Any) -> None:
     """Call work(first, end, *given) for parts of `count` on as many threads as torch uses."""
     threads = torch.get_num_threads()
+    if not count:
+        return
     if threads == 1 or count < 2:
         work(0, count, *given)
         return

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -97,7 +98,8 @@ class CGSGANGenerator(Generator):
     def bind(self, w: Tensor) -> AnchoredGaussians:
         """w [B, blocks, style_dim], or [B, style_dim] -> B clouds of Gaussians."""
         raw, anchors = self.raw(w)
-        return AnchoredGaussians(**activated(raw, self.config.residual), anchors=anchors[0].xyz)
+        values: dict[str, Any] = activated(raw, self.config.residual)
+        return AnchoredGaussians(**values, anchors=anchors[0].xyz)
 
     def render(self, scene: Gaussians, view: Camera, options: RenderOptions = DEFAULT_OPTIONS) -> Rendering:
         """B clouds, B cameras -> pictures, depth and opacity."""

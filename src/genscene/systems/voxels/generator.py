@@ -12,7 +12,6 @@ from genscene.contract import (
     Rendering,
     RenderOptions,
     SingleSceneGenerator,
-    Vector,
 )
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Rays
@@ -123,17 +122,10 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
         alpha = sum_by_ray(weights, samples)[:, None]
         color = weights.new_zeros(samples.rays, 3).index_add(0, owner, weights[kept, None] * colors)
         depth = sum_by_ray(weights * samples.t, samples)[:, None]
-        color = color + (1 - alpha) * color.new_tensor(self.background_color(options))
+        behind = options.background_color(self.config.background, self.config.ground)
+        color = color + (1 - alpha) * color.new_tensor(behind)
         distortion = (self.distortion(weights, samples)[:, None],) if options.distortion else ()
         return color, depth / alpha.clamp_min(1e-5), alpha, *distortion
-
-    def background_color(self, options: RenderOptions) -> Vector:
-        """What is behind the scene: the ground of the photographs unless another background is asked for."""
-        if options.background is None and self.config.ground is not None:
-            return self.config.ground
-        return (
-            (1.0, 1.0, 1.0) if (options.background or self.config.background) == "white" else (0.0, 0.0, 0.0)
-        )
 
     def distortion(self, weights: Tensor, samples: Samples) -> Tensor:
         """`distortion` of each ray [R]; lengths in half boxes near the cameras, in their inverse far away."""

@@ -20,6 +20,7 @@ from genscene.data.posed.posed_files import (
 )
 from genscene.data.posed.undistort import distort_points
 from genscene.errors import BadInput
+from genscene.scenes import SparsePoints
 
 T = TypeVar("T")
 PLACES = ("sparse", "colmap/sparse")  # where a scene's models are
@@ -84,7 +85,9 @@ def read(folder: Path) -> PosedFiles:
         distortion_model=_common_distortion_model(place, cameras),
         missing=tuple(image.name for image in listed if not (root / image.name).is_file()),
     )
-    return replace(posed, bounds=_point_bounds(torch.from_numpy(model.points.positions), posed))
+    positions = torch.from_numpy(model.points.positions)
+    points = SparsePoints(positions, torch.from_numpy(model.points.colors) / 255) if len(positions) else None
+    return replace(posed, bounds=_point_bounds(positions, posed), points=points)
 
 
 def _common_distortion_model(place: Path, cameras: list[ColmapCamera]) -> DistortionModel:

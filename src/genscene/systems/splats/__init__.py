@@ -1,0 +1,1 @@
+"""Gaussian splatting: Gaussians fitted to photographs with cameras, or read from a file."""
