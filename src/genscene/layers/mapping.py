@@ -73,9 +73,14 @@ def update_w_avg(generator: nn.Module) -> None:
 
 
 def map_tensors(function: Callable[..., Tensor], first: Any, *others: Any) -> Any:
-    """Apply a function to the tensors of styles: themselves tensors, or (nested) dataclasses of tensors."""
-    if first is None or isinstance(first, Tensor):
-        return None if first is None else function(first, *others)
+    """Apply a function to the tensors of styles or scenes: tensors, or (nested) dataclasses of some.
+
+    Switches, and tensors that are not there, are those of the first.
+    """
+    if isinstance(first, Tensor):
+        return function(first, *others)
+    if first is None or isinstance(first, bool):
+        return first
     assert is_dataclass(first), f"a style is a tensor or a dataclass of tensors, not {type(first).__name__}"
     columns = {each.name: [getattr(w, each.name) for w in (first, *others)] for each in fields(first)}
     return replace(first, **{name: map_tensors(function, *column) for name, column in columns.items()})  # type: ignore[type-var]

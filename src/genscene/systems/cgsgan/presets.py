@@ -102,7 +102,7 @@ def demo() -> Experiment:
     adam = Optim(2e-3, betas=(0.0, 0.99), final_lr_ratio=0.1, decay_from=0.6)
     optim = {
         "generator": replace(adam, lr_multipliers={"network.points": 0.1}),
-        "discriminator": replace(adam, lr=1e-3),
+        "discriminator": replace(adam, lr=1e-2),
     }
     images, stages = ImageConfig(limit=4000), (Stage(0, (64, 64), 32),)
     return Experiment(system, "synthetic:cars", images, stages, 2000, optim, EMA(0.995))
