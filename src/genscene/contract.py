@@ -87,6 +87,7 @@ class Generator(nn.Module, ABC):
     latent_dim: int  # 0: there is one scene, which is the weights
     prior: CameraPrior | PlanePrior  # of the views it is trained with
     bounds: Vector | None  # half sides of the box around the origin that holds every scene; None: a plane
+    conditioned: bool = False  # w depends on the camera that `style` is given
     layer_dim: int | None = None  # of the tensors of w, which counts layers; None: w has no styles by layers
 
     def __init_subclass__(cls) -> None:

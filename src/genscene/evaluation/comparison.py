@@ -107,7 +107,11 @@ def statistics_scores(
         sides, extractor = [side[key] for side in (*fakes, real)], session.extractors[key]
         found = list(zip(*(metric.scores(fake, sides[-1], extractor) for fake in sides[:-1]), strict=True))
         if session.training_noise:
-            found = [tuple(map(with_training_noise, each)) for each in found]
+            how = {"how": "with the noise of training", "noise": "training"}
+            found = [tuple(score.of_images(**how) for score in each) for each in found]
+        if session.own_camera:
+            how = {"how": "conditioned on each camera", "camera": "own"}
+            found = [tuple(score.of_images(**how) for score in each) for each in found]
         resampled = []
         if resampling is not None and metric.definition in RESAMPLE:
             *features, real_features = (side.features[:RESAMPLED_FEATURES] for side in sides)
@@ -115,12 +119,6 @@ def statistics_scores(
         columns += (with_intervals(*each, comparable) for each in zip(found, resampled, strict=False))
         columns += found[len(resampled) :]
     return [{column[i].key: column[i] for column in columns} for i in range(len(fakes))]
-
-
-def with_training_noise(score: Score) -> Score:
-    """The score of images with the noise of training, under a name that says so."""
-    title = f"{score.title}, with the noise of training"
-    return replace(score, title=title, settings={**score.settings, "noise": "training"})
 
 
 def generator_scores(measured: Measurements) -> tuple[Scores, list[str]]:

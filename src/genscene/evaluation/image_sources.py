@@ -14,7 +14,7 @@ from genscene.contract import DEFAULT_OPTIONS, Generator, RenderOptions
 from genscene.data.images import ImageSet
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import Preparation
-from genscene.geometry.cameras import Size
+from genscene.geometry.cameras import Camera, Size
 from genscene.randomness import RandomStreams, derive_seed
 
 FLIP_SEED, LATENT_SEED = 11, 12  # uses of the seed
@@ -68,6 +68,7 @@ class GeneratedImages:
     seed: int = 0
     # standard deviation of the noise on densities, beside jittered samples, as in training; None: no noise
     noise: float | None = None
+    own_camera: bool = False  # styles are conditioned on the camera of each picture; off: on the mean one
     options: RenderOptions = DEFAULT_OPTIONS  # without randomness
 
     @property
@@ -75,7 +76,7 @@ class GeneratedImages:
         """What identifies the images: SHA-256 of the generator, its mode, truncation, seed and noise."""
         mode, content = "training" if self.generator.training else "evaluation", fingerprint(self.generator)
         found: dict[str, str | int | float] = {"images": len(self), "content": content, "mode": mode}
-        found |= {"psi": self.psi, "seed": self.seed}
+        found |= {"psi": self.psi, "seed": self.seed, **({"camera": "own"} if self.own_camera else {})}
         return found if self.noise is None else found | {"noise": self.noise}
 
     def __len__(self) -> int:
@@ -84,7 +85,7 @@ class GeneratedImages:
     def read(self, indices: Sequence[int]) -> Tensor:
         """Images of the latent codes with these numbers; BadInput where one is not finite."""
         seeds = [derive_seed(LATENT_SEED, self.seed, i) for i in indices]
-        how = (self.size, self.psi, self.noise, self.options)
+        how = (self.size, self.psi, self.noise, self.own_camera, self.options)
         images = require_finite(render_samples(self.generator, seeds, *how)).clamp(0, 1) * 255
         return pass_through_format((images if self.truncate else images.round()).byte(), self.preparation)
 
@@ -99,15 +100,18 @@ def render_samples(
     size: Size,
     psi: float = 1.0,
     noise: float | None = None,
+    own_camera: bool = False,
     options: RenderOptions = DEFAULT_OPTIONS,
 ) -> Tensor:
     """Images of the latent codes and cameras of these seeds -> [B, 3, H, W], not clamped.
 
     noise: of training, a standard deviation on densities beside jittered samples; None: none of both.
+    own_camera: styles are conditioned on the cameras of their pictures.
     """
     streams = RandomStreams(seeds, next(generator.parameters()).device)
-    scene = generator.scene(generator.latents(streams), psi)
-    view = generator.prior.sample(streams, size)
+    z, view = generator.latents(streams), generator.prior.sample(streams, size)
+    own = view if own_camera and isinstance(view, Camera) else None
+    scene = generator.bind(generator.style(z, psi, own)) if own else generator.scene(z, psi)
     if noise is not None:
         options = replace(options, randomness=streams, density_noise=noise)
     return generator.render(scene, view, options).image

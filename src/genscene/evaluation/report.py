@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from torch import Tensor
@@ -48,6 +48,10 @@ class Score:
         if not all(map(math.isfinite, numbers)):
             got = ", ".join(f"{number:g}" for number in numbers)
             raise BadInput(f"{self.title} is {got}: wanted finite numbers")
+
+    def of_images(self, how: str, **settings: str) -> "Score":
+        """The same score of images that were rendered in another way, which its title and settings say."""
+        return replace(self, title=f"{self.title}, {how}", settings={**self.settings, **settings})
 
 
 @dataclass(frozen=True)

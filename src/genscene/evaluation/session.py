@@ -73,6 +73,7 @@ class EvaluationSession:
     extractor: str = "random"  # name of the one for metrics that leave it open
     face_embedding: Extractor | None = None  # for identity
     seed: int = 0  # of latent codes and cameras
+    own_camera: bool = False  # styles of generated images are conditioned on the cameras of these
     training_noise: bool = False  # generated images have it; metrics of a generator itself do not
     least: int = 2  # images of either side that are needed
     device: torch.device = torch.device("cpu")  # of generators and extractors
@@ -102,7 +103,9 @@ class EvaluationSession:
             every = replace(self.images, limit=0, center_crop=1.0, masks=False, index="")
             return StoredImages(self._load(str(model.path), every), protocol.generated, str(model.path))
         how = (protocol.generated, self.size, protocol.rounding == "truncated", protocol.psi, self.seed)
-        return GeneratedImages(model.generator, *how, self.noise(model))
+        if self.own_camera and not model.generator.conditioned:
+            raise BadInput(f"{model.path}: --own-camera: wanted a generator that is conditioned on cameras")
+        return GeneratedImages(model.generator, *how, self.noise(model), self.own_camera)
 
     def noise(self, model: EvaluatedModel) -> float | None:
         """The noise on densities at the end of a model's training, where it is asked for."""

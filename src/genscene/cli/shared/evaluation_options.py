@@ -51,6 +51,9 @@ class EvaluationOptions:
     size: str = ""
     psi: Share | None = None  # truncation, 0 to 1, instead of the protocol's
     seed: int = 0  # of latent codes and cameras
+    # of generators conditioned on cameras: the style of each picture knows its own (FID); off: the mean one,
+    # as if a scene were rendered from everywhere (FID3D)
+    own_camera: bool = False
     # generated images have the noise of training: jittered samples, and noise on densities as at its end
     training_noise: bool = False
     # weights of networks: files, or, where it says so, the word download
@@ -205,6 +208,7 @@ def make_session(
         extractor=options.extractor,
         face_embedding=options.load_extractor("mobilefacenet", size) if "identity" in metrics else None,
         seed=options.seed,
+        own_camera=options.own_camera,
         training_noise=options.training_noise,
         device=pick_device(options.device),
         batch=options.batch,

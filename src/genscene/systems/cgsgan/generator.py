@@ -72,6 +72,7 @@ class CGSGANGenerator(Generator):
         self.mapping = MappingNetwork(network, config.latent_dim, (config.style_dim,))
         self.network = PointNetwork(config.network, config.style_dim)
         self.layer_dim = None if config.legacy_single_w else 1
+        self.conditioned = config.camera_conditioning
         self.bounds = (config.residual.bound,) * 3
 
     def latents(self, randomness: Randomness) -> Tensor:
