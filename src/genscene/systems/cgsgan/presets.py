@@ -83,7 +83,7 @@ def demo() -> Experiment:
         64, 64, 2, 0.1, label_embedding=False, network=CAR_POINTS, residual=CAR_SPLATS, prior=prior
     )
     small = StyleGAN2DiscriminatorConfig(
-        16, channel_base=256, channel_max=64, mbstd_group=4, label_features=64, label_depth=0
+        16, channel_base=1024, channel_max=64, mbstd_group=4, label_features=64, label_depth=0
     )
     system = CGSGANConfig(
         generator=generator,
@@ -99,7 +99,7 @@ def demo() -> Experiment:
         neighbor_weight=0.0,
         center_weight=0.0,
     )
-    adam = Optim(2e-3, betas=(0.0, 0.99), final_lr_ratio=0.1, decay_from=0.6)
+    adam = Optim(1e-3, betas=(0.0, 0.99), final_lr_ratio=0.1, decay_from=0.6)
     optim = {
         "generator": replace(adam, lr_multipliers={"network.points": 0.1}),
         "discriminator": replace(adam, lr=1e-2),
