@@ -196,12 +196,11 @@ def make_session(
     require_memory(PIXEL * options.batch * size[0] * size[1], what, "lower --batch or --size")
     own = [default_metrics(each.generator, data) if each.generator else [] for each in models]
     metrics = named or [*protocol.metrics, *(name for name in own[0] if all(name in each for each in own))]
-    names = extractor_names(metrics, options.extractor)
     return EvaluationSession(
         protocol,
         size,
         images,
-        {name: options.load_extractor(name, size) for name in names},
+        {name: options.load_extractor(name, size) for name in extractor_names(metrics, options.extractor)},
         data,
         metrics,
         explicit=bool(named),
