@@ -160,7 +160,8 @@ def main(words: list[str]) -> None:
     elif words[0] == "select":
         about = "Write an index list: pictures that meet conditions, repeated to even their histograms."
         asked = parse(Select, words[1:], "genscene data select", description=about)
-        chosen_by = Selection(*list(vars(asked).values())[2:])
+        columns = (asked.scores, asked.keep, asked.balance, asked.bins)
+        chosen_by = Selection(*columns, asked.repeats, asked.index, asked.seed)
         print_line("\n".join(select_pictures(asked.path, asked.out, chosen_by)))
     elif words[0] == "boxes":
         about = "Suggest ranges of GIRAFFE's boxes and cameras for pictures, and say why."

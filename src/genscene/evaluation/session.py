@@ -46,7 +46,12 @@ class EvaluatedModel:
     @property
     def is_fitted(self) -> bool:
         """Whether it is a scene fitted to photographs, to one picture or to a mesh."""
-        return self.batch in ("rays", "photographs", "pixels", "surface")
+        return self.fits_photographs or self.batch in ("pixels", "surface")
+
+    @property
+    def fits_photographs(self) -> bool:
+        """Whether it was fitted to photographs with known cameras."""
+        return self.experiment is not None and self.experiment.system.fits_photographs
 
     @property
     def batch(self) -> str:

@@ -28,35 +28,21 @@ def render_gaussians(
     near: float = NEAR,
     dilation: float = DILATION,
     limits: Limits = LIMITS,
-    cancelled: Callable[[], bool] | None = None,
+    options: RenderOptions = DEFAULT_OPTIONS,
+    report: Callable[[Meta], None] | None = None,
 ) -> Rendering:
-    """B clouds, B cameras, background [B, 3] or None for black -> B pictures with alpha and depth.
+    """B clouds, B cameras, background [B, 3] or None for black -> B pictures with alpha and depth, at once.
 
     Depth is the mean distance from the eye of what is seen of the Gaussians' centers; 0 where nothing is.
-    Raises Cancelled where `cancelled` returns True.
+    options: who may cancel, and is told of progress; raises Cancelled. report: called with what `rasterize`
+    knows of the Gaussians on the pictures (means2d [B, 1, N, 2], ...).
     """
-    if cancelled is not None and cancelled():
+    if options.cancelled is not None and options.cancelled():
         raise Cancelled("rendering was cancelled")
-    return rasterize_gaussians(gaussians, cameras, background, near, dilation, limits)[0]
-
-
-def rasterize_gaussians(
-    gaussians: Gaussians,
-    cameras: Camera,
-    background: Tensor | None = None,
-    near: float = NEAR,
-    dilation: float = DILATION,
-    limits: Limits = LIMITS,
-) -> tuple[Rendering, Meta]:
-    """The same, with what `rasterize` knows of the Gaussians on the pictures (means2d [B, 1, N, 2], ...)."""
     height, width = cameras.size
     degree = None if gaussians.colors.ndim == 3 else round(gaussians.colors.shape[2] ** 0.5) - 1
     image, alpha, meta = rasterize(
-        gaussians.means,
-        gaussians.quats,
-        gaussians.scales,
-        gaussians.opacities,
-        gaussians.colors,
+        *(gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.colors),
         torch.linalg.inv(cameras.pose)[:, None],
         in_pixels(cameras)[:, None],
         width,
@@ -70,10 +56,18 @@ def rasterize_gaussians(
         rasterize_mode="antialiased" if gaussians.antialiased else "classic",
         limits=limits,
     )
-    image, alpha = image[:, 0].movedim(-1, 1), alpha[:, 0].movedim(-1, 1)
+    if report is not None:
+        report(meta)
+    if options.progress is not None:
+        options.progress(len(cameras) * height * width)
+    return as_rendering(image[:, 0].movedim(-1, 1), alpha[:, 0].movedim(-1, 1), cameras)
+
+
+def as_rendering(image: Tensor, alpha: Tensor, cameras: Camera) -> Rendering:
+    """Colors and mean depth along z [B, 4, H, W], alpha [B, 1, H, W] -> with depth along the rays."""
     rays = cameras.rays()
     longer = rays.directions.norm(dim=-1).unflatten(1, cameras.size)[:, None]
-    return Rendering(image[:, :3], image[:, 3:] * longer, alpha, rays=rays), meta
+    return Rendering(image[:, :3], image[:, 3:] * longer, alpha, rays=rays)
 
 
 def render_views(
@@ -94,16 +88,9 @@ def render_views(
     parts = []
     for i in range(max(1, len(view))):  # without views, a picture of none
         part, cloud = slice(i, i + 1), 0 if len(gaussians.means) == 1 and len(view) else i
-        if options.cancelled is not None and options.cancelled():
-            raise Cancelled("rendering was cancelled")
         one = of_batch(gaussians, slice(cloud, cloud + len(view[part])))
         behind = one.means.new_tensor(background).expand(len(one.means), 3)
-        rendering, meta = rasterize_gaussians(one, view[part], behind)
-        parts.append(rendering)
-        if report is not None:
-            report(meta)
-        if options.progress is not None:
-            options.progress(view.size[0] * view.size[1])
+        parts.append(render_gaussians(one, view[part], behind, options=options, report=report))
     image, depth, alpha = (
         torch.cat([getattr(part, name) for part in parts]) for name in ("image", "depth", "alpha")
     )

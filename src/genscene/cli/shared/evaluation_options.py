@@ -164,7 +164,7 @@ def require_fitted(models: Sequence[EvaluatedModel], options: EvaluationOptions,
         raise BadInput(f"{kinds} cannot be compared: wanted all of one kind")
     if models[0].batch == "surface":
         raise BadInput(f"{models[0].path} is a solid, of which nothing is evaluated: genscene export mesh")
-    views = ["split", "size", "lpips"] if models[0].batch in ("rays", "photographs") else []
+    views = ["split", "size", "lpips"] if models[0].fits_photographs else []
     allowed = {"data", "cache", "device", "out", *views, *(["seed"] if resampled else [])}
     default = vars(EvaluationOptions())
     given = [name for name, value in vars(options).items() if name not in allowed and value != default[name]]

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from genscene.contract import DEFAULT_OPTIONS, Generator, Rendering, RenderOptions
@@ -106,14 +105,10 @@ class CGSGANGenerator(Generator):
         """B clouds, B cameras -> pictures, depth and opacity."""
         if not isinstance(view, Camera):
             raise BadInput(f"the view is {type(view).__name__}, wanted a Camera to see Gaussians from")
-        white = (options.background or self.config.background) == "white"
-        background = torch.full((len(view), 3), float(white)).to(scene.means)
-        dilation, cancelled = self.config.dilation, options.cancelled
-        with no_autocast(background):
-            found = render_gaussians(scene, view, background, dilation=dilation, cancelled=cancelled)
-        if options.progress is not None:
-            options.progress(len(view) * math.prod(view.size))
-        return found
+        color = scene.means.new_tensor(options.background_color(self.config.background))
+        with no_autocast(color):
+            behind, dilation = color.expand(len(view), 3), self.config.dilation
+            return render_gaussians(scene, view, behind, dilation=dilation, options=options)
 
     def grow(self, smaller: dict[str, Tensor]) -> dict[str, Tensor]:
         """The weights of a generator with fewer levels, and its own of the others."""

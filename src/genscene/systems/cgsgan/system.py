@@ -50,8 +50,6 @@ class CGSGANConfig(MultiViewConfig):
         for name, wanted in (("mask_weight", 0), ("noise_steps", 0), ("fade_steps", 0), ("orbit", "given")):
             if (value := getattr(self, name)) != wanted:
                 raise BadInput(f"{name} {value}: wanted {wanted}, which Gaussians do not have")
-        if self.recompute:
-            raise BadInput("recompute: wanted off, a step holds one view at a time")
         self.check_views()
         if self.neighbors >= self.generator.network.points:
             raise BadInput(f"neighbors {self.neighbors}: wanted fewer than generator.network.points")

@@ -13,7 +13,7 @@ from genscene.io.files import user_path
 from genscene.io.json_file import read_json
 
 MESH, INDICES = "ict_facekit_light.npz", "vertex_indices.json"
-PARTS = ("face", "backhead", "gumstongue", "teeth", "sclera")  # others, like lashes, are not drawn
+PARTS = ("face", "backhead", "gumstongue", "teeth", "sclera")  # others, like lashes, are not rendered
 MATERIALS = "material_names"
 SHAPES = {  # of the arrays that are read; V vertices, Q quads
     "vertices": ("V", 3),
@@ -98,7 +98,7 @@ def _landmarks(path: Path, count: int) -> np.ndarray:
 
 
 def _triangles(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The quads that are drawn as triangles [T, 3], and their parts [T]; two corners of a quad may be one."""
+    """The quads that are shown as triangles [T, 3], their parts [T]; two corners of a quad may be one."""
     plain = [str(name).lower().removeprefix("m_") for name in arrays[MATERIALS]]
     part = np.array([next((i for i, p in enumerate(PARTS) if name.startswith(p)), -1) for name in plain])
     parts = np.tile(part[arrays["quad_material"]], 2)

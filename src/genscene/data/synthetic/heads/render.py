@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from genscene.data.synthetic.heads.looks import Hair, Look, sample_look
-from genscene.data.synthetic.heads.paint import AXIS, Painter, edge, hair_depth, noise
 from genscene.data.synthetic.heads.raster import rasterize, vertex_normals
+from genscene.data.synthetic.heads.surface_colors import AXIS, SurfaceColors, edge, hair_depth, noise
 from genscene.geometry.cameras import Camera
 from genscene.geometry.face_landmarks import FOCAL, RADIUS
 from genscene.geometry.priors import CameraPrior
@@ -37,20 +37,20 @@ def sample_camera(seed: int, index: int, side: int) -> Camera:
     return PRIOR.sample(RandomStreams([derive_seed(seed, index)]), (side, side))
 
 
-def render_head(painter: Painter, camera: Camera, seed: int, index: int) -> HeadPicture:
+def render_head(surface: SurfaceColors, camera: Camera, seed: int, index: int) -> HeadPicture:
     """The head of a seed and index from one camera [1]."""
-    model = painter.model
+    model = surface.model
     look = sample_look(model, np.random.default_rng(derive_seed(seed, index, 1)))
     vertices = model.deform(look.identity, look.expression)
     landmarks = _project(vertices[model.landmarks], camera)[0]
-    with_hair = vertices + _hair(look.hair, painter, vertices, look.waves)
+    with_hair = vertices + _hair(look.hair, surface, vertices, look.waves)
     fine = FINE if max(camera.size) <= FINE_SIDE else FINE - 1
     size = (camera.size[0] * fine, camera.size[1] * fine)
     points, depth = _project(with_hair, camera.resized(size))
     seen = rasterize(points, depth, model.triangles, size)
     place = seen.interpolate(model.triangles, model.vertices)
     normal = seen.interpolate(model.triangles, vertex_normals(with_hair, model.triangles))
-    color, gloss = painter.colors(look, place, model.parts[seen.triangles])
+    color, gloss = surface.colors(look, place, model.parts[seen.triangles])
     shaded = _shade(look, color, gloss, normal, camera.pose[0, :3, 2].double().numpy())
     samples = np.zeros((size[0] * size[1], 4))
     samples[seen.pixels] = np.concatenate([shaded, np.ones((len(shaded), 1))], axis=1)
@@ -67,11 +67,11 @@ def _project(points: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray
     return sides * np.array([camera.size[1], camera.size[0]]), local[:, 2]
 
 
-def _hair(hair: Hair, painter: Painter, vertices: np.ndarray, waves: np.ndarray) -> np.ndarray:
+def _hair(hair: Hair, surface: SurfaceColors, vertices: np.ndarray, waves: np.ndarray) -> np.ndarray:
     """Displacements [V, 3] of hair: outwards by its volume; long hair hangs at a distance from the axis."""
-    at = painter.model.vertices
-    cover = painter.outside * edge(hair_depth(hair, at, waves) / ROUND - 0.5)
-    out = vertex_normals(vertices, painter.model.triangles)
+    at = surface.model.vertices
+    cover = surface.outside * edge(hair_depth(hair, at, waves) / ROUND - 0.5)
+    out = vertex_normals(vertices, surface.model.triangles)
     thick = hair.volume * cover * (1 + 0.6 * noise(waves, at * 14) + 0.25 * noise(waves, at * 50))
     moved = out * thick[:, None]
     if not hair.hang:

@@ -10,8 +10,8 @@ import numpy as np
 from genscene.data.images.files import require_new_folder
 from genscene.data.progress import track_progress
 from genscene.data.synthetic.heads.model import HeadModel, load_model
-from genscene.data.synthetic.heads.paint import Painter
 from genscene.data.synthetic.heads.render import HeadPicture, render_head, sample_camera
+from genscene.data.synthetic.heads.surface_colors import SurfaceColors
 from genscene.data.synthetic.write import file_name, require_count, save_png
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Size
@@ -33,22 +33,22 @@ def write_heads(assets: Path | None, folder: Path, count: int, size: Size, seed:
         raise BadInput(f"--size {size[0]}x{size[1]}: wanted a square of at most {LARGEST} pixels a side")
     require_count(count, size)
     require_new_folder(folder)
-    painter = Painter(load_model(assets))
+    surface = SurfaceColors(load_model(assets))
     labels, truth, landmarks = list[list[object]](), list[dict[str, object]](), list[list[object]]()
     with atomic_folder(folder) as partial:
         for index in track_progress(range(count), "rendering heads"):
             camera, name = sample_camera(seed, index, size[0]), file_name(index)
-            picture = render_head(painter, camera, seed, index)
+            picture = render_head(surface, camera, seed, index)
             save_png(partial / name, picture.pixels)
             labels.append([name, camera.label()[0].tolist()])
-            truth.append(_describe(name, painter.model, picture, camera))
+            truth.append(_describe(name, surface.model, picture, camera))
             landmarks.append([name, *picture.landmarks.round(3).ravel().tolist()])
         for file, document in (("dataset.json", {"labels": labels}), ("truth.json", truth)):
             with atomic(partial / file) as path:
                 path.write_text(json.dumps(document))
-        header = ["name", *(f"{axis}{i}" for i in range(len(painter.model.landmarks)) for axis in "xy")]
+        header = ["name", *(f"{axis}{i}" for i in range(len(surface.model.landmarks)) for axis in "xy")]
         _write_csv(partial / "landmarks.csv", header, landmarks)
-        _write_csv(partial / "template.csv", ["x", "y", "z"], painter.model.mean_landmarks.round(6).tolist())
+        _write_csv(partial / "template.csv", ["x", "y", "z"], surface.model.mean_landmarks.round(6).tolist())
 
 
 def _describe(name: str, model: HeadModel, picture: HeadPicture, camera: Camera) -> dict[str, object]:

@@ -23,7 +23,7 @@ LIDS = (slice(36, 40), slice(42, 46))
 
 
 @dataclass(frozen=True)
-class Painter:
+class SurfaceColors:
     """Colors of a model's points."""
 
     model: HeadModel
@@ -60,9 +60,9 @@ class Painter:
         for index, plain in ((GUMS, GUM), (TEETH, TOOTH)):
             here = part == index
             color[here] = plain * ((at[here, 2:] - DEEP[0]) / (DEEP[1] - DEEP[0])).clip(0.2, 0.9)
-        for index, paint in ((EYES, self._eyes), (FACE, self._skin), (BACK, self._skin)):
+        for index, colors_of in ((EYES, self._eyes), (FACE, self._skin), (BACK, self._skin)):
             here = part == index
-            color[here] = paint(look, at[here])
+            color[here] = colors_of(look, at[here])
         depth = hair_depth(look.hair, at, look.waves)
         hair = look.hair.cover * edge(depth / 0.01) * np.isin(part, (FACE, BACK))
         strands = (
