@@ -39,14 +39,12 @@ def render_gaussians(
     """
     if options.cancelled is not None and options.cancelled():
         raise Cancelled("rendering was cancelled")
-    height, width = cameras.size
     degree = None if gaussians.colors.ndim == 3 else round(gaussians.colors.shape[2] ** 0.5) - 1
     image, alpha, meta = rasterize(
         *(gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.colors),
         torch.linalg.inv(cameras.pose)[:, None],
         in_pixels(cameras)[:, None],
-        width,
-        height,
+        *cameras.size[::-1],
         near_plane=near,
         eps2d=dilation,
         sh_degree=degree,
@@ -59,7 +57,7 @@ def render_gaussians(
     if report is not None:
         report(meta)
     if options.progress is not None:
-        options.progress(len(cameras) * height * width)
+        options.progress(len(cameras) * cameras.size[0] * cameras.size[1])
     return as_rendering(image[:, 0].movedim(-1, 1), alpha[:, 0].movedim(-1, 1), cameras)
 
 
