@@ -63,6 +63,13 @@ def test_a_part_has_its_multiplier_and_the_longest_name_counts():
         assert change == pytest.approx(multiplier * 0.25, rel=1e-5), name
 
 
+def test_a_pattern_is_a_name_of_all_that_match_it():
+    changes, _ = first_step({"*.bias": 0.5, "bodyguard": 2.0})
+    for name, change in changes.items():
+        wanted = 2.0 if name.startswith("bodyguard") else 0.5 if name.endswith(".bias") else 1.0
+        assert change == pytest.approx(wanted * 0.25, rel=1e-5), name
+
+
 def test_only_the_named_parts_decay():
     system, optimizer = build(Optim(0.1, lr_multipliers={"body": 2.0, "bodyguard": 0.5}, decaying=("body",)))
     optimizer_step(system.generator, optimizer, 0.01, 0.0, 0.1)

@@ -34,7 +34,7 @@ class Optim:
     decay: Literal["linear", "exponential"] = "linear"  # curve of the decay
     # steps in which it decays to that ratio, and beyond, whatever the run's length; 0: by its end
     decay_steps: Natural = 0
-    # name of a part of the player -> multiplier of its learning rate
+    # name of a part of the player, or pattern such as *.bias -> multiplier of its learning rate
     lr_multipliers: dict[str, NonNegative] = field(default_factory=dict)
     # parts with a multiplier whose learning rate decays, while that of all others stays; none: all decay
     decaying: tuple[str, ...] = ()

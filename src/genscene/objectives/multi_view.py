@@ -26,7 +26,8 @@ from genscene.objectives.adversarial import (
 from genscene.ranges import Count
 from genscene.render.canvas import append_coords
 
-LABELS = {"none": 0, "label": LABEL_SIZE, "angles": 5}  # numbers that the discriminator is told of a camera
+LABELS = {"none": 0, "label": LABEL_SIZE, "angles": 6}  # numbers that the discriminator is told of a camera
+CONSTANT = 2.0  # told beside angles, whose numbers are 0 on average: most of what is real does not turn
 VIEWS, AUGMENT_VIEWS = 100, 10_000  # numbers of turns from here on are those of views
 
 
@@ -153,7 +154,8 @@ class MultiViewSystem(AdversarialSystem):
             images = append_coords(images, windows, None)
         if self.config.discriminator_camera == "angles":
             yaw, pitch = camera_angles(view, 0.0)
-            numbers = yaw.sin(), yaw.cos(), (2 * yaw).sin(), (2 * yaw).cos(), pitch.cos()
+            turned = yaw.sin(), yaw.cos(), (2 * yaw).sin(), (2 * yaw).cos()
+            numbers = (*turned, pitch.cos(), torch.full_like(yaw, CONSTANT))
             return images, torch.stack(numbers, dim=-1)
         return images, view.label() if self.config.discriminator_camera == "label" else None
 

@@ -1,5 +1,6 @@
 """The optimisers of a run: one for each player, with multipliers of the learning rate for parts of it."""
 
+import fnmatch
 import math
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -37,18 +38,19 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Parameters by the longest named part they belong to, each group with that part's multiplier, else 1.
 
-    decaying: the parts whose rate decays, if not all do.
+    Parts are names, or patterns with * of names of parameters. decaying: those whose rate decays, if not all.
     """
     known = {prefix for name, _ in module.named_parameters() for prefix in prefixes(name)}
     for part in multipliers:
-        if part not in known:
+        if not fnmatch.filter(known, part):
             short = {name for name in known if name.count(".") < 2}
             raise BadInput(
                 f"the {player} has no part {part!r} to give a learning rate; {suggest(part, short)}"
             )
     found: dict[str, list[nn.Parameter]] = {part: [] for part in ("", *multipliers)}
     for name, parameter in module.named_parameters():
-        found[next((prefix for prefix in prefixes(name) if prefix in multipliers), "")].append(parameter)
+        parts = [part for part in multipliers if fnmatch.filter(prefixes(name), part)]
+        found[max(parts, key=len, default="")].append(parameter)
     for part in decaying:
         if part not in multipliers:
             raise BadInput(f"decaying {part!r} of the {player}: wanted one of lr_multipliers")

@@ -97,10 +97,14 @@ class CGSGAN(MultiViewSystem):
         )
 
     def regularizers(self, scene: AnchoredGaussians) -> Stats:
-        """What keeps the first anchors near one another and around the middle."""
-        config, near = self.config, neighbor_distances(scene.anchors, self.config.neighbors).mean()
-        center = center_offset(scene.anchors)
-        return {"neighbors": config.neighbor_weight * near, "center": config.center_weight * center}
+        """What keeps the first anchors near one another and around the middle, where it has a weight."""
+        config, found = self.config, {}
+        if config.neighbor_weight:
+            near = neighbor_distances(scene.anchors, config.neighbors).mean()
+            found["neighbors"] = config.neighbor_weight * near
+        if config.center_weight:
+            found["center"] = config.center_weight * center_offset(scene.anchors)
+        return found
 
     def discriminate(
         self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext
