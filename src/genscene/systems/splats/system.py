@@ -16,13 +16,14 @@ from genscene.metrics.image import psnr
 from genscene.objectives.reconstruction import ReconstructionSystem, structural_dissimilarity
 from genscene.ranges import Natural, Share
 from genscene.render.spherical_harmonics import C0
-from genscene.render.splatting import Meta
+from genscene.render.splatting import Meta, splat_bytes
 from genscene.scenes import PosedDataset, SparsePoints
 from genscene.systems.splats.density import DensityConfig, densify, prune, reset_opacities
 from genscene.systems.splats.generator import SplatsGenerator, SplatsGeneratorConfig
 
 NEIGHBORS = 3  # whose mean distance is the first size of a Gaussian
 MARGIN = 1.1  # the extent of a scene, in the largest distance of a camera from their mean (3DGS)
+SIMILARITY = 500  # bytes that a pixel takes in the loss
 TURN = 1  # of random numbers: the loss takes none
 
 
@@ -91,6 +92,12 @@ class SplatsSystem(ReconstructionSystem):
         """Place the first Gaussians at the points of the photographs, where there are some."""
         if dataset.points is not None:
             place_at_points(self.generator, dataset.points)
+
+    def graph_bytes(self, pictures: int, size: Size) -> int:
+        """Bytes of the graph of a step: all slots being Gaussians that are seen, and the loss."""
+        config, pixels = self.config.generator, pictures * size[0] * size[1]
+        coefficients = (config.degree + 1) ** 2
+        return splat_bytes(pictures * config.capacity, coefficients, pixels) + SIMILARITY * pixels
 
     def generator_loss(self, batch: PosedImageBatch, context: StepContext) -> tuple[Tensor, Stats]:
         """Absolute difference and structural dissimilarity (3D Gaussian splatting, eq. 7)."""
