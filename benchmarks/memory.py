@@ -64,6 +64,7 @@ STEPS = {  # preset, side of the images, pictures
     "step of CGS-GAN, 256 x 256, batch of 4": ("cgsgan-ffhqc-256", 256, 4),
     "step of fitting 200,000 Gaussians, 400 x 400": ("splat", 400, 1),
 }
+LARGE = {"step of CGS-GAN, 256 x 256, batch of 4"}
 NAMES = (*CASES, *PLANE, *STEPS, NERF, IMAGES)
 
 
