@@ -23,7 +23,7 @@ class Case:
 
 
 def splats_case(count: int, pixels: int, gradients: bool) -> Case:
-    """Splatting against plain torch tiles, whose gradients of the largest pictures take 9 to 15 GB: alone."""
+    """Splatting against plain torch tiles, whose gradients of the largest pictures take 8 to 15 GB: alone."""
     alone = gradients and count * pixels > 30e6
     make = partial(splats.picture, count=count, pixels=pixels, gradients=gradients)
     large = count > 8192 or pixels > 256
