@@ -89,7 +89,7 @@ class MultiViewSystem(AdversarialSystem):
     def graph_bytes(self, pictures: int, size: Size) -> int:
         """Bytes of the graphs of a turn: of scenes and one view of each, or of the discriminator's."""
         config = self.config
-        scenes = pictures // config.views if config.views_in_batch else pictures
+        scenes = max(1, pictures // config.views) if config.views_in_batch else pictures
         height, width = (config.patches.size,) * 2 if config.patches.size else size
         z = torch.empty(scenes, self.generator.latent_dim)
         scene, of_scenes = with_saved_bytes(lambda: self.generator.scene(z))
