@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks import cips, extractors, giraffe, nerf, pigan, splats
+from benchmarks import cgsgan, cips, extractors, giraffe, nerf, pigan, splats
 from benchmarks.side import Side, Work
 from genscene.training.loop import Precision
 
@@ -17,6 +17,17 @@ class Case:
     precision: Precision = "fp32"  # of ours
     exact: bool = True  # both must agree to 1e-5
     systems: bool = False  # of two systems, or sizes: both run as the command line does
+    large: bool = False  # run where it is asked for alone: --large, or by --only
+    # what ours makes, such as Gaussians: there is no plain side, and their number a second is printed
+    makes: int = 0
+
+
+def splats_case(count: int, pixels: int, gradients: bool) -> Case:
+    """Splatting against plain torch tiles, whose gradients of the largest pictures take 8 to 15 GB: alone."""
+    alone = gradients and count * pixels > 30e6
+    make = partial(splats.picture, count=count, pixels=pixels, gradients=gradients)
+    large = count > 8192 or pixels > 256
+    return Case(make, exact=False, large=large, makes=count if alone else 0)
 
 
 CASES = {
@@ -59,11 +70,17 @@ CASES = {
     },
     "CIPS step, 64 x 64, against grouped convolutions": Case(cips.step),
     **{
-        f"{name} of {count} Gaussians, {pixels} x {pixels}, against torch": Case(
-            partial(splats.picture, count=count, pixels=pixels, gradients=gradients), exact=False
-        )
-        for count, pixels in ((8192, 128), (8192, 256), (109056, 256), (240128, 512))
+        f"{name} of {count} Gaussians, {pixels} x {pixels}": splats_case(count, pixels, gradients)
+        for count in (8192, 109056, 240128)
+        for pixels in (128, 256, 512)
         for name, gradients in (("picture", False), ("picture and gradients", True))
+    },
+    **{
+        f"CGS-GAN, z to {what} at {side} x {side}": Case(
+            partial(cgsgan.forward, side=side, picture=picture), makes=count, large=side > 256
+        )
+        for side, count in cgsgan.GAUSSIANS.items()
+        for what, picture in ((f"{count} Gaussians", False), (f"a picture of {count} Gaussians", True))
     },
     "Inception features": Case(extractors.inception),
     "random features of 128 pictures, 64 x 64": Case(extractors.convolutions),

@@ -15,10 +15,10 @@ from functools import partial
 import numpy as np
 import torch
 
-from benchmarks import cips
+from benchmarks import cips, splats
 from benchmarks.side import Side
 from genscene.cli import configure_process
-from genscene.contract import ImageBatch, StepContext
+from genscene.contract import ImageBatch, PosedImageBatch, StepContext
 from genscene.data.batches import ray_batches
 from genscene.data.images import ImageSet
 from genscene.data.posed import PosedImages
@@ -28,6 +28,7 @@ from genscene.evaluation.image_sources import StoredImages
 from genscene.evaluation.protocol import PROTOCOLS, Preparation
 from genscene.evaluation.session import EvaluationSession
 from genscene.experiment.schema import ImageConfig, Stage
+from genscene.geometry.cameras import Camera
 from genscene.geometry.transforms import WorldTransform
 from genscene.metrics.frechet import frechet_distance
 from genscene.metrics.kernel import kernel_distance
@@ -37,6 +38,7 @@ from genscene.systems import PRESETS
 from genscene.systems.nerf.presets import TURNTABLE
 from genscene.systems.nerf.system import NeRFConfig
 from genscene.systems.pigan.system import PiGANConfig
+from genscene.systems.splats.system import SplatsConfig
 from genscene.training.loop import requires_grad_only, train_step
 from genscene.training.run import init_state
 
@@ -58,7 +60,12 @@ PLANE = {
     for how in ("in parts", "at once")
     for side in (256, 512, 1024)
 }
-NAMES = (*CASES, *PLANE, NERF, IMAGES)
+STEPS = {  # preset, side of the images, pictures
+    "step of CGS-GAN, 256 x 256, batch of 4": ("cgsgan-ffhqc-256", 256, 4),
+    "step of fitting 200,000 Gaussians, 400 x 400": ("splat", 400, 1),
+}
+LARGE = {"step of CGS-GAN, 256 x 256, batch of 4"}
+NAMES = (*CASES, *PLANE, *STEPS, NERF, IMAGES)
 
 
 def peak_mebibytes() -> float:
@@ -93,6 +100,25 @@ def measure_plane(side: int, whole: bool) -> float:
     work = cips.forward(Side(whole, device), side)
     before = peak_mebibytes()
     work()
+    return peak_mebibytes() - before
+
+
+def measure_step(name: str, side: int, count: int) -> float:
+    """The peak of two steps of all players on pictures with cameras, above that of a small picture."""
+    splats.picture(Side(False, torch.device("cpu")), 1000, 32, gradients=True)()  # compiled before
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    experiment, before = PRESETS[name], peak_mebibytes()
+    system = experiment.system
+    if isinstance(system, SplatsConfig):
+        generator = replace(system.generator, capacity=200_000, initial=200_000, degree=3)
+        experiment = replace(experiment, system=replace(system, generator=generator, degree_every=0))
+    experiment = replace(experiment, stages=(Stage(0, (side, side), count),))
+    state = init_state(experiment, device, ProcessGroup(), "fp32")
+    cameras = state.system.generator.prior.sample(RandomStreams(range(count)), (side, side))
+    assert isinstance(cameras, Camera)
+    batch = PosedImageBatch(torch.rand(count, 3, side, side), cameras).to(device)
+    for _ in range(2):
+        train_step(state, batch, 0)
     return peak_mebibytes() - before
 
 
@@ -136,4 +162,5 @@ if __name__ == "__main__":
     name = sys.argv[1]
     others: dict[str, Callable[[], float]] = {NERF: measure_nerf, IMAGES: measure_evaluation}
     others |= {each: partial(measure_plane, *numbers) for each, numbers in PLANE.items()}
+    others |= {each: partial(measure_step, *what) for each, what in STEPS.items()}
     print(f"{others[name]() if name in others else measure(*CASES[name]):.1f}")

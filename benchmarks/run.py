@@ -32,10 +32,11 @@ class Result:
     """One line of the table."""
 
     name: str
-    plain_ms: float
+    plain_ms: float | None  # None: there is no plain side
     ours_ms: float
-    ratio: float  # median of plain / ours over the repeats: above 1 is faster
+    ratio: float | None  # median of plain / ours over the repeats: above 1 is faster
     difference: float  # largest difference of the outputs, over the largest absolute output
+    a_second: float | None = None  # what ours makes
 
 
 class Worker:
@@ -79,6 +80,15 @@ def compare(name: str, repeats: int) -> Result:
     return Result(name, 1e3 * first, 1e3 * second, ratio, difference)
 
 
+def time_alone(name: str, repeats: int) -> Result:
+    """Time ours, where there is no plain side."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours = Worker(name, "ours", Path(folder))
+        seconds = statistics.median(ours.once() for _ in range(repeats))
+        ours.close()
+    return Result(name, None, 1e3 * seconds, None, 0.0, CASES[name].makes / seconds)
+
+
 def peak(case: str) -> float:
     """Peak memory of a case in MiB, in a process of its own."""
     done = subprocess.run(
@@ -98,6 +108,9 @@ def show(results: list[Result], peaks: dict[str, float]) -> None:
     """Print the results as one table."""
     table = Table("what", "plain ms", "ours ms", "times as fast", "differs by", title=str(machine()))
     for r in results:
+        if r.plain_ms is None:
+            table.add_row(r.name, "", f"{r.ours_ms:.1f}", f"{r.a_second:,.0f} a second", "")
+            continue
         table.add_row(
             r.name, f"{r.plain_ms:.1f}", f"{r.ours_ms:.1f}", f"{r.ratio:.2f}", f"{r.difference:.0e}"
         )
@@ -110,12 +123,19 @@ def main() -> None:
     """Measure, print the table, write results.json."""
     options = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     options.add_argument("--repeats", type=int, default=9)
-    options.add_argument("--only", default="", help="only cases whose name contains this")
+    options.add_argument("--only", default="", help="only cases whose name contains this, large ones too")
+    options.add_argument("--large", action="store_true", help="all cases, with those of minutes")
     options.add_argument("--out", type=Path, default=HERE / "results.json")
     chosen = options.parse_args()
-    names = [name for name in CASES if chosen.only in name]
-    results = [compare(name, chosen.repeats) for name in track(names, "timing")]
-    peaks = {name: peak(name) for name in track([n for n in memory.NAMES if chosen.only in n], "memory")}
+    large = {name for name, case in CASES.items() if case.large} | memory.LARGE
+    left_out = set() if chosen.large or chosen.only else large
+    names = [name for name in CASES if chosen.only in name and name not in left_out]
+    measured = [name for name in memory.NAMES if chosen.only in name and name not in left_out]
+    results = [
+        (time_alone if CASES[name].makes else compare)(name, chosen.repeats)
+        for name in track(names, "timing")
+    ]
+    peaks = {name: peak(name) for name in track(measured, "memory")}
     show(results, peaks)
     written = {"machine": machine(), "times": [vars(r) for r in results], "peak_mebibytes": peaks}
     chosen.out.write_text(json.dumps(written, indent=2) + "\n")

@@ -212,6 +212,13 @@ class System(nn.Module, ABC):
     def initialize(self, dataset: Any) -> None:
         """Change new weights by the data of the run, where the system takes more from it than numbers."""
 
+    def graph_bytes(self, pictures: int, size: Size) -> int:
+        """Bytes that a step takes with its graph for so many whole pictures; called on the meta device.
+
+        0: those of rendering, by the bytes of a ray or pixel.
+        """
+        return 0
+
     def after_step(self, optimizers: Mapping[str, Optimizer], context: StepContext) -> None:
         """Change weights, and what optimisers keep of them, at the end of a step."""
 

@@ -5,7 +5,7 @@ import resource
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from genscene.errors import BadInput
 from genscene.io.files import format_size
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Result = TypeVar("Result")
 
 RANDOM = ("normal_", "uniform_", "trunc_normal_", "bernoulli_")  # in-place initialisations
 CGROUPS = Path("/sys/fs/cgroup")
@@ -85,6 +86,20 @@ def without_memory() -> Iterator[None]:
     """Tensors that are made have a shape and a type, but no numbers and no memory."""
     with torch.device("meta"), Uninitialised():
         yield
+
+
+def with_saved_bytes(compute: Callable[[], Result]) -> tuple[Result, int]:
+    """What a function gives, and bytes of the tensors that its graph keeps for gradients, weights apart."""
+    kept: dict[int, int] = {}
+
+    def keep(x: Tensor) -> Tensor:
+        if not (x.is_leaf and x.requires_grad):
+            kept[x.untyped_storage()._cdata] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        result = compute()
+    return result, sum(kept.values())
 
 
 def tensor_bytes(tensors: Iterable[Tensor]) -> int:

@@ -164,6 +164,10 @@ class PosedDataset(Protocol):
         """The one color around what the photographs show, where there is one."""
 
     @property
+    def has_alpha(self) -> bool:
+        """Whether any photograph had transparent pixels."""
+
+    @property
     def ground(self) -> Vector | None:
         """That color as photographed, 0 to 1, where it is not exactly the background."""
 

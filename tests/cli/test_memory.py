@@ -1,5 +1,7 @@
 """What takes more memory than there is is refused before it is begun: how much, and what to lower."""
 
+from dataclasses import replace
+
 import pytest
 
 from conftest import tiny
@@ -89,8 +91,29 @@ def test_a_step_is_estimated_as_measured():
     assert training_bytes(two, world=2) < 0.6 * training_bytes(two)
 
 
+@pytest.mark.parametrize(("batch", "measured"), [(4, 6971), (8, 11826)])
+def test_a_step_of_many_gaussians_is_estimated_as_measured(batch, measured):
+    """benchmarks/memory.py: the peaks of a whole step of both players with the penalty, in MiB."""
+    experiment = with_overrides(PRESETS["cgsgan-ffhqc-256"], batch=4 * batch)  # in four parts
+    assert training_bytes(experiment) / MIB == pytest.approx(measured, rel=0.1)
+    assert training_bytes(experiment, world=4) == pytest.approx(
+        training_bytes(with_overrides(PRESETS["cgsgan-ffhqc-256"], batch=batch)), rel=0.01
+    )
+
+
 @pytest.mark.parametrize(
-    "name", ["pigan-demo", "pigan-pictures", "nerf-blender", "nerf-grid", "nerf-grid-photos"]
+    ("slots", "degree", "side", "measured"),
+    [(200_000, 3, 400, 530), (200_000, 1, 200, 259), (50_000, 2, 800, 422), (50_000, 2, 200, 89)],
+)
+def test_a_step_of_fitting_gaussians_is_estimated_as_measured(slots, degree, side, measured):
+    preset = PRESETS["splat"]
+    generator = replace(preset.system.generator, capacity=slots, degree=degree)
+    experiment = replace(preset, system=replace(preset.system, generator=generator))
+    assert training_bytes(experiment, size=(side, side)) / MIB == pytest.approx(measured, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    "name", ["pigan-demo", "pigan-pictures", "nerf-blender", "nerf-grid", "nerf-grid-photos", "splat"]
 )
 def test_presets_for_laptops_fit_one(name):
     assert training_bytes(PRESETS[name]) < 2**31

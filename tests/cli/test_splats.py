@@ -95,6 +95,23 @@ def test_files_are_converted(tmp_path):
     assert main(["export", "splats", str(tmp_path / "c.splat"), "--out", str(tmp_path / "d.glb")]) == 0
 
 
+@pytest.mark.parametrize("stored", [None, (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.6, 0.0, 0.8)])
+def test_a_scene_is_turned_to_what_viewers_show_upright(stored, tmp_path, capsys):
+    """Viewers of .ply and .splat show -y upwards, those of glTF +y after the rotation of the node."""
+    write_ply(tmp_path / "a.ply", from_gaussians(random_gaussians(), stored))
+    words = ["export", "splats", str(tmp_path / "a.ply"), "--turn-to=-y", "--out"]
+    assert main([*words, str(tmp_path / "b.ply")]) == 0
+    assert "upwards is 0,-1,0" in capsys.readouterr().out
+    before, after = (read_splats(tmp_path / name) for name in ("a.ply", "b.ply"))
+    up = np.array(stored or (0.0, -1.0, 0.0))
+    assert after.up == pytest.approx((0, -1, 0), abs=1e-6)
+    assert np.allclose(before.means @ up, -after.means[:, 1], atol=1e-5)
+    bad = ["export", "splats", str(tmp_path / "a.ply"), "--out", str(tmp_path / "c.ply"), "--turn-to", "up"]
+    assert main(bad) == 2
+    assert "--turn-to 'up': wanted x, -x" in capsys.readouterr().err
+    assert not (tmp_path / "c.ply").exists()
+
+
 def test_what_is_no_scene_of_gaussians_is_refused_in_one_line(tmp_path, capsys):
     import trimesh
 

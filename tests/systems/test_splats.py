@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from genscene.apps.splat_scene import read_scene
 from genscene.cli import main
-from genscene.contract import PosedImageBatch, StepContext
+from genscene.contract import PosedImageBatch, RenderOptions, StepContext
 from genscene.data.sources import data_source
 from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput
@@ -154,6 +154,46 @@ def test_masked_pixels_have_no_gradient():
     images = torch.cat([torch.rand(3, 3, 24, 24), torch.zeros(3, 1, 24, 24)], dim=1)
     loss, _ = system.generator_loss(PosedImageBatch(images, CAMERAS), StepContext(0, steps=9))
     assert float(loss.detach()) == pytest.approx(0, abs=1e-6)
+
+
+def test_gaussians_of_the_background_are_seen_on_random_colors():
+    """What is as bright as the background costs nothing on it, and something on other colors."""
+    system = SplatsConfig(generator=SLOTS, random_background=True).build()
+    with torch.no_grad():
+        system.generator.f_dc.fill_(0.5 / C0)  # white, on white
+    for opacity in (0.0, 1.0):  # a photograph of nothing, and one of a white wall
+        images = torch.cat([torch.ones(3, 4, 24, 24), torch.full((3, 1, 24, 24), opacity)], dim=1)
+        batch = PosedImageBatch(images, CAMERAS)
+        losses = [system.generator_loss(batch, StepContext(i, steps=9))[0].item() for i in range(2)]
+        assert min(losses) > 1e-3
+        assert losses[0] != losses[1]
+    usual = SplatsConfig(generator=SLOTS).build()
+    usual.load_state_dict(system.state_dict())
+    loss, _ = usual.generator_loss(batch, StepContext(0, steps=9))
+    assert loss.item() == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("color", [(0.0, 0.0, 0.0), (0.2, 0.9, 0.4)])
+def test_photographs_and_renderings_are_on_the_same_random_color(color):
+    system = SplatsConfig(generator=SLOTS, random_background=True).build()
+    context = SimpleNamespace(
+        random_streams=lambda *_: SimpleNamespace(uniform=lambda n: torch.tensor([color]))
+    )
+    generator = system.generator
+    white, given = (generator.rasterize(generator.gaussians(), CAMERAS[:1]) for _ in range(2))
+    images = torch.cat([white.image, torch.ones_like(white.alpha), white.alpha], dim=1)
+    rendered, photographed = system.on_random_colors(given, images, context)
+    assert_close(rendered, photographed)
+    behind = torch.tensor(color)[:, None, None]
+    scene = replace(generator.gaussians(), antialiased=SLOTS.antialiased)
+    black = generator.render(scene, CAMERAS[:1], RenderOptions(background="black"))
+    assert_close(rendered, black.image + (1 - black.alpha) * behind, atol=1e-6, rtol=1e-5)
+
+
+def test_random_backgrounds_want_transparency():
+    opaque = SimpleNamespace(has_alpha=False, box=None)
+    with pytest.raises(BadInput, match="random_background: wanted photographs with transparent"):
+        SplatsConfig(random_background=True).adapt(opaque)
 
 
 def test_structural_dissimilarity_is_that_of_the_metric():

@@ -36,10 +36,23 @@ def read_scene(path: Path, up: str = "") -> GeneratorFile:
         if up:
             raise BadInput(f"--up {up}: wanted with a file of Gaussians ({', '.join(READ)}), not {path}")
         return read(path)
-    splats, given = read_splats(path), parse_up(up)
-    if up and given is None:
-        raise BadInput(f"--up {up!r}: wanted x, -x, y, -y, z, -z, or three numbers like 0,-1,0")
-    return as_generator(splats, str(path), given or splats.up or UP)
+    splats = read_splats(path)
+    return as_generator(splats, str(path), axis("--up", up) if up else splats.up or UP)
+
+
+def axis(option: str, text: str) -> Vector:
+    """The direction [3] that an option says; BadInput, which names it, for what is none."""
+    found = parse_up(text)
+    if found is None:
+        raise BadInput(f"{option} {text!r}: wanted x, -x, y, -y, z, -z, or three numbers like 0,-1,0")
+    return found
+
+
+def turned(gaussians: Gaussians, up: Tensor, wanted: Vector) -> Gaussians:
+    """The same clouds, turned about the origin so that what is upwards, up [3], is a wanted direction."""
+    turn = torch.eye(4, dtype=torch.float64)
+    turn[:3, :3] = rotation_between(up, torch.tensor(wanted))
+    return transform_gaussians(gaussians, turn)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from tyro.conf import Positional
 
 from genscene.apps.interpolate import styles_of_seeds
 from genscene.apps.points import sample_surface
-from genscene.apps.splat_scene import read_scene
+from genscene.apps.splat_scene import axis, read_scene, turned
 from genscene.cli.shared.options import parse, print_line, require_range, require_suffix
 from genscene.cli.shared.progress import timed_progress
 from genscene.cli.shared.rendering import FPS, FRAMES, PHOTOGRAPHS, PSI, camera_prior, views_along
@@ -77,6 +77,9 @@ class SplatFile:
     # of a .ply or .splat: what is upwards, x, -x, y, -y, z, -z, or three numbers like 0,-1,0; default: what
     # the file says, else -y
     up: str = ""
+    # turn the scene so that this is upwards in what is written; -y is what viewers of .ply and .splat show
+    # upwards; default: as it is
+    turn_to: str = ""
 
 
 @dataclass(frozen=True)
@@ -208,6 +211,7 @@ def export_splats(options: SplatFile) -> None:
     require_suffix("--out", options.out, WRITERS)
     require_range("--seed", options.seed, 0, 10**18)
     require_range("--psi", options.psi, *PSI)
+    wanted = axis("--turn-to", options.turn_to) if options.turn_to else None
     content = read_scene(options.generator, options.up)
     generator = content.generator
     scene = generator.bind(styles_of_seeds(generator, [options.seed], options.psi))
@@ -217,12 +221,14 @@ def export_splats(options: SplatFile) -> None:
     if content.to_files is not None:
         scene = transform_gaussians(scene, content.to_files)
         up = torch.nn.functional.normalize(content.to_files[:3, :3] @ up, dim=0)
-    x, y, z = (round(number, 6) for number in up.tolist())
+    if wanted is not None:
+        scene, up = turned(scene, up, wanted), torch.tensor(wanted)
+    x, y, z = (round(number, 6) + 0.0 for number in up.tolist())
     stored = from_gaussians(scene, (x, y, z))
     WRITERS[options.out.suffix](
         options.out, stored.by_importance() if options.out.suffix == ".splat" else stored
     )
-    print_line(f"{options.out}: {scene.means.shape[1]} Gaussians")
+    print_line(f"{options.out}: {scene.means.shape[1]} Gaussians, upwards is {x:g},{y:g},{z:g}")
 
 
 def export_cameras(options: Cameras) -> None:

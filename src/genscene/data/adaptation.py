@@ -102,10 +102,10 @@ def _box(experiment: Experiment, images: PosedImages, ground: Ground | None) -> 
 
 def _hull_masks(images: PosedImages, few: np.ndarray, ground: Ground | None) -> tuple[np.ndarray | None, str]:
     """Masks of the object in some photographs, bool [K, H, W], and what they leave out; None: unknown."""
-    opaque = None if images.opaque is None else images.opaque[few]
-    masks = object_masks(replace(images, pixels=images.pixels[few], opaque=opaque), ground)
+    alpha = None if images.alpha is None else images.alpha[few]
+    masks = object_masks(replace(images, pixels=images.pixels[few], alpha=alpha), ground)
     if masks is not None:
-        return masks, ", without " + ("the background" if opaque is None else "transparency")
+        return masks, ", without " + ("the background" if alpha is None else "transparency")
     if images.masks is not None and images.masks[few].mean() < 255 * MOST_VALID:
         return images.masks[few] > 0, " in the masks"
     return None, ""

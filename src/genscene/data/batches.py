@@ -103,16 +103,19 @@ def photograph_batches(
 ) -> Iterator[PosedImageBatch]:
     """This rank's part of the photographs of steps start, start + 1, ... to the end, shuffled each epoch.
 
-    Where some of their pixels are masked out, a fourth channel is 1 where they are valid.
+    Where some of their pixels are masked out or transparent, two more channels of the images are 1 where they
+    are valid, and their opacity.
     """
     chosen = _chosen_images(len(images), experiment.posed.limit)
     for step in range(start, experiment.steps):
         share = stage_at(experiment, step).batch // world
         positions = images_before(experiment, step) + rank * share + np.arange(share)
         index = chosen[epoch_order(positions, len(chosen), experiment.seed)]
-        pixels = images.pixels[index]
-        if images.masks is not None:
-            pixels = np.concatenate([pixels, images.masks[index][..., None]], axis=-1)
+        pixels, others = images.pixels[index], (images.masks, images.alpha)
+        if any(x is not None for x in others):
+            all_ones = np.full(pixels.shape[:3], 255, np.uint8)
+            more = [all_ones if x is None else x[index] for x in others]
+            pixels = np.concatenate([pixels, np.stack(more, axis=-1)], axis=-1)
         batch = torch.from_numpy(pixels).movedim(-1, 1).float() / 255
         yield PosedImageBatch(batch, images.camera[torch.from_numpy(index)])
 

@@ -224,7 +224,8 @@ def as_float64(x: Tensor) -> Tensor:
 
 def no_autocast(like: Tensor) -> torch.autocast:
     """Autocast off: the products of geometry need more than the 8 bits of bfloat16."""
-    return torch.autocast(like.device.type, enabled=False)
+    kind = like.device.type
+    return torch.autocast("cpu" if kind == "meta" else kind, enabled=False)
 
 
 def pinhole(fov: Tensor, size: Size) -> Tensor:

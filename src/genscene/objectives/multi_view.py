@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from genscene.contract import ImageBatch, PosedImageBatch, RenderOptions, Stats, StepContext
+from genscene.devices import with_saved_bytes
 from genscene.errors import BadInput
-from genscene.geometry.cameras import LABEL_SIZE, Camera, View, named_tensors
+from genscene.geometry.cameras import LABEL_SIZE, Camera, Size, View, named_tensors
 from genscene.geometry.priors import camera_angles
 from genscene.layers.mapping import map_tensors
 from genscene.objectives.adversarial import (
@@ -25,9 +26,13 @@ from genscene.objectives.adversarial import (
 )
 from genscene.ranges import Count
 from genscene.render.canvas import append_coords
+from genscene.render.splatting import splat_bytes
+from genscene.scenes import Gaussians
 
 LABELS = {"none": 0, "label": LABEL_SIZE, "angles": 6}  # numbers that the discriminator is told of a camera
 CONSTANT = 2.0  # told beside angles, whose numbers are 0 on average: most of what is real does not turn
+# bytes of a turn of the discriminator, on reals and fakes or for the penalty, in those of its graph for reals
+PENALTY = 2.7
 VIEWS, AUGMENT_VIEWS = 100, 10_000  # numbers of turns from here on are those of views
 
 
@@ -81,6 +86,22 @@ class MultiViewSystem(AdversarialSystem):
     @abstractmethod
     def regularizers(self, scene: Any) -> Stats:
         """Weighted terms [] of the generator's loss that depend on scenes, by name."""
+
+    def graph_bytes(self, pictures: int, size: Size) -> int:
+        """Bytes of the graphs of a turn: of scenes and one view of each, or of the discriminator's."""
+        config = self.config
+        scenes = max(1, pictures // config.views) if config.views_in_batch else pictures
+        height, width = (config.patches.size,) * 2 if config.patches.size else size
+        z = torch.empty(scenes, self.generator.latent_dim)
+        scene, of_scenes = with_saved_bytes(lambda: self.generator.scene(z))
+        assert isinstance(scene, Gaussians)
+        pixels = scenes * height * width * config.supersample**2
+        of_views = splat_bytes(scene.means.shape[:2].numel(), 1, pixels)
+        channels, numbers = config.discriminator_inputs
+        images = torch.empty(pictures, channels, height, width).requires_grad_()
+        labels = torch.empty(pictures, numbers) if numbers else None
+        _, seen = with_saved_bytes(lambda: self.discriminator(images, labels))
+        return max(of_scenes + of_views + seen * scenes // pictures, int(PENALTY * seen))
 
     def generator_loss(self, batch: ImageBatch, context: StepContext) -> tuple[Tensor, Stats]:
         """The mean of the losses of all views, one after the other, and the regularizers."""

@@ -17,6 +17,8 @@ from genscene.render.rasterization import LIMITS, rasterize
 from genscene.scenes import Gaussians, Rendering
 
 NEAR, DILATION = 0.01, 0.3  # nearest depth in world units; added variance in square pixels
+# bytes that a Gaussian, a coefficient of its color, and a pixel take in a picture with its gradients
+OF_GAUSSIAN, OF_COEFFICIENT, OF_PIXEL = 800, 24, 80
 Meta = dict[str, Any]  # of `rasterize`
 
 
@@ -66,6 +68,11 @@ def as_rendering(image: Tensor, alpha: Tensor, cameras: Camera) -> Rendering:
     rays = cameras.rays()
     longer = rays.directions.norm(dim=-1).unflatten(1, cameras.size)[:, None]
     return Rendering(image[:, :3], image[:, 3:] * longer, alpha, rays=rays)
+
+
+def splat_bytes(gaussians: int, coefficients: int, pixels: int) -> int:
+    """Bytes that pictures of so many Gaussians, all of them seen, take with their gradients."""
+    return gaussians * (OF_GAUSSIAN + OF_COEFFICIENT * coefficients) + OF_PIXEL * pixels
 
 
 def render_views(

@@ -43,8 +43,8 @@ class PosedImages:
     bounds: Tensor | None  # [N, 2], nearest and farthest depth, float32
     masks: np.ndarray | None  # [N, H, W], uint8, 255 where pixels are used, else 0; None: all are used
     transform: WorldTransform  # from the world of the files to that of the cameras
-    # [N, H, W], bool, where they were not wholly transparent; None: no photograph had transparent pixels
-    opaque: np.ndarray | None = None
+    # [N, H, W], uint8, 0 to 255, before they were composited; None: no photograph had transparent pixels
+    alpha: np.ndarray | None = None
     stored: Size | None = None  # (height, width) of the first file; None: rendered
     # the one colour around the scene; None: several, or not determined
     background: SolidBackground | None = None
@@ -60,7 +60,12 @@ class PosedImages:
     @property
     def has_alpha(self) -> bool:
         """Whether any photograph had transparent pixels."""
-        return self.opaque is not None
+        return self.alpha is not None
+
+    @property
+    def opaque(self) -> np.ndarray | None:
+        """Where they were not wholly transparent, bool [N, H, W]; None: none had transparent pixels."""
+        return None if self.alpha is None else self.alpha >= FAINTEST
 
     def to_files(self) -> Tensor:
         """The transform from the cameras' world to that of the files -> [4, 4], float32."""
@@ -81,7 +86,7 @@ def decode_posed(
     masked = posed.masks is not None or posed.distortion_model != "pinhole"
     pixels = np.empty((len(posed), *size, 3), np.uint8)
     masks = np.empty((len(posed), *size), np.uint8) if masked else None
-    opaque = np.ones((len(posed), *size), bool)
+    alphas = np.full((len(posed), *size), 255, np.uint8)
     transparent = np.zeros(len(posed), bool)
 
     def decode(i: int) -> None:
@@ -90,7 +95,7 @@ def decode_posed(
         pixels[i] = _downsample(image if undistortion is None else undistort_image(image, undistortion), size)
         if alpha is not None:
             alpha = alpha if undistortion is None else undistort_image(alpha[..., None], undistortion)[..., 0]
-            opaque[i], transparent[i] = _downsample(alpha, size) >= FAINTEST, True
+            alphas[i], transparent[i] = _downsample(alpha, size), True
         if masks is not None:
             # Only where every source pixel is valid.
             masks[i] = _downsample(_valid_mask(posed, i, undistortion), size) // 255 * 255
@@ -105,7 +110,7 @@ def decode_posed(
         log_line(f"photographs: {line}")
     cameras = Camera(posed.pose.float(), posed.intrinsics.float(), size)
     bounds = None if posed.bounds is None else posed.bounds.float()
-    given = (posed.transform, opaque if transparent.any() else None, posed.sizes[0])
+    given = (posed.transform, alphas if transparent.any() else None, posed.sizes[0])
     return PosedImages(pixels, cameras, bounds, masks, *given, points=posed.points)
 
 

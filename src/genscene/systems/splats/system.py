@@ -9,21 +9,23 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.optim import Optimizer
 
-from genscene.contract import PosedImageBatch, Stats, StepContext, SystemConfig
+from genscene.contract import DEFAULT_OPTIONS, PosedImageBatch, Rendering, Stats, StepContext, SystemConfig
+from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.priors import CameraPrior
 from genscene.metrics.image import psnr
 from genscene.objectives.reconstruction import ReconstructionSystem, structural_dissimilarity
 from genscene.ranges import Natural, Share
 from genscene.render.spherical_harmonics import C0
-from genscene.render.splatting import Meta
+from genscene.render.splatting import Meta, splat_bytes
 from genscene.scenes import PosedDataset, SparsePoints
 from genscene.systems.splats.density import DensityConfig, densify, prune, reset_opacities
 from genscene.systems.splats.generator import SplatsGenerator, SplatsGeneratorConfig
 
 NEIGHBORS = 3  # whose mean distance is the first size of a Gaussian
 MARGIN = 1.1  # the extent of a scene, in the largest distance of a camera from their mean (3DGS)
-TURN = 1  # of random numbers: the loss takes none
+SIMILARITY = 500  # bytes that a pixel takes in the loss
+TURN, COLORS = 1, 2  # of random numbers: of density control, of backgrounds
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class SplatsConfig(SystemConfig):
     dissimilarity: Share = 0.2  # weight of 1 - SSIM in the loss; that of the absolute difference is the rest
     # steps between two degrees of the spherical harmonics, from 0 on; 0: all from the start
     degree_every: Natural = 1000
+    # in training each photograph, which wants transparency, and its rendering are on a random color, so that
+    # Gaussians of the background's color are not overlooked
+    random_background: bool = False
     density: DensityConfig = DensityConfig()  # how Gaussians are added and removed
 
     @property
@@ -46,6 +51,8 @@ class SplatsConfig(SystemConfig):
 
     def adapt(self, dataset: PosedDataset) -> "SplatsConfig":
         """With the photographs' cameras, background, extent and, unless it is given, their box."""
+        if self.random_background and not dataset.has_alpha:
+            raise BadInput("random_background: wanted photographs with transparent pixels")
         box = self.generator.box or dataset.box
         generator = replace(
             self.generator,
@@ -92,15 +99,24 @@ class SplatsSystem(ReconstructionSystem):
         if dataset.points is not None:
             place_at_points(self.generator, dataset.points)
 
+    def graph_bytes(self, pictures: int, size: Size) -> int:
+        """Bytes of the graph of a step: all slots being Gaussians that are seen, and the loss."""
+        config, pixels = self.config.generator, pictures * size[0] * size[1]
+        coefficients = (config.degree + 1) ** 2
+        return splat_bytes(pictures * config.capacity, coefficients, pixels) + SIMILARITY * pixels
+
     def generator_loss(self, batch: PosedImageBatch, context: StepContext) -> tuple[Tensor, Stats]:
         """Absolute difference and structural dissimilarity (3D Gaussian splatting, eq. 7)."""
         config, generator = self.config, self.generator
         every, most = config.degree_every, config.generator.degree
         scene = generator.gaussians(min(most, context.step // every) if every else most)
         report = partial(self.watch_gradients, generator.slots(), len(batch) * context.accumulation)
-        image, target = generator.rasterize(scene, batch.cameras, report=report).image, batch.images[:, :3]
+        found = generator.rasterize(scene, batch.cameras, report=report)
+        image, target = found.image, batch.images[:, :3]
+        if config.random_background:
+            image, target = self.on_random_colors(found, batch.images, context)
         if batch.images.shape[1] > 3:
-            image = torch.where(batch.images[:, 3:] > 0.5, image, target)
+            image = torch.where(batch.images[:, 3:4] > 0.5, image, target)
         weight = config.dissimilarity
         loss = (1 - weight) * (image - target).abs().mean()
         if weight:
@@ -108,6 +124,17 @@ class SplatsSystem(ReconstructionSystem):
         error = (image.detach().clamp(0, 1) - target).square().mean()
         count = loss.new_tensor(float(generator.alive.sum()))
         return loss, {"loss": loss, "psnr": psnr(error), "gaussians": count}
+
+    def on_random_colors(
+        self, found: Rendering, images: Tensor, context: StepContext
+    ) -> tuple[Tensor, Tensor]:
+        """Renderings, photographs with validity and opacity [B, 5, H, W], each pair on a random color."""
+        config = self.config.generator
+        assert found.alpha is not None
+        own = images.new_tensor(DEFAULT_OPTIONS.background_color(config.background, config.ground))
+        colors = context.random_streams(len(images), COLORS, images.device).uniform(3)
+        change = (colors - own)[..., None, None]
+        return found.image + (1 - found.alpha) * change, images[:, :3] + (1 - images[:, 4:]) * change
 
     def watch_gradients(self, slots: Tensor, pictures: int, meta: Meta) -> None:
         """Have the gradients by the places on one of so many pictures added up in the backward pass."""
