@@ -104,6 +104,7 @@ class GIRAFFEGenerator(VolumeGenerator):
         )
         self.background = build_feature_field(config.background, features)
         self.renderer = NeuralRenderer(config.renderer)
+        self.side_multiple = 2**config.renderer.levels
 
     @property
     def boxes(self) -> BoxPrior:
@@ -184,7 +185,7 @@ class GIRAFFEGenerator(VolumeGenerator):
 
     def render_features(self, scene: Composition, view: Camera, options: RenderOptions) -> Rendering:
         """B compositions, B cameras of pictures -> feature images, objects' shares behind the features."""
-        times = 2**self.config.renderer.levels
+        times = self.side_multiple
         if any(side % times or not side for side in view.size):
             raise BadInput(f"size {view.size[0]}x{view.size[1]}: wanted multiples of {times}")
         rays, size = self.rays(view.resized((view.size[0] // times, view.size[1] // times)))
