@@ -1,0 +1,182 @@
+"""The server: one port of 127.0.0.1, one loop for each window."""
+
+import asyncio
+import contextlib
+import io
+import socket
+import threading
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from genscene.errors import BadInput
+from genscene.viewer.client_loop import ClientLoop
+from genscene.viewer.drawing import device_of
+from genscene.viewer.page import overlays
+from genscene.viewer.page.objects import ObjectPanels
+from genscene.viewer.page.panels import Panels
+from genscene.viewer.page.window import ViserWindow
+from genscene.viewer.session import Session, Subject
+from genscene.viewer.throttle import Throttle
+from genscene.viewer.views import View, facing, visible
+
+PLANE = 4e3  # half side of the plane that takes drags, in heights of a canvas
+HOST = "127.0.0.1"
+LOCAL = ("127.0.0.1", "localhost", "::1")  # hosts of pages that may connect
+FPS, MOST = {"cpu": 5.0}, {"cpu": 512}  # pictures a second, pixels of the longer side; else:
+FPS_GPU, MOST_GPU = 30.0, 1024
+
+
+class Server:
+    """A running server."""
+
+    def __init__(self, subject: Subject, port: int = 8080, most: int = 0):
+        """Start it; most: pixels of the longer side of pictures at rest, 0: by the device.
+
+        Raises BadInput where viser is missing or the port is in use.
+        """
+        require_viser()
+        require_free(port)
+        import viser
+
+        device = device_of(subject.generator).type
+        self.subject, self.fps = subject, FPS.get(device, FPS_GPU)
+        self.most = most or MOST.get(device, MOST_GPU)
+        self.loops: dict[int, ClientLoop] = {}
+        self.panels: dict[int, Panels] = {}
+        self._lock = threading.Lock()
+        with contextlib.redirect_stdout(io.StringIO()):  # viser prints more than it is asked to
+            self.viser = viser.ViserServer(host=HOST, port=port, label="genscene", verbose=False)
+        self.port = int(self.viser.get_port())
+        if port not in (0, self.port):  # taken by another process in the meantime
+            self.viser.stop()
+            require_free(port)
+        self.prepare()
+        self.viser.on_client_connect(self.connected)
+        self.viser.on_client_disconnect(self.disconnected)
+
+    def prepare(self) -> None:
+        """What all windows share: the theme, the first camera; no tunnel to the outside."""
+        for name in ("request_share_url", "disconnect_share_url"):
+            setattr(self.viser, name, lambda *_, **__: None)
+        gui, scene, first = self.viser.gui, self.viser.scene, self.subject.first_view()
+        gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False, control_width="medium")
+        gui.main_panel.dock_right()
+        scene.world_axes.visible = False
+        scene.set_up_direction("+z" if getattr(self.subject.generator.prior, "up", "y") == "z" else "+y")
+        camera, distance = self.viser.initial_camera, max(float(first.eye.norm()), 1e-3)
+        camera.position = tuple(first.eye.tolist())
+        camera.look_at = tuple((first.eye + distance * first.pose[:3, 2]).tolist())
+        camera.fov = first.fov
+
+    def connected(self, client: Any) -> None:
+        """Start the loop of a new window."""
+        if not self.is_local(client):
+            return
+        first = self.subject.first_view()
+        window, session = ViserWindow(client, first), Session(self.subject, self.most)
+        loop = ClientLoop(session, window, Throttle(self.fps))
+        panels = Panels(client, session, window, loop)
+        with self._lock:
+            self.loops[client.client_id], self.panels[client.client_id] = loop, panels
+        window.place(first)
+        panels.build()
+        if self.subject.has_objects:
+            ObjectPanels(panels).build()
+        if self.subject.is_plane:
+            add_drag_plane(client, window, loop)
+
+        async def moved(_: Any) -> None:
+            loop.moved()
+            if panels.globe is not None and session.reach is not None:
+                panels.globe.content = overlays.globe(session.reach, session.shown(window.view()))
+
+        client.camera.on_update(moved)
+        loop.start()
+
+    def is_local(self, client: Any) -> bool:
+        """Whether a window's page is of this machine; those of other pages of the browser are closed."""
+        sockets: Any = self.viser._websock_server._live_connections
+        connection = sockets.get(client.client_id)
+        origin = None if connection is None else connection.request.headers.get("Origin")
+        if origin is None or urlsplit(origin).hostname in LOCAL:
+            return connection is not None
+        asyncio.run_coroutine_threadsafe(connection.close(1008), self.viser.get_event_loop())
+        return False
+
+    def disconnected(self, client: Any) -> None:
+        """End the loop of a window that is closed."""
+        with self._lock:
+            loop = self.loops.pop(client.client_id, None)
+            self.panels.pop(client.client_id, None)
+        if loop is not None:
+            loop.close(wait=False)
+
+    def describe(self) -> str:
+        """Where the page is, on this machine and from another one."""
+        here = f"http://{HOST}:{self.port}"
+        return f"{here} (from another machine: ssh -L {self.port}:{HOST}:{self.port} HOST); Ctrl-C ends it"
+
+    def report_training(self) -> None:
+        """Show the line about the last step in all windows."""
+        with self._lock:
+            panels = list(self.panels.values())
+        for each in panels:
+            each.report_training()
+
+    def stepped(self) -> None:
+        """Tell all windows that there are new weights."""
+        for loop in self.all():
+            loop.stepped()
+
+    def all(self) -> list[ClientLoop]:
+        """The loops of all windows."""
+        with self._lock:
+            return list(self.loops.values())
+
+    def close(self) -> None:
+        """End all loops, then the server."""
+        for loop in self.all():
+            loop.close()
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.viser.stop()
+
+
+def add_drag_plane(client: Any, window: ViserWindow, loop: ClientLoop) -> None:
+    """Let the pointer move the window on a canvas: an invisible plane takes the drags."""
+    corners = PLANE * np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], np.float32)
+    faces = np.array([[0, 1, 2], [0, 2, 3]])
+    shown: dict[str, Any] = {"opacity": 0.0, "side": "double", "cast_shadow": False, "receive_shadow": False}
+    plane = client.scene.add_mesh_simple("/plane", corners, faces, **shown)
+    began: list[tuple[View, tuple[float, float]]] = []
+
+    async def dragged(event: Any) -> None:
+        x, y = event.end_screen_pos
+        if event.phase == "start" or not began:
+            began[:] = [(window.view(), (x, y))]
+        view, (u, v) = began[0]
+        seen, eye = visible(view), view.eye.tolist()
+        left, down = eye[0] - (x - u) * seen.width, eye[1] + (y - v) * seen.height
+        window.place(facing(left, down, eye[2], view.fov, view.aspect))
+        loop.stirred()
+
+    plane.on_drag("left")(dragged)
+
+
+def require_viser() -> None:
+    """Raise BadInput where viser is not installed."""
+    try:
+        import viser  # noqa: F401
+    except ImportError:
+        raise BadInput("the viewer needs viser: wanted pip install 'genscene[viewer]'") from None
+
+
+def require_free(port: int) -> None:
+    """Raise BadInput where another process listens at a port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise BadInput(f"--port {port} cannot be used ({error.strerror}): wanted a free one") from None
