@@ -10,7 +10,7 @@ POLL = 0.02  # seconds between two looks whether time is left
 
 
 class Pace:
-    """One thread draws at a time; training, where there is some, is left its share of the time.
+    """One thread draws at a time, in the order of asking; training, where there is some, is left its share.
 
     Time to draw accrues by the clock, and what drawing takes is subtracted. So pictures lag behind where the
     share is large, but never delay training by more.
@@ -25,7 +25,8 @@ class Pace:
         """training: the share of the time that is not drawn in, 0 to 1; 0: there is no training."""
         self.training, self.clock, self.sleep = training, clock, sleep
         self.free = False  # training is paused: all the time is for drawing
-        self._turn, self._count = threading.Lock(), threading.Lock()
+        self._turns = threading.Condition()
+        self._given = self._asked = 0  # turns that have ended, and that were asked for
         self._left, self._seen = BURST, clock()
         self._started = 0.0
 
@@ -44,16 +45,16 @@ class Pace:
     @contextmanager
     def turn(self, blocking: bool = True) -> Iterator[bool]:
         """Hold the turn without being counted -> whether it was free, unless `blocking`."""
-        mine = self._turn.acquire(blocking)
+        mine = self._acquire(blocking)
         try:
             yield mine
         finally:
             if mine:
-                self._turn.release()
+                self._release()
 
     def left(self) -> float:
         """Seconds of drawing that are left; below 0: a debt."""
-        with self._count:
+        with self._turns:
             now = self.clock()
             self._left = min(BURST, self._left + (now - self._seen) * (1 - self.training))
             self._seen = now
@@ -67,12 +68,25 @@ class Pace:
     def _begin(self, useless: Callable[[], bool]) -> None:
         while self.training and not self.free and self.left() <= 0 and not useless():
             self.sleep(POLL)
-        self._turn.acquire()
+        self._acquire()
         self._started = self.clock()
 
     def _end(self) -> None:
         taken = 0.0 if self.free else self.clock() - self._started
         self.left()
-        with self._count:
+        with self._turns:
             self._left -= taken
-        self._turn.release()
+        self._release()
+
+    def _acquire(self, blocking: bool = True) -> bool:
+        with self._turns:
+            if not blocking and self._given != self._asked:
+                return False
+            mine, self._asked = self._asked, self._asked + 1
+            self._turns.wait_for(lambda: self._given == mine)
+            return True
+
+    def _release(self) -> None:
+        with self._turns:
+            self._given += 1
+            self._turns.notify_all()

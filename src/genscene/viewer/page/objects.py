@@ -145,7 +145,7 @@ class ObjectPanels:
         """Show boxes with handles to move and turn them, or remove these."""
         self.boxes = bool(wanted)
         entries = self.scene.objects if self.boxes else ()
-        self.panels.mark("boxes", [self.add_box(i, entry) for i, entry in enumerate(entries)])
+        self.panels.mark("boxes", lambda: [self.add_box(i, entry) for i, entry in enumerate(entries)])
 
     def add_box(self, i: int, entry: ObjectEntry) -> Any:
         """The edges of one box, which move with its handles."""

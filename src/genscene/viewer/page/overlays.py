@@ -66,13 +66,11 @@ def on_sphere(reach: Reach, yaw: float, pitch: float) -> tuple[float, float, flo
     return (x, -z, y) if reach.prior.up == "z" else (x, y, z)
 
 
-def add_patch(client: Any, reach: Reach) -> Any:
-    """The prior's patch in a window's scene -> its handle."""
+def add_patch(client: Any, reach: Reach) -> list[Any]:
+    """The prior's patch in a window's scene -> handles."""
     segments = [np.stack([line[:-1], line[1:]], axis=1) for line in patch_lines(reach)]
     points = reach.prior.radius * np.concatenate(segments).astype(np.float32)
-    return client.scene.add_line_segments(
-        "/prior", points, PRIOR, thickness=2.0, thickness_units="screen", visible=False
-    )
+    return [client.scene.add_line_segments("/prior", points, PRIOR, thickness=2.0, thickness_units="screen")]
 
 
 def globe(reach: Reach, view: View) -> str:

@@ -8,20 +8,18 @@ import threading
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from genscene.errors import BadInput
 from genscene.viewer.client_loop import ClientLoop
 from genscene.viewer.drawing import device_of
 from genscene.viewer.page import overlays
+from genscene.viewer.page.camera import add_camera, add_canvas, add_path
 from genscene.viewer.page.objects import ObjectPanels
 from genscene.viewer.page.panels import Panels
+from genscene.viewer.page.scene import add_files, add_picture, add_scene
 from genscene.viewer.page.window import ViserWindow
 from genscene.viewer.session import Session, Subject
 from genscene.viewer.throttle import Throttle
-from genscene.viewer.views import View, facing, visible
 
-PLANE = 4e3  # half side of the plane that takes drags, in heights of a canvas
 HOST = "127.0.0.1"
 LOCAL = ("127.0.0.1", "localhost", "::1")  # hosts of pages that may connect
 FPS, MOST = {"cpu": 5.0}, {"cpu": 512}  # pictures a second, pixels of the longer side; else:
@@ -81,11 +79,7 @@ class Server:
         with self._lock:
             self.loops[client.client_id], self.panels[client.client_id] = loop, panels
         window.place(first)
-        panels.build()
-        if self.subject.has_objects:
-            ObjectPanels(panels).build()
-        if self.subject.is_plane:
-            add_drag_plane(client, window, loop)
+        self.add_controls(panels)
 
         async def moved(_: Any) -> None:
             loop.moved()
@@ -94,6 +88,21 @@ class Server:
 
         client.camera.on_update(moved)
         loop.start()
+
+    def add_controls(self, panels: Panels) -> None:
+        """Add all controls that the generator has a use for."""
+        panels.add_status()
+        panels.add_training()
+        add_scene(panels)
+        if self.subject.has_objects:
+            ObjectPanels(panels).build()
+        if self.subject.is_plane:
+            add_canvas(panels)
+        else:
+            add_camera(panels)
+            add_path(panels)
+        add_picture(panels)
+        add_files(panels)
 
     def is_local(self, client: Any) -> bool:
         """Whether a window's page is of this machine; those of other pages of the browser are closed."""
@@ -141,27 +150,6 @@ class Server:
             loop.close()
         with contextlib.redirect_stdout(io.StringIO()):
             self.viser.stop()
-
-
-def add_drag_plane(client: Any, window: ViserWindow, loop: ClientLoop) -> None:
-    """Let the pointer move the window on a canvas: an invisible plane takes the drags."""
-    corners = PLANE * np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], np.float32)
-    faces = np.array([[0, 1, 2], [0, 2, 3]])
-    shown: dict[str, Any] = {"opacity": 0.0, "side": "double", "cast_shadow": False, "receive_shadow": False}
-    plane = client.scene.add_mesh_simple("/plane", corners, faces, **shown)
-    began: list[tuple[View, tuple[float, float]]] = []
-
-    async def dragged(event: Any) -> None:
-        x, y = event.end_screen_pos
-        if event.phase == "start" or not began:
-            began[:] = [(window.view(), (x, y))]
-        view, (u, v) = began[0]
-        seen, eye = visible(view), view.eye.tolist()
-        left, down = eye[0] - (x - u) * seen.width, eye[1] + (y - v) * seen.height
-        window.place(facing(left, down, eye[2], view.fov, view.aspect))
-        loop.stirred()
-
-    plane.on_drag("left")(dragged)
 
 
 def require_viser() -> None:
