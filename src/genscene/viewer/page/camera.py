@@ -113,7 +113,8 @@ def add_canvas(panels: Panels) -> None:
         panels.button("Show the whole picture", lambda: panels.go(panels.subject.first_view()), "home")
     corners = PLANE * np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], np.float32)
     faces = np.array([[0, 1, 2], [0, 2, 3]])
-    shown: dict[str, Any] = {"opacity": 0.0, "side": "double", "cast_shadow": False, "receive_shadow": False}
+    # of a wireframe no pixel is shaded, but the pointer meets its faces
+    shown: dict[str, Any] = {"opacity": 0.0, "wireframe": True, "side": "double", "cast_shadow": False}
     plane = client.scene.add_mesh_simple("/plane", corners, faces, **shown)
     began: list[tuple[View, tuple[float, float]]] = []
 
