@@ -133,7 +133,7 @@ def test_a_pause_waits_until_it_is_ended_or_the_run_is(monkeypatch, tmp_path):
 
     def counted(self, done, stats, stopped):
         end = time.monotonic() + 60
-        while done == 2 and not self.subject.training.paused and time.monotonic() < end:
+        while done == 1 and not self.subject.training.paused and time.monotonic() < end:
             time.sleep(0.01)
         update(self, done, stats, stopped)
         steps.append(done)
