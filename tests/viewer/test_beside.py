@@ -121,6 +121,7 @@ def test_a_pause_waits_until_it_is_ended_or_the_run_is(monkeypatch, tmp_path):
                 time.sleep(0.05)
         client.wait(lambda: any(p.get("label") == "paused" for p in client.controls.values()))
         client.set("paused", True)
+        reached.wait(60)
         time.sleep(0.5)
         first = len(steps)
         time.sleep(0.5)
@@ -129,12 +130,13 @@ def test_a_pause_waits_until_it_is_ended_or_the_run_is(monkeypatch, tmp_path):
         time.sleep(0.3)
         client.close()
 
-    held, update = [], beside.Beside.update
+    held, reached, update = [], threading.Event(), beside.Beside.update
 
     def counted(self, done, stats, stopped):
         end = time.monotonic() + 60
         while done == 1 and not self.subject.training.paused and time.monotonic() < end:
             time.sleep(0.01)
+        reached.set()
         update(self, done, stats, stopped)
         steps.append(done)
 

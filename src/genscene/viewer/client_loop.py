@@ -68,6 +68,11 @@ class ClientLoop:
         if wait and self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout=10)
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will be drawn any more."""
+        return self.closed and not self._thread.is_alive()
+
     def moved(self) -> None:
         """The camera has moved; messages about a camera that has not are ignored."""
         if self.drawn is not None and self.window.view().resembles(self.drawn):

@@ -17,7 +17,6 @@ from genscene.render import spherical_harmonics
 from genscene.scenes import Gaussians, Rendering, SolidBackground
 from genscene.viewer.views import View, depth_along_axis, visible
 
-MAX_BYTES = 1 << 24  # of intermediate results: between two parts drawing can be cancelled
 FAR = 1e3  # depth where nothing is seen
 SHARP = 256  # pixels of the height to which smaller pictures are enlarged before they are encoded
 
@@ -47,23 +46,20 @@ class Look:
 
     show: Show = "image"
     background: SolidBackground | None = None  # behind scenes with cameras; None: the generator's own
-    samples: int = 0  # along each ray; 0: the generator's own number
 
-    def options(self, cancelled: Callable[[], bool]) -> RenderOptions:
-        """The same for the renderer."""
-        return RenderOptions(
-            samples=self.samples, background=self.background, max_bytes=MAX_BYTES, cancelled=cancelled
-        )
+    def options(self, max_bytes: int, cancelled: Callable[[], bool]) -> RenderOptions:
+        """The same for the renderer; max_bytes: of a part, between two of which drawing can be cancelled."""
+        return RenderOptions(background=self.background, max_bytes=max_bytes, cancelled=cancelled)
 
 
 @torch.no_grad()
 def draw_view(
-    generator: Generator, scene: Any, view: View, size: Size, look: Look, cancelled: Callable[[], bool]
+    generator: Generator, scene: Any, view: View, size: Size, show: Show, options: RenderOptions
 ) -> Picture:
     """One scene from a camera; raises Cancelled."""
     camera = view.camera(size).to(device_of(generator))
-    rendering = generator.render(scene, camera, look.options(cancelled))
-    image = to_picture(rendering, look.show, depth_range(generator))[0]
+    rendering = generator.render(scene, camera, options)
+    image = to_picture(rendering, show, depth_range(generator))[0]
     return Picture(to_bytes(image).numpy(), depth_of(rendering, view))
 
 
@@ -83,14 +79,14 @@ def draw_canvas(
     view: View,
     size: Size,
     aspect: float,
-    look: Look,
-    cancelled: Callable[[], bool],
+    show: Show,
+    options: RenderOptions,
 ) -> Picture:
     """What is visible of a canvas of this aspect from a camera that faces it; raises Cancelled."""
     grid = visible(view).grid(size, aspect).to(device_of(generator))
-    options = replace(look.options(cancelled), background=None)
-    if look.show in ("gradient", "laplacian"):
-        image = derivative_pictures(generator, scene, grid, look.show, options)[0]
+    options = replace(options, background=None)
+    if show in ("gradient", "laplacian"):
+        image = derivative_pictures(generator, scene, grid, show, options)[0]
     else:
         image = generator.render(scene, grid, options).image[0]
     return Picture(to_bytes(image).numpy())

@@ -25,6 +25,7 @@ class Pace:
         """training: the share of the time that is not drawn in, 0 to 1; 0: there is no training."""
         self.training, self.clock, self.sleep = training, clock, sleep
         self.free = False  # training is paused: all the time is for drawing
+        self.longest = 0.0  # seconds of the longest part since a picture was begun
         self._turns = threading.Condition()
         self._given = self._asked = 0  # turns that have ended, and that were asked for
         self._left, self._seen = BURST, clock()
@@ -37,6 +38,7 @@ class Pace:
         It gives others the turn, waits for time that is left, and returns whether to stop.
         """
         self._begin(lambda: False)
+        self.longest = 0.0
         try:
             yield self._between
         finally:
@@ -72,7 +74,8 @@ class Pace:
         self._started = self.clock()
 
     def _end(self) -> None:
-        taken = 0.0 if self.free else self.clock() - self._started
+        taken = self.clock() - self._started
+        self.longest, taken = max(self.longest, taken), 0.0 if self.free else taken
         self.left()
         with self._turns:
             self._left -= taken

@@ -21,6 +21,8 @@ from genscene.viewer.pace import Pace
 from genscene.viewer.reach import first_view, reach_of, starts_beyond
 from genscene.viewer.views import View, facing, picture_size
 
+PART = (0.015, 0.05)  # seconds that a part of a picture should take: drawing is cancelled between two parts
+BYTES = (1 << 20, 1 << 24, 1 << 27)  # of intermediate results of a part: least, at first, most
 HOME = 1.5  # distance from which a canvas is seen at first, in its heights
 CANVAS_FOV = 0.7  # vertical field of view there, in radians
 
@@ -104,7 +106,7 @@ class Session:
         self.reach = reach_of(subject.generator)
         beyond = starts_beyond(self.reach)
         self.choices = choices or Choices(most=most, beyond=beyond)
-        self._lock = threading.Lock()
+        self._lock, self.max_bytes = threading.Lock(), BYTES[1]
         self._scene: tuple[Any, Any, Any] = (None, None, None)  # what it depends on, styles, scene
         self._baked: Any = None  # what the last cloud depends on
 
@@ -177,12 +179,24 @@ class Session:
     def picture(self, view: View, size: Size, useless: Callable[[], bool]) -> Picture:
         """A picture of the scene from a view of `shown`; raises Cancelled where it has become useless."""
         choices, subject = self.choices, self.subject
-        with subject.pace.drawing() as between:
-            _, scene = self.scene()
-            ends: Callable[[], bool] = lambda: between(useless)  # noqa: E731
-            if subject.is_plane:
-                return draw_canvas(subject.generator, scene, view, size, subject.aspect, choices.look, ends)
-            return draw_view(subject.generator, scene, self.frame(view), size, choices.look, ends)
+        try:
+            with subject.pace.drawing() as between:
+                _, scene = self.scene()
+                how = choices.look.options(self.max_bytes, lambda: between(useless))
+                show = choices.look.show
+                if subject.is_plane:
+                    return draw_canvas(subject.generator, scene, view, size, subject.aspect, show, how)
+                return draw_view(subject.generator, scene, self.frame(view), size, show, how)
+        finally:
+            self.adapt()
+
+    def adapt(self) -> None:
+        """Change how much is computed at once by how long that took."""
+        longest, (least, _, most) = self.subject.pace.longest, BYTES
+        if longest > PART[1]:
+            self.max_bytes = max(self.max_bytes // 2, least)
+        elif 0 < longest < PART[0]:
+            self.max_bytes = min(2 * self.max_bytes, most)
 
     def cloud(self, view: View) -> Cloud | None:
         """The Gaussians of the scene as seen from a view; None: those of the last call still hold."""

@@ -5,6 +5,7 @@ import contextlib
 import io
 import socket
 import threading
+import warnings
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +23,7 @@ from genscene.viewer.throttle import Throttle
 
 HOST = "127.0.0.1"
 LOCAL = ("127.0.0.1", "localhost", "::1")  # hosts of pages that may connect
-FPS, MOST = {"cpu": 5.0}, {"cpu": 512}  # pictures a second, pixels of the longer side; else:
+FPS, MOST = {"cpu": 7.0}, {"cpu": 512}  # pictures a second, pixels of the longer side; else:
 FPS_GPU, MOST_GPU = 30.0, 1024
 
 
@@ -38,11 +39,14 @@ class Server:
         require_free(port)
         import viser
 
+        # what is drawn while a window closes is lost, which is nothing to tell anybody
+        warnings.filterwarnings("ignore", "Queued a .* on a closed connection")
         device = device_of(subject.generator).type
         self.subject, self.fps = subject, FPS.get(device, FPS_GPU)
         self.most = most or MOST.get(device, MOST_GPU)
         self.loops: dict[int, ClientLoop] = {}
         self.panels: dict[int, Panels] = {}
+        self.ending: list[ClientLoop] = []  # of windows that are closed, while they finish a picture
         self._lock = threading.Lock()
         with contextlib.redirect_stdout(io.StringIO()):  # viser prints more than it is asked to
             self.viser = viser.ViserServer(host=HOST, port=port, label="genscene", verbose=False)
@@ -119,8 +123,9 @@ class Server:
         with self._lock:
             loop = self.loops.pop(client.client_id, None)
             self.panels.pop(client.client_id, None)
-        if loop is not None:
-            loop.close(wait=False)
+            if loop is not None:
+                loop.close(wait=False)
+                self.ending = [each for each in [*self.ending, loop] if not each.ended]
 
     def describe(self) -> str:
         """Where the page is, on this machine and from another one."""
@@ -146,7 +151,7 @@ class Server:
 
     def close(self) -> None:
         """End all loops, then the server."""
-        for loop in self.all():
+        for loop in [*self.all(), *self.ending]:
             loop.close()
         with contextlib.redirect_stdout(io.StringIO()):
             self.viser.stop()
