@@ -16,10 +16,10 @@ from PIL import Image
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
-    "--headless --no-sandbox --disable-gpu --use-angle=swiftshader --enable-unsafe-swiftshader"
-    " --disable-background-networking --disable-component-update --disable-sync --no-first-run"
-    " --disable-dev-shm-usage --hide-scrollbars"
-).split()
+    *("--headless", "--no-sandbox", "--disable-gpu", "--use-angle=swiftshader"),
+    *("--enable-unsafe-swiftshader", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-first-run", "--disable-dev-shm-usage", "--hide-scrollbars"),
+)
 START, ANSWER = 60, 60  # seconds that a browser, and one of its answers, may take
 
 
@@ -53,8 +53,16 @@ class Browser:
             self.problems.append(f"{entry['text']} {entry.get('url', '')}")
 
     def open(self, address):
-        """Go to a page."""
+        """Go to a page, and wait until it is there."""
         self.call("Page.navigate", url=address)
+        end = time.monotonic() + START
+        while time.monotonic() < end:
+            time.sleep(0.1)
+            with suppress(AssertionError):  # while the page is exchanged
+                if self.evaluate("location.href + document.readyState").startswith(f"{address}/complete"):
+                    self.screenshot()
+                    return
+        raise AssertionError(f"no page at {address}")
 
     def screenshot(self):
         """What the page looks like, uint8 [H, W, 3]."""
@@ -82,7 +90,9 @@ class Browser:
         self.pointer("mousePressed", *start, button, held)
         for i in range(1, steps + 1):
             share = i / steps
-            self.pointer("mouseMoved", *(a + share * (b - a) for a, b in zip(start, end)), button, held)
+            self.pointer(
+                "mouseMoved", *(a + share * (b - a) for a, b in zip(start, end, strict=True)), button, held
+            )
             time.sleep(pause)
         self.pointer("mouseReleased", *end, button)
 

@@ -26,7 +26,8 @@ WINDOW = (600, 900)  # height, width
 def subject_of(name):
     """An untrained preset, or a run."""
     if name in PRESETS:
-        content = GeneratorFile(build_seeded(PRESETS[name]).generator.eval().requires_grad_(False), PRESETS[name])
+        generator = build_seeded(PRESETS[name]).generator.eval().requires_grad_(False)
+        content = GeneratorFile(generator, PRESETS[name])
     else:
         content = read_scene(Path(name))
     size = content.cameras.size if content.cameras is not None else largest_size(content.experiment)
@@ -65,7 +66,8 @@ def measure(name):
         rate = (len(client.pictures) - count) * RATE / EVENTS
         low = min(sizes, key=lambda text: int(text.split(" x ")[0]) if " x " in text else 10**9)
         middle, most = 1000 * np.median(seconds), 1000 * np.quantile(seconds, 0.95)
-        return f"{name}: {middle:.0f} ms, 95 % below {most:.0f} ms; dragged {rate:.1f} pictures/s, from {low} pixels"
+        times = f"{middle:.0f} ms, 95 % below {most:.0f} ms"
+        return f"{name}: {times}; dragged {rate:.1f} pictures/s, from {low} pixels"
     finally:
         client.close()
         server.close()

@@ -64,7 +64,7 @@ class PlainClient:
             elif kind == "GuiRemoveMessage":
                 self.controls.pop(message["uuid"], None)
             elif kind.startswith("Gui") and "uuid" in message and "props" in message:
-                self.controls[message["uuid"]] = message["props"] | {"value": message.get("value"), "kind": kind}
+                self.controls[message["uuid"]] = message["props"]
             elif kind == "NotificationShowMessage":
                 self.notes.append(message["props"]["body"])
             elif kind.startswith("SetCamera"):
@@ -100,7 +100,7 @@ class PlainClient:
             far=1000.0,
             image_height=height,
             image_width=width,
-            look_at=[a + b for a, b in zip(eye, forward)],
+            look_at=[a + b for a, b in zip(eye, forward, strict=True)],
             up_direction=[0.0, 1.0, 0.0],
         )
 

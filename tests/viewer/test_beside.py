@@ -64,7 +64,7 @@ class Visitor(threading.Thread):
             for label, value in (("seed", i), ("truncation", 0.5 + 0.4 * (i % 2)), ("share", 0.5)):
                 if label in labels:
                     client.set(label, value)
-            self.lines |= {text for props in list(client.controls.values()) if (text := props.get("_markdown"))}
+            self.lines |= {props.get("_markdown") or "" for props in list(client.controls.values())}
             time.sleep(0.03)
 
 

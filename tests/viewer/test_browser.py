@@ -39,9 +39,6 @@ def looking(subject, most=96):
     try:
         with running(WIDTH, HEIGHT) as browser:
             browser.open(f"http://127.0.0.1:{server.port}")
-            end = time.monotonic() + 90
-            while not (server.all() and server.all()[0].schedule.state == "waiting") and time.monotonic() < end:
-                time.sleep(0.1)
             browser.wait(lambda picture: part(picture).std() > 2)  # the page fades in
             yield server, browser
     finally:
@@ -157,7 +154,10 @@ def test_random_actions_end_in_a_picture_and_leave_no_memory():
         assert len(server.all()) == 1
         server.all()[0].changed()
         steady(server, browser)
-        notes = [f"{a / 2**20:.0f} MiB here, {b / 2**20:.1f} MiB in the page" for a, b in zip(used, heaps)]
+        notes = [
+            f"{a / 2**20:.0f} MiB here, {b / 2**20:.1f} MiB in the page"
+            for a, b in zip(used, heaps, strict=True)
+        ]
         print(f"{ACTIONS} actions:", "; ".join(notes))
         assert used[-1] < 1.05 * used[0] + 8 * 2**20, notes
         assert heaps[-1] < 1.05 * heaps[0] + 12 * 2**20, notes

@@ -10,7 +10,7 @@ from genscene.apps.splat_scene import read_scene
 from genscene.cli.shared.options import parse, print_line, require_range
 from genscene.devices import Device, pick_device
 from genscene.experiment.schedules import largest_size
-from genscene.viewer.page.server import Server, require_free, require_viser
+from genscene.viewer.page.server import Server
 from genscene.viewer.session import Subject
 
 
@@ -34,8 +34,6 @@ def main(words: list[str]) -> None:
     options = parse(View, words, "genscene view", description="Look around in scenes, in a browser.")
     require_range("--port", options.port, 0, 65_535)
     require_range("--side", options.side, 0, 4096)
-    require_viser()
-    require_free(options.port)
     content = read_scene(options.generator, options.up)
     content.generator.to(pick_device(options.device))
     size = content.cameras.size if content.cameras is not None else largest_size(content.experiment)

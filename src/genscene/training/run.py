@@ -93,6 +93,7 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
     torch.set_float32_matmul_precision("high" if run.precision == "tf32" else "highest")
     with joined(device) as group:
         check(experiment, run, group)
+        check_view(run, group)
         can_resume(run.out, run.resume)
         with locked(run.out / ".lock") if group.is_main else nullcontext("") as holder:
             if group.any(bool(holder)):
@@ -165,6 +166,15 @@ def train_loop(state: TrainState, run: Run, source: DataSource, start: int) -> G
     return state.ema.eval().requires_grad_(False)
 
 
+def check_view(run: Run, group: ProcessGroup) -> None:
+    """Raise BadInput where the viewer that is wanted cannot be started."""
+    if run.view and group.is_main:
+        from genscene.viewer.page.server import require_free, require_viser
+
+        require_viser()
+        require_free(run.view_port)
+
+
 def viewing(run: Run, content: GeneratorFile, group: ProcessGroup) -> AbstractContextManager[Any]:
     """The viewer beside the loop -> a function to call after each step; without --view it does nothing."""
     if not (run.view and group.is_main):
@@ -230,11 +240,6 @@ def check(experiment: Experiment, run: Run, group: ProcessGroup) -> None:
     """Raise BadInput for all that would fail later; nothing is read or written."""
     validate(experiment)
     validate(run)
-    if run.view and group.is_main:
-        from genscene.viewer.page.server import require_free, require_viser
-
-        require_viser()
-        require_free(run.view_port)
     if experiment.system.moves_weights and (group.world > 1 or experiment.ema.active):
         got = f"{group.world} processes" if group.world > 1 else "a moving average (--ema.decay)"
         wanted = "Gaussians are moved between their slots: wanted one process, and --ema.decay 0"

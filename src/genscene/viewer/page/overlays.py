@@ -102,7 +102,8 @@ def globe(reach: Reach, view: View) -> str:
     style = f'r="4.5" fill="{fill}" stroke="#ffb347" stroke-width="2"'
     parts.append(f'<circle cx="{cx:.1f}" cy="{cy:.1f}" {style}/>')
     size = f'width="{GLOBE}" height="{GLOBE}"'
-    return f'<div style="text-align:center"><svg {size}>{"".join(parts)}</svg></div>'
+    caption = '<div style="font-size:0.75em;opacity:0.7">cameras of the prior; the dot is this one</div>'
+    return f'<div style="text-align:center"><svg {size}>{"".join(parts)}</svg>{caption}</div>'
 
 
 def runs(points: np.ndarray) -> list[tuple[np.ndarray, bool]]:

@@ -1,4 +1,4 @@
-"""Controls of what is shown: seed, truncation, mixing; kinds of pictures; files to take along."""
+"""Controls of what is shown: seed, truncation, mixing; kinds of pictures; meshes and Gaussians as files."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -108,7 +108,7 @@ def add_files(panels: Panels) -> None:
         session.forget()
         panels.choose(in_browser=bool(in_browser))
 
-    with panels.gui.add_folder("Take it along"):
+    with panels.gui.add_folder("Files"):
         if gaussians:
             hint = "the browser renders the Gaussians itself: quick, with the colors of one direction"
             own = panels.gui.add_checkbox("rendered by the browser", session.choices.in_browser, hint=hint)
