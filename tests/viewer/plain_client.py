@@ -13,6 +13,7 @@ import zstandard
 from PIL import Image
 from websockets.sync.client import connect
 
+from genscene.geometry.cameras import look_along
 from genscene.geometry.rotations import quaternion
 from genscene.viewer.views import View
 
@@ -22,7 +23,7 @@ class PlainClient:
 
     def __init__(self, port, view, size=(400, 600), origin=None):
         """view: the first camera; size: (height, width) of the window in pixels."""
-        self.view, self.size = view, size
+        self.size, self.orders, self.target = size, {}, [0.0, 0.0, 0.0]
         self.pictures = []  # seconds, rgb [H, W, 3], JPEG's length
         self.controls, self.nodes, self.notes, self.files = {}, {}, [], {}
         self.socket = connect(
@@ -35,8 +36,8 @@ class PlainClient:
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.changed = threading.Condition()
         self.ended = False
-        self.reader.start()
         self.look(view)
+        self.reader.start()
 
     def read(self):
         """Take messages until the connection ends."""
@@ -46,6 +47,7 @@ class PlainClient:
                 document = zstandard.ZstdDecompressor().decompress(raw[16 : 16 + length])
                 for message in msgspec.msgpack.decode(document)["messages"]:
                     self.take(message)
+                self.follow()
         except Exception:  # closed
             pass
         with self.changed:
@@ -67,8 +69,9 @@ class PlainClient:
                 self.controls[message["uuid"]] = message["props"]
             elif kind == "NotificationShowMessage":
                 self.notes.append(message["props"]["body"])
-            elif kind.startswith("SetCamera"):
-                self.follow(message)
+            elif kind.startswith("SetCamera") and not message.get("initial"):
+                up = kind == "SetCameraUpDirectionMessage"
+                self.orders |= {"up": message["position"]} if up else message
             elif kind == "FileTransferStartDownload":
                 self.files[message["transfer_uuid"]] = [message["filename"], b"", message["size_bytes"]]
             elif kind == "FileTransferPart":
@@ -79,29 +82,33 @@ class PlainClient:
                 self.nodes[message["name"]] = kind
             self.changed.notify_all()
 
-    def follow(self, message):
-        """Move the camera as the server says, but for its first pose."""
-        if message.get("initial"):
+    def follow(self):
+        """Move the camera as the server has said."""
+        if not self.orders:
             return
-        if "fov" in message:
-            self.view = View(self.view.pose, message["fov"], self.view.aspect)
+        orders, self.orders = self.orders, {}
+        eye = torch.tensor(orders.get("position", self.view.eye.tolist()), dtype=torch.float64)
+        target = torch.tensor(orders.get("look_at", self.target), dtype=torch.float64)
+        up = torch.tensor(orders.get("up", (-self.view.pose[:3, 1]).tolist()), dtype=torch.float64)
+        pose = look_along(eye[None], (target - eye)[None], up)[0]
+        self.look(View(pose, orders.get("fov", self.view.fov), self.view.aspect), target.tolist())
 
-    def look(self, view):
-        """Report a camera."""
-        self.view = view
-        eye, forward = view.eye.tolist(), view.pose[:3, 2].tolist()
+    def look(self, view, target=None):
+        """Report a camera, and what it turns about: the nearest to the origin that it faces."""
+        eye, forward = view.eye, view.pose[:3, 2]
+        self.view, self.target = view, target or (eye + max(0.1, float(-forward @ eye)) * forward).tolist()
         height, width = self.size
         self.send(
             type="ViewerCameraMessage",
             wxyz=quaternion(view.pose[None, :3, :3])[0].tolist(),
-            position=eye,
+            position=eye.tolist(),
             fov=view.fov,
             near=0.01,
             far=1000.0,
             image_height=height,
             image_width=width,
-            look_at=[a + b for a, b in zip(eye, forward, strict=True)],
-            up_direction=[0.0, 1.0, 0.0],
+            look_at=self.target,
+            up_direction=(-view.pose[:3, 1]).tolist(),
         )
 
     def send(self, **message):

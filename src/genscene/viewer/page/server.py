@@ -86,7 +86,8 @@ class Server:
         self.add_controls(panels)
 
         async def moved(_: Any) -> None:
-            loop.moved()
+            if window.heard():
+                loop.moved()
             if panels.globe is not None and session.reach is not None:
                 panels.globe.content = overlays.globe(session.reach, session.shown(window.view()))
 
