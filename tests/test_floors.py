@@ -17,7 +17,7 @@ FLOORS = (  # from the bottom up; modules of one floor may import one another
     "objectives experiment export",
     "systems data",
     "io.generator_file evaluation",
-    "training apps",
+    "training apps viewer",
     "cli __main__ __init__",
 )
 FLOOR = {package: height for height, packages in enumerate(FLOORS) for package in packages.split()}

@@ -89,6 +89,7 @@ class Generator(nn.Module, ABC):
     bounds: Vector | None  # half sides of the box around the origin that holds every scene; None: a plane
     conditioned: bool = False  # w depends on the camera that `style` is given
     layer_dim: int | None = None  # of the tensors of w, which counts layers; None: w has no styles by layers
+    side_multiple: int = 1  # sides of pictures, in pixels, are multiples of this
 
     def __init_subclass__(cls) -> None:
         """Put the checks of shapes before the methods that the subclass defines."""

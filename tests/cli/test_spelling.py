@@ -16,7 +16,7 @@ from genscene.errors import BadInput
 from genscene.experiment.serialise import dumps
 from genscene.systems import PRESETS
 
-VERBS = ("render", "interpolate", "analyse", "evaluate", "compare", "convert", "doctor", "presets")
+VERBS = ("render", "view", "interpolate", "analyse", "evaluate", "compare", "convert", "doctor", "presets")
 SUBVERBS = (
     *(("export", name) for name in ("mesh", "pointcloud", "cameras", "prior")),
     *(("data", name) for name in ("inspect", "synthesize", "poses")),

@@ -1,6 +1,7 @@
 """Styles of seeds, mixing of their layers, and interpolation between them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from genscene.contract import Generator
 from genscene.errors import BadInput
-from genscene.layers.mapping import map_tensors
+from genscene.layers.mapping import map_tensors, take_styles
 from genscene.randomness import RandomStreams
 
 
@@ -37,6 +38,28 @@ def mix_styles(generator: Generator, w: Any, layers: Sequence[int]) -> Any:
         return keys.index_copy(dim, index, kept.expand(len(keys), *kept.shape[1:]))
 
     return map_tensors(mix, w)
+
+
+def blend_styles(generator: Generator, w: Any, share: float, first_layer: int = 0) -> Any:
+    """Two styles -> the first, moved by a share of the way to the second, in layers from `first_layer` on.
+
+    Of scenes of objects the codes are blended; boxes, and which objects are there, are those of the first.
+    """
+    own, other = take_styles(w, slice(0, 1)), take_styles(w, slice(1, 2))
+
+    def blend(a: Tensor, b: Tensor) -> Tensor:
+        if not first_layer or generator.layer_dim is None:
+            return torch.lerp(a, b, share)
+        kept = a.narrow(generator.layer_dim, 0, first_layer)
+        rest = slice(first_layer, None)
+        moved = torch.lerp(a, b, share).movedim(generator.layer_dim, 0)[rest].movedim(0, generator.layer_dim)
+        return torch.cat([kept, moved], dim=generator.layer_dim)
+
+    blended = map_tensors(blend, own, other)
+    if not hasattr(own, "boxes"):
+        return blended
+    fixed = ("classes", "boxes", "present", "background_present")
+    return replace(blended, **{name: getattr(own, name) for name in fixed})
 
 
 def interpolate_styles(w: Any, frames: int) -> Any:

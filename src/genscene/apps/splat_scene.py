@@ -10,7 +10,7 @@ from torch import Tensor
 from genscene.devices import require_memory
 from genscene.errors import BadInput
 from genscene.experiment.schema import EMA, Experiment, Stage
-from genscene.export.splats import DEGREES, READ, Splats, parse_up, read_splats, to_gaussians
+from genscene.export.splats import DEGREES, READ, Splats, from_gaussians, parse_up, read_splats, to_gaussians
 from genscene.geometry.priors import CameraPrior
 from genscene.geometry.rotations import rotation_between
 from genscene.io.generator_file import GeneratorFile, read
@@ -86,6 +86,23 @@ def as_generator(splats: Splats, source: str, up: Vector) -> GeneratorFile:
     experiment = Experiment(SplatsConfig(config), source, stages=stages, steps=1, ema=EMA(decay=0.0))
     generator = generator.eval().requires_grad_(False)
     return GeneratorFile(generator, experiment, to_files=torch.linalg.inv(to_world).float())
+
+
+def stored_splats(content: GeneratorFile, scene: Gaussians, wanted: Vector | None = None) -> Splats:
+    """One scene of a generator in the coordinates of the photographs' files, as a file stores it.
+
+    wanted: the direction that is upwards in the file; None: as it is.
+    """
+    prior = content.generator.prior
+    upwards = (0.0, 0.0, 1.0) if isinstance(prior, CameraPrior) and prior.up == "z" else (0.0, 1.0, 0.0)
+    up = torch.tensor(upwards)
+    if content.to_files is not None:
+        scene = transform_gaussians(scene, content.to_files)
+        up = torch.nn.functional.normalize(content.to_files[:3, :3] @ up, dim=0)
+    if wanted is not None:
+        scene, up = turned(scene, up, wanted), torch.tensor(wanted)
+    x, y, z = (round(number, 6) + 0.0 for number in up.tolist())
+    return from_gaussians(scene, (x, y, z))
 
 
 def extent_of(gaussians: Gaussians) -> tuple[Tensor, Box]:

@@ -36,6 +36,7 @@ WITHOUT_MESSAGE = {130: "interrupted"}
 LOWER = {  # verb -> the options that its memory depends on
     "train": "--batch or --size, or raise --stages.0.accumulation",
     "render": "--size, --frames, the number of --seeds, or --memory",
+    "view": "--side",
     "interpolate": "--size, --frames, or --memory",
     "foveate": "--size, the number of --seeds, or --memory",
     "export": "--resolution or --count",
@@ -50,6 +51,7 @@ USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
   train        train a preset on images or photographs
   presets      list the experiments that can be trained
   render       pictures and videos of a trained generator
+  view         look around in a browser
   interpolate  a video from one scene to the next
   foveate      pictures of which the pixels around a center are evaluated, and the time that this saves
   export       a mesh, points, a camera trajectory, or a plot of the prior, as a file
@@ -106,9 +108,11 @@ def verb(name: str) -> Callable[[list[str]], None]:
         case "train":
             from genscene.cli.train import main
         case "presets":
-            from genscene.cli.presets import main
+            from genscene.cli.train import list_presets as main
         case "render":
             from genscene.cli.render import main
+        case "view":
+            from genscene.cli.view import main
         case "interpolate":
             from genscene.cli.interpolate import main
         case "foveate":

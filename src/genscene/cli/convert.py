@@ -22,7 +22,7 @@ from genscene.systems.nerf import convert as nerf
 from genscene.systems.pigan import convert as pigan
 from genscene.training.checkpoint import Retention, save
 from genscene.training.loop import TrainState
-from genscene.training.run import Run, can_resume
+from genscene.training.resume import can_resume
 
 CONVERTERS: dict[str, Callable[[Path, str], tuple[Experiment, Generator]]] = {
     "cgsgan": cgsgan.convert,
@@ -81,7 +81,7 @@ def check_run(options: Convert, folder: Path) -> None:
         raise BadInput(
             f"--run {folder}: only files of {', '.join(PLAYERS)} have a discriminator to train on with"
         )
-    can_resume(Run(folder))
+    can_resume(folder, resume=False)
 
 
 def write_run(options: Convert, folder: Path, found: tuple[Experiment, System], average: Generator) -> None:

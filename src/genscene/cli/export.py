@@ -1,10 +1,8 @@
 """genscene export mesh|pointcloud|splats|cameras|prior: a scene, a trajectory, a plot of the prior."""
 
-import math
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import torch
 import trimesh
@@ -12,7 +10,8 @@ from tyro.conf import Positional
 
 from genscene.apps.interpolate import styles_of_seeds
 from genscene.apps.points import sample_surface
-from genscene.apps.splat_scene import axis, read_scene, turned
+from genscene.apps.scene_mesh import extract_scene_mesh, has_surface
+from genscene.apps.splat_scene import axis, read_scene, stored_splats
 from genscene.cli.shared.options import parse, print_line, require_range, require_suffix
 from genscene.cli.shared.progress import timed_progress
 from genscene.cli.shared.rendering import FPS, FRAMES, PHOTOGRAPHS, PSI, camera_prior, views_along
@@ -22,18 +21,16 @@ from genscene.experiment.serialise import build_seeded
 from genscene.export import mesh
 from genscene.export.plots import plot_prior
 from genscene.export.splat_glb import write_glb
-from genscene.export.splats import from_gaussians, write_ply, write_splat
+from genscene.export.splats import write_ply, write_splat
 from genscene.geometry.camera_files import write_cameras
 from genscene.geometry.cameras import Camera
 from genscene.io.atomic import atomic
 from genscene.io.generator_file import read
-from genscene.render.splatting import transform_gaussians
-from genscene.render.volume import VolumeGenerator, activate_density
-from genscene.scenes import Field, Gaussians
+from genscene.scenes import Gaussians
 from genscene.systems import PRESETS
 
 WRITERS = {".ply": write_ply, ".splat": write_splat, ".glb": write_glb}
-CORNER, POINT = 64, 200  # bytes of a corner of a lattice, of a point
+POINT = 200  # bytes of a point
 USAGE = """usage: genscene export mesh GENERATOR --out FILE.glb|obj|ply [--seed N] [--resolution N] ...
        genscene export pointcloud GENERATOR --out FILE.ply [--count N]
        genscene export splats GENERATOR --out FILE.ply|splat|glb [--seed N]
@@ -143,35 +140,17 @@ def export_mesh(options: Mesh) -> None:
     require_range("--resolution", options.resolution, 2, 1024)
     require_range("--keep", options.keep, 0, 1)
     content = read(options.generator)
-    generator = content.generator
-    if (
-        not isinstance(generator, VolumeGenerator)
-        or generator.march.ndc is not None
-        or generator.bounds is None
-    ):
+    if not has_surface(content):
         raise BadInput(
             f"{options.generator}: the scenes of this generator have no density to extract a mesh from"
         )
-    corners = math.prod(mesh.corner_counts(generator.bounds, options.resolution))
-    what = f"a mesh of --resolution {options.resolution}"
-    require_memory(CORNER * corners, what, "lower --resolution")
-    w = styles_of_seeds(generator, [options.seed], options.psi)
-    if hasattr(w, "background_present"):  # the surface is that of the objects
-        w = replace(w, background_present=torch.zeros_like(w.background_present))
-    field = cast(Field, generator.bind(w))
-    activate = partial(activate_density, march=generator.march)
-    with timed_progress("evaluating density", corners, "shorter: --resolution") as advance:
-        lattice = mesh.sample_density(field, activate, generator.bounds, options.resolution, advance)
-    given = generator.surface_density if options.level is None else options.level
-    level = mesh.surface_level(lattice) if given is None else given
-    surface = mesh.remove_small_parts(mesh.extract_surface(lattice, level), options.keep)
-    shift = mesh.surface_shift(surface, field, activate, level, 2 * max(generator.bounds))
-    surface = mesh.color_vertices(surface, field)
-    if content.to_files is not None:
-        surface.apply_transform(content.to_files.double().numpy())
+    w = styles_of_seeds(content.generator, [options.seed], options.psi)
+    progress = partial(timed_progress, "evaluating density", advice="shorter: --resolution")
+    found = extract_scene_mesh(content, w, options.resolution, progress, options.level, options.keep)
+    surface = found.surface
     mesh.save_mesh(options.out, surface)
-    counts = f"{len(surface.vertices)} vertices, {len(surface.faces)} faces, density {level:.4g}"
-    print_line(f"{options.out}: {counts}\n{describe_certainty(shift)}")
+    counts = f"{len(surface.vertices)} vertices, {len(surface.faces)} faces, density {found.level:.4g}"
+    print_line(f"{options.out}: {counts}\n{describe_certainty(found.shift)}")
 
 
 def describe_certainty(shift: float) -> str:
@@ -217,17 +196,12 @@ def export_splats(options: SplatFile) -> None:
     scene = generator.bind(styles_of_seeds(generator, [options.seed], options.psi))
     if not isinstance(scene, Gaussians):
         raise BadInput(f"{options.generator}: the scenes of this generator are no Gaussians; wanted some")
-    up = torch.tensor([0.0, 0.0, 1.0] if camera_prior(generator, "").up == "z" else [0.0, 1.0, 0.0])
-    if content.to_files is not None:
-        scene = transform_gaussians(scene, content.to_files)
-        up = torch.nn.functional.normalize(content.to_files[:3, :3] @ up, dim=0)
-    if wanted is not None:
-        scene, up = turned(scene, up, wanted), torch.tensor(wanted)
-    x, y, z = (round(number, 6) + 0.0 for number in up.tolist())
-    stored = from_gaussians(scene, (x, y, z))
+    stored = stored_splats(content, scene, wanted)
     WRITERS[options.out.suffix](
         options.out, stored.by_importance() if options.out.suffix == ".splat" else stored
     )
+    assert stored.up is not None
+    x, y, z = stored.up
     print_line(f"{options.out}: {scene.means.shape[1]} Gaussians, upwards is {x:g},{y:g},{z:g}")
 
 

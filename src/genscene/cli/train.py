@@ -1,4 +1,4 @@
-"""genscene train PRESET: train on images, or on photographs with cameras."""
+"""genscene train PRESET: train on images, or on photographs with cameras; genscene presets: what there is."""
 
 import contextlib
 import io
@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+from rich.console import Console
+from rich.table import Table
 from tyro.conf import arg
 
 from genscene.cli.shared.options import parse, print_line
@@ -65,6 +67,11 @@ class Train:
     overrides: Annotated[Overrides, arg(name="")] = Overrides()
 
 
+@dataclass(frozen=True)
+class Presets:
+    """No options."""
+
+
 def main(words: list[str]) -> None:
     """Run the verb."""
     if not words or words[0] in (*HELP, HELP_ALL):
@@ -94,6 +101,18 @@ def main(words: list[str]) -> None:
     train(experiment, chosen.run)
     if os.environ.get("RANK", "0") == "0":
         print_line(f"{chosen.run.out / 'generator.safetensors'}")
+
+
+def list_presets(words: list[str]) -> None:
+    """Run the verb `presets`: list the experiments that can be trained."""
+    parse(Presets, words, "genscene presets", description="List the experiments that can be trained.")
+    table = Table("preset", "data", "stages (side x batch from step)", "steps", box=None, pad_edge=False)
+    for name, experiment in PRESETS.items():
+        fitted = experiment.system.fits_photographs or experiment.system.batch == "pixels"
+        side = experiment.posed.side or "as it is " if fitted else None
+        stages = ", ".join(f"{side or s.size[0]}x{s.batch} from {s.start}" for s in experiment.stages)
+        table.add_row(name, experiment.data or "--data PATH", stages, str(experiment.steps))
+    Console(width=140).print(table)
 
 
 def describe_options(name: str, default: Train, words: list[str]) -> str:

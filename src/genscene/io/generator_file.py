@@ -93,6 +93,9 @@ def read(path: str | Path) -> GeneratorFile:
     if path.is_dir() and (path / "generator.safetensors").exists():
         path = path / "generator.safetensors"  # the folder of a run
     if not path.is_file():
+        if (path / "experiment.json").exists():
+            wanted = "wanted one with a checkpoint (genscene train --save-every)"
+            raise BadInput(f"no generator at {path}: the run has not saved one yet; {wanted}")
         raise BadInput(
             f"no generator at {path}: wanted a .safetensors file of genscene, or the folder of a run"
         )

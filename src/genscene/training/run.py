@@ -1,12 +1,12 @@
 """A run: data, weights, loop, checkpoints, pictures, and how it ends early."""
 
 import copy
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
 from math import gcd
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import nn
@@ -24,22 +24,21 @@ from genscene.evaluation.held_out_views import estimate_psnr
 from genscene.experiment.memory import training_bytes
 from genscene.experiment.schedules import stage_at
 from genscene.experiment.schema import Experiment
-from genscene.experiment.serialise import build_seeded, dumps, loads
+from genscene.experiment.serialise import build_seeded, dumps
 from genscene.experiment.validation import validate
 from genscene.export.pictures import save_png, tile
 from genscene.io.atomic import atomic, locked
-from genscene.io.files import read_bytes
 from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import update_w_avg
 from genscene.ranges import Natural, Range
-from genscene.systems import KINDS
-from genscene.training.checkpoint import Retention, State, checkpoints, read_state, remaining, restore, save
+from genscene.training.checkpoint import Retention, read_state, restore, save
 from genscene.training.image_grids import save_grid, save_held_out
 from genscene.training.initial_weights import initial_weights
 from genscene.training.interrupts import Interrupted, stop_flag
 from genscene.training.logger import Logger, open_logger
 from genscene.training.loop import Precision, TrainState, train_step
 from genscene.training.optimizers import build_optimizers
+from genscene.training.resume import can_resume, require_same
 from genscene.training.validation import ValidationConfig, Validator, build_validator, validate_run
 
 # what a batch holds, for lines of progress
@@ -72,6 +71,10 @@ class Run:
     best_by: str = ""
     evaluate_count: Annotated[int, Range(2)] = 2048  # images generated for each evaluation
     evaluate_weights: str = ""  # of the network of that metric: a file, or download (Inception, VGG16)
+    view: bool = False  # look at the scenes while they are trained, in a browser
+    view_port: Annotated[int, Range(0, 65_535)] = 8080  # of this machine for --view; 0: any that is free
+    # of the time that training is left while somebody looks; the rest is for pictures
+    view_share: Annotated[float, Range(0, 0.99)] = 0.9
 
     def validation(self) -> ValidationConfig:
         """When the run is evaluated, and by what."""
@@ -90,7 +93,8 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
     torch.set_float32_matmul_precision("high" if run.precision == "tf32" else "highest")
     with joined(device) as group:
         check(experiment, run, group)
-        can_resume(run)
+        check_view(run, group)
+        can_resume(run.out, run.resume)
         with locked(run.out / ".lock") if group.is_main else nullcontext("") as holder:
             if group.any(bool(holder)):
                 raise BadInput(f"{run.out}: {holder} trains there: wait for its end, or choose another --out")
@@ -99,7 +103,7 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
 
 def train_locked(experiment: Experiment, run: Run, device: torch.device, group: ProcessGroup) -> Generator:
     """Train in a folder that no other process writes to."""
-    resumed = can_resume(run)
+    resumed = can_resume(run.out, run.resume)
     given = None if resumed else initial_weights(experiment)
     source = data_source(experiment, quiet=not group.is_main)
     experiment = source.experiment
@@ -135,10 +139,9 @@ def train_loop(state: TrainState, run: Run, source: DataSource, start: int) -> G
     if group.is_main:
         with atomic(run.out / "experiment.json") as partial:
             partial.write_text(dumps(experiment) + "\n")
-    saved = start
-    unit = UNITS[experiment.system.batch]
+    saved, unit = start, UNITS[experiment.system.batch]
     logging = open_logger(run.out, start, experiment.steps, unit) if group.is_main else nullcontext()
-    with logging as logger, stop_flag() as stopped:
+    with logging as logger, stop_flag() as stopped, viewing(run, content, group) as show:
         for step, batch in enumerate(chain([first] if first else [], batches), start):
             try:
                 stats = train_step(state, batch.to(device), step)
@@ -150,6 +153,7 @@ def train_loop(state: TrainState, run: Run, source: DataSource, start: int) -> G
             if logger is not None:
                 logger.record(step, stats, stage_at(experiment, step).batch)
                 log_images(state, run, source, logger, done)
+            show(done, stats, stopped)
             if validator is not None and (due(run.evaluate_every, done) or last):
                 log_validation(validator, content, run, source, logger, done)
             if due(run.save_every, done) or last or halt:
@@ -162,6 +166,24 @@ def train_loop(state: TrainState, run: Run, source: DataSource, start: int) -> G
                 )
     update_w_avg(state.ema)
     return state.ema.eval().requires_grad_(False)
+
+
+def check_view(run: Run, group: ProcessGroup) -> None:
+    """Raise BadInput where the viewer that is wanted cannot be started."""
+    if run.view and group.is_main:
+        from genscene.viewer.page.server import require_free, require_viser
+
+        require_viser()
+        require_free(run.view_port)
+
+
+def viewing(run: Run, content: GeneratorFile, group: ProcessGroup) -> AbstractContextManager[Any]:
+    """The viewer beside the loop -> a function to call after each step; without --view it does nothing."""
+    if not (run.view and group.is_main):
+        return nullcontext(lambda *_: None)
+    from genscene.viewer.beside import beside_training
+
+    return beside_training(content, run.out.name, run.view_port, run.view_share)
 
 
 def due(every: int, done: int) -> bool:
@@ -250,51 +272,3 @@ def check_mixed_aspects(experiment: Experiment) -> None:
     if not getattr(experiment.system, "mixed_aspects", False):
         wanted = "CIPS's system on the plane with patches (--system.patches.size)"
         raise BadInput(f"--images.fit inside: wanted {wanted}")
-
-
-def can_resume(run: Run) -> bool:
-    """Whether the folder holds a run to resume; BadInput where it cannot be, or would be overwritten."""
-    if run.out.exists() and not run.out.is_dir():
-        raise BadInput(f"--out {run.out} is a file, wanted the name of a folder")
-    if (run.out / "state.pt").exists():
-        if not run.resume:
-            raise BadInput(
-                f"{run.out} already holds a run: add --resume to resume it, or choose another --out"
-            )
-        return True
-    if checkpoints(run.out):
-        raise BadInput(f"{run.out} holds a run that has lost its state.pt; {remaining(run.out)}")
-    begun = run.resume and (run.out / "experiment.json").exists()  # and killed before its first state
-    if (run.out / "generator.safetensors").exists() and not begun:
-        what = f"{run.out} holds a generator.safetensors that would be replaced"
-        raise BadInput(f"{what}: choose another --out")
-    return False
-
-
-def require_same(experiment: Experiment, folder: Path, document: State) -> Experiment:
-    """The experiment, with the initial weights that the run in a folder has started from.
-
-    Raises BadInput where its state.pt or experiment.json is of another; the number of steps may differ.
-    """
-    path, beside = folder / "state.pt", folder / "experiment.json"
-    stored = {path: document["experiment"]} if "experiment" in document else {}
-    if beside.exists():
-        stored[beside] = read_bytes(beside, "experiment").decode(errors="replace")
-    if not stored:
-        raise BadInput(f"{folder} does not say of which experiment it is: its experiment.json is lost")
-    for file, text in stored.items():
-        before = loads(text, KINDS, str(file))
-        experiment = replace(experiment, init=experiment.init or before.init)
-        before = replace(before, steps=experiment.steps)
-        if before != experiment:
-            found = difference(before, experiment)
-            raise BadInput(f"{folder} holds a run of another experiment ({file.name}: {found})")
-    return experiment
-
-
-def difference(a: Experiment, b: Experiment) -> str:
-    """The first lines of JSON in which two experiments differ."""
-    pairs = zip(dumps(a).splitlines(), dumps(b).splitlines(), strict=False)
-    return next(
-        (f"there {x.strip().rstrip(',')}, here {y.strip().rstrip(',')}" for x, y in pairs if x != y), "?"
-    )

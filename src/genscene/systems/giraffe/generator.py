@@ -26,8 +26,8 @@ from genscene.randomness import Randomness
 from genscene.ranges import Factor, Natural, Range, Signed
 from genscene.render.boxes import render_boxes
 from genscene.render.composition import Composition, Operator, Placed
-from genscene.render.march import March
-from genscene.render.volume import VolumeGenerator, activate_density, render_view, report_rays, to_image
+from genscene.render.march import NO_NOISE, March, RayNoise
+from genscene.render.volume import VolumeGenerator, activate_density, in_chunks, render_view, to_image
 
 BACKGROUND = FeatureFieldConfig(128, 64, 4, (), extent=12.0)
 MARCH = March(0.5, 6.0, 64, last_interval=1e10, bins="midpoints")
@@ -104,6 +104,7 @@ class GIRAFFEGenerator(VolumeGenerator):
         )
         self.background = build_feature_field(config.background, features)
         self.renderer = NeuralRenderer(config.renderer)
+        self.side_multiple = 2**config.renderer.levels
 
     @property
     def boxes(self) -> BoxPrior:
@@ -184,7 +185,7 @@ class GIRAFFEGenerator(VolumeGenerator):
 
     def render_features(self, scene: Composition, view: Camera, options: RenderOptions) -> Rendering:
         """B compositions, B cameras of pictures -> feature images, objects' shares behind the features."""
-        times = 2**self.config.renderer.levels
+        times = self.side_multiple
         if any(side % times or not side for side in view.size):
             raise BadInput(f"size {view.size[0]}x{view.size[1]}: wanted multiples of {times}")
         rays, size = self.rays(view.resized((view.size[0] // times, view.size[1] // times)))
@@ -199,12 +200,18 @@ class GIRAFFEGenerator(VolumeGenerator):
         self, scene: Composition, rays: Rays, size: Size, options: RenderOptions
     ) -> Rendering:
         """The same by samples within the boxes."""
-        samples, plane, jitter = options.samples or self.config.box_samples, self.config.ground, None
+        samples, boxes, noise = options.samples or self.config.box_samples, scene.fields - 1, NO_NOISE
         if options.randomness is not None:
-            jitter = options.randomness.uniform(scene.fields - 1, len(rays), samples)
-        found = render_boxes(scene, rays.unit(), samples, plane, self.march.far, jitter)
-        report_rays(options, rays)
-        color, depth, alpha = (to_image(x, size) for x in (found.color, found.distance, found.alpha))
+            noise = RayNoise(options.randomness.uniform(boxes, len(rays), samples).movedim(2, 1))
+
+        def part(rays: Rays, noise: RayNoise) -> tuple[Tensor, ...]:
+            jitter = None if noise.jitter is None else noise.jitter.movedim(1, 2)
+            found = render_boxes(scene, rays, samples, self.config.ground, self.march.far, jitter)
+            return found.color, found.distance, found.alpha
+
+        ray_bytes = self.sample_bytes(False) * (samples * boxes + 1)
+        parts = in_chunks(part, rays.unit(), noise, options, ray_bytes)
+        color, depth, alpha = (to_image(x, size) for x in parts)
         return Rendering(color, depth, alpha)
 
     def sample_bytes(self, graph: bool) -> int:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from secrets import randbits
 from typing import Annotated, Literal
 
 import torch
@@ -231,7 +232,8 @@ class PiGANGenerator(VolumeGenerator):
         if options.background is None:
             options = replace(options, background=self.config.eval_background)
         if options.randomness is None and self.config.legacy.eval_jitter:
-            seeds = [int(torch.randint(2**62, ())) for _ in range(len(rays.origins))]
+            # of the machine: rendering leaves torch's random state, which a training run counts on, alone
+            seeds = [randbits(62) for _ in range(len(rays.origins))]
             options = replace(options, randomness=RandomStreams(seeds, rays.origins.device))
         sample_bytes = self.sample_bytes(torch.is_grad_enabled())
         return render_view(scene, rays.unit(), size, self.march, options, sample_bytes)

@@ -1,0 +1,57 @@
+"""Whether a folder holds a run that can be resumed, and whether it is of the same experiment."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from genscene.errors import BadInput
+from genscene.experiment.schema import Experiment
+from genscene.experiment.serialise import dumps, loads
+from genscene.io.files import read_bytes
+from genscene.systems import KINDS
+from genscene.training.checkpoint import State, checkpoints, remaining
+
+
+def can_resume(out: Path, resume: bool) -> bool:
+    """Whether the folder holds a run to resume; BadInput where it cannot be, or would be overwritten."""
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"--out {out} is a file, wanted the name of a folder")
+    if (out / "state.pt").exists():
+        if not resume:
+            raise BadInput(f"{out} already holds a run: add --resume to resume it, or choose another --out")
+        return True
+    if checkpoints(out):
+        raise BadInput(f"{out} holds a run that has lost its state.pt; {remaining(out)}")
+    begun = resume and (out / "experiment.json").exists()  # and killed before its first state
+    if (out / "generator.safetensors").exists() and not begun:
+        what = f"{out} holds a generator.safetensors that would be replaced"
+        raise BadInput(f"{what}: choose another --out")
+    return False
+
+
+def require_same(experiment: Experiment, folder: Path, document: State) -> Experiment:
+    """The experiment, with the initial weights that the run in a folder has started from.
+
+    Raises BadInput where its state.pt or experiment.json is of another; the number of steps may differ.
+    """
+    path, beside = folder / "state.pt", folder / "experiment.json"
+    stored = {path: document["experiment"]} if "experiment" in document else {}
+    if beside.exists():
+        stored[beside] = read_bytes(beside, "experiment").decode(errors="replace")
+    if not stored:
+        raise BadInput(f"{folder} does not say of which experiment it is: its experiment.json is lost")
+    for file, text in stored.items():
+        before = loads(text, KINDS, str(file))
+        experiment = replace(experiment, init=experiment.init or before.init)
+        before = replace(before, steps=experiment.steps)
+        if before != experiment:
+            found = difference(before, experiment)
+            raise BadInput(f"{folder} holds a run of another experiment ({file.name}: {found})")
+    return experiment
+
+
+def difference(a: Experiment, b: Experiment) -> str:
+    """The first lines of JSON in which two experiments differ."""
+    pairs = zip(dumps(a).splitlines(), dumps(b).splitlines(), strict=False)
+    return next(
+        (f"there {x.strip().rstrip(',')}, here {y.strip().rstrip(',')}" for x, y in pairs if x != y), "?"
+    )
