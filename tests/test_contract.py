@@ -347,6 +347,8 @@ def test_verbs_work_or_refuse_in_one_line(name, tmp_path, capsys):
         ("export", "splats", "--out", "splats.ply"): name == "gaussians",
         ("export", "splats", "--seed", "3", "--out", "splats.splat"): name == "gaussians",
         ("export", "splats", "--out", "splats.glb"): name == "gaussians",
+        ("export", "splats", "--out", "splats.sog"): name == "gaussians",
+        ("export", "splats", "--out", "splats.html"): name == "gaussians",
     }
     for words, works in verbs.items():
         verb = words[:2] if words[0] == "export" else words[:1]

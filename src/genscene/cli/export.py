@@ -21,22 +21,19 @@ from genscene.errors import BadInput, suggest
 from genscene.experiment.serialise import build_seeded
 from genscene.export import mesh
 from genscene.export.plots import plot_prior
-from genscene.export.splat_glb import write_glb
-from genscene.export.splats import from_gaussians, write_ply, write_splat
+from genscene.export.splat_files.formats import ENDINGS, Placement, write_gaussians
 from genscene.geometry.camera_files import write_cameras
 from genscene.geometry.cameras import Camera
 from genscene.io.atomic import atomic
 from genscene.io.generator_file import read
-from genscene.render.splatting import transform_gaussians
 from genscene.render.volume import VolumeGenerator, activate_density
 from genscene.scenes import Field, Gaussians
 from genscene.systems import PRESETS
 
-WRITERS = {".ply": write_ply, ".splat": write_splat, ".glb": write_glb}
 CORNER, POINT = 64, 200  # bytes of a corner of a lattice, of a point
 USAGE = """usage: genscene export mesh GENERATOR --out FILE.glb|obj|ply [--seed N] [--resolution N] ...
        genscene export pointcloud GENERATOR --out FILE.ply [--count N]
-       genscene export splats GENERATOR --out FILE.ply|splat|glb [--seed N]
+       genscene export splats GENERATOR --out FILE.ply|splat|glb|sog|spz|html [--seed N]
        genscene export cameras GENERATOR --out FILE.json [--path orbit|photographs|...] [--frames N]
        genscene export prior PRESET|GENERATOR --out FILE.png [--count N]
 """
@@ -71,7 +68,7 @@ class SplatFile:
     """All options of export splats."""
 
     generator: Positional[Path]  # of Gaussians: a .safetensors file, the folder of a run, or a .ply or .splat
-    out: Path  # FILE.ply, .splat or .glb
+    out: Path  # FILE.ply, .splat, .glb, .sog, .spz, or .html: a page that shows them
     seed: int = 0  # of the scene
     psi: float = 1.0  # truncation: 1: none, towards 0: closer to the average
     # of a .ply or .splat: what is upwards, x, -x, y, -y, z, -z, or three numbers like 0,-1,0; default: what
@@ -205,7 +202,7 @@ def export_points(options: Points) -> None:
 @torch.no_grad()
 def export_splats(options: SplatFile) -> None:
     """The Gaussians of one scene, in the coordinates of the photographs' files."""
-    require_suffix("--out", options.out, WRITERS)
+    require_suffix("--out", options.out, ENDINGS)
     require_range("--seed", options.seed, 0, 10**18)
     require_range("--psi", options.psi, *PSI)
     content = read_scene(options.generator, options.up)
@@ -213,16 +210,11 @@ def export_splats(options: SplatFile) -> None:
     scene = generator.bind(styles_of_seeds(generator, [options.seed], options.psi))
     if not isinstance(scene, Gaussians):
         raise BadInput(f"{options.generator}: the scenes of this generator are no Gaussians; wanted some")
-    up = torch.tensor([0.0, 0.0, 1.0] if camera_prior(generator, "").up == "z" else [0.0, 1.0, 0.0])
-    if content.to_files is not None:
-        scene = transform_gaussians(scene, content.to_files)
-        up = torch.nn.functional.normalize(content.to_files[:3, :3] @ up, dim=0)
-    x, y, z = (round(number, 6) for number in up.tolist())
-    stored = from_gaussians(scene, (x, y, z))
-    WRITERS[options.out.suffix](
-        options.out, stored.by_importance() if options.out.suffix == ".splat" else stored
-    )
-    print_line(f"{options.out}: {scene.means.shape[1]} Gaussians")
+    prior = camera_prior(generator, options.generator)
+    up = (0.0, 0.0, 1.0) if prior.up == "z" else (0.0, 1.0, 0.0)
+    placement = Placement(up, prior.sweep(1, (1, 1)), prior.fov, content.to_files)
+    size = write_gaussians(options.out, scene, placement)
+    print_line(f"{options.out}: {scene.means.shape[1]} Gaussians, {size / 1000:.0f} kB")
 
 
 def export_cameras(options: Cameras) -> None:
