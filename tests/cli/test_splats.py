@@ -111,6 +111,23 @@ def test_formats_that_cannot_be_written_are_refused_in_one_line(tmp_path, capsys
         assert words in error
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--splats", "9"], "its scenes are Gaussians already"),
+        (["--steps", "0"], "its scenes are Gaussians already"),
+        (["--splats", "many"], "--splats many: wanted a whole number"),
+        (["--splatts", "9"], "did you mean --splats?"),
+    ],
+)
+def test_gaussians_are_not_fitted_again(options, words, tmp_path, capsys):
+    write_ply(tmp_path / "a.ply", from_gaussians(random_gaussians(9)))
+    code = main(["export", "splats", str(tmp_path / "a.ply"), "--out", str(tmp_path / "b.ply"), *options])
+    error = capsys.readouterr().err.strip()
+    assert (code, len(error.splitlines()), (tmp_path / "b.ply").exists()) == (2, 1, False), error
+    assert words in error
+
+
 def test_what_is_no_scene_of_gaussians_is_refused_in_one_line(tmp_path, capsys):
     import trimesh
 

@@ -4,14 +4,15 @@ import math
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 import trimesh
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from genscene.apps.interpolate import styles_of_seeds
 from genscene.apps.points import sample_surface
+from genscene.apps.splat_fitting import UNSEEN, FitOptions, fit_scene
 from genscene.apps.splat_scene import read_scene
 from genscene.cli.shared.options import parse, print_line, require_range, require_suffix
 from genscene.cli.shared.progress import timed_progress
@@ -67,13 +68,15 @@ class Points:
 class SplatFile:
     """All options of export splats."""
 
-    generator: Positional[Path]  # of Gaussians: a .safetensors file, the folder of a run, or a .ply or .splat
+    generator: Positional[Path]  # a .safetensors file, the folder of a run, or a .ply or .splat of Gaussians
     out: Path  # FILE.ply, .splat, .glb, .sog, .spz, or .html: a page that shows them
     seed: int = 0  # of the scene
     psi: float = 1.0  # truncation: 1: none, towards 0: closer to the average
     # of a .ply or .splat: what is upwards, x, -x, y, -y, z, -z, or three numbers like 0,-1,0; default: what
     # the file says, else -y
     up: str = ""
+    # of scenes that are no Gaussians yet
+    fit: Annotated[FitOptions, arg(name="")] = FitOptions()
 
 
 @dataclass(frozen=True)
@@ -199,22 +202,40 @@ def export_points(options: Points) -> None:
     print_line(f"{options.out}: {len(points)} points")
 
 
-@torch.no_grad()
 def export_splats(options: SplatFile) -> None:
-    """The Gaussians of one scene, in the coordinates of the photographs' files."""
+    """The Gaussians of one scene, or those fitted to it, in the coordinates of the photographs' files."""
     require_suffix("--out", options.out, ENDINGS)
     require_range("--seed", options.seed, 0, 10**18)
     require_range("--psi", options.psi, *PSI)
     content = read_scene(options.generator, options.up)
     generator = content.generator
-    scene = generator.bind(styles_of_seeds(generator, [options.seed], options.psi))
-    if not isinstance(scene, Gaussians):
-        raise BadInput(f"{options.generator}: the scenes of this generator are no Gaussians; wanted some")
     prior = camera_prior(generator, options.generator)
+    w = styles_of_seeds(generator, [options.seed], options.psi)
+    with torch.no_grad():
+        scene = generator.bind(w)
+    about = ""
+    if not isinstance(scene, Gaussians):
+        check_fit(options.fit)
+        progress = partial(timed_progress, advice="shorter: --steps, --views, --side")
+        found = fit_scene(content, w, options.fit, progress)
+        scene, (height, width) = found.gaussians, found.size
+        about = f", {found.psnr:.1f} dB at {UNSEEN} unseen views of {height}x{width}, {found.seconds:.0f} s"
+    elif options.fit != FitOptions():
+        raise BadInput(f"{options.generator}: its scenes are Gaussians already, there is nothing to fit")
     up = (0.0, 0.0, 1.0) if prior.up == "z" else (0.0, 1.0, 0.0)
     placement = Placement(up, prior.sweep(1, (1, 1)), prior.fov, content.to_files)
     size = write_gaussians(options.out, scene, placement)
-    print_line(f"{options.out}: {scene.means.shape[1]} Gaussians, {size / 1000:.0f} kB")
+    print_line(f"{options.out}: {scene.means.shape[1]} Gaussians, {size / 1000:.0f} kB{about}")
+
+
+def check_fit(fit: FitOptions) -> None:
+    """Raise BadInput, naming the option, for numbers that no fit can have."""
+    require_range("--splats", fit.splats, 1, 10**7)
+    require_range("--steps", fit.steps, 1, 10**6)
+    require_range("--views", fit.views, 1, 10**4)
+    require_range("--side", fit.side, 1, 4096)
+    require_range("--samples", fit.samples, 0, 65_536)
+    require_range("--degree", fit.degree or 0, 0, 3)
 
 
 def export_cameras(options: Cameras) -> None:

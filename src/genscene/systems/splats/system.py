@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.optim import Optimizer
 
-from genscene.contract import PosedImageBatch, Stats, StepContext, SystemConfig
+from genscene.contract import PosedImageBatch, Rendering, Stats, StepContext, SystemConfig
 from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.priors import CameraPrior
 from genscene.metrics.image import psnr
@@ -98,16 +98,21 @@ class SplatsSystem(ReconstructionSystem):
         every, most = config.degree_every, config.generator.degree
         scene = generator.gaussians(min(most, context.step // every) if every else most)
         report = partial(self.watch_gradients, generator.slots(), len(batch) * context.accumulation)
-        image, target = generator.rasterize(scene, batch.cameras, report=report).image, batch.images[:, :3]
+        rendering, target = generator.rasterize(scene, batch.cameras, report=report), batch.images[:, :3]
+        image = rendering.image
         if batch.images.shape[1] > 3:
             image = torch.where(batch.images[:, 3:] > 0.5, image, target)
         weight = config.dissimilarity
-        loss = (1 - weight) * (image - target).abs().mean()
+        loss = (1 - weight) * (image - target).abs().mean() + self.shape_loss(rendering, batch)
         if weight:
             loss = loss + weight * structural_dissimilarity(image, target)
         error = (image.detach().clamp(0, 1) - target).square().mean()
         count = loss.new_tensor(float(generator.alive.sum()))
         return loss, {"loss": loss, "psnr": psnr(error), "gaussians": count}
+
+    def shape_loss(self, rendering: Rendering, batch: PosedImageBatch) -> Tensor:
+        """Of photographs, which tell neither opacity nor depth: 0 []."""
+        return rendering.image.new_zeros(())
 
     def watch_gradients(self, slots: Tensor, pictures: int, meta: Meta) -> None:
         """Have the gradients by the places on one of so many pictures added up in the backward pass."""
