@@ -10,6 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from conftest import tiny
+from genscene.apps import splat_fitting
 from genscene.cli import main
 from genscene.contract import (
     DEFAULT_OPTIONS,
@@ -328,12 +329,14 @@ def test_grids_show_what_there_is(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["canvas", "gaussians", "pigan-demo"])
-def test_verbs_work_or_refuse_in_one_line(name, tmp_path, capsys):
+def test_verbs_work_or_refuse_in_one_line(name, tmp_path, capsys, monkeypatch):
     run = tmp_path / "run"
     generator = train(experiment_of(name), Run(run, grid_every=0))
     cameras = isinstance(generator.prior, CameraPrior)
     field = isinstance(generator, VolumeGenerator)
     size = ["--size", "8"]
+    fit = ("--steps", "2", "--views", "2", "--side", "8", "--splats", "20") if field else ()
+    monkeypatch.setattr(splat_fitting, "EMPTY", 0.0)  # new weights have hardly a density
     verbs = {
         ("render", "--out", "sheet.png", "--seeds", "0-1", *size): True,
         ("render", "--out", "video.gif", "--seeds", "0", "--frames", "2", *size): cameras,
@@ -344,9 +347,9 @@ def test_verbs_work_or_refuse_in_one_line(name, tmp_path, capsys):
         ("export", "cameras", "--frames", "2", "--out", "path.json"): cameras,
         ("export", "prior", "--count", "9", "--out", "prior.png"): cameras,
         ("export", "pointcloud", "--out", "points.ply"): False,
-        ("export", "splats", "--out", "splats.ply"): name == "gaussians",
-        ("export", "splats", "--seed", "3", "--out", "splats.splat"): name == "gaussians",
-        ("export", "splats", "--out", "splats.glb"): name == "gaussians",
+        ("export", "splats", *fit, "--out", "splats.ply"): cameras,
+        ("export", "splats", *fit, "--seed", "3", "--out", "splats.html"): cameras,
+        ("export", "splats", "--steps", "0", "--out", "fitted.ply"): False,
     }
     for words, works in verbs.items():
         verb = words[:2] if words[0] == "export" else words[:1]

@@ -32,6 +32,7 @@ VERBS = {  # good command lines; the first words name the verb
     "interpolate": "interpolate gan --seeds 0,1 --frames 2 --size 8 --samples 9 --out out/a.mp4 --device cpu",
     "export mesh": "export mesh fitted --resolution 12 --level 0.02 --out out/a.glb",
     "export pointcloud": "export pointcloud fitted --count 20 --out out/a.ply --opaque 0.01",
+    "export splats": "export splats fitted --splats 20 --steps 2 --views 2 --side 8 --out out/a.html",
     "export cameras": "export cameras gan --frames 3 --out out/a.json",
     "export prior": "export prior gan --count 20 --out out/a.png",
     "analyse": "analyse gan --data set --count 2 --size 8 --samples 2 --device cpu --out out",

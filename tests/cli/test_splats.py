@@ -1,5 +1,7 @@
 """Files of Gaussians on the command line: rendered, converted, and refused in one line."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -92,7 +94,38 @@ def test_files_are_converted(tmp_path):
     for name in ("means", "f_dc", "sh_rest", "opacity_logit", "log_scales"):
         assert np.allclose(getattr(before, name), getattr(after, name), atol=1e-4)
     assert main(["export", "splats", str(tmp_path / "b.ply"), "--out", str(tmp_path / "c.splat")]) == 0
-    assert main(["export", "splats", str(tmp_path / "c.splat"), "--out", str(tmp_path / "d.glb")]) == 0
+    for suffix in ("glb", "sog", "spz", "html"):
+        out = tmp_path / f"d.{suffix}"
+        assert main(["export", "splats", str(tmp_path / "c.splat"), "--out", str(out)]) == 0
+        assert out.stat().st_size > 500
+
+
+def test_formats_that_cannot_be_written_are_refused_in_one_line(tmp_path, capsys):
+    cloud = random_gaussians(9, 1)
+    write_ply(tmp_path / "small.ply", from_gaussians(replace(cloud, scales=1e-6 * cloud.scales)))
+    for name, words in (("a.ksplat", "wanted a file ending with .ply, .splat, .glb, .sog, .spz, .html"),
+                        ("a.spz", "usual size")):  # fmt: skip
+        code = main(["export", "splats", str(tmp_path / "small.ply"), "--out", str(tmp_path / name)])
+        error = capsys.readouterr().err.strip()
+        assert (code, len(error.splitlines()), (tmp_path / name).exists()) == (2, 1, False), error
+        assert words in error
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--splats", "9"], "its scenes are Gaussians already"),
+        (["--steps", "0"], "its scenes are Gaussians already"),
+        (["--splats", "many"], "--splats many: wanted a whole number"),
+        (["--splatts", "9"], "did you mean --splats?"),
+    ],
+)
+def test_gaussians_are_not_fitted_again(options, words, tmp_path, capsys):
+    write_ply(tmp_path / "a.ply", from_gaussians(random_gaussians(9)))
+    code = main(["export", "splats", str(tmp_path / "a.ply"), "--out", str(tmp_path / "b.ply"), *options])
+    error = capsys.readouterr().err.strip()
+    assert (code, len(error.splitlines()), (tmp_path / "b.ply").exists()) == (2, 1, False), error
+    assert words in error
 
 
 @pytest.mark.parametrize("stored", [None, (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.6, 0.0, 0.8)])

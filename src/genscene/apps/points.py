@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from genscene.contract import DEFAULT_OPTIONS, Generator, RenderOptions
+from genscene.contract import DEFAULT_OPTIONS, Generator, Rendering, RenderOptions
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Rays
 from genscene.randomness import RandomStreams
@@ -62,9 +62,18 @@ def surface_points(
     device = next(generator.parameters()).device
     scene = generator.scene(generator.latents(RandomStreams([0], device)))
     rendering = generator.render(scene, view.to(device), options)
+    points, alpha = ends_of_rays(rendering)
+    visible = alpha.flatten() > opaque
+    colors = rendering.image.flatten(2)[0].mT.clamp(0, 1)
+    return points[0, visible].cpu(), colors[visible].cpu()
+
+
+def ends_of_rays(rendering: Rendering) -> tuple[Tensor, Tensor]:
+    """Where the rays of B pictures end [B, R, 3], in world units, and their opacities [B, R].
+
+    Raises BadInput for scenes without depth.
+    """
     if rendering.depth is None or rendering.alpha is None or rendering.rays is None:
         raise BadInput("the scenes of this generator have no depth: there are no points to compute")
     points = rendering.rays.unit().at(rendering.depth.flatten(2).mT)[:, :, 0]
-    visible = rendering.alpha.flatten() > opaque
-    colors = rendering.image.flatten(2)[0].mT.clamp(0, 1)
-    return points[0, visible].cpu(), colors[visible].cpu()
+    return points, rendering.alpha.flatten(1)

@@ -10,7 +10,8 @@ from torch import Tensor
 from genscene.devices import require_memory
 from genscene.errors import BadInput
 from genscene.experiment.schema import EMA, Experiment, Stage
-from genscene.export.splats import DEGREES, READ, Splats, from_gaussians, parse_up, read_splats, to_gaussians
+from genscene.export.splat_files.formats import Placement
+from genscene.export.splats import DEGREES, READ, Splats, parse_up, read_splats, to_gaussians
 from genscene.geometry.priors import CameraPrior
 from genscene.geometry.rotations import rotation_between
 from genscene.io.generator_file import GeneratorFile, read
@@ -48,13 +49,6 @@ def axis(option: str, text: str) -> Vector:
     return found
 
 
-def turned(gaussians: Gaussians, up: Tensor, wanted: Vector) -> Gaussians:
-    """The same clouds, turned about the origin so that what is upwards, up [3], is a wanted direction."""
-    turn = torch.eye(4, dtype=torch.float64)
-    turn[:3, :3] = rotation_between(up, torch.tensor(wanted))
-    return transform_gaussians(gaussians, turn)
-
-
 @torch.no_grad()
 def as_generator(splats: Splats, source: str, up: Vector) -> GeneratorFile:
     """A generator whose weights are these Gaussians: their middle at the origin, what is up along +z."""
@@ -88,21 +82,10 @@ def as_generator(splats: Splats, source: str, up: Vector) -> GeneratorFile:
     return GeneratorFile(generator, experiment, to_files=torch.linalg.inv(to_world).float())
 
 
-def stored_splats(content: GeneratorFile, scene: Gaussians, wanted: Vector | None = None) -> Splats:
-    """One scene of a generator in the coordinates of the photographs' files, as a file stores it.
-
-    wanted: the direction that is upwards in the file; None: as it is.
-    """
-    prior = content.generator.prior
-    upwards = (0.0, 0.0, 1.0) if isinstance(prior, CameraPrior) and prior.up == "z" else (0.0, 1.0, 0.0)
-    up = torch.tensor(upwards)
-    if content.to_files is not None:
-        scene = transform_gaussians(scene, content.to_files)
-        up = torch.nn.functional.normalize(content.to_files[:3, :3] @ up, dim=0)
-    if wanted is not None:
-        scene, up = turned(scene, up, wanted), torch.tensor(wanted)
-    x, y, z = (round(number, 6) + 0.0 for number in up.tolist())
-    return from_gaussians(scene, (x, y, z))
+def placement_of(content: GeneratorFile, prior: CameraPrior, turn_to: Vector | None = None) -> Placement:
+    """Where scenes of a generator are in files; turn_to: what is upwards there, None: as formats want it."""
+    up = (0.0, 0.0, 1.0) if prior.up == "z" else (0.0, 1.0, 0.0)
+    return Placement(up, prior.sweep(1, (1, 1)), prior.fov, content.to_files, turn_to)
 
 
 def extent_of(gaussians: Gaussians) -> tuple[Tensor, Box]:

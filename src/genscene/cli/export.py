@@ -3,15 +3,17 @@
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import trimesh
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from genscene.apps.interpolate import styles_of_seeds
 from genscene.apps.points import sample_surface
 from genscene.apps.scene_mesh import extract_scene_mesh, has_surface
-from genscene.apps.splat_scene import axis, read_scene, stored_splats
+from genscene.apps.splat_fitting import UNSEEN, FitOptions, fit_scene
+from genscene.apps.splat_scene import axis, placement_of, read_scene
 from genscene.cli.shared.options import parse, print_line, require_range, require_suffix
 from genscene.cli.shared.progress import timed_progress
 from genscene.cli.shared.rendering import FPS, FRAMES, PHOTOGRAPHS, PSI, camera_prior, views_along
@@ -20,8 +22,7 @@ from genscene.errors import BadInput, suggest
 from genscene.experiment.serialise import build_seeded
 from genscene.export import mesh
 from genscene.export.plots import plot_prior
-from genscene.export.splat_glb import write_glb
-from genscene.export.splats import write_ply, write_splat
+from genscene.export.splat_files.formats import ENDINGS, write_gaussians
 from genscene.geometry.camera_files import write_cameras
 from genscene.geometry.cameras import Camera
 from genscene.io.atomic import atomic
@@ -29,11 +30,10 @@ from genscene.io.generator_file import read
 from genscene.scenes import Gaussians
 from genscene.systems import PRESETS
 
-WRITERS = {".ply": write_ply, ".splat": write_splat, ".glb": write_glb}
 POINT = 200  # bytes of a point
 USAGE = """usage: genscene export mesh GENERATOR --out FILE.glb|obj|ply [--seed N] [--resolution N] ...
        genscene export pointcloud GENERATOR --out FILE.ply [--count N]
-       genscene export splats GENERATOR --out FILE.ply|splat|glb [--seed N]
+       genscene export splats GENERATOR --out FILE.ply|splat|glb|sog|spz|html [--seed N]
        genscene export cameras GENERATOR --out FILE.json [--path orbit|photographs|...] [--frames N]
        genscene export prior PRESET|GENERATOR --out FILE.png [--count N]
 """
@@ -67,16 +67,18 @@ class Points:
 class SplatFile:
     """All options of export splats."""
 
-    generator: Positional[Path]  # of Gaussians: a .safetensors file, the folder of a run, or a .ply or .splat
-    out: Path  # FILE.ply, .splat or .glb
+    generator: Positional[Path]  # a .safetensors file, the folder of a run, or a .ply or .splat of Gaussians
+    out: Path  # FILE.ply, .splat, .glb, .sog, .spz, or .html: a page that shows them
     seed: int = 0  # of the scene
     psi: float = 1.0  # truncation: 1: none, towards 0: closer to the average
     # of a .ply or .splat: what is upwards, x, -x, y, -y, z, -z, or three numbers like 0,-1,0; default: what
     # the file says, else -y
     up: str = ""
     # turn the scene so that this is upwards in what is written; -y is what viewers of .ply and .splat show
-    # upwards; default: as it is
+    # upwards; default: as it is, and in other formats as their viewers want it
     turn_to: str = ""
+    # of scenes that are no Gaussians yet
+    fit: Annotated[FitOptions, arg(name="")] = FitOptions()
 
 
 @dataclass(frozen=True)
@@ -184,25 +186,40 @@ def export_points(options: Points) -> None:
     print_line(f"{options.out}: {len(points)} points")
 
 
-@torch.no_grad()
 def export_splats(options: SplatFile) -> None:
-    """The Gaussians of one scene, in the coordinates of the photographs' files."""
-    require_suffix("--out", options.out, WRITERS)
+    """The Gaussians of one scene, or those fitted to it, in the coordinates of the photographs' files."""
+    require_suffix("--out", options.out, ENDINGS)
     require_range("--seed", options.seed, 0, 10**18)
     require_range("--psi", options.psi, *PSI)
     wanted = axis("--turn-to", options.turn_to) if options.turn_to else None
     content = read_scene(options.generator, options.up)
     generator = content.generator
-    scene = generator.bind(styles_of_seeds(generator, [options.seed], options.psi))
+    prior = camera_prior(generator, options.generator)
+    w = styles_of_seeds(generator, [options.seed], options.psi)
+    with torch.no_grad():
+        scene = generator.bind(w)
+    about = ""
     if not isinstance(scene, Gaussians):
-        raise BadInput(f"{options.generator}: the scenes of this generator are no Gaussians; wanted some")
-    stored = stored_splats(content, scene, wanted)
-    WRITERS[options.out.suffix](
-        options.out, stored.by_importance() if options.out.suffix == ".splat" else stored
-    )
-    assert stored.up is not None
-    x, y, z = stored.up
-    print_line(f"{options.out}: {scene.means.shape[1]} Gaussians, upwards is {x:g},{y:g},{z:g}")
+        check_fit(options.fit)
+        progress = partial(timed_progress, advice="shorter: --steps, --views, --side")
+        found = fit_scene(content, w, options.fit, progress)
+        scene, (height, width) = found.gaussians, found.size
+        about = f", {found.psnr:.1f} dB at {UNSEEN} unseen views of {height}x{width}, {found.seconds:.0f} s"
+    elif options.fit != FitOptions():
+        raise BadInput(f"{options.generator}: its scenes are Gaussians already, there is nothing to fit")
+    size, up = write_gaussians(options.out, scene, placement_of(content, prior, wanted))
+    counts = f"{scene.means.shape[1]} Gaussians, {size / 1000:.0f} kB"
+    print_line(f"{options.out}: {counts}{about}, upwards is {up[0]:g},{up[1]:g},{up[2]:g}")
+
+
+def check_fit(fit: FitOptions) -> None:
+    """Raise BadInput, naming the option, for numbers that no fit can have."""
+    require_range("--splats", fit.splats, 1, 10**7)
+    require_range("--steps", fit.steps, 1, 10**6)
+    require_range("--views", fit.views, 1, 10**4)
+    require_range("--side", fit.side, 1, 4096)
+    require_range("--samples", fit.samples, 0, 65_536)
+    require_range("--degree", fit.degree or 0, 0, 3)
 
 
 def export_cameras(options: Cameras) -> None:

@@ -73,7 +73,18 @@ class Splats:
     def by_importance(self) -> "Splats":
         """The same, those of large volume and opacity first, as viewers of .splat expect them."""
         weight = self.log_scales.astype(np.float64).sum(-1) + np.log(self.opacities())
-        order = np.argsort(-weight, kind="stable")
+        return self.ordered(np.argsort(-weight, kind="stable"))
+
+    def by_place(self) -> "Splats":
+        """The same, neighbors near to each other, along Morton's curve: files of columns become smaller."""
+        low, high = self.means.min(axis=0), self.means.max(axis=0)
+        cells = ((self.means - low) / np.maximum(high - low, 1e-30) * 1023).astype(np.int64)  # [N, 3]
+        bits = (cells[:, :, None] >> np.arange(10)) & 1
+        places = 3 * np.arange(10) + np.arange(3)[:, None]
+        return self.ordered(np.argsort((bits << places).sum(axis=(1, 2)), kind="stable"))
+
+    def ordered(self, order: np.ndarray) -> "Splats":
+        """The Gaussians with these numbers [M]."""
         names = ("means", "f_dc", "sh_rest", "opacity_logit", "log_scales", "quats")
         return replace(self, **{name: getattr(self, name)[order] for name in names})
 

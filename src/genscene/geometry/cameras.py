@@ -81,18 +81,24 @@ class Camera:
 
     def rays(self, pixels: PixelConvention = "center") -> Rays:
         """One ray through every pixel, R = height * width; directions have z = 1 in the camera."""
+        if pixels != "center":
+            return self.centered(pixels).rays()
         height, width = self.size
-        if pixels == "border":
-            return self.border_aligned().rays()
-        if pixels == "corner":
-            half_pixel = self.pose.new_tensor([1.0, -0.5 / width, -0.5 / height])
-            return self.crop(half_pixel.expand(len(self), 3), self.size).rays()
         pose, intrinsics = as_float64(self.pose), as_float64(self.intrinsics)
         v, u = torch.meshgrid(pixel_centers(height, pose), pixel_centers(width, pose), indexing="ij")
         in_camera = torch.stack([u, v, torch.ones_like(u)], dim=-1).reshape(1, -1, 3)
         with no_autocast(pose):
             directions = (in_camera @ torch.linalg.inv(intrinsics).mT @ pose[:, :3, :3].mT).to(self.pose)
         return Rays(self.pose[:, None, :3, 3].expand_as(directions), directions)
+
+    def centered(self, pixels: PixelConvention) -> "Camera":
+        """The cameras whose rays through the centers of pixels are those of another convention."""
+        if pixels == "border":
+            return self.border_aligned()
+        height, width = self.size
+        offset = 0.0 if pixels == "center" else -0.5
+        window = self.pose.new_tensor([1.0, offset / width, offset / height])
+        return self.crop(window.expand(len(self), 3), self.size)
 
     def crop(self, window: Tensor, size: Size) -> "Camera":
         """Cameras of sub-windows [B, 3] = (scale, x, y), in image sides: only the intrinsics change."""

@@ -92,6 +92,13 @@ def interpolate_cameras(keys: Camera, frames: int) -> Camera:
     )
 
 
+def through_cameras(cameras: Camera, count: int) -> Camera:
+    """Cameras in order, interpolated to so many; where there are more, evenly spaced ones of them."""
+    if count <= len(cameras):
+        return cameras[torch.linspace(0, len(cameras) - 1, count).round().long()]
+    return interpolate_cameras(cameras, count)
+
+
 def ellipse(given: Camera, frames: int) -> Camera:
     """An ellipse around the origin at the mean height of given cameras, z up (mip-NeRF 360's videos).
 

@@ -12,12 +12,13 @@ import torch
 from PIL import Image
 
 from genscene.apps.scene_mesh import extract_scene_mesh, has_surface
-from genscene.apps.splat_scene import stored_splats
+from genscene.apps.splat_scene import placement_of
 from genscene.errors import BadInput
 from genscene.export.mesh import save_mesh
-from genscene.export.splats import write_ply
+from genscene.export.splat_files.formats import write_gaussians
 from genscene.geometry.camera_files import write_cameras
 from genscene.geometry.cameras import Camera
+from genscene.geometry.priors import CameraPrior
 from genscene.geometry.trajectories import interpolate_cameras
 from genscene.scenes import Gaussians
 from genscene.viewer.drawing import Picture
@@ -102,8 +103,11 @@ def splats_file(session: Session) -> File:
         _, scene = session.scene()
     if not isinstance(scene, Gaussians):
         raise BadInput("the scenes of this generator are no Gaussians")
-    stored = stored_splats(session.subject.content, scene)
-    return f"{stem(session)}.ply", written("scene.ply", lambda path: write_ply(path, stored))
+    content = session.subject.content
+    prior = content.generator.prior
+    assert isinstance(prior, CameraPrior)
+    placement = placement_of(content, prior)
+    return f"{stem(session)}.ply", written("scene.ply", lambda path: write_gaussians(path, scene, placement))
 
 
 def objects_file(session: Session) -> File:
@@ -114,7 +118,7 @@ def objects_file(session: Session) -> File:
     return f"{stem(session)}.json", (json.dumps(asdict(scene), indent=2) + "\n").encode()
 
 
-def written(name: str, write: Callable[[Path], None]) -> bytes:
+def written(name: str, write: Callable[[Path], object]) -> bytes:
     """The bytes that a function writes to a file of this name."""
     with tempfile.TemporaryDirectory(prefix="genscene") as folder:
         path = Path(folder) / name

@@ -22,7 +22,7 @@ from genscene.export.pictures import Show, depth_range, derivative_pictures, til
 from genscene.export.video import save_video
 from genscene.geometry.cameras import Camera, Grid, Size, named_tensors
 from genscene.geometry.priors import CameraPrior
-from genscene.geometry.trajectories import ellipse, forward_spiral, interpolate_cameras, trajectory
+from genscene.geometry.trajectories import ellipse, forward_spiral, through_cameras, trajectory
 from genscene.io.generator_file import GeneratorFile
 from genscene.layers.coordinates import Outside
 from genscene.layers.mapping import style_count, take_styles
@@ -168,13 +168,6 @@ def views_along(
         return by_photographs[path](given, count)
     also = () if given is None else (PHOTOGRAPHS, "ellipse")
     return trajectory(path, prior, count, size, content.to_files, also)
-
-
-def through_cameras(cameras: Camera, count: int) -> Camera:
-    """Cameras in order, interpolated to so many; where there are more, evenly spaced ones of them."""
-    if count <= len(cameras):
-        return cameras[torch.linspace(0, len(cameras) - 1, count).round().long()]
-    return interpolate_cameras(cameras, count)
 
 
 @torch.no_grad()

@@ -111,14 +111,14 @@ class SplatsSystem(ReconstructionSystem):
         every, most = config.degree_every, config.generator.degree
         scene = generator.gaussians(min(most, context.step // every) if every else most)
         report = partial(self.watch_gradients, generator.slots(), len(batch) * context.accumulation)
-        found = generator.rasterize(scene, batch.cameras, report=report)
-        image, target = found.image, batch.images[:, :3]
+        rendering = generator.rasterize(scene, batch.cameras, report=report)
+        image, target = rendering.image, batch.images[:, :3]
         if config.random_background:
-            image, target = self.on_random_colors(found, batch.images, context)
+            image, target = self.on_random_colors(rendering, batch.images, context)
         if batch.images.shape[1] > 3:
             image = torch.where(batch.images[:, 3:4] > 0.5, image, target)
         weight = config.dissimilarity
-        loss = (1 - weight) * (image - target).abs().mean()
+        loss = (1 - weight) * (image - target).abs().mean() + self.shape_loss(rendering, batch)
         if weight:
             loss = loss + weight * structural_dissimilarity(image, target)
         error = (image.detach().clamp(0, 1) - target).square().mean()
@@ -135,6 +135,10 @@ class SplatsSystem(ReconstructionSystem):
         colors = context.random_streams(len(images), COLORS, images.device).uniform(3)
         change = (colors - own)[..., None, None]
         return found.image + (1 - found.alpha) * change, images[:, :3] + (1 - images[:, 4:]) * change
+
+    def shape_loss(self, rendering: Rendering, batch: PosedImageBatch) -> Tensor:
+        """Of photographs, which tell neither opacity nor depth: 0 []."""
+        return rendering.image.new_zeros(())
 
     def watch_gradients(self, slots: Tensor, pictures: int, meta: Meta) -> None:
         """Have the gradients by the places on one of so many pictures added up in the backward pass."""

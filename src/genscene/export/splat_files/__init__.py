@@ -1,0 +1,1 @@
+"""Gaussians as compressed files, and as a page that shows them."""
