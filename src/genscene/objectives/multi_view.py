@@ -29,8 +29,7 @@ from genscene.render.canvas import append_coords
 from genscene.render.splatting import splat_bytes
 from genscene.scenes import Gaussians
 
-LABELS = {"none": 0, "label": LABEL_SIZE, "angles": 6}  # numbers that the discriminator is told of a camera
-CONSTANT = 2.0  # told beside angles, whose numbers are 0 on average: most of what is real does not turn
+LABELS = {"none": 0, "label": LABEL_SIZE, "angles": 5}  # numbers that the discriminator is told of a camera
 # bytes of a turn of the discriminator, on reals and fakes or for the penalty, in those of its graph for reals
 PENALTY = 2.7
 VIEWS, AUGMENT_VIEWS = 100, 10_000  # numbers of turns from here on are those of views
@@ -175,8 +174,7 @@ class MultiViewSystem(AdversarialSystem):
             images = append_coords(images, windows, None)
         if self.config.discriminator_camera == "angles":
             yaw, pitch = camera_angles(view, 0.0)
-            turned = yaw.sin(), yaw.cos(), (2 * yaw).sin(), (2 * yaw).cos()
-            numbers = (*turned, pitch.cos(), torch.full_like(yaw, CONSTANT))
+            numbers = yaw.sin(), yaw.cos(), (2 * yaw).sin(), (2 * yaw).cos(), pitch.cos()
             return images, torch.stack(numbers, dim=-1)
         return images, view.label() if self.config.discriminator_camera == "label" else None
 

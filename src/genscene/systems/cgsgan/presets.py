@@ -59,7 +59,6 @@ CAR_POINTS = PointNetworkConfig(
     children=(1, 4),
     features=(64, 32),
     xyz_init=0.3,
-    color_init=0.1,
     scale_bias=1.0,
 )
 CAR_SPLATS = ResidualConfig(
@@ -84,30 +83,29 @@ def demo() -> Experiment:
         64, 64, 2, 0.1, label_embedding=False, network=CAR_POINTS, residual=CAR_SPLATS, prior=prior
     )
     small = StyleGAN2DiscriminatorConfig(
-        32, channel_base=512, channel_max=128, mbstd_group=4, label_features=128, label_depth=0
+        16, channel_base=1024, channel_max=64, mbstd_group=4, label_features=64, label_depth=0
     )
     system = CGSGANConfig(
         generator=generator,
         discriminator=small,
-        loss=GANLoss(gamma=0.1, penalty_every=4),
-        patches=PatchSampler(32, smallest=0.5, largest=1.0, share=0.5, start=500),
+        loss=GANLoss(gamma=1.0, penalty_every=2),
+        patches=PatchSampler(16, smallest=0.25, largest=0.5, share=0.7, start=400),
         share_fakes=True,
         views_in_batch=True,
         background="white",
-        supersample=2,
+        supersample=4,
         discriminator_camera="angles",
         discriminator_coords=True,
         neighbor_weight=0.0,
         center_weight=0.0,
     )
-    # rates of weights that are scaled at run time, and of biases, which are not
-    adam = Optim(4e-3, betas=(0.0, 0.99), final_lr_ratio=0.1, decay_from=0.6, lr_multipliers={"*.bias": 0.2})
+    adam = Optim(1e-3, betas=(0.0, 0.99), final_lr_ratio=0.1, decay_from=0.6)
     optim = {
-        "generator": replace(adam, lr_multipliers={"*.bias": 0.2, "network.points": 0.1}),
-        "discriminator": adam,
+        "generator": replace(adam, lr_multipliers={"network.points": 0.1}),
+        "discriminator": replace(adam, lr=1e-2),
     }
     images, stages = ImageConfig(limit=4000), (Stage(0, (64, 64), 32),)
-    return Experiment(system, "synthetic:cars", images, stages, 1600, optim, EMA(0.995))
+    return Experiment(system, "synthetic:cars", images, stages, 2000, optim, EMA(0.995))
 
 
 PRESETS: dict[str, Experiment] = {
