@@ -95,6 +95,35 @@ class PosedImageBatch(ImageBatch):
 
 
 @dataclass(frozen=True)
+class RenderedViews(PosedImageBatch):
+    """B pictures of one scene on white, with their cameras and what photographs do not tell."""
+
+    alpha: Tensor  # [B, 1, H, W], 0 to 1
+    depth: Tensor  # [B, 1, H, W], distance from the eye, in world units
+    points: Tensor  # [B, H * W, 3], where rays end
+
+    def __getitem__(self, part: slice | Tensor) -> "RenderedViews":
+        """Some of the views."""
+        tensors = (self.alpha[part], self.depth[part], self.points[part])
+        return RenderedViews(self.images[part], self.cameras[part], *tensors)
+
+
+@dataclass(frozen=True)
+class SceneViews:
+    """One scene's latent code, and renderings of the scene; not cut into parts."""
+
+    z: Tensor  # [1, latent_dim]
+    views: RenderedViews
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, part: slice) -> "SceneViews":
+        """The whole."""
+        return self
+
+
+@dataclass(frozen=True)
 class RayBatch:
     """Rays through pixels of photographs, and the colors of these."""
 

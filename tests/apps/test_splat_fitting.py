@@ -15,13 +15,12 @@ from genscene.apps.scene_views import (
     render_views,
     surrounding_cameras,
     view_size,
-    widened,
 )
 from genscene.apps.splat_fitting import FitOptions, fit_scene
 from genscene.contract import DEFAULT_OPTIONS, SingleSceneGenerator
 from genscene.errors import BadInput
 from genscene.experiment.serialise import build_seeded
-from genscene.geometry.priors import CameraPrior
+from genscene.geometry.priors import CameraPrior, widened
 from genscene.io.generator_file import GeneratorFile
 from genscene.randomness import RandomStreams
 from genscene.render.march import March

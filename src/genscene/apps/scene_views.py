@@ -9,37 +9,22 @@ import torch
 from torch import Tensor
 
 from genscene.apps.points import ends_of_rays
-from genscene.contract import Generator, PosedImageBatch, RenderOptions
+from genscene.contract import Generator, RenderOptions
 from genscene.devices import require_memory
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
 from genscene.geometry.cameras import Camera, Size
-from genscene.geometry.priors import CameraPrior
+from genscene.geometry.priors import CameraPrior, widened
 from genscene.geometry.trajectories import through_cameras
 from genscene.io.generator_file import GeneratorFile
 from genscene.randomness import RandomStreams
 from genscene.render.volume import VolumeGenerator
+from genscene.scenes import RenderedViews
 from genscene.systems.voxels.generator import VoxelsGenerator
 
 EXACT_SAMPLES = 32  # along each ray, at least: with fewer the same place differs from view to view
-LEAST_SPREAD = 0.3  # half range of yaw and pitch, in radians: cameras that do not move show no shape
-WITHIN = 2.0  # standard deviations of normal angles
 UNSEEN_SEED = 1 << 40  # of the first view that a scene is not fitted to
 PIXEL_BYTES = 64
-
-
-@dataclass(frozen=True)
-class RenderedViews(PosedImageBatch):
-    """B pictures of one scene on white, with their cameras and what photographs do not tell."""
-
-    alpha: Tensor  # [B, 1, H, W], 0 to 1
-    depth: Tensor  # [B, 1, H, W], distance from the eye, in world units
-    points: Tensor  # [B, H * W, 3], where rays end
-
-    def __getitem__(self, part: slice | Tensor) -> "RenderedViews":
-        """Some of the views."""
-        tensors = (self.alpha[part], self.depth[part], self.points[part])
-        return RenderedViews(self.images[part], self.cameras[part], *tensors)
 
 
 def view_size(content: GeneratorFile, side: int) -> Size:
@@ -65,17 +50,6 @@ def surrounding_cameras(content: GeneratorFile, count: int, unseen: int, size: S
     wide = widened(prior)
     others = wide.sample(RandomStreams(range(UNSEEN_SEED, UNSEEN_SEED + unseen)), size)
     return wide.sample(EvenNumbers(count), size), others
-
-
-def widened(prior: CameraPrior) -> CameraPrior:
-    """Cameras evenly over the angles of a prior, and over some where it has one camera only."""
-    if prior.distribution in ("file", "sphere"):
-        return prior
-    factor = 1.0 if prior.distribution in ("uniform", "fixed") else WITHIN
-    (yaw, across), (pitch, down) = prior.yaw, prior.pitch
-    across, down = (max(LEAST_SPREAD, factor * spread) for spread in (across, down))
-    down = min(down, max(LEAST_SPREAD, math.pi / 2 - abs(pitch - math.pi / 2)))  # not beyond a pole
-    return replace(prior, distribution="uniform", yaw=(yaw, min(across, math.pi)), pitch=(pitch, down))
 
 
 @dataclass(frozen=True)

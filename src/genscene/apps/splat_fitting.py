@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genscene.apps.scene_views import RenderedViews, render_views, surrounding_cameras, view_size
+from genscene.apps.scene_views import render_views, surrounding_cameras, view_size
 from genscene.contract import DEFAULT_OPTIONS, Generator, PosedImageBatch, Rendering
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
@@ -18,8 +18,9 @@ from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior
 from genscene.io.generator_file import GeneratorFile
 from genscene.metrics.image import psnr
+from genscene.objectives.reconstruction import OPAQUE, shape_loss
 from genscene.randomness import undisturbed
-from genscene.scenes import Gaussians, SparsePoints
+from genscene.scenes import Gaussians, RenderedViews, SparsePoints
 from genscene.systems.splats.generator import SplatsGenerator, SplatsGeneratorConfig
 from genscene.systems.splats.presets import FAST, OFTEN, fitted
 from genscene.systems.splats.system import SplatsConfig, SplatsSystem, camera_extent, place_at_points
@@ -28,9 +29,7 @@ from genscene.training.optimizers import build_optimizers
 
 UNSEEN = 12  # views that a scene is not fitted to
 FIRST = 0.5  # share of the Gaussians that there are at first; the others are added where they are needed
-OPAQUE = 0.5  # opacity above which a ray ends somewhere, where there are such rays
 EMPTY = 0.05  # a scene without rays of more opacity
-ALPHA_WEIGHT, DEPTH_WEIGHT = 0.2, 0.1  # in the loss
 DIRECTIONAL = 0.02  # mean difference of colors by direction above which they depend on it
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]  # label, total -> advance
 
@@ -40,7 +39,7 @@ class FitOptions:
     """How a scene becomes Gaussians."""
 
     splats: int = 4000  # Gaussians, at most
-    steps: int = 1000  # of the optimiser, of one view each
+    steps: int = 800  # of the optimiser, of one view each
     views: int = 64  # renderings that the Gaussians are fitted to
     side: int = 128  # pixels of their shorter side
     samples: int = 0  # along each of their rays; 0: the generator's own number, at least 32
@@ -62,13 +61,9 @@ class SceneSplats(SplatsSystem):
     """Gaussians fitted to renderings, whose opacities and depths count too."""
 
     def shape_loss(self, rendering: Rendering, batch: PosedImageBatch) -> Tensor:
-        """Absolute differences of opacity, and of depth, in extents, where both are opaque -> []."""
+        """That of the renderings."""
         assert isinstance(batch, RenderedViews)
-        assert rendering.alpha is not None
-        assert rendering.depth is not None
-        opaque = ((batch.alpha > OPAQUE) & (rendering.alpha > OPAQUE)).to(batch.alpha)
-        apart = (rendering.depth - batch.depth).abs() * opaque / self.config.generator.extent
-        return ALPHA_WEIGHT * (rendering.alpha - batch.alpha).abs().mean() + DEPTH_WEIGHT * apart.mean()
+        return shape_loss(rendering, batch, self.config.generator.extent)
 
 
 @contextmanager

@@ -1,14 +1,16 @@
-"""genscene export mesh|pointcloud|splats|cameras|prior: a scene, a trajectory, a plot of the prior."""
+"""genscene export mesh|pointcloud|splats|distilled|cameras|prior: scenes, trajectories, a plot, as files."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import trimesh
 from tyro.conf import Positional, arg
 
+from genscene.apps.distill import SCENES, VIEWS, DistillOptions, distill
 from genscene.apps.interpolate import styles_of_seeds
 from genscene.apps.points import sample_surface
 from genscene.apps.scene_mesh import extract_scene_mesh, has_surface
@@ -26,7 +28,7 @@ from genscene.export.splat_files.formats import ENDINGS, write_gaussians
 from genscene.geometry.camera_files import write_cameras
 from genscene.geometry.cameras import Camera
 from genscene.io.atomic import atomic
-from genscene.io.generator_file import read
+from genscene.io.generator_file import read, write
 from genscene.scenes import Gaussians
 from genscene.systems import PRESETS
 
@@ -34,6 +36,7 @@ POINT = 200  # bytes of a point
 USAGE = """usage: genscene export mesh GENERATOR --out FILE.glb|obj|ply [--seed N] [--resolution N] ...
        genscene export pointcloud GENERATOR --out FILE.ply [--count N]
        genscene export splats GENERATOR --out FILE.ply|splat|glb|sog|spz|html [--seed N]
+       genscene export distilled GENERATOR --out FILE.safetensors [--steps N]
        genscene export cameras GENERATOR --out FILE.json [--path orbit|photographs|...] [--frames N]
        genscene export prior PRESET|GENERATOR --out FILE.png [--count N]
 """
@@ -82,6 +85,15 @@ class SplatFile:
 
 
 @dataclass(frozen=True)
+class DistilledFile:
+    """All options of export distilled."""
+
+    generator: Positional[Path]  # of fields: a .safetensors file, or the folder of a run
+    out: Path  # FILE.safetensors
+    numbers: Annotated[DistillOptions, arg(name="")] = DistillOptions()
+
+
+@dataclass(frozen=True)
 class Cameras:
     """All options of export cameras."""
 
@@ -107,31 +119,11 @@ def main(words: list[str]) -> None:
         raise BadInput(f"export what? wanted {', '.join(EXPORTS)} (see genscene export --help)")
     if words[0] in ("-h", "--help"):
         print_line(USAGE)
-    elif words[0] == "mesh":
-        export_mesh(
-            parse(Mesh, words[1:], "genscene export mesh", description="A colored mesh of one scene.")
-        )
-    elif words[0] == "pointcloud":
-        export_points(
-            parse(Points, words[1:], "genscene export pointcloud", description="Points of one scene.")
-        )
-    elif words[0] == "splats":
-        export_splats(
-            parse(SplatFile, words[1:], "genscene export splats", description="Gaussians of one scene.")
-        )
-    elif words[0] == "cameras":
-        export_cameras(
-            parse(Cameras, words[1:], "genscene export cameras", description="A trajectory as JSON.")
-        )
-    elif words[0] == "prior":
-        export_prior(
-            parse(Prior, words[1:], "genscene export prior", description="A plot of the cameras' prior.")
-        )
+    elif words[0] in EXPORTS:
+        kind, export, about = EXPORTS[words[0]]
+        export(parse(kind, words[1:], f"genscene export {words[0]}", description=about))
     else:
         raise BadInput(f"cannot export {words[0]!r}; {suggest(words[0], EXPORTS)}")
-
-
-EXPORTS = ("mesh", "pointcloud", "splats", "cameras", "prior")
 
 
 def export_mesh(options: Mesh) -> None:
@@ -222,6 +214,23 @@ def check_fit(fit: FitOptions) -> None:
     require_range("--degree", fit.degree or 0, 0, 3)
 
 
+def export_distilled(options: DistilledFile) -> None:
+    """A generator of Gaussians, for every latent code."""
+    require_suffix("--out", options.out, (".safetensors",))
+    numbers = options.numbers
+    check_fit(FitOptions(numbers.splats, numbers.steps, numbers.views, numbers.side, numbers.samples))
+    require_range("--cells", numbers.cells, 1, 512)
+    content = read(options.generator)
+    camera_prior(content.generator, options.generator)
+    progress = partial(timed_progress, advice="shorter: --steps, --views, --side")
+    found = distill(content, numbers, progress)
+    write(options.out, found.content)
+    height, width = found.size
+    views = f"{SCENES * VIEWS} views of {SCENES} unseen scenes, {height}x{width}"
+    took = f"{found.milliseconds:.0f} ms a scene, {found.seconds:.0f} s"
+    print_line(f"{options.out}: {numbers.splats} Gaussians a scene, {found.psnr:.1f} dB at {views}, {took}")
+
+
 def export_cameras(options: Cameras) -> None:
     """A trajectory around the generator's scenes."""
     require_suffix("--out", options.out, (".json",))
@@ -245,3 +254,13 @@ def export_prior(options: Prior) -> None:
     generator = build_seeded(preset).generator if preset else read(options.source).generator
     plot_prior(options.out, camera_prior(generator, options.source), options.count)
     print_line(str(options.out))
+
+
+EXPORTS: dict[str, tuple[Any, Callable[..., None], str]] = {
+    "mesh": (Mesh, export_mesh, "A colored mesh of one scene."),
+    "pointcloud": (Points, export_points, "Points of one scene."),
+    "splats": (SplatFile, export_splats, "Gaussians of one scene."),
+    "distilled": (DistilledFile, export_distilled, "A generator whose scenes are Gaussians."),
+    "cameras": (Cameras, export_cameras, "A trajectory as JSON."),
+    "prior": (Prior, export_prior, "A plot of the cameras' prior."),
+}

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import torch
 
-from genscene.contract import System
+from genscene.contract import System, SystemConfig
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
 from genscene.experiment.validation import FORMAT
@@ -19,8 +19,13 @@ from genscene.randomness import derive_seed
 def dumps(experiment: Experiment) -> str:
     """An experiment as JSON."""
     document: dict[str, Any] = {"format": FORMAT} | asdict(experiment)
-    document["system"] = {"kind": type(experiment.system).__name__} | document["system"]
-    return json.dumps(document, indent=2)
+    return json.dumps(document | {"system": describe_system(experiment.system)}, indent=2)
+
+
+def describe_system(system: SystemConfig) -> dict[str, Any]:
+    """The fields of a configuration, and of those in it, with their kinds."""
+    inner = {name: describe_system(x) for name, x in vars(system).items() if isinstance(x, SystemConfig)}
+    return {"kind": type(system).__name__} | asdict(system) | inner
 
 
 def build_seeded(experiment: Experiment) -> System:

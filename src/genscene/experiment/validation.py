@@ -86,13 +86,21 @@ def loads(text: str, kinds: Mapping[str, type[SystemConfig]], where: str) -> Exp
     if found != FORMAT or isinstance(found, bool):
         raise BadInput(f"{where} is an experiment of format {found!r}, this version reads format {FORMAT}")
     place = Place(where)
-    if not isinstance(system, dict):
-        raise place.inside("system").refuse(system, "the fields of a system")
-    kind = system.pop("kind", None)
-    if not isinstance(kind, str) or kind not in kinds:
-        raise place.inside("system.kind").refuse(kind, f"one of {', '.join(kinds)}")
-    built = build(system, kinds[kind], place.inside("system"))
+    built = build_system(system, kinds, place.inside("system"))
     return cast(Experiment, build(document | {"system": built}, Experiment, place))
+
+
+def build_system(document: Any, kinds: Mapping[str, type[SystemConfig]], place: Place) -> SystemConfig:
+    """The configuration of a system that JSON holds, and of those in its fields, by the kind it names."""
+    if not isinstance(document, dict):
+        raise place.refuse(document, "the fields of a system")
+    kind = document.pop("kind", None)
+    if not isinstance(kind, str) or kind not in kinds:
+        raise place.inside("kind").refuse(kind, f"one of {', '.join(kinds)}")
+    inner = [name for name, hint in type_hints(kinds[kind]).items() if hint is SystemConfig]
+    others = {name: each for name, each in kinds.items() if name != kind}  # none holds its own kind
+    parts = {name: build_system(document.get(name), others, place.inside(name)) for name in inner}
+    return cast(SystemConfig, build(document | parts, kinds[kind], place))
 
 
 def build(document: Mapping[str, Any], kind: Any, place: Place) -> Any:

@@ -18,6 +18,8 @@ MeanSpread = tuple[Angle, Spread]
 
 Y_TO_Z = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 ALL_AROUND = 0.05  # length of the mean viewing direction, across z, below which cameras stand on all sides
+LEAST_SPREAD = 0.3  # half range of yaw and pitch, in radians: cameras that do not move show no shape
+WITHIN = 2.0  # standard deviations of normal angles
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,17 @@ class HasPrior(nn.Module):
     def prior(self, prior: CameraPrior | PlanePrior) -> None:
         """Another prior; what `orbit` has learned is applied to it."""
         self._prior = prior
+
+
+def widened(prior: CameraPrior) -> CameraPrior:
+    """Cameras evenly over the angles of a prior, and over some where it has one camera only."""
+    if prior.distribution in ("file", "sphere"):
+        return prior
+    factor = 1.0 if prior.distribution in ("uniform", "fixed") else WITHIN
+    (yaw, across), (pitch, down) = prior.yaw, prior.pitch
+    across, down = (max(LEAST_SPREAD, factor * spread) for spread in (across, down))
+    down = min(down, max(LEAST_SPREAD, math.pi / 2 - abs(pitch - math.pi / 2)))  # not beyond a pole
+    return replace(prior, distribution="uniform", yaw=(yaw, min(across, math.pi)), pitch=(pitch, down))
 
 
 def truncated_normal(normal: Tensor, limit: float) -> Tensor:

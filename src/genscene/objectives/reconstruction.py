@@ -7,8 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from genscene.contract import Stats, StepContext, System, SystemConfig, Turn
+from genscene.contract import Rendering, Stats, StepContext, System, SystemConfig, Turn
 from genscene.metrics.image import WANG, SSIMWindow
+from genscene.scenes import RenderedViews
+
+OPAQUE = 0.5  # opacity above which a ray ends somewhere
+ALPHA_WEIGHT, DEPTH_WEIGHT = 0.2, 0.1  # of differences from renderings that tell more than photographs
 
 
 class ReconstructionSystem(System):
@@ -61,6 +65,15 @@ def blur_matrix(side: int, window: SSIMWindow, like: Tensor) -> Tensor:
     apart = offsets - offsets[:, None]
     weights = torch.where(apart.abs() <= reach[-1], torch.exp(-0.5 * (apart / window.sigma) ** 2), 0.0)
     return weights / torch.exp(-0.5 * (reach / window.sigma) ** 2).sum()
+
+
+def shape_loss(rendering: Rendering, views: RenderedViews, extent: float) -> Tensor:
+    """Absolute differences of opacity, and of depth, in extents, where both are opaque -> []."""
+    assert rendering.alpha is not None
+    assert rendering.depth is not None
+    opaque = ((views.alpha > OPAQUE) & (rendering.alpha > OPAQUE)).to(views.alpha)
+    apart = (rendering.depth - views.depth).abs() * opaque / extent
+    return ALPHA_WEIGHT * (rendering.alpha - views.alpha).abs().mean() + DEPTH_WEIGHT * apart.mean()
 
 
 def binary_entropy(probability: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from genscene.contract import SystemConfig
 from genscene.systems.cgsgan.system import CGSGANConfig
 from genscene.systems.cips.system import CIPSConfig
+from genscene.systems.distilled.system import DistilledConfig
 from genscene.systems.giraffe.system import GIRAFFEConfig
 from genscene.systems.graf.system import GRAFConfig
 from genscene.systems.image.system import ImageSystemConfig
@@ -30,6 +31,7 @@ KINDS: dict[str, type[SystemConfig]] = {
     "ImageSystemConfig": ImageSystemConfig,
     "SDFConfig": SDFConfig,
     "SplatsConfig": SplatsConfig,
+    "DistilledConfig": DistilledConfig,
 }
 
 

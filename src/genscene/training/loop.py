@@ -15,11 +15,11 @@ from genscene.errors import Diverged
 from genscene.experiment.schedules import ema_decay, learning_rate, stage_at
 from genscene.experiment.schema import Experiment
 from genscene.randomness import derive_seed
-from genscene.scenes import PointBatch
+from genscene.scenes import PointBatch, SceneViews
 
 Precision = Literal["fp32", "tf32", "bf16"]
 Optimizers = dict[str, torch.optim.Optimizer]
-Batch = ImageBatch | RayBatch | PointBatch
+Batch = ImageBatch | RayBatch | PointBatch | SceneViews
 
 
 @dataclass(frozen=True)
