@@ -129,6 +129,9 @@ def test_drawing_beside_training_takes_no_more_than_its_share():
                 clock.now += 0.03
                 spent += 0.03
                 assert not between(lambda: False)
+        with pace.counted():  # sending
+            clock.now += 0.01
+            spent += 0.01
     assert spent <= 0.1 * (clock.now - began) + BURST + 0.03
     assert spent > 0.09 * (clock.now - began)
 

@@ -51,7 +51,7 @@ class ClientLoop:
         self.session, self.window, self.throttle, self.clock = session, window, throttle, clock
         self.schedule, self.closed = Schedule(), False
         self.drawn: View | None = None  # the last view that was drawn
-        self.seconds = 0.0  # that the last picture took
+        self.seconds = 0.0  # that the last picture took, without waiting
         self._event = threading.Condition()
         self._told = ""  # the last error that was shown
         self._thread = threading.Thread(target=self.run, name="viewer", daemon=True)
@@ -140,15 +140,16 @@ class ClientLoop:
         size = session.size(view, self.throttle.height(view.aspect) * 2**job.level)
         began = self.clock()
         picture = session.picture(view, size, lambda: self.closed or self.schedule.cancelled(job))
-        seconds = self.seconds = self.clock() - began
+        seconds, self.seconds = self.clock() - began, session.subject.pace.spent
         if job.level == 0:
             self.throttle.record(size[0] * size[1], seconds)
         if self.closed:
             raise Cancelled("the window is closed")
         self.drawn = asked if job.state == "moving" else view
-        window.show(picture, job.quality)
         largest = size == session.size(view, float(session.choices.most))
-        window.report(f"{size[0]} x {size[1]} pixels, {1000 * seconds:.0f} ms{'' if largest else ' ...'}")
+        with session.subject.pace.counted():
+            window.show(picture, job.quality)
+            window.report(f"{size[0]} x {size[1]} pixels, {1000 * seconds:.0f} ms{'' if largest else ' ...'}")
         return largest
 
     def tell(self, error: Exception) -> None:

@@ -25,7 +25,7 @@ class Pace:
         """training: the share of the time that is not drawn in, 0 to 1; 0: there is no training."""
         self.training, self.clock, self.sleep = training, clock, sleep
         self.free = False  # training is paused: all the time is for drawing
-        self.longest = 0.0  # seconds of the longest part since a picture was begun
+        self.longest = self.spent = 0.0  # seconds of the longest part, and of all, since a picture was begun
         self._turns = threading.Condition()
         self._given = self._asked = 0  # turns that have ended, and that were asked for
         self._left, self._seen = BURST, clock()
@@ -38,11 +38,18 @@ class Pace:
         It gives others the turn, waits for time that is left, and returns whether to stop.
         """
         self._begin(lambda: False)
-        self.longest = 0.0
+        self.longest = self.spent = 0.0
         try:
             yield self._between
         finally:
             self._end()
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count what a block takes like drawing, without the turn, as for sending a picture."""
+        began = self.clock()
+        yield
+        self._count(self.clock() - began)
 
     @contextmanager
     def turn(self, blocking: bool = True) -> Iterator[bool]:
@@ -75,11 +82,14 @@ class Pace:
 
     def _end(self) -> None:
         taken = self.clock() - self._started
-        self.longest, taken = max(self.longest, taken), 0.0 if self.free else taken
+        self.longest, self.spent = max(self.longest, taken), self.spent + taken
+        self._count(taken)
+        self._release()
+
+    def _count(self, seconds: float) -> None:
         self.left()
         with self._turns:
-            self._left -= taken
-        self._release()
+            self._left -= 0.0 if self.free else seconds
 
     def _acquire(self, blocking: bool = True) -> bool:
         with self._turns:

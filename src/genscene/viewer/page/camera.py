@@ -24,7 +24,12 @@ def add_camera(panels: Panels) -> None:
     first = panels.subject.first_view()
     with gui.add_folder("Camera"):
         if reach is not None:
-            panels.globe = gui.add_html(overlays.globe(reach, first))
+            globe = gui.add_html(overlays.globe(reach, first))
+
+            def turn_globe() -> None:
+                globe.content = overlays.globe(reach, session.shown(panels.window.view()))
+
+            panels.window.after = turn_globe
             hint = "off: the camera stays where those of training were"
             beyond = gui.add_checkbox("beyond the prior", session.choices.beyond, hint=hint)
             panels.bind(beyond, lambda value: panels.choose(beyond=bool(value)))

@@ -21,7 +21,6 @@ class Panels:
         self.client, self.session, self.window, self.loop = client, session, window, loop
         self.gui, self.subject = client.gui, session.subject
         self.overlays: dict[str, list[Any]] = {}  # what is in the scene beside pictures, by kind
-        self.globe: Any = None  # the drawing of the prior
         self.training: Any = None  # the line about the last step
         self.seed_changed: Callable[[], None] = lambda: None  # of scenes of objects
 

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from genscene.errors import BadInput
 from genscene.viewer.client_loop import ClientLoop
 from genscene.viewer.drawing import device_of
-from genscene.viewer.page import overlays
 from genscene.viewer.page.camera import add_camera, add_canvas, add_path
 from genscene.viewer.page.objects import ObjectPanels
 from genscene.viewer.page.panels import Panels
@@ -88,8 +87,6 @@ class Server:
         async def moved(_: Any) -> None:
             if window.heard():
                 loop.moved()
-            if panels.globe is not None and session.reach is not None:
-                panels.globe.content = overlays.globe(session.reach, session.shown(window.view()))
 
         client.camera.on_update(moved)
         loop.start()

@@ -1,6 +1,7 @@
 """One browser window of viser as what a loop draws for."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ class ViserWindow:
         self.client, self.first = client, first
         self.with_depth = False  # whether something in the scene may be hidden by the picture's
         self.status: Any = None  # the line about the last picture
+        self.after: Callable[[], None] = lambda: None  # called after each picture
         self.busy = False  # whether a path is being played
         self._cloud: Any = None
         self._placed: View | None = None  # where the camera was put, until the page says that it is there
@@ -95,3 +97,4 @@ class ViserWindow:
         """Show a line about the last picture."""
         if self.status is not None:
             self.status.content = line
+        self.after()
