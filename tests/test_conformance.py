@@ -22,7 +22,7 @@ MAPPED = {
 }
 AWAITED: set[str] = set()  # systems that do not exist here yet
 # kinds whose gradients pass through a discriminator's leaky rectifiers
-KINKED = {("pigan", "losses"), ("giraffe", "generator_gradient"), ("cips", "generator_gradient")}
+KINKED = {("pigan", "losses"), *((each, "generator_gradient") for each in ("giraffe", "cips", "cgsgan"))}
 # kinds with samples by inverse CDF at the edge of a bin: one rounding, different from CPU to CPU, moves them
 RESAMPLED = {("pigan", "generator_staged")}
 

@@ -304,7 +304,8 @@ def test_accumulated_parts_have_the_gradient_of_the_whole(name):
         train_step(state, next(batches), 0)
         systems.append(state.system)
     for whole, accumulated in zip(*(system.parameters() for system in systems), strict=True):
-        assert_close(whole, accumulated, atol=1e-5, rtol=1e-4)
+        # Adam's first step is the gradient's sign: rounding errors show where it is almost 0
+        assert_close(whole, accumulated, atol=5e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", [*TOYS, "pigan-demo", "nerf-grid-demo"])
