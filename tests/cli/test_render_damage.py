@@ -160,7 +160,7 @@ def test_export_without_a_word_is_one_line(capsys):
     assert main(["export"]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert "mesh, pointcloud, splats, cameras, prior" in err
+    assert "mesh, pointcloud, splats, distilled, cameras, prior" in err
 
 
 def test_weights_that_are_not_finite_are_one_line(scene, tmp_path, capsys):
