@@ -30,7 +30,8 @@ def _record(event, arguments):
         events.append((event, repr(arguments)[:200]))
     elif event.startswith(CHANGES) or (event == "open" and _writes(*arguments)):
         path = os.path.realpath(os.fsdecode(arguments[0])) if not isinstance(arguments[0], int) else ""
-        if path and not path.startswith(inside) and path != os.devnull:
+        compiled = f"{os.sep}__pycache__" in path  # bytecode, and numba's compiled loops
+        if path and not path.startswith(inside) and path != os.devnull and not compiled:
             events.append((event, path))
 
 
