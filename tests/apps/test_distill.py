@@ -86,6 +86,12 @@ def test_a_decoder_agrees_better_after_training_with_scenes_that_it_has_not_seen
     assert again.psnr == many.psnr
 
 
+def test_a_lattice_that_no_memory_holds_is_refused(monkeypatch):
+    monkeypatch.setattr("genscene.apps.distill.BYTES", 1 << 50)
+    with pytest.raises(BadInput, match="a lattice of 2744 cells"):
+        distill(balls_content(), SMALL)
+
+
 def test_one_scene_is_not_distilled():
     with pytest.raises(BadInput, match="one scene: wanted one of many"):
         distill(content_of(BallGenerator()), SMALL)

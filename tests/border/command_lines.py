@@ -33,6 +33,8 @@ VERBS = {  # good command lines; the first words name the verb
     "export mesh": "export mesh fitted --resolution 12 --level 0.02 --out out/a.glb",
     "export pointcloud": "export pointcloud fitted --count 20 --out out/a.ply --opaque 0.01",
     "export splats": "export splats fitted --splats 20 --steps 2 --views 2 --side 8 --out out/a.html",
+    "export distilled": "export distilled gan --splats 20 --cells 4 --steps 2 --views 1 --side 8"
+    " --out out/a.safetensors",
     "export cameras": "export cameras gan --frames 3 --out out/a.json",
     "export prior": "export prior gan --count 20 --out out/a.png",
     "analyse": "analyse gan --data set --count 2 --size 8 --samples 2 --device cpu --out out",

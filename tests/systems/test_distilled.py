@@ -87,6 +87,16 @@ def test_the_chosen_cells_are_the_visible_surface():
     assert_close(cells.colors[0], (cells.centers[0] > 0).float())
 
 
+def test_cells_are_evaluated_in_parts(monkeypatch):
+    def field(points, directions):
+        return points.abs(), points.sum(dim=-1) + directions[..., 0]
+
+    wanted = surface_cells(field, torch.relu, BOX, 8, 50, torch.zeros(()))
+    monkeypatch.setattr("genscene.systems.distilled.cells.CHUNK", 7)
+    parts = surface_cells(field, torch.relu, BOX, 8, 50, torch.zeros(()))
+    assert_close(parts.inputs, wanted.inputs)
+
+
 def test_a_cloud_does_not_depend_on_the_others_of_its_batch():
     generator = build_seeded(experiment_of()).generator.eval()
     w = styles(generator, 3)

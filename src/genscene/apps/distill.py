@@ -1,5 +1,6 @@
 """A generator of fields as one whose scenes are Gaussians: a decoder trained on its renderings."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ import torch
 from genscene.apps.scene_views import UNSEEN_SEED, render_views, view_size
 from genscene.apps.splat_fitting import Progress, silent
 from genscene.contract import Generator
+from genscene.devices import require_memory
 from genscene.errors import BadInput
 from genscene.experiment.schema import EMA, Experiment, Optim, Stage
 from genscene.experiment.serialise import build_seeded
@@ -19,6 +21,7 @@ from genscene.metrics.image import psnr
 from genscene.randomness import RandomStreams, derive_seed, undisturbed
 from genscene.render.splatting import render_views as render_splats
 from genscene.scenes import Gaussians, SceneViews
+from genscene.systems.distilled.cells import BYTES, cell_counts
 from genscene.systems.distilled.system import DistilledConfig, DistilledSystem
 from genscene.training.loop import TrainState, train_step
 from genscene.training.optimizers import build_optimizers
@@ -59,6 +62,7 @@ def distill(content: GeneratorFile, options: DistillOptions, progress: Progress 
     began, teacher = time.monotonic(), content.generator
     if not teacher.latent_dim:
         raise BadInput("this generator has one scene: wanted one of many (export splats fits a single one)")
+    require_cells(teacher, options.cells)
     size = view_size(content, options.side)
     config = DistilledConfig(content.experiment.system, options.splats, options.cells)
     stages = (Stage(0, size, 1),)
@@ -78,6 +82,13 @@ def distill(content: GeneratorFile, options: DistillOptions, progress: Progress 
     found, milliseconds = agreement(generator, teacher, options, size)
     made = replace(content, generator=generator, experiment=experiment, measured={})
     return Distilled(made, found, milliseconds, size, time.monotonic() - began)
+
+
+def require_cells(teacher: Generator, cells: int) -> None:
+    """Raise BadInput where a lattice takes more memory than there is."""
+    if teacher.bounds is not None:
+        count = math.prod(cell_counts(teacher.bounds, cells))
+        require_memory(BYTES * count, f"a lattice of {count} cells", "lower --cells")
 
 
 def train_decoder(

@@ -39,7 +39,7 @@ LOWER = {  # verb -> the options that its memory depends on
     "view": "--side",
     "interpolate": "--size, --frames, or --memory",
     "foveate": "--size, the number of --seeds, or --memory",
-    "export": "--resolution or --count",
+    "export": "--resolution, --count, --splats, --views, --side or --cells",
     "analyse": "--size, --memory, or the number of --seeds",
     "evaluate": "--count, --reals or --size",
     "compare": "--count, --reals or --size",

@@ -14,6 +14,8 @@ from genscene.scenes import Field
 
 AROUND = [(x, y, z) for x in range(3) for y in range(3) for z in range(3)]  # a cell and its 26 neighbors
 INPUTS = len(AROUND) + 6 + 3  # opacities, transmittances, and a color
+CHUNK = 1 << 15  # points evaluated at once
+BYTES = 200  # of a cell of the lattice
 OPAQUE = 0.9999  # the most of a cell's opacity, whose logarithm is finite
 
 
@@ -59,7 +61,8 @@ def surface_cells(
     counts, side = cell_counts(box, longest), cell_side(box, longest)
     axes = [half * (2 * torch.arange(n) + 1 - n) / n for half, n in zip(box, counts, strict=True)]
     centers = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).view(1, -1, 3).to(like)
-    colors, raw = field(centers, -normalize(centers, dim=-1))
+    parts = [field(part, -normalize(part, dim=-1)) for part in centers.split(CHUNK, dim=1)]
+    colors, raw = (torch.cat(column, dim=1) for column in zip(*parts, strict=True))
     if colors.shape[-1] != 3:
         raise BadInput(f"the fields of this generator have {colors.shape[-1]} features: wanted 3, colors")
     opacity = -torch.expm1(-side * activate(raw)).view(counts)
