@@ -144,7 +144,8 @@ def running(width=900, height=600):
     folder = tempfile.mkdtemp(prefix="chromium")
     command = [CHROMIUM, *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={folder}"]
     command += [f"--window-size={width},{height}", "about:blank"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    nowhere = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere)
     try:
         port = debugging_port(Path(folder) / "DevToolsActivePort", process)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=30) as answer:

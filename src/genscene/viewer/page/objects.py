@@ -57,10 +57,11 @@ class ObjectPanels:
 
     def rebuild(self) -> None:
         """Make the controls of all objects anew."""
+        gui, order = self.client.gui, None
         if self.folder is not None:
+            order = self.folder.order  # the same place between the others
             self.folder.remove()
-        gui = self.client.gui
-        self.folder = gui.add_folder("What is in the scene")
+        self.folder = gui.add_folder("What is in the scene", order=order)
         with self.folder:
             tabs = gui.add_tab_group()
             for i in range(len(self.scene.objects)):
