@@ -1,7 +1,6 @@
 """The server as a window of viser sees it: pictures, controls, files, and what it does not give away."""
 
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -151,8 +150,10 @@ def test_objects_are_moved_turned_exchanged_added_and_removed():
         assert entry.rotation == pytest.approx(90, abs=1e-3)
         client.set("shape seed", 7)
         client.wait(lambda: any(each.shape.seed == 7 for each in session.choices.objects.objects), 10)
+        order = client.controls[client.find("What is in the scene")]["order"]
         client.set("Add an object", True)
         client.wait(lambda: "/objects/2/box" in client.nodes)
+        assert client.controls[client.find("What is in the scene")]["order"] == order  # not at the end
         client.set("Remove", True)
         client.wait(lambda: "/objects/2/box" not in client.nodes)
         assert len(session.choices.objects.objects) == 2
@@ -302,7 +303,7 @@ def test_without_viser_the_extra_is_named(saved, capsys, monkeypatch):
     assert "pip install 'genscene[viewer]'" in refused(capsys, saved)
 
 
-def test_the_verb_serves_until_it_is_interrupted(saved):
+def test_the_verb_serves_until_it_is_ended(saved):
     command = [sys.executable, "-m", "genscene", "view", str(saved), "--port", "0", "--device", "cpu"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -311,11 +312,11 @@ def test_the_verb_serves_until_it_is_interrupted(saved):
             port = int(line.split()[0].rsplit(":", 1)[1])
             assert f"ssh -L {port}:127.0.0.1:{port} HOST" in line
             assert answer(port, "/").startswith(b"HTTP/1.1 200")
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # as Ctrl-C, which a shell's background jobs ignore
             out, err = process.communicate(timeout=30)
         finally:
             process.kill()
-    assert (process.returncode, out, err) == (130, "", "genscene: interrupted\n")
+    assert (process.returncode, out, err) == (143, "", "genscene: terminated\n")
 
 
 def test_hostile_messages_do_not_end_the_server():
