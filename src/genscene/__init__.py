@@ -10,6 +10,8 @@ Names are imported when they are first used, so that the command line answers be
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from genscene.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from genscene.contract import RenderOptions
     from genscene.errors import BadInput
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from genscene.scenes import Gaussians
     from genscene.systems import PRESETS
     from genscene.training.run import Run, train
-
-__version__ = "0.1.0"
 
 __all__ = [
     "PRESETS",

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import torch
 from tyro.conf import Positional, arg
 
-from genscene import __version__
 from genscene.apps.analysis import (
     BATCH,
     components_picture,
@@ -39,6 +38,7 @@ from genscene.geometry.cameras import Size
 from genscene.io.atomic import atomic, atomic_folder
 from genscene.metrics.spectrum import spectral_gap
 from genscene.ranges import Range
+from genscene.version import __version__
 
 FEATURE_BYTES = 28  # of a feature of a pixel: twice in float32, and its components in float64
 REAL = "real"

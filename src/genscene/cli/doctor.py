@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import torch
 
-from genscene import __version__
 from genscene.cli.shared.options import parse, print_line
 from genscene.io.atomic import cache_folder
+from genscene.version import __version__
 
 NEEDED = ("numpy", "pillow", "safetensors", "tyro", "rich", "av", "scikit-image", "trimesh", "numba")
 EXTRAS = {

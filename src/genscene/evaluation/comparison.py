@@ -6,7 +6,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from genscene import __version__
 from genscene.contract import Generator
 from genscene.errors import BadInput
 from genscene.evaluation.bootstrap import RESAMPLE, Resampling, with_intervals
@@ -18,6 +17,7 @@ from genscene.evaluation.session import EvaluationSession, Features
 from genscene.evaluation.statistics import FeatureStatistics
 from genscene.metrics.frechet import RunningMoments
 from genscene.randomness import RandomStreams
+from genscene.version import __version__
 
 RESAMPLED_FEATURES = 10_000  # of either side
 ALIKE = 0.05  # variance of features, relative to real images, below which images count as all alike

@@ -6,7 +6,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from genscene import __version__
 from genscene.contract import Generator
 from genscene.data.pictures import load_picture
 from genscene.errors import BadInput
@@ -17,6 +16,7 @@ from genscene.geometry.cameras import Grid
 from genscene.metrics.image import WANG, psnr, ssim
 from genscene.randomness import RandomStreams
 from genscene.systems.image.system import BITS
+from genscene.version import __version__
 
 
 @torch.no_grad()

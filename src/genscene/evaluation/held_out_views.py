@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genscene import __version__
 from genscene.contract import Generator, SystemConfig
 from genscene.data.images import SYNTHETIC
 from genscene.data.posed import PosedImages, Split, available_splits, load_posed
@@ -26,6 +25,7 @@ from genscene.io.tensors import sha256
 from genscene.metrics.image import psnr, ssim
 from genscene.metrics.lpips import LPIPS, load_lpips
 from genscene.randomness import RandomStreams
+from genscene.version import __version__
 
 SHOWN = 4  # views in a gallery
 SAMPLED, MOST_VIEWS = 1 << 16, 200  # pixels and views of an estimate while training

@@ -15,7 +15,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from genscene import __version__
 from genscene.contract import Generator
 from genscene.devices import require_memory, tensor_bytes, without_memory
 from genscene.errors import BadInput
@@ -26,6 +25,7 @@ from genscene.geometry.cameras import Camera
 from genscene.io.atomic import atomic
 from genscene.randomness import undisturbed
 from genscene.systems import KINDS
+from genscene.version import __version__
 
 MOST_PIXELS = 65_536  # along a side of a photograph
 FORMAT = 1  # of generator files; other formats are refused by name

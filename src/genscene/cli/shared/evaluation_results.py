@@ -10,13 +10,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from genscene import __version__
 from genscene.cli.shared.options import print_line, require_suffix
 from genscene.errors import BadInput, escape
 from genscene.evaluation.page import render_page
 from genscene.evaluation.report import Report
 from genscene.export.pictures import save_png, tile
 from genscene.io.atomic import atomic, make_parent, sync
+from genscene.version import __version__
 
 SIGNS = {"": "", "best": "*", "level": "~"}
 EMPTY: tuple[object, ...] = (None, "", {})
