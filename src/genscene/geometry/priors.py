@@ -201,7 +201,12 @@ def truncated_normal(normal: Tensor, limit: float) -> Tensor:
 
 def camera_angles(camera: Camera, yaw: float) -> tuple[Tensor, Tensor]:
     """Yaw [B], within half a turn of the given one, and pitch [B] of cameras, from their positions."""
-    x, y, z = camera.pose[:, :3, 3].unbind(-1)
+    return position_angles(camera.pose[:, :3, 3], yaw)
+
+
+def position_angles(positions: Tensor, yaw: float) -> tuple[Tensor, Tensor]:
+    """The same of positions [B, 3] in a world whose y is up."""
+    x, y, z = positions.unbind(-1)
     pitch = torch.atan2((x.square() + z.square()).sqrt(), y)
     return yaw + wrap_angles(torch.atan2(z, x) - yaw), pitch
 

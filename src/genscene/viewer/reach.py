@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from genscene.contract import Generator
-from genscene.geometry.priors import CameraPrior, wrap_angles
+from genscene.geometry.priors import CameraPrior, position_angles
 from genscene.render.volume import VolumeGenerator
 from genscene.viewer.views import View
 
@@ -50,11 +50,10 @@ class Reach:
 
     def angles(self, eye: Tensor) -> tuple[float, float]:
         """Yaw, within half a turn of the mean, and pitch of a position [3]."""
-        x, y, z = eye.double().tolist()
-        if self.prior.up == "z":
-            y, z = z, -y
-        yaw = wrap_angles(torch.tensor(math.atan2(z, x) - self.yaw[0], dtype=torch.float64))
-        return self.yaw[0] + float(yaw), math.atan2(math.hypot(x, z), y)
+        x, y, z = eye.double()
+        position = torch.stack([x, z, -y] if self.prior.up == "z" else [x, y, z])
+        yaw, pitch = position_angles(position[None], self.yaw[0])
+        return float(yaw), float(pitch)
 
     def pose(self, yaw: float, pitch: float, distance: float) -> Tensor:
         """The pose [4, 4] of the camera there that faces the origin, float64."""
