@@ -2,13 +2,13 @@
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
 from genscene.apps.scene_views import UNSEEN_SEED, render_views, view_size
-from genscene.apps.splat_fitting import Progress, silent
+from genscene.apps.splat_fitting import Progress, silent, take_steps
 from genscene.contract import Generator
 from genscene.devices import require_memory
 from genscene.errors import BadInput
@@ -23,8 +23,6 @@ from genscene.render.splatting import render_views as render_splats
 from genscene.scenes import Gaussians, SceneViews
 from genscene.systems.distilled.cells import BYTES, cell_counts
 from genscene.systems.distilled.system import DistilledConfig, DistilledSystem
-from genscene.training.loop import TrainState, train_step
-from genscene.training.optimizers import build_optimizers
 
 SCENES, VIEWS = 8, 4  # that a decoder is not trained on, and of each
 ADAM = Optim(2e-3, betas=(0.9, 0.99), final_lr_ratio=0.1)
@@ -73,11 +71,9 @@ def distill(content: GeneratorFile, options: DistillOptions, progress: Progress 
     system = build_seeded(experiment)
     assert isinstance(system, DistilledSystem)
     system.generator.teacher.load_state_dict(teacher.state_dict())
-    steps = train_decoder(system, experiment, teacher, options)
-    next(steps)  # in which loops may be compiled: it tells nothing of the others' time
-    with progress("distilling", options.steps - 1) as advance:
-        for _ in steps:
-            advance(1)
+    seeds = (derive_seed(experiment.seed, step) for step in range(options.steps))
+    scenes = (sample_scene(teacher, seed, options.views, size, options.samples) for seed in seeds)
+    take_steps(system, experiment, scenes, partial(progress, "distilling"))
     generator = system.generator.eval().requires_grad_(False)
     found, milliseconds = agreement(generator, teacher, options, size)
     made = replace(content, generator=generator, experiment=experiment, measured={})
@@ -89,18 +85,6 @@ def require_cells(teacher: Generator, cells: int) -> None:
     if teacher.bounds is not None:
         count = math.prod(cell_counts(teacher.bounds, cells))
         require_memory(BYTES * count, f"a lattice of {count} cells", "lower --cells")
-
-
-def train_decoder(
-    system: DistilledSystem, experiment: Experiment, teacher: Generator, options: DistillOptions
-) -> Iterator[None]:
-    """Take the steps of an experiment, each with a scene of its own."""
-    state = TrainState(experiment, system, system.generator, build_optimizers(system, experiment))
-    size = experiment.stages[0].size
-    for step in range(experiment.steps):
-        seed = derive_seed(experiment.seed, step)
-        train_step(state, sample_scene(teacher, seed, options.views, size, options.samples), step)
-        yield
 
 
 @torch.no_grad()

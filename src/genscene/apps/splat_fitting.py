@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,13 +19,13 @@ from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior
 from genscene.io.generator_file import GeneratorFile
 from genscene.metrics.image import psnr
-from genscene.objectives.reconstruction import OPAQUE, shape_loss
+from genscene.objectives.reconstruction import OPAQUE, ReconstructionSystem, shape_loss
 from genscene.randomness import undisturbed
 from genscene.scenes import Gaussians, RenderedViews, SparsePoints
 from genscene.systems.splats.generator import SplatsGenerator, SplatsGeneratorConfig
 from genscene.systems.splats.presets import FAST, OFTEN, fitted
 from genscene.systems.splats.system import SplatsConfig, SplatsSystem, camera_extent, place_at_points
-from genscene.training.loop import TrainState, train_step
+from genscene.training.loop import Batch, TrainState, train_step
 from genscene.training.optimizers import build_optimizers
 
 UNSEEN = 12  # views that a scene is not fitted to
@@ -90,11 +91,7 @@ def fit_scene(
     assert isinstance(experiment.system, SplatsConfig)
     system = SceneSplats(experiment.system)
     place_first(system.generator, views)
-    steps = fit(system, experiment, views)
-    next(steps)  # in which loops may be compiled: it tells nothing of the others' time
-    with progress("fitting Gaussians", options.steps - 1) as advance:
-        for _ in steps:
-            advance(1)
+    take_steps(system, experiment, shuffled(views), partial(progress, "fitting Gaussians"))
     with torch.no_grad():
         gaussians, found = system.generator.gaussians(), agreement(system.generator, unseen)
     return FittedSplats(gaussians, found, size, time.monotonic() - began)
@@ -141,15 +138,30 @@ def place_first(generator: SplatsGenerator, views: RenderedViews) -> None:
     generator.opacity_logits.zero_()
 
 
-def fit(system: SplatsSystem, experiment: Experiment, views: RenderedViews) -> Iterator[None]:
-    """Take the steps of an experiment, each with one view, in a random order, then in another."""
+def take_steps(
+    system: ReconstructionSystem,
+    experiment: Experiment,
+    batches: Iterator[Batch],
+    progress: Callable[[int], AbstractContextManager[Callable[[int], None]]],
+) -> None:
+    """Take the steps of an experiment; progress: given the number of steps, what reports them.
+
+    The first step is not reported: loops may be compiled in it, so it tells nothing of the others' time.
+    """
     state = TrainState(experiment, system, system.generator, build_optimizers(system, experiment))
-    order, numbers = torch.Generator().manual_seed(0), list[int]()
-    for step in range(experiment.steps):
-        numbers = numbers or torch.randperm(len(views), generator=order).tolist()
-        number = numbers.pop()
-        train_step(state, views[number : number + 1], step)
-        yield
+    train_step(state, next(batches), 0)
+    with progress(experiment.steps - 1) as advance:
+        for step in range(1, experiment.steps):
+            train_step(state, next(batches), step)
+            advance(1)
+
+
+def shuffled(views: RenderedViews) -> Iterator[RenderedViews]:
+    """One view after the other, in a random order, then in another, without end."""
+    order = torch.Generator().manual_seed(0)
+    while True:
+        for number in reversed(torch.randperm(len(views), generator=order).tolist()):
+            yield views[number : number + 1]
 
 
 @torch.no_grad()

@@ -36,6 +36,12 @@ def photometric_loss(color: Tensor, target: Tensor, reduction: str = "sum") -> T
     return mse_loss(color, target, reduction=reduction)
 
 
+def splatting_loss(image: Tensor, target: Tensor, dissimilarity: float) -> Tensor:
+    """Absolute difference of images and, weighing so much, 1 - SSIM (3D Gaussian splatting, eq. 7) -> []."""
+    loss = (1 - dissimilarity) * (image - target).abs().mean()
+    return loss + dissimilarity * structural_dissimilarity(image, target) if dissimilarity else loss
+
+
 def structural_dissimilarity(image: Tensor, target: Tensor) -> Tensor:
     """1 - SSIM of images [B, C, H, W] in [0, 1], twice: the mean over all pixels, differentiable -> []."""
     return 1 - similarity_map(image, target).mean()

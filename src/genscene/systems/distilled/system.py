@@ -9,7 +9,7 @@ from torch import Tensor
 from genscene.contract import Stats, StepContext, SystemConfig
 from genscene.geometry.cameras import Size
 from genscene.metrics.image import psnr
-from genscene.objectives.reconstruction import ReconstructionSystem, shape_loss, structural_dissimilarity
+from genscene.objectives.reconstruction import ReconstructionSystem, shape_loss, splatting_loss
 from genscene.ranges import Channels, Range, Share
 from genscene.render.splatting import render_views
 from genscene.scenes import SceneViews
@@ -51,13 +51,12 @@ class DistilledSystem(ReconstructionSystem):
 
     def generator_loss(self, batch: SceneViews, context: StepContext) -> tuple[Tensor, Stats]:
         """The terms of fitted Gaussians (3D Gaussian splatting, eq. 7), and those of opacity and depth."""
-        views, weight = batch.views, self.config.dissimilarity
+        views = batch.views
         with torch.no_grad():
             w = self.generator.style(batch.z)
         scene = self.generator.bind(w)
         rendering = render_views(scene, views.cameras, (1.0, 1.0, 1.0))
-        loss = (1 - weight) * (rendering.image - views.images).abs().mean()
-        loss = loss + weight * structural_dissimilarity(rendering.image, views.images)
+        loss = splatting_loss(rendering.image, views.images, self.config.dissimilarity)
         loss = loss + shape_loss(rendering, views, max(self.generator.bounds))
         error = (rendering.image.detach().clamp(0, 1) - views.images).square().mean()
         return loss, {"loss": loss, "psnr": psnr(error)}

@@ -14,7 +14,7 @@ from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Size
 from genscene.geometry.priors import CameraPrior
 from genscene.metrics.image import psnr
-from genscene.objectives.reconstruction import ReconstructionSystem, structural_dissimilarity
+from genscene.objectives.reconstruction import ReconstructionSystem, splatting_loss
 from genscene.ranges import Natural, Share
 from genscene.render.spherical_harmonics import C0
 from genscene.render.splatting import Meta, splat_bytes
@@ -34,6 +34,7 @@ class SplatsConfig(SystemConfig):
 
     batch = "photographs"
     moves_weights = True
+    less_memory = "lower --size or --system.generator.capacity"
 
     generator: SplatsGeneratorConfig = SplatsGeneratorConfig()
     dissimilarity: Share = 0.2  # weight of 1 - SSIM in the loss; that of the absolute difference is the rest
@@ -117,10 +118,7 @@ class SplatsSystem(ReconstructionSystem):
             image, target = self.on_random_colors(rendering, batch.images, context)
         if batch.images.shape[1] > 3:
             image = torch.where(batch.images[:, 3:4] > 0.5, image, target)
-        weight = config.dissimilarity
-        loss = (1 - weight) * (image - target).abs().mean() + self.shape_loss(rendering, batch)
-        if weight:
-            loss = loss + weight * structural_dissimilarity(image, target)
+        loss = splatting_loss(image, target, config.dissimilarity) + self.shape_loss(rendering, batch)
         error = (image.detach().clamp(0, 1) - target).square().mean()
         count = loss.new_tensor(float(generator.alive.sum()))
         return loss, {"loss": loss, "psnr": psnr(error), "gaussians": count}
