@@ -35,8 +35,9 @@ from genscene.layers.mapping import update_w_avg
 from genscene.objectives.adversarial import AdversarialConfig, AdversarialSystem, DiscriminatorOutput
 from genscene.objectives.gan_loss import GANLoss
 from genscene.randomness import RandomStreams
+from genscene.render.march import activate_density
 from genscene.render.patches import PatchSampler
-from genscene.render.volume import VolumeGenerator, activate_density
+from genscene.render.volume import VolumeGenerator
 from genscene.scenes import Gaussians
 from genscene.systems import KINDS, PRESETS
 from genscene.training.checkpoint import Retention, read_state, restore, save

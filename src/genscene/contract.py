@@ -233,6 +233,8 @@ class SystemConfig(ABC):
     batch: ClassVar[Literal["images", "posed_images", "rays", "photographs", "pixels", "surface"]] = "images"
     # weights trade their places while training: there is no average of them, and one process trains
     moves_weights: ClassVar[bool] = False
+    # what a step takes less memory with, for messages
+    less_memory: ClassVar[str] = "lower --batch or --size, or raise --stages.0.accumulation"
 
     @property
     def fits_photographs(self) -> bool:

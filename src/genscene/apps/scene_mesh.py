@@ -14,7 +14,8 @@ from genscene.devices import require_memory
 from genscene.errors import BadInput
 from genscene.export import mesh
 from genscene.io.generator_file import GeneratorFile
-from genscene.render.volume import VolumeGenerator, activate_density
+from genscene.render.march import activate_density
+from genscene.render.volume import VolumeGenerator
 from genscene.scenes import Field
 
 CORNER = 64  # bytes of a corner of the lattice
@@ -33,11 +34,7 @@ class SceneMesh:
 def has_surface(content: GeneratorFile) -> bool:
     """Whether the scenes of a generator have a density in a box, so that there is a surface of it."""
     generator = content.generator
-    return (
-        isinstance(generator, VolumeGenerator)
-        and generator.march.ndc is None
-        and generator.bounds is not None
-    )
+    return isinstance(generator, VolumeGenerator) and generator.has_density_box
 
 
 def extract_scene_mesh(

@@ -54,7 +54,7 @@ USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
   view         look around in a browser
   interpolate  a video from one scene to the next
   foveate      pictures of which the pixels around a center are evaluated, and the time that this saves
-  export       a mesh, points, a camera trajectory, or a plot of the prior, as a file
+  export       a mesh, points, Gaussians, a camera trajectory, or a plot of the prior, as a file
   analyse      pictures of a generator's spectra, and of the parts of its input
   evaluate     metrics of a generator
   compare      metrics of several generators, in one table and on one page
@@ -90,7 +90,7 @@ def run(words: list[str]) -> int:
         print(USAGE, end="")
         return 0 if words else 2
     if words[0] == "--version":
-        from genscene import __version__
+        from genscene.version import __version__
 
         print(f"genscene {__version__}")
     else:

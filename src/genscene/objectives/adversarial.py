@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,9 @@ class FakeBatch:
 class AdversarialConfig(SystemConfig):
     """What all adversarial systems share."""
 
+    less_memory: ClassVar[str] = (
+        "lower --batch or --size, raise --stages.0.accumulation, or add --system.recompute"
+    )
     loss: GANLoss = GANLoss()
     augment: Augmentation = Augmentation()
     patches: PatchSampler = PatchSampler()

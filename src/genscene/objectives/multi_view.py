@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from genscene.contract import ImageBatch, PosedImageBatch, RenderOptions, Stats, StepContext
+from genscene.contract import ImageBatch, PosedImageBatch, RenderOptions, Stats, StepContext, SystemConfig
 from genscene.devices import with_saved_bytes
 from genscene.errors import BadInput
 from genscene.geometry.cameras import LABEL_SIZE, Camera, Size, View, named_tensors
@@ -31,7 +31,7 @@ from genscene.scenes import Gaussians
 
 LABELS = {"none": 0, "label": LABEL_SIZE, "angles": 5}  # numbers that the discriminator is told of a camera
 # bytes of a turn of the discriminator, on reals and fakes or for the penalty, in those of its graph for reals
-PENALTY = 2.7
+TURN_GRAPHS = 2.7
 VIEWS, AUGMENT_VIEWS = 100, 10_000  # numbers of turns from here on are those of views
 
 
@@ -40,6 +40,7 @@ class MultiViewConfig(AdversarialConfig):
     """What systems share that see their scenes from the cameras of the images."""
 
     batch: ClassVar[Literal["posed_images"]] = "posed_images"
+    less_memory: ClassVar[str] = SystemConfig.less_memory  # nothing is computed again
     views: Count = 4  # of each scene in a step of the generator, with cameras of the batch
     # these views count as pictures: a batch has as many scenes as it has groups of views, of which the
     # discriminator sees all; off: as many scenes as pictures, and the discriminator sees one view of each
@@ -100,7 +101,7 @@ class MultiViewSystem(AdversarialSystem):
         images = torch.empty(pictures, channels, height, width).requires_grad_()
         labels = torch.empty(pictures, numbers) if numbers else None
         _, seen = with_saved_bytes(lambda: self.discriminator(images, labels))
-        return max(of_scenes + of_views + seen * scenes // pictures, int(PENALTY * seen))
+        return max(of_scenes + of_views + seen * scenes // pictures, int(TURN_GRAPHS * seen))
 
     def generator_loss(self, batch: ImageBatch, context: StepContext) -> tuple[Tensor, Stats]:
         """The mean of the losses of all views, one after the other, and the regularizers."""

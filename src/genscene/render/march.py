@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from torch import Tensor
+from torch.nn.functional import relu, softplus
 
 from genscene.ranges import (
     Above,
@@ -70,3 +71,9 @@ class RayNoise:
 
 
 NO_NOISE = RayNoise()
+
+
+def activate_density(raw: Tensor, march: March) -> Tensor:
+    """Raw density -> density per world unit, of the same shape."""
+    shifted = raw + march.shift
+    return march.gain * (relu(shifted) if march.density == "relu" else softplus(shifted))

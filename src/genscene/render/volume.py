@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import relu, softplus
 from torch.utils.checkpoint import checkpoint
 
 from genscene.contract import Background, Generator, Rendering, RenderOptions
@@ -13,7 +12,7 @@ from genscene.errors import Cancelled
 from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size, as_float64, check_shapes
 from genscene.geometry.priors import HasPrior
 from genscene.randomness import Randomness
-from genscene.render.march import NO_NOISE, March, RayNoise
+from genscene.render.march import NO_NOISE, March, RayNoise, activate_density
 from genscene.scenes import Field
 
 EMPTY = -1e4  # raw density of empty space: relu and softplus both make it 0
@@ -86,12 +85,6 @@ def query(
     check_shapes("what the field returns", features, {"features": ("B", "N", "C")}, sizes)
     check_shapes("what the field returns", density, {"density": ("B", "N")}, sizes)
     return features.view(*t.shape, features.shape[-1]), density.view(t.shape)
-
-
-def activate_density(raw: Tensor, march: March) -> Tensor:
-    """Raw density -> density per world unit, of the same shape."""
-    shifted = raw + march.shift
-    return march.gain * (relu(shifted) if march.density == "relu" else softplus(shifted))
 
 
 def compute_weights(
@@ -284,6 +277,11 @@ class VolumeGenerator(HasPrior, Generator):
     march: March
     pixels: PixelConvention = "center"
     surface_density: float | None = None  # density at the surface; None: found where light is stopped
+
+    @property
+    def has_density_box(self) -> bool:
+        """Whether scenes are densities in a box of the world."""
+        return self.bounds is not None and self.march.ndc is None
 
     def sample_bytes(self, graph: bool) -> int:
         """Bytes that a sample takes while the field is evaluated, with its graph where one is kept."""

@@ -108,10 +108,9 @@ def train_locked(experiment: Experiment, run: Run, device: torch.device, group: 
     source = data_source(experiment, quiet=not group.is_main)
     experiment = source.experiment
     check(experiment, run, group)  # with what the data determined
-    less = "lower --batch or --size, raise --stages.0.accumulation, or add --system.recompute"
-    less = "lower --size or --system.generator.capacity" if experiment.system.moves_weights else less
     size = source.train.camera.size if source.train is not None else None
-    require_memory(training_bytes(experiment, group.world, size), "training", less, device)
+    needed, less = training_bytes(experiment, group.world, size), experiment.system.less_memory
+    require_memory(needed, "training", less, device)
     document = read_state(run.out) if resumed else None
     if document is not None:
         experiment = require_same(experiment, run.out, document)

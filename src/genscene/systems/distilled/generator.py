@@ -12,8 +12,9 @@ from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Rays, named_tensors
 from genscene.layers.mapping import style_count, take_styles
 from genscene.randomness import Randomness
+from genscene.render.march import activate_density
 from genscene.render.splatting import render_views
-from genscene.render.volume import VolumeGenerator, activate_density
+from genscene.render.volume import VolumeGenerator
 from genscene.scenes import Field, Gaussians
 from genscene.systems.distilled.cells import INPUTS, Cells, cell_side, surface_cells
 
@@ -61,11 +62,7 @@ class DistilledGenerator(Generator):
         splats: Gaussians of a scene, at most; cells: along the longest side of the box; width: channels.
         """
         super().__init__()
-        if (
-            not isinstance(teacher, VolumeGenerator)
-            or teacher.bounds is None
-            or teacher.march.ndc is not None
-        ):
+        if not isinstance(teacher, VolumeGenerator) or not teacher.has_density_box or teacher.bounds is None:
             raise BadInput("the scenes of this generator are no fields in a box: wanted some to distill")
         self.teacher, self.decoder = teacher, SplatDecoder(width)
         self.splats, self.cells, self.bounds = splats, cells, teacher.bounds
