@@ -11,7 +11,7 @@ from genscene.experiment.serialise import build_seeded
 from genscene.export.splats import from_gaussians
 from genscene.io.generator_file import GeneratorFile
 from genscene.randomness import RandomStreams
-from genscene.viewer.session import Session, Subject
+from genscene.viewer.session import Session, ViewedGenerator
 from genscene.viewer.throttle import Throttle
 from genscene.viewer.views import View
 
@@ -38,7 +38,7 @@ def content_of(kind):
 def subject_of(kind):
     """What windows look at."""
     content = content_of(kind)
-    return Subject(content, kind, largest_size(content.experiment))
+    return ViewedGenerator(content, kind, largest_size(content.experiment))
 
 
 class FakeWindow:
@@ -69,7 +69,7 @@ class FakeWindow:
 def session_of(kind, most=64):
     """A session of a kind and its window."""
     session = Session(subject_of(kind), most)
-    return session, FakeWindow(session.subject.first_view().around(1.5))
+    return session, FakeWindow(session.viewed.first_view().around(1.5))
 
 
 def slow():

@@ -16,7 +16,7 @@ from genscene.experiment.serialise import build_seeded
 from genscene.io.generator_file import GeneratorFile
 from genscene.systems import PRESETS
 from genscene.viewer.page.server import Server
-from genscene.viewer.session import Subject
+from genscene.viewer.session import ViewedGenerator
 from viewer.plain_client import PlainClient, turned
 
 MOVES, EVENTS, RATE = 30, 90, 30  # single moves; messages of a drag, and those in a second
@@ -31,13 +31,13 @@ def subject_of(name):
     else:
         content = read_scene(Path(name))
     size = content.cameras.size if content.cameras is not None else largest_size(content.experiment)
-    return Subject(content, Path(name).name, size)
+    return ViewedGenerator(content, Path(name).name, size)
 
 
-def moved(client, subject, degrees):
+def moved(client, viewed, degrees):
     """The next view of a window: turned, or moved over a canvas."""
-    if not subject.is_plane:
-        return turned(client.view, degrees, 2 if getattr(subject.generator.prior, "up", "y") == "z" else 1)
+    if not viewed.is_plane:
+        return turned(client.view, degrees, 2 if getattr(viewed.generator.prior, "up", "y") == "z" else 1)
     view = turned(client.view, 0)
     view.pose[0, 3] += 0.02 * np.sign(degrees)
     return view
@@ -45,9 +45,9 @@ def moved(client, subject, degrees):
 
 def measure(name):
     """One line about a generator."""
-    subject = subject_of(name)
-    server = Server(subject, 0)
-    client = PlainClient(server.port, subject.first_view().around(WINDOW[1] / WINDOW[0]), WINDOW)
+    viewed = subject_of(name)
+    server = Server(viewed, 0)
+    client = PlainClient(server.port, viewed.first_view().around(WINDOW[1] / WINDOW[0]), WINDOW)
     try:
         client.picture_after(0)
         time.sleep(3)
@@ -55,12 +55,12 @@ def measure(name):
         for i in range(MOVES):
             time.sleep(0.5)
             count, began = len(client.pictures), time.monotonic()
-            client.look(moved(client, subject, 3 if i % 8 < 4 else -3))
+            client.look(moved(client, viewed, 3 if i % 8 < 4 else -3))
             seconds.append(client.picture_after(count)[0] - began)
         (panels,) = server.panels.values()
         count, sizes = len(client.pictures), set()
         for i in range(EVENTS):
-            client.look(moved(client, subject, 1 if i % 60 < 30 else -1))
+            client.look(moved(client, viewed, 1 if i % 60 < 30 else -1))
             time.sleep(1 / RATE)
             sizes.add(panels.window.status.content.split(" pixels")[0])
         rate = (len(client.pictures) - count) * RATE / EVENTS

@@ -19,7 +19,7 @@ pytest.importorskip("viser", reason="the extra `viewer` is not installed")
 from genscene.apps.splat_scene import read_scene
 from genscene.experiment.schedules import largest_size
 from genscene.viewer.page.server import Server
-from genscene.viewer.session import Subject
+from genscene.viewer.session import ViewedGenerator
 from viewer.browser import CHROMIUM, running
 from viewer.fakes import subject_of
 
@@ -34,9 +34,9 @@ CANVAS = (30, 240, 540, 600)  # left, top, right, bottom of what is neither a pa
 
 
 @contextmanager
-def looking(subject, most=96):
+def looking(viewed, most=96):
     """A server, and a browser that shows its page once a picture is there."""
-    server = Server(subject, 0, most)
+    server = Server(viewed, 0, most)
     try:
         with running(WIDTH, HEIGHT) as browser:
             browser.open(f"http://127.0.0.1:{server.port}")
@@ -53,7 +53,7 @@ def part(picture):
 
 
 def steady(server, browser, seconds=60):
-    """A screenshot once everything is drawn and the page has stopped changing."""
+    """A screenshot once everything is rendered and the page has stopped changing."""
     end, before = time.monotonic() + seconds, None
     while time.monotonic() < end:
         picture = browser.screenshot()
@@ -136,7 +136,7 @@ def subject_of_soak():
     if not (path := os.environ.get("GENSCENE_RUN")):
         return subject_of("pigan-demo")
     content = read_scene(Path(path))
-    return Subject(content, Path(path).name, largest_size(content.experiment))
+    return ViewedGenerator(content, Path(path).name, largest_size(content.experiment))
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="/proc is Linux's")

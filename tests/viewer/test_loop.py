@@ -1,4 +1,4 @@
-"""The loop of a window, without a browser: what it draws, how it recovers, and that it ends."""
+"""The loop of a window, without a browser: what it renders, how it recovers, and that it ends."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from genscene.contract import RenderOptions
 from genscene.errors import Cancelled
 from genscene.geometry.priors import CameraPrior
 from genscene.viewer.client_loop import ClientLoop
-from genscene.viewer.drawing import FAR, Picture, bake, fit
+from genscene.viewer.pictures import FAR, Picture, bake, fit
 from genscene.viewer.views import visible
 from viewer.fakes import KINDS, session_of, slow
 
@@ -27,7 +27,7 @@ def run_until(loop, condition, seconds=60):
 
 
 def settled(session, window):
-    """The pictures that a loop draws until nothing is left to draw."""
+    """The pictures that a loop renders until nothing is left to render."""
     loop = ClientLoop(session, window, slow())
     while (job := loop.schedule.next(loop.clock())) is not None:
         loop.step(job)
@@ -51,7 +51,7 @@ def test_pictures_are_those_of_the_library(kind):
     session, window = session_of(kind)
     view = session.shown(window.view())
     picture = session.picture(view, session.size(view, 48.0), lambda: False)
-    generator, (_, scene) = session.subject.generator, session.scene()
+    generator, (_, scene) = session.viewed.generator, session.scene()
     size = picture.rgb.shape[:2]
     if isinstance(generator.prior, CameraPrior):
         found = generator.render(scene, session.frame(view).camera(size))
@@ -64,7 +64,7 @@ def test_pictures_are_those_of_the_library(kind):
         along = (points.double() - pose[:3, 3]) @ pose[:3, 2]
         assert_close(z.flatten()[seen], along.float()[seen], atol=1e-3, rtol=1e-3)
     else:
-        found = generator.render(scene, visible(view).grid(size, session.subject.aspect), RenderOptions())
+        found = generator.render(scene, visible(view).grid(size, session.viewed.aspect), RenderOptions())
     expected = (found.image[0].clamp(0, 1) * 255).round().byte().movedim(0, -1).numpy()
     assert np.abs(picture.rgb.astype(int) - expected).max() <= 1
 
@@ -84,7 +84,7 @@ def test_seeds_mixing_and_truncation_change_the_scene_and_nothing_else_does():
     assert_close(mixed[:, :, :1], w[:, :, :1])
     assert_close(mixed[:, :, 1:], other[:, :, 1:])
     session.choose(mix=0.0, psi=0.0)
-    assert_close(session.scene()[0], session.subject.generator.mapping.w_avg[None])
+    assert_close(session.scene()[0], session.viewed.generator.mapping.w_avg[None])
 
 
 def test_objects_are_those_of_the_seed_until_they_are_moved():
@@ -105,7 +105,7 @@ def test_moves_are_answered_and_the_camera_returns_into_the_prior():
     try:
         run_until(loop, lambda: loop.schedule.state == "waiting")
         count = len(window.pictures)
-        loop.moved()  # the same camera: nothing is drawn
+        loop.moved()  # the same camera: nothing is rendered
         time.sleep(0.3)
         assert len(window.pictures) == count
         outside = window.camera.pose.clone()
@@ -114,7 +114,7 @@ def test_moves_are_answered_and_the_camera_returns_into_the_prior():
         loop.moved()
         run_until(loop, lambda: loop.schedule.state == "waiting")
         assert [quality for _, quality in window.pictures[count:]][:2] == [50, 75]
-        radius = session.subject.generator.prior.radius
+        radius = session.viewed.generator.prior.radius
         assert float(window.camera.eye.norm()) == pytest.approx(radius, rel=1e-5)
     finally:
         loop.close()
@@ -123,7 +123,7 @@ def test_moves_are_answered_and_the_camera_returns_into_the_prior():
 
 def test_a_failing_renderer_is_told_once_and_does_not_end_the_loop(monkeypatch):
     session, window = session_of("pigan-demo")
-    generator = session.subject.generator
+    generator = session.viewed.generator
 
     def fail(*_):
         raise ValueError("no such\nluck")
@@ -147,15 +147,15 @@ def test_drawing_is_cancelled_between_two_parts():
     loop.step(job)
     refine = loop.schedule.next(0.0)
     assert refine.state == "sharp"
-    inner, shown = session.subject.pace._between, len(window.pictures)
+    inner, shown = session.viewed.pace._between, len(window.pictures)
 
     def between(useless):
         parts.append(1)
         if len(parts) == 2:
-            loop.stirred()
+            loop.scene_moved()
         return inner(useless)
 
-    session.subject.pace._between = between
+    session.viewed.pace._between = between
     refine = replace(refine, level=4)
     loop.step(refine)
     assert len(parts) == 2
@@ -167,7 +167,7 @@ def test_closing_cancels_what_is_being_drawn():
     loop = ClientLoop(session, window, slow())
     loop.closed = True
     with pytest.raises(Cancelled):
-        loop.draw(loop.schedule.next(0.0))
+        loop.render(loop.schedule.next(0.0))
     assert not window.pictures
 
 
@@ -226,7 +226,7 @@ def test_a_picture_is_in_the_middle_of_the_window():
 def test_two_windows_draw_in_turns():
     session, window = session_of("pigan-demo", most=128)
     other, second = session_of("pigan-demo", most=128)
-    other.subject = session.subject
+    other.viewed = session.viewed
     loops = [ClientLoop(session, window, slow()), ClientLoop(other, second, slow())]
     for loop in loops:
         loop.start()

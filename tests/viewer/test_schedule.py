@@ -1,4 +1,4 @@
-"""When pictures are drawn: states, cancelling, and the share of the time that training is left."""
+"""When pictures are rendered: states, cancelling, and the share of the time that training is left."""
 
 import threading
 import time
@@ -24,8 +24,8 @@ class Clock:
         self.now += seconds
 
 
-def drawn(schedule, now, levels=3):
-    """All pictures that are drawn until nothing is due -> their states and levels."""
+def rendered(schedule, now, levels=3):
+    """All pictures that are rendered until nothing is due -> their states and levels."""
     found = []
     while (job := schedule.next(now)) is not None:
         found.append((job.state, job.level))
@@ -35,7 +35,7 @@ def drawn(schedule, now, levels=3):
 
 def test_a_new_window_is_drawn_small_then_refined_once():
     schedule = Schedule()
-    assert drawn(schedule, 0.0) == [("settled", 0), ("sharp", 1), ("sharp", 2), ("sharp", 3)]
+    assert rendered(schedule, 0.0) == [("settled", 0), ("sharp", 1), ("sharp", 2), ("sharp", 3)]
     assert schedule.next(1e9) is None
     assert schedule.wait(0.0) is None
 
@@ -45,11 +45,11 @@ def test_a_burst_of_moves_gives_small_pictures_then_one_settled():
     for _ in range(20):
         now += 0.05
         schedule.moved(now)
-        states += drawn(schedule, now)
+        states += rendered(schedule, now)
     assert states == [("moving", 0)] * 20
     assert schedule.next(now) is None
     assert schedule.wait(now) == pytest.approx(STILL)
-    assert drawn(schedule, now + STILL)[:2] == [("settled", 0), ("sharp", 1)]
+    assert rendered(schedule, now + STILL)[:2] == [("settled", 0), ("sharp", 1)]
 
 
 def test_moves_while_a_picture_is_drawn_are_one_slot():
@@ -60,7 +60,7 @@ def test_moves_while_a_picture_is_drawn_are_one_slot():
         schedule.moved(0.001 * i)
     assert not schedule.cancelled(job)  # pictures of a moving camera are shown, or there would be none
     schedule.done(job, False)
-    assert drawn(schedule, 0.06) == [("moving", 0)]
+    assert rendered(schedule, 0.06) == [("moving", 0)]
 
 
 @pytest.mark.parametrize("event", ["moved", "changed"])
@@ -78,9 +78,9 @@ def test_refining_is_cancelled_by_an_event(event):
 
 def test_a_step_of_training_never_replaces_what_a_person_asks_for():
     schedule = Schedule()
-    drawn(schedule, 0.0)
+    rendered(schedule, 0.0)
     schedule.stepped()
-    assert drawn(schedule, 0.0) == [("sharp", 3)]  # at once in the size that is shown
+    assert rendered(schedule, 0.0) == [("sharp", 3)]  # at once in the size that is shown
     schedule.moved(1.0)
     schedule.stepped()
     assert schedule.next(1.0).state == "moving"
@@ -100,7 +100,7 @@ def test_what_fails_is_not_tried_again_until_something_changes():
     assert schedule.next(2.0).state == "settled"
 
 
-@given(st.lists(st.sampled_from(["moved", "changed", "stepped", "draw", "fail", "time"]), max_size=60))
+@given(st.lists(st.sampled_from(["moved", "changed", "stepped", "render", "fail", "time"]), max_size=60))
 def test_after_any_events_the_last_picture_is_sharp(events):
     schedule, now, job = Schedule(), 0.0, None
     for event in events:
@@ -116,7 +116,7 @@ def test_after_any_events_the_last_picture_is_sharp(events):
             schedule.failed(job) if event == "fail" else schedule.done(job, job.level == 3)
             job = None
     schedule.changed()
-    assert drawn(schedule, now + 1)[-1] == ("sharp", 3)
+    assert rendered(schedule, now + 1)[-1] == ("sharp", 3)
 
 
 def test_drawing_beside_training_takes_no_more_than_its_share():
@@ -124,7 +124,7 @@ def test_drawing_beside_training_takes_no_more_than_its_share():
     pace = Pace(0.9, clock, clock.sleep)
     began = clock.now
     while clock.now < began + 60:
-        with pace.drawing() as between:
+        with pace.rendering() as between:
             for _ in range(5):
                 clock.now += 0.03
                 spent += 0.03
@@ -142,7 +142,7 @@ def test_a_pause_and_no_training_leave_all_the_time():
         pace.free = pace.training > 0
         began = clock.now
         for _ in range(100):
-            with pace.drawing() as between:
+            with pace.rendering() as between:
                 clock.now += 0.1
                 between(lambda: False)
         assert clock.now - began == pytest.approx(10)
@@ -151,7 +151,7 @@ def test_a_pause_and_no_training_leave_all_the_time():
 def test_who_waits_for_time_stops_when_the_picture_has_become_useless():
     clock = Clock()
     pace = Pace(0.99, clock, clock.sleep)
-    with pace.drawing() as between:
+    with pace.rendering() as between:
         clock.now += 100  # a debt of hours
         began = clock.now
         assert between(lambda: True)
@@ -163,10 +163,10 @@ def test_one_thread_draws_at_a_time_and_others_get_the_turn_between_parts():
 
     def other():
         inside.set()
-        with pace.drawing():
+        with pace.rendering():
             order.append("other")
 
-    with pace.drawing() as between:
+    with pace.rendering() as between:
         thread = threading.Thread(target=other)
         thread.start()
         inside.wait(5)

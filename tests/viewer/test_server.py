@@ -35,8 +35,8 @@ def serving(kind, most=64, port=0):
 
 @contextmanager
 def looking(server, **options):
-    """A window of a server, once it has been drawn for."""
-    first = server.subject.first_view().around(1.5)
+    """A window of a server, once it has been rendered for."""
+    first = server.viewed.first_view().around(1.5)
     client = PlainClient(server.port, first, **options)
     try:
         client.picture_after(0)
@@ -47,7 +47,7 @@ def looking(server, **options):
 
 
 def quiet(client, server):
-    """Wait until nothing is left to draw -> the number of pictures."""
+    """Wait until nothing is left to render -> the number of pictures."""
     (loop,) = server.all()
     end = time.monotonic() + 60
     while loop.schedule.state != "waiting" and time.monotonic() < end:
@@ -62,9 +62,9 @@ def test_a_camera_move_changes_the_picture_and_the_window_leaves_nothing(kind):
         with looking(server) as client:
             count = quiet(client, server)
             before = client.pictures[-1][1]
-            axis = 2 if getattr(server.subject.generator.prior, "up", "y") == "z" else 1
+            axis = 2 if getattr(server.viewed.generator.prior, "up", "y") == "z" else 1
             moved = turned(client.view, 20, axis)
-            if server.subject.is_plane:
+            if server.viewed.is_plane:
                 moved.pose[:3, 3] += torch.tensor([0.3, 0.1, 0.2])
             client.look(moved)
             client.picture_after(count)
@@ -244,7 +244,7 @@ def test_nothing_listens_beyond_this_machine():
 
 def test_pages_of_other_sites_are_disconnected():
     with serving("cips-demo") as server:
-        first = server.subject.first_view()
+        first = server.viewed.first_view()
         client = PlainClient(server.port, first, origin="http://evil.example")
         end = time.monotonic() + 20
         while not client.ended and time.monotonic() < end:

@@ -158,9 +158,9 @@ def test_the_prior_is_drawn_on_the_unit_sphere(name):
     limits = reach(PRIORS[name])
     for line in patch_lines(limits):
         assert_close(torch.tensor(line).norm(dim=1), torch.ones(len(line), dtype=torch.float64))
-    drawn = globe(limits, view_of(PRIORS[name]))
-    assert drawn.count("<polyline") >= 10
-    assert 'fill="#ffb347"' in drawn or name == "z"
+    rendered = globe(limits, view_of(PRIORS[name]))
+    assert rendered.count("<polyline") >= 10
+    assert 'fill="#ffb347"' in rendered or name == "z"
 
 
 def test_the_throttle_follows_the_speed():

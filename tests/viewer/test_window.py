@@ -10,8 +10,8 @@ import torch
 from torch.testing import assert_close
 
 from genscene.geometry.rotations import quaternion
-from genscene.viewer.drawing import Cloud, Picture
 from genscene.viewer.page.window import SURROUND, ViserWindow
+from genscene.viewer.pictures import Cloud, Picture
 from genscene.viewer.views import View, facing
 
 

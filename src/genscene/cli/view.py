@@ -11,7 +11,7 @@ from genscene.cli.shared.options import parse, print_line, require_range
 from genscene.devices import Device, pick_device
 from genscene.experiment.schedules import largest_size
 from genscene.viewer.page.server import Server
-from genscene.viewer.session import Subject
+from genscene.viewer.session import ViewedGenerator
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def main(words: list[str]) -> None:
     content = read_scene(options.generator, options.up)
     content.generator.to(pick_device(options.device))
     size = content.cameras.size if content.cameras is not None else largest_size(content.experiment)
-    server = Server(Subject(content, options.generator.name, size), options.port, options.side)
+    server = Server(ViewedGenerator(content, options.generator.name, size), options.port, options.side)
     try:
         print_line(server.describe())
         while True:

@@ -180,9 +180,9 @@ def viewing(run: Run, content: GeneratorFile, group: ProcessGroup) -> AbstractCo
     """The viewer beside the loop -> a function to call after each step; without --view it does nothing."""
     if not (run.view and group.is_main):
         return nullcontext(lambda *_: None)
-    from genscene.viewer.beside import beside_training
+    from genscene.viewer.training_view import view_training
 
-    return beside_training(content, run.out.name, run.view_port, run.view_share)
+    return view_training(content, run.out.name, run.view_port, run.view_share)
 
 
 def due(every: int, done: int) -> bool:

@@ -1,1 +1,1 @@
-"""The viewer of scenes in a browser: what is drawn, when, and beside training; `page` is what viser shows."""
+"""The viewer of scenes in a browser: what is rendered and when; `page` is what viser shows."""

@@ -1,4 +1,4 @@
-"""The thread that draws for one window: it waits for events, draws what the schedule says, and sends it."""
+"""The thread of one window: it waits for events, renders what the schedule says, and sends it."""
 
 import logging
 import threading
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from genscene.errors import Cancelled, printable
-from genscene.viewer.drawing import Cloud, Picture
+from genscene.viewer.pictures import Cloud, Picture
 from genscene.viewer.schedule import Job, Schedule
 from genscene.viewer.session import Session
 from genscene.viewer.throttle import Throttle
@@ -50,18 +50,18 @@ class ClientLoop:
     ):
         self.session, self.window, self.throttle, self.clock = session, window, throttle, clock
         self.schedule, self.closed = Schedule(), False
-        self.drawn: View | None = None  # the last view that was drawn
+        self.rendered: View | None = None  # the last view that was rendered
         self.seconds = 0.0  # that the last picture took, without waiting
         self._event = threading.Condition()
-        self._told = ""  # the last error that was shown
+        self._last_error = ""  # the last error that was shown
         self._thread = threading.Thread(target=self.run, name="viewer", daemon=True)
 
     def start(self) -> None:
-        """Draw from now on."""
+        """Render from now on."""
         self._thread.start()
 
     def close(self, wait: bool = True) -> None:
-        """Draw no more; what is being drawn is cancelled."""
+        """Render no more; what is being rendered is cancelled."""
         with self._event:
             self.closed = True
             self._event.notify_all()
@@ -70,16 +70,16 @@ class ClientLoop:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will be drawn any more."""
+        """Whether nothing will be rendered any more."""
         return self.closed and not self._thread.is_alive()
 
     def moved(self) -> None:
         """The camera has moved; messages about a camera that has not are ignored."""
-        if self.drawn is not None and self.window.view().resembles(self.drawn):
+        if self.rendered is not None and self.window.view().resembles(self.rendered):
             return
-        self.stirred()
+        self.scene_moved()
 
-    def stirred(self) -> None:
+    def scene_moved(self) -> None:
         """Something in the scene is being moved."""
         with self._event:
             self.schedule.moved(self.clock())
@@ -98,7 +98,7 @@ class ClientLoop:
             self._event.notify_all()
 
     def run(self) -> None:
-        """Draw until closed."""
+        """Render until closed."""
         while not self.closed:
             with self._event:
                 now = self.clock()
@@ -109,23 +109,23 @@ class ClientLoop:
             self.step(job)
 
     def step(self, job: Job) -> None:
-        """Draw and send one picture; an error is shown, and the loop goes on."""
+        """Render and send one picture; an error is shown, and the loop goes on."""
         try:
-            largest = self.draw(job)
+            largest = self.render(job)
         except Cancelled:
             return
         except Exception as error:
-            LOG.debug("drawing failed", exc_info=True)
-            self.tell(error)
+            LOG.debug("rendering failed", exc_info=True)
+            self.report_error(error)
             with self._event:
                 self.schedule.failed(job)
             return
-        self._told = ""
+        self._last_error = ""
         with self._event:
             self.schedule.done(job, largest)
 
-    def draw(self, job: Job) -> bool:
-        """Draw and send one picture -> whether there is none that is larger."""
+    def render(self, job: Job) -> bool:
+        """Render and send one picture -> whether there is none that is larger."""
         session, window = self.session, self.window
         asked = window.view()
         view = session.shown(asked)
@@ -135,26 +135,26 @@ class ClientLoop:
             if job.state != "moving":
                 window.show_cloud(session.cloud(view))
                 window.report("rendered by the browser")
-            self.drawn = asked
+            self.rendered = asked
             return True
         size = session.size(view, self.throttle.height(view.aspect) * 2**job.level)
         began = self.clock()
         picture = session.picture(view, size, lambda: self.closed or self.schedule.cancelled(job))
-        seconds, self.seconds = self.clock() - began, session.subject.pace.spent
+        seconds, self.seconds = self.clock() - began, session.viewed.pace.spent
         if job.level == 0:
             self.throttle.record(size[0] * size[1], seconds)
         if self.closed:
             raise Cancelled("the window is closed")
-        self.drawn = asked if job.state == "moving" else view
+        self.rendered = asked if job.state == "moving" else view
         largest = size == session.size(view, float(session.choices.most))
-        with session.subject.pace.counted():
+        with session.viewed.pace.counted():
             window.show(picture, job.quality)
             window.report(f"{size[0]} x {size[1]} pixels, {1000 * seconds:.0f} ms{'' if largest else ' ...'}")
         return largest
 
-    def tell(self, error: Exception) -> None:
+    def report_error(self, error: Exception) -> None:
         """Show the last line of an error, once."""
         line = printable(f"{error}" or type(error).__name__)
-        if line != self._told and not self.closed:
-            self._told = line
+        if line != self._last_error and not self.closed:
+            self._last_error = line
             self.window.notify(line)

@@ -21,7 +21,7 @@ from genscene.geometry.cameras import Camera
 from genscene.geometry.priors import CameraPrior
 from genscene.geometry.trajectories import interpolate_cameras
 from genscene.scenes import Gaussians
-from genscene.viewer.drawing import Picture
+from genscene.viewer.pictures import Picture
 from genscene.viewer.session import Session
 from genscene.viewer.views import View
 
@@ -42,8 +42,8 @@ def picture_file(session: Session, view: View) -> File:
 
 def stem(session: Session) -> str:
     """The name of a file about the scene, without its ending."""
-    name = Path(session.subject.name).stem or "scene"
-    return f"{name}_seed{session.choices.seed}" if session.subject.generator.latent_dim else name
+    name = Path(session.viewed.name).stem or "scene"
+    return f"{name}_seed{session.choices.seed}" if session.viewed.generator.latent_dim else name
 
 
 def keys_camera(keys: Sequence[View]) -> Camera:
@@ -61,9 +61,9 @@ def path_file(session: Session) -> File:
         raise BadInput("the path has no keys yet: wanted at least one")
     cameras = keys_camera(session.keys)
     seconds = SECONDS * (len(cameras) - 1)
-    to_files = session.subject.content.to_files
+    to_files = session.viewed.content.to_files
     content = written("path.json", lambda path: write_cameras(path, cameras, seconds, to_files))
-    return f"{Path(session.subject.name).stem or 'scene'}_path.json", content
+    return f"{Path(session.viewed.name).stem or 'scene'}_path.json", content
 
 
 def path_views(session: Session) -> Iterator[View]:
@@ -79,31 +79,31 @@ def path_views(session: Session) -> Iterator[View]:
 
 def mesh_file(session: Session, resolution: int = 96) -> File:
     """The surface of the scene as .glb."""
-    if not has_surface(session.subject.content):
+    if not has_surface(session.viewed.content):
         raise BadInput("the scenes of this generator have no density to extract a mesh from")
 
     @contextmanager
     def progress(corners: int) -> Iterator[Callable[..., None]]:
-        with session.subject.pace.drawing() as between:
+        with session.viewed.pace.rendering() as between:
 
             def advance(count: int = 1) -> None:
                 between(lambda: False)
 
             yield advance
 
-    with session.subject.pace.turn():
+    with session.viewed.pace.turn():
         w, _ = session.scene()
-    found = extract_scene_mesh(session.subject.content, w, resolution, progress)
+    found = extract_scene_mesh(session.viewed.content, w, resolution, progress)
     return f"{stem(session)}.glb", written("mesh.glb", lambda path: save_mesh(path, found.surface))
 
 
 def splats_file(session: Session) -> File:
     """The Gaussians of the scene as .ply."""
-    with session.subject.pace.turn():
+    with session.viewed.pace.turn():
         _, scene = session.scene()
     if not isinstance(scene, Gaussians):
         raise BadInput("the scenes of this generator are no Gaussians")
-    content = session.subject.content
+    content = session.viewed.content
     prior = content.generator.prior
     assert isinstance(prior, CameraPrior)
     placement = placement_of(content, prior)

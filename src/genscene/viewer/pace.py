@@ -1,19 +1,19 @@
-"""Drawing takes turns, and beside training no more than a share of the time."""
+"""Rendering takes turns, and beside training no more than a share of the time."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-BURST = 0.5  # seconds of drawing that are saved up while nothing is drawn
+BURST = 0.5  # seconds of rendering that are saved up while nothing is rendered
 POLL = 0.02  # seconds between two looks whether time is left
 
 
 class Pace:
-    """One thread draws at a time, in the order of asking; training, where there is some, is left its share.
+    """One thread renders at a time, in the order of asking; training, where there is some, is left its share.
 
-    Time to draw accrues by the clock, and what drawing takes is subtracted. So pictures lag behind where the
-    share is large, but never delay training by more.
+    Time to render accrues by the clock, and what rendering takes is subtracted. So pictures lag behind where
+    the share is large, but never delay training by more.
     """
 
     def __init__(
@@ -22,9 +22,9 @@ class Pace:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ):
-        """training: the share of the time that is not drawn in, 0 to 1; 0: there is no training."""
+        """training: the share of the time that is not rendered in, 0 to 1; 0: there is no training."""
         self.training, self.clock, self.sleep = training, clock, sleep
-        self.free = False  # training is paused: all the time is for drawing
+        self.free = False  # training is paused: all the time is for rendering
         self.longest = self.spent = 0.0  # seconds of the longest part, and of all, since a picture was begun
         self._turns = threading.Condition()
         self._given = self._asked = 0  # turns that have ended, and that were asked for
@@ -32,7 +32,7 @@ class Pace:
         self._started = 0.0
 
     @contextmanager
-    def drawing(self) -> Iterator[Callable[[Callable[[], bool]], bool]]:
+    def rendering(self) -> Iterator[Callable[[Callable[[], bool]], bool]]:
         """Hold the turn -> a function to call between parts, with what says that they are of no more use.
 
         It gives others the turn, waits for time that is left, and returns whether to stop.
@@ -46,7 +46,7 @@ class Pace:
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """Count what a block takes like drawing, without the turn, as for sending a picture."""
+        """Count what a block takes like rendering, without the turn, as for sending a picture."""
         began = self.clock()
         yield
         self._count(self.clock() - began)
@@ -62,7 +62,7 @@ class Pace:
                 self._release()
 
     def left(self) -> float:
-        """Seconds of drawing that are left; below 0: a debt."""
+        """Seconds of rendering that are left; below 0: a debt."""
         with self._turns:
             now = self.clock()
             self._left = min(BURST, self._left + (now - self._seen) * (1 - self.training))

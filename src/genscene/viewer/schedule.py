@@ -1,4 +1,4 @@
-"""When a window's picture is drawn, and how large: moving, settled, sharp.
+"""When a window's picture is rendered, and how large: moving, settled, sharp.
 
 There is one slot, not a queue: what is newer replaces what is older.
 """
@@ -13,7 +13,7 @@ QUALITY: dict[State, int] = {"moving": 50, "settled": 75, "sharp": 90}  # of JPE
 
 @dataclass(frozen=True)
 class Job:
-    """A picture to be drawn."""
+    """A picture to be rendered."""
 
     state: State
     level: int  # 0: as small as a moving camera's; each level doubles the height
@@ -27,12 +27,12 @@ class Job:
 
 @dataclass
 class Schedule:
-    """The state of one window; its methods are told the time in seconds."""
+    """The state of one window; its methods are given the time in seconds."""
 
     state: State = "settled"
     level: int = 0
     number: int = 0  # of requests
-    drawn: int = -1  # the last request that a picture of a moving camera has answered
+    rendered: int = -1  # the last request that a picture of a moving camera has answered
     until: float = 0.0  # when a moving camera has settled
 
     def moved(self, now: float) -> None:
@@ -41,7 +41,7 @@ class Schedule:
         self.state, self.level, self.until = "moving", 0, now + STILL
 
     def changed(self) -> None:
-        """Another scene, or another way to show it: drawn at once, then refined."""
+        """Another scene, or another way to show it: rendered at once, then refined."""
         self.number += 1
         self.state, self.level = "settled", 0
 
@@ -52,10 +52,10 @@ class Schedule:
             self.state = "sharp"
 
     def next(self, now: float) -> Job | None:
-        """What is to be drawn now, if anything."""
+        """What is to be rendered now, if anything."""
         if self.state == "moving" and now >= self.until:
             self.state = "settled"
-        if self.state == "waiting" or (self.state == "moving" and self.drawn == self.number):
+        if self.state == "waiting" or (self.state == "moving" and self.rendered == self.number):
             return None
         return Job(self.state, self.level, self.number)
 
@@ -64,20 +64,20 @@ class Schedule:
         return max(0.0, self.until - now) if self.state == "moving" else None
 
     def cancelled(self, job: Job) -> bool:
-        """Whether a picture that is being drawn has become useless: those of a moving camera never do."""
+        """Whether a picture that is being rendered has become useless: those of a moving camera never do."""
         return job.state == "sharp" and job.number != self.number
 
     def done(self, job: Job, largest: bool) -> None:
-        """A picture has been drawn; largest: there is none that is larger."""
+        """A picture has been rendered; largest: there is none that is larger."""
         if job.state == "moving":
-            self.drawn = job.number
+            self.rendered = job.number
         if job.number != self.number or job.state != self.state or job.state == "moving":
             return
         self.level = job.level + (not largest)
         self.state = "waiting" if largest else "sharp"
 
     def failed(self, job: Job) -> None:
-        """A picture could not be drawn: it is not tried again until something else is asked for."""
-        self.drawn = job.number
+        """A picture could not be rendered: it is not tried again until something else is asked for."""
+        self.rendered = job.number
         if job.number == self.number:
             self.state = "waiting"

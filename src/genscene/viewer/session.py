@@ -16,12 +16,12 @@ from genscene.geometry.priors import PlanePrior
 from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import update_w_avg
 from genscene.scenes import Gaussians
-from genscene.viewer.drawing import Cloud, Look, Picture, bake, draw_canvas, draw_view
 from genscene.viewer.pace import Pace
+from genscene.viewer.pictures import Cloud, Look, Picture, bake, canvas_picture, view_picture
 from genscene.viewer.reach import first_view, reach_of, starts_beyond
 from genscene.viewer.views import View, facing, picture_size
 
-PART = (0.015, 0.05)  # seconds that a part of a picture should take: drawing is cancelled between two parts
+PART = (0.015, 0.05)  # seconds that a part of a picture should take: rendering is cancelled between two parts
 BYTES = (1 << 20, 1 << 24, 1 << 27)  # of intermediate results of a part: least, at first, most
 HOME = 1.5  # distance from which a canvas is seen at first, in its heights
 CANVAS_FOV = 0.7  # vertical field of view there, in radians
@@ -36,7 +36,7 @@ class Training:
 
 
 @dataclass
-class Subject:
+class ViewedGenerator:
     """What all windows look at: a generator, and what is known of it."""
 
     content: GeneratorFile
@@ -101,9 +101,9 @@ class Choices:
 class Session:
     """The state of one window; its methods may be called from any thread."""
 
-    def __init__(self, subject: Subject, most: int = 512, choices: Choices | None = None):
-        self.subject, self.keys = subject, list[View]()
-        self.reach = reach_of(subject.generator)
+    def __init__(self, viewed: ViewedGenerator, most: int = 512, choices: Choices | None = None):
+        self.viewed, self.keys = viewed, list[View]()
+        self.reach = reach_of(viewed.generator)
         beyond = starts_beyond(self.reach)
         self.choices = choices or Choices(most=most, beyond=beyond)
         self._lock, self.max_bytes = threading.Lock(), BYTES[1]
@@ -124,17 +124,17 @@ class Session:
     def open_objects(self) -> None:
         """Begin with the objects of the seed."""
         choices = self.choices
-        scene = describe_scene(self.subject.generator, choices.seed, choices.psi)
+        scene = describe_scene(self.viewed.generator, choices.seed, choices.psi)
         self.choose(objects=scene)
 
     def styles(self) -> Any:
         """The styles w of the scene that is chosen."""
-        generator, choices = self.subject.generator, self.choices
+        generator, choices = self.viewed.generator, self.choices
         if choices.objects is not None:
             return styles_of_scene(generator, choices.objects)
-        if choices.psi != 1 and self.subject.averaged != self.subject.version:
+        if choices.psi != 1 and self.viewed.averaged != self.viewed.version:
             update_w_avg(generator)
-            self.subject.averaged = self.subject.version
+            self.viewed.averaged = self.viewed.version
         if not generator.latent_dim:
             return styles_of_seeds(generator, [0])
         w = styles_of_seeds(generator, [choices.seed, choices.other], choices.psi)
@@ -143,28 +143,28 @@ class Session:
     @torch.no_grad()
     def scene(self) -> tuple[Any, Any]:
         """Styles and scene; bound again only where they have changed."""
-        needs = (self.choices.scene, self.subject.version)
+        needs = (self.choices.scene, self.viewed.version)
         if self._scene[0] != needs:
             w = self.styles()
-            self._scene = needs, w, self.subject.generator.bind(w)
+            self._scene = needs, w, self.viewed.generator.bind(w)
             self._baked = None
         return self._scene[1:]
 
     @property
     def framed(self) -> bool:
         """Whether pictures have the aspect of those of training, not that of the window."""
-        return bool(self.subject.generator.latent_dim) and not self.subject.is_plane
+        return bool(self.viewed.generator.latent_dim) and not self.viewed.is_plane
 
     def shown(self, view: View) -> View:
         """The view as the scene can be rendered from: within the prior, or facing a canvas."""
-        if self.subject.is_plane:
+        if self.viewed.is_plane:
             x, y, z = view.eye.tolist()
             return facing(x, y, max(abs(z), 1e-3), view.fov, view.aspect)
         return view if self.reach is None else self.reach.nearest(view, self.choices.beyond)
 
     def frame(self, view: View) -> View:
         """The part of a view that is rendered."""
-        return view.framed(self.subject.aspect) if self.framed else view
+        return view.framed(self.viewed.aspect) if self.framed else view
 
     def add_key(self, view: View) -> None:
         """Append a view to the camera path."""
@@ -173,26 +173,26 @@ class Session:
     def size(self, view: View, height: float) -> Size:
         """The size of a picture of about this height."""
         return picture_size(
-            height, self.frame(view).aspect, self.choices.most, self.subject.generator.side_multiple
+            height, self.frame(view).aspect, self.choices.most, self.viewed.generator.side_multiple
         )
 
     def picture(self, view: View, size: Size, useless: Callable[[], bool]) -> Picture:
         """A picture of the scene from a view of `shown`; raises Cancelled where it has become useless."""
-        choices, subject = self.choices, self.subject
+        choices, viewed = self.choices, self.viewed
         try:
-            with subject.pace.drawing() as between:
+            with viewed.pace.rendering() as between:
                 _, scene = self.scene()
                 how = choices.look.options(self.max_bytes, lambda: between(useless))
                 show = choices.look.show
-                if subject.is_plane:
-                    return draw_canvas(subject.generator, scene, view, size, subject.aspect, show, how)
-                return draw_view(subject.generator, scene, self.frame(view), size, show, how)
+                if viewed.is_plane:
+                    return canvas_picture(viewed.generator, scene, view, size, viewed.aspect, show, how)
+                return view_picture(viewed.generator, scene, self.frame(view), size, show, how)
         finally:
             self.adapt()
 
     def adapt(self) -> None:
         """Change how much is computed at once by how long that took."""
-        longest, (least, _, most) = self.subject.pace.longest, BYTES
+        longest, (least, _, most) = self.viewed.pace.longest, BYTES
         if longest > PART[1]:
             self.max_bytes = max(self.max_bytes // 2, least)
         elif 0 < longest < PART[0]:
@@ -200,7 +200,7 @@ class Session:
 
     def cloud(self, view: View) -> Cloud | None:
         """The Gaussians of the scene as seen from a view; None: those of the last call still hold."""
-        with self.subject.pace.drawing():
+        with self.viewed.pace.rendering():
             _, scene = self.scene()
             assert isinstance(scene, Gaussians)
             by_direction = scene.colors.ndim == 4 and scene.colors.shape[2] > 1
@@ -208,7 +208,7 @@ class Session:
             if self._baked == needs:
                 return None
             self._baked = needs
-            background = self.choices.look.background or background_of(self.subject.generator)
+            background = self.choices.look.background or background_of(self.viewed.generator)
             return bake(scene, view.eye, background)
 
     def forget(self) -> None:

@@ -21,7 +21,7 @@ PLANE = 4e3  # half side of the plane that takes drags, in heights of a canvas
 def add_camera(panels: Panels) -> None:
     """Where the camera may be, its field of view, the prior, the photographs' cameras."""
     session, gui, reach = panels.session, panels.gui, panels.session.reach
-    first = panels.subject.first_view()
+    first = panels.viewed.first_view()
     with gui.add_folder("Camera"):
         if reach is not None:
             globe = gui.add_html(overlays.globe(reach, first))
@@ -39,7 +39,7 @@ def add_camera(panels: Panels) -> None:
         degrees = min(max(round(2 * math.degrees(first.fov)) / 2, NARROWEST), WIDEST)
         fov = gui.add_slider("field of view", NARROWEST, WIDEST, 0.5, degrees, hint="in degrees, vertical")
         panels.bind(fov, lambda value: choose_fov(panels, float(value)))
-        if panels.subject.content.cameras is not None:
+        if panels.viewed.content.cameras is not None:
             cameras = gui.add_checkbox("photographs' cameras", False, hint="click one to go there")
             panels.bind(cameras, lambda value: show_photographs(panels, bool(value)))
         panels.button("Reset the view", lambda: panels.go(first), "home")
@@ -48,12 +48,12 @@ def add_camera(panels: Panels) -> None:
 def choose_fov(panels: Panels, degrees: float) -> None:
     """Change the field of view of the window."""
     panels.client.camera.fov = math.radians(degrees)
-    panels.loop.stirred()
+    panels.loop.scene_moved()
 
 
 def show_photographs(panels: Panels, wanted: bool) -> None:
     """Show the cameras of the photographs, or remove them."""
-    cameras = panels.subject.content.cameras
+    cameras = panels.viewed.content.cameras
     assert cameras is not None
     views = overlays.views_of(cameras)
     size = PHOTOGRAPH_SIZE * float(torch.stack([view.eye for view in views]).norm(dim=-1).mean())
@@ -115,7 +115,7 @@ def add_canvas(panels: Panels) -> None:
     client, window, loop = panels.client, panels.window, panels.loop
     with panels.gui.add_folder("Window"):
         panels.gui.add_markdown("Drag to move it, turn the wheel to zoom.")
-        panels.button("Show the whole picture", lambda: panels.go(panels.subject.first_view()), "home")
+        panels.button("Show the whole picture", lambda: panels.go(panels.viewed.first_view()), "home")
     corners = PLANE * np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], np.float32)
     faces = np.array([[0, 1, 2], [0, 2, 3]])
     # of a wireframe no pixel is shaded, but the pointer meets its faces
@@ -131,6 +131,6 @@ def add_canvas(panels: Panels) -> None:
         seen, eye = visible(view), view.eye.tolist()
         left, down = eye[0] - (x - u) * seen.width, eye[1] + (y - v) * seen.height
         window.place(facing(left, down, eye[2], view.fov, view.aspect))
-        loop.stirred()
+        loop.scene_moved()
 
     plane.on_drag("left")(dragged)

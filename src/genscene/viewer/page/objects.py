@@ -44,7 +44,7 @@ class ObjectPanels:
 
     def reset(self) -> None:
         """Begin with the objects of the seed."""
-        with self.session.subject.pace.turn():
+        with self.session.viewed.pace.turn():
             self.session.open_objects()
         self.rebuild()
 
@@ -111,7 +111,7 @@ class ObjectPanels:
 
     def recode(self, i: int, kind: str, seed: int) -> None:
         """Give an object the code that it has in the scene of another seed."""
-        boxes: Any = self.session.subject.generator.boxes
+        boxes: Any = self.session.viewed.generator.boxes
         self.change(i, **{kind: Code(int(seed), min(i, int(boxes.count) - 1))})
         self.panels.loop.changed()
 
@@ -170,7 +170,7 @@ class ObjectPanels:
             w, _, _, z = (float(x) for x in handle.wxyz)
             x, y, height = (float(x) for x in handle.position)
             self.change(i, translation=(x, y, height), rotation=math.degrees(2 * math.atan2(z, w)))
-            self.panels.loop.stirred()
+            self.panels.loop.scene_moved()
 
         handle.on_update(moved)
         return handle

@@ -15,7 +15,7 @@ from genscene.viewer.views import View
 MOST = 150  # frusta of photographs
 GRID, POINTS = 7, 49  # lines each way over the prior's patch, and points of each
 PRIOR, PHOTOGRAPH, KEY = (64, 156, 255), (255, 170, 60), (80, 220, 140)  # colors
-GLOBE = 132  # pixels of the side of the drawing of the prior
+GLOBE = 132  # pixels of the side of the picture of the prior
 PALE = "#6b7280"
 
 

@@ -19,13 +19,13 @@ class Panels:
 
     def __init__(self, client: Any, session: Session, window: ViserWindow, loop: ClientLoop):
         self.client, self.session, self.window, self.loop = client, session, window, loop
-        self.gui, self.subject = client.gui, session.subject
+        self.gui, self.viewed = client.gui, session.viewed
         self.overlays: dict[str, list[Any]] = {}  # what is in the scene beside pictures, by kind
         self.training: Any = None  # the line about the last step
         self.seed_changed: Callable[[], None] = lambda: None  # of scenes of objects
 
     def choose(self, **changes: Any) -> None:
-        """Change choices, and draw."""
+        """Change choices, and render."""
         self.session.choose(**changes)
         self.loop.changed()
 
@@ -78,16 +78,16 @@ class Panels:
     def go(self, view: View) -> None:
         """Move the camera to a view."""
         self.window.place(view)
-        self.loop.stirred()
+        self.loop.scene_moved()
 
     def add_status(self) -> None:
         """The name, and a line about the last picture."""
-        self.gui.add_markdown(f"**{printable(self.subject.name, 60)}**")
+        self.gui.add_markdown(f"**{printable(self.viewed.name, 60)}**")
         self.window.status = self.gui.add_markdown("")
 
     def add_training(self) -> None:
         """The last step, the share of the time that training is left, a pause."""
-        training, pace = self.subject.training, self.subject.pace
+        training, pace = self.viewed.training, self.viewed.pace
         if training is None:
             return
 
@@ -105,5 +105,5 @@ class Panels:
 
     def report_training(self) -> None:
         """Show the line about the last step."""
-        if self.training is not None and self.subject.training is not None and not self.loop.closed:
-            self.training.content = self.subject.training.line
+        if self.training is not None and self.viewed.training is not None and not self.loop.closed:
+            self.training.content = self.viewed.training.line

@@ -21,14 +21,14 @@ SIDES = (64, 1024)  # pixels of the longer side of a picture at rest
 def add_scene(panels: Panels) -> None:
     """Seed, truncation, and a second scene that is mixed in; nothing of a generator of one scene."""
     session, gui = panels.session, panels.gui
-    if not panels.subject.generator.latent_dim:
+    if not panels.viewed.generator.latent_dim:
         return
     with gui.add_folder("Scene"):
         seed = gui.add_number("seed", session.choices.seed, min=0, max=LARGEST_SEED, step=1)
         steps = gui.add_button_group("", ("previous", "random", "next"))
         hint = "1: as trained, 0: the average scene"
         psi = gui.add_slider("truncation", 0.0, 1.0, 0.01, session.choices.psi, hint=hint)
-        if not panels.subject.has_objects:
+        if not panels.viewed.has_objects:
             add_mixing(panels)
 
     def choose_seed(value: int) -> None:
@@ -58,7 +58,7 @@ def add_mixing(panels: Panels) -> None:
     mix = gui.add_slider("mix", 0.0, 1.0, 0.01, choices.mix, hint="share of the second scene")
     panels.bind(other, lambda value: panels.choose(other=int(value)))
     panels.bind(mix, lambda value: panels.choose(mix=float(value)))
-    if (layers := layer_count(panels.subject.generator)) > 1:
+    if (layers := layer_count(panels.viewed.generator)) > 1:
         hint = "earlier layers are those of the first scene: its shape remains, its appearance changes"
         first = gui.add_slider("from layer", 0, layers - 1, 1, 0, hint=hint)
         panels.bind(first, lambda value: panels.choose(first_layer=int(value)))
@@ -74,7 +74,7 @@ def layer_count(generator: Any) -> int:
 
 def add_picture(panels: Panels) -> None:
     """What is shown, how large pictures at rest are, and a picture as a file."""
-    session, gui, generator = panels.session, panels.gui, panels.subject.generator
+    session, gui, generator = panels.session, panels.gui, panels.viewed.generator
 
     def look(**changes: Any) -> None:
         session.forget()
@@ -84,7 +84,7 @@ def add_picture(panels: Panels) -> None:
         shown = SHOWN_FLAT if isinstance(generator, CanvasGenerator) else SHOWN
         show = gui.add_dropdown("show", shown, initial_value="image")
         panels.bind(show, lambda value: look(show=value))
-        if not panels.subject.is_plane:
+        if not panels.viewed.is_plane:
             behind = gui.add_dropdown("background", ("own", "white", "black"), initial_value="own")
             panels.bind(behind, lambda name: look(background=None if name == "own" else name))
         most = max(SIDES[1], session.choices.most)
@@ -99,9 +99,9 @@ def add_picture(panels: Panels) -> None:
 def add_files(panels: Panels) -> None:
     """Meshes and Gaussians as files, and who renders Gaussians."""
     session = panels.session
-    with panels.subject.pace.turn():
+    with panels.viewed.pace.turn():
         gaussians = isinstance(session.scene()[1], Gaussians)
-    if not gaussians and not has_surface(panels.subject.content):
+    if not gaussians and not has_surface(panels.viewed.content):
         return
 
     def choose_renderer(in_browser: bool) -> None:

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from genscene.errors import BadInput
 from genscene.viewer.client_loop import ClientLoop
-from genscene.viewer.drawing import device_of
 from genscene.viewer.page.camera import add_camera, add_canvas, add_path
 from genscene.viewer.page.objects import ObjectPanels
 from genscene.viewer.page.panels import Panels
 from genscene.viewer.page.scene import add_files, add_picture, add_scene
 from genscene.viewer.page.window import ViserWindow
-from genscene.viewer.session import Session, Subject
+from genscene.viewer.pictures import device_of
+from genscene.viewer.session import Session, ViewedGenerator
 from genscene.viewer.throttle import Throttle
 
 HOST = "127.0.0.1"
@@ -29,7 +29,7 @@ FPS_GPU, MOST_GPU = 30.0, 1024
 class Server:
     """A running server."""
 
-    def __init__(self, subject: Subject, port: int = 8080, most: int = 0):
+    def __init__(self, viewed: ViewedGenerator, port: int = 8080, most: int = 0):
         """Start it; most: pixels of the longer side of pictures at rest, 0: by the device.
 
         Raises BadInput where viser is missing or the port is in use.
@@ -38,10 +38,10 @@ class Server:
         require_free(port)
         import viser
 
-        # what is drawn while a window closes is lost, which is nothing to tell anybody
+        # a picture that is sent while a window closes is lost, which is no error
         warnings.filterwarnings("ignore", "Queued a .* on a closed connection")
-        device = device_of(subject.generator).type
-        self.subject, self.fps = subject, FPS.get(device, FPS_GPU)
+        device = device_of(viewed.generator).type
+        self.viewed, self.fps = viewed, FPS.get(device, FPS_GPU)
         self.most = most or MOST.get(device, MOST_GPU)
         self.loops: dict[int, ClientLoop] = {}
         self.panels: dict[int, Panels] = {}
@@ -61,11 +61,11 @@ class Server:
         """What all windows share: the theme, the first camera; no tunnel to the outside."""
         for name in ("request_share_url", "disconnect_share_url"):
             setattr(self.viser, name, lambda *_, **__: None)
-        gui, scene, first = self.viser.gui, self.viser.scene, self.subject.first_view()
+        gui, scene, first = self.viser.gui, self.viser.scene, self.viewed.first_view()
         gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False, control_width="medium")
         gui.main_panel.dock_right()
         scene.world_axes.visible = False
-        scene.set_up_direction("+z" if getattr(self.subject.generator.prior, "up", "y") == "z" else "+y")
+        scene.set_up_direction("+z" if getattr(self.viewed.generator.prior, "up", "y") == "z" else "+y")
         camera, distance = self.viser.initial_camera, max(float(first.eye.norm()), 1e-3)
         camera.position = tuple(first.eye.tolist())
         camera.look_at = tuple((first.eye + distance * first.pose[:3, 2]).tolist())
@@ -75,8 +75,8 @@ class Server:
         """Start the loop of a new window."""
         if not self.is_local(client):
             return
-        first = self.subject.first_view()
-        window, session = ViserWindow(client, first), Session(self.subject, self.most)
+        first = self.viewed.first_view()
+        window, session = ViserWindow(client, first), Session(self.viewed, self.most)
         loop = ClientLoop(session, window, Throttle(self.fps))
         panels = Panels(client, session, window, loop)
         with self._lock:
@@ -96,9 +96,9 @@ class Server:
         panels.add_status()
         panels.add_training()
         add_scene(panels)
-        if self.subject.has_objects:
+        if self.viewed.has_objects:
             ObjectPanels(panels).build()
-        if self.subject.is_plane:
+        if self.viewed.is_plane:
             add_canvas(panels)
         else:
             add_camera(panels)

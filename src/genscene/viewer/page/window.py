@@ -1,4 +1,4 @@
-"""One browser window of viser as what a loop draws for."""
+"""One browser window of viser as what a loop renders for."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from genscene.geometry.rotations import quaternion, rotation
-from genscene.viewer.drawing import Cloud, Picture, fit
+from genscene.viewer.pictures import Cloud, Picture, fit
 from genscene.viewer.views import View
 
 SURROUND = (30, 31, 36)  # of pictures that do not fill the window

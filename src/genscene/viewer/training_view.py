@@ -16,18 +16,18 @@ from genscene.experiment.schedules import largest_size
 from genscene.io.generator_file import GeneratorFile
 from genscene.viewer.pace import POLL, Pace
 from genscene.viewer.page.server import Server
-from genscene.viewer.session import Subject, Training
+from genscene.viewer.session import Training, ViewedGenerator
 
 Update = Callable[[int, Mapping[str, Tensor], Callable[[], bool]], None]
 LINES_EVERY = 0.5  # seconds between two lines about the losses
 
 
-class Beside:
+class TrainingView:
     """A server of the weights of a run."""
 
     def __init__(self, live: Generator, server: Server, steps: int):
         """live: the generator that is being trained, of which the server shows a copy."""
-        self.live, self.server, self.subject, self.steps = live, server, server.subject, steps
+        self.live, self.server, self.viewed, self.steps = live, server, server.viewed, steps
         self.due = self.line_due = 0.0
 
     def update(self, done: int, stats: Mapping[str, Tensor], stopped: Callable[[], bool]) -> None:
@@ -35,7 +35,7 @@ class Beside:
 
         stopped: whether the run is to end. Without a window it returns at once.
         """
-        loops, training = self.server.all(), self.subject.training
+        loops, training = self.server.all(), self.viewed.training
         if not loops or training is None:
             return
         now = time.monotonic()
@@ -44,44 +44,46 @@ class Beside:
             training.line = f"step {done} of {self.steps}  {numbers}"
             self.server.report_training()
             self.line_due = now + LINES_EVERY
-        share = self.subject.pace.training
+        share = self.viewed.pace.training
         if now >= self.due and self.refresh():
             self.due = now + share / max(1 - share, 1e-3) * max(loop.seconds for loop in loops)
             self.server.stepped()
         while training.paused and not stopped() and self.server.all():
             time.sleep(POLL)
         if not self.server.all():  # whoever has paused it is gone
-            training.paused = self.subject.pace.free = False
+            training.paused = self.viewed.pace.free = False
 
     @torch.no_grad()
     def refresh(self) -> bool:
-        """Copy the weights, unless a picture is being drawn at this moment -> whether they were copied."""
-        with self.subject.pace.turn(blocking=False) as mine:
+        """Copy the weights, unless a picture is being rendered at this moment -> whether they were copied."""
+        with self.viewed.pace.turn(blocking=False) as mine:
             if not mine:
                 return False
-            shown, live = self.subject.generator, self.live
+            shown, live = self.viewed.generator, self.live
             for old, new in zip(
                 chain(shown.parameters(), shown.buffers()),
                 chain(live.parameters(), live.buffers()),
                 strict=True,
             ):
                 old.copy_(new)
-            self.subject.version += 1
+            self.viewed.version += 1
             return True
 
 
 @contextmanager
-def beside_training(content: GeneratorFile, name: str, port: int, share: float) -> Iterator[Update]:
+def view_training(content: GeneratorFile, name: str, port: int, share: float) -> Iterator[Update]:
     """Serve the generator while it is being trained -> a function to call after each step.
 
     share: of the time that training is left while somebody looks, 0 to below 1.
     """
     size = content.cameras.size if content.cameras is not None else largest_size(content.experiment)
     shown = copy.deepcopy(content.generator).eval().requires_grad_(False)
-    subject = Subject(replace(content, generator=shown), name, size, pace=Pace(share), training=Training())
-    server = Server(subject, port)
+    viewed = ViewedGenerator(
+        replace(content, generator=shown), name, size, pace=Pace(share), training=Training()
+    )
+    server = Server(viewed, port)
     log_line(f"to look at it: {server.describe()}")
     try:
-        yield Beside(content.generator, server, content.experiment.steps).update
+        yield TrainingView(content.generator, server, content.experiment.steps).update
     finally:
         server.close()

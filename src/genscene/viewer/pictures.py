@@ -48,12 +48,12 @@ class Look:
     background: SolidBackground | None = None  # behind scenes with cameras; None: the generator's own
 
     def options(self, max_bytes: int, cancelled: Callable[[], bool]) -> RenderOptions:
-        """The same for the renderer; max_bytes: of a part, between two of which drawing can be cancelled."""
+        """The same for the renderer; max_bytes: of a part, rendering can be cancelled between two."""
         return RenderOptions(background=self.background, max_bytes=max_bytes, cancelled=cancelled)
 
 
 @torch.no_grad()
-def draw_view(
+def view_picture(
     generator: Generator, scene: Any, view: View, size: Size, show: Show, options: RenderOptions
 ) -> Picture:
     """One scene from a camera; raises Cancelled."""
@@ -73,7 +73,7 @@ def depth_of(rendering: Rendering, view: View) -> np.ndarray | None:
 
 
 @torch.no_grad()
-def draw_canvas(
+def canvas_picture(
     generator: Generator,
     scene: Any,
     view: View,

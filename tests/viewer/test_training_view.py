@@ -19,7 +19,7 @@ from genscene.cli import main
 from genscene.errors import BadInput
 from genscene.experiment.schema import EMA
 from genscene.training.run import Run, train
-from genscene.viewer import beside
+from genscene.viewer import training_view
 from genscene.viewer.views import View
 from viewer.plain_client import PlainClient, turned
 
@@ -79,7 +79,7 @@ def test_weights_are_the_same_bit_for_bit(name, tmp_path, monkeypatch):
     train(experiment, run)
     port, seen = free_port(), []
     visitor = Visitor(port)
-    update = beside.Beside.update
+    update = training_view.TrainingView.update
 
     def patiently(self, done, stats, stopped):
         update(self, done, stats, stopped)
@@ -87,13 +87,13 @@ def test_weights_are_the_same_bit_for_bit(name, tmp_path, monkeypatch):
         count = len(visitor.client.pictures) if visitor.client else 0
         while done in (2, 8, STEPS - 1) and time.monotonic() < end:  # until there is another picture
             newer = visitor.client and len(visitor.client.pictures) > count
-            if newer and (done == 2 or self.subject.version):
+            if newer and (done == 2 or self.viewed.version):
                 break
             time.sleep(0.01)
             update(self, done, stats, stopped)
-        seen.append(self.subject.version)
+        seen.append(self.viewed.version)
 
-    monkeypatch.setattr(beside.Beside, "update", patiently)
+    monkeypatch.setattr(training_view.TrainingView, "update", patiently)
     visitor.start()
     train(experiment, replace(run, out=tmp_path / "seen", view=True, view_port=port, view_share=0.5))
     visitor.done.set()
@@ -132,17 +132,17 @@ def test_a_pause_waits_until_it_is_ended_or_the_run_is(monkeypatch, tmp_path):
         time.sleep(0.3)
         client.close()
 
-    held, reached, update = [], threading.Event(), beside.Beside.update
+    held, reached, update = [], threading.Event(), training_view.TrainingView.update
 
     def counted(self, done, stats, stopped):
         end = time.monotonic() + 60
-        while done == 1 and not self.subject.training.paused and time.monotonic() < end:
+        while done == 1 and not self.viewed.training.paused and time.monotonic() < end:
             time.sleep(0.01)
         reached.set()
         update(self, done, stats, stopped)
         steps.append(done)
 
-    monkeypatch.setattr(beside.Beside, "update", counted)
+    monkeypatch.setattr(training_view.TrainingView, "update", counted)
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     train(experiment, Run(tmp_path / "run", device="cpu", grid_every=0, view=True, view_port=port))
@@ -155,7 +155,7 @@ def test_without_a_window_nothing_is_copied(monkeypatch, tmp_path):
     def fail(self):
         raise AssertionError("copied")
 
-    monkeypatch.setattr(beside.Beside, "refresh", fail)
+    monkeypatch.setattr(training_view.TrainingView, "refresh", fail)
     run = Run(tmp_path / "run", device="cpu", grid_every=0, view=True, view_port=free_port())
     train(tiny("pigan-demo"), run)
     assert (tmp_path / "run" / "generator.safetensors").exists()
@@ -180,7 +180,7 @@ def test_the_server_ends_with_a_run_that_fails(monkeypatch, tmp_path):
     def fail(self, done, stats, stopped):
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr(beside.Beside, "update", fail)
+    monkeypatch.setattr(training_view.TrainingView, "update", fail)
     with pytest.raises(RuntimeError, match="no luck"):
         train(tiny("pigan-demo"), Run(tmp_path / "run", device="cpu", view=True, view_port=port))
     with socket.socket() as probe:
