@@ -110,15 +110,15 @@ def verb(name: str) -> Callable[[list[str]], None]:
         case "presets":
             from genscene.cli.train import list_presets as main
         case "render":
-            from genscene.cli.render import main
+            from genscene.cli.scenes.render import main
         case "view":
-            from genscene.cli.view import main
+            from genscene.cli.scenes.view import main
         case "interpolate":
-            from genscene.cli.interpolate import main
+            from genscene.cli.scenes.interpolate import main
         case "foveate":
-            from genscene.cli.foveate import main
+            from genscene.cli.scenes.foveate import main
         case "export":
-            from genscene.cli.export import main
+            from genscene.cli.scenes.export import main
         case "analyse":
             from genscene.cli.analyse import main
         case "evaluate":

@@ -1,0 +1,1 @@
+"""Verbs that take a generator, or a file of a scene, and make something of its scenes."""
