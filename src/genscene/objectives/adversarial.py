@@ -80,9 +80,14 @@ class AdversarialConfig(SystemConfig):
     fade_steps: Natural = 0  # steps in which the layers of a new stage of progressive growing are blended in
 
     @property
+    def discriminating(self) -> Any:
+        """The configuration of the discriminator; None for systems without one of their own."""
+        return getattr(self, "discriminator", None)
+
+    @property
     def mbstd_group(self) -> int:
         """Images over which the discriminator's minibatch standard deviation is taken."""
-        return max(1, getattr(getattr(self, "discriminator", None), "mbstd_group", 1))
+        return max(1, getattr(self.discriminating, "mbstd_group", 1))
 
     @property
     def mixed_aspects(self) -> bool:

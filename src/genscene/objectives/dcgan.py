@@ -31,6 +31,7 @@ class DCGANConfig:
     # residual blocks, pooling between them, and a linear layer instead (Mescheder et al. 2018)
     residual: bool = False
     bias: bool = False  # of the 4x4 convolutions
+    kaiming: bool = False  # weights begin normal, with outputs as large as inputs; off: torch's, smaller
 
     @property
     def halvings(self) -> int:
@@ -88,18 +89,21 @@ class SpectralConv(nn.Conv2d):
 
 
 class DCGANDiscriminator(nn.Module):
-    """Images [B, 3, H, W] -> logits [B]."""
+    """Images [B, 3, H, W], and labels of them -> logits [B]."""
 
-    def __init__(self, config: DCGANConfig, inputs: int = 3):
-        """inputs: channels of the images."""
+    def __init__(self, config: DCGANConfig, inputs: int = 3, labels: int = 0):
+        """inputs: channels of the images. labels: numbers of a label, such as a camera; 0: without labels."""
         super().__init__()
         self.config, sides = config, (inputs, *config.channels)
         pairs = pairwise(sides)
         self.layers = nn.ModuleList(conv4x4(a, b, 2, 1, config) for a, b in pairs)
-        self.last = conv4x4(sides[-1] + (config.mbstd_group > 0), 1, 1, 0, config)
+        self.last = conv4x4(sides[-1] + (config.mbstd_group > 0), 1 + labels, 1, 0, config)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] -> logits [B], of larger images the mean over places."""
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images [B, 3, H, W], labels [B, L] -> logits [B], of larger images the mean over places.
+
+        With labels the logit is f0 + <f, label>, a linear projection (Miyato and Koyama 2018, eq. 3).
+        """
         x = images
         for i, layer in enumerate(self.layers):
             x = layer(x)
@@ -108,7 +112,8 @@ class DCGANDiscriminator(nn.Module):
             x = leaky_relu(x, 0.2)
         if self.config.mbstd_group:
             x = minibatch_std(x, self.config.mbstd_group)
-        return self.last(x).mean(dim=(1, 2, 3))
+        found = self.last(x).mean(dim=(2, 3))
+        return found[:, 0] if labels is None else found[:, 0] + (found[:, 1:] * labels.to(found)).sum(dim=1)
 
     def iterate(self) -> None:
         """One power iteration of every spectral norm."""
@@ -121,7 +126,10 @@ def conv4x4(inputs: int, outputs: int, stride: int, padding: int, config: DCGANC
     """A 4x4 convolution."""
     if config.spectral:
         return SpectralConv(inputs, outputs, stride, padding)
-    return nn.Conv2d(inputs, outputs, 4, stride, padding, bias=config.bias)
+    layer = nn.Conv2d(inputs, outputs, 4, stride, padding, bias=config.bias)
+    if config.kaiming:
+        nn.init.kaiming_normal_(layer.weight, a=0.2)
+    return layer
 
 
 class ResidualBlock(nn.Module):

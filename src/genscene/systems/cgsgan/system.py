@@ -3,12 +3,13 @@
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genscene.contract import PosedImageBatch, Stats, StepContext
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Size, View, no_autocast
 from genscene.objectives.adversarial import DiscriminatorOutput
+from genscene.objectives.dcgan import DCGANConfig, DCGANDiscriminator
 from genscene.objectives.gan_loss import GANLoss
 from genscene.objectives.multi_view import MultiViewConfig, MultiViewSystem
 from genscene.objectives.points import center_offset, neighbor_distances
@@ -27,6 +28,7 @@ class CGSGANConfig(MultiViewConfig):
 
     generator: CGSGANGeneratorConfig = CGSGANGeneratorConfig()
     discriminator: StyleGAN2DiscriminatorConfig = StyleGAN2DiscriminatorConfig(512)
+    dcgan: DCGANConfig = DCGANConfig(())  # where it has channels, strided convolutions discriminate instead
     loss: GANLoss = GANLoss(gamma=1.0, penalty_every=16, penalty_turn=True)
     # weight of the mean squared distance, along an axis, of the first anchors to their nearest others
     neighbor_weight: NonNegative = 20.0
@@ -34,6 +36,11 @@ class CGSGANConfig(MultiViewConfig):
     center_weight: NonNegative = 1.0  # of the squared distance of the anchors' mean from 0, along an axis
     # with generator.camera_conditioning: chance that the camera is that of another picture (GSGAN: 0.5)
     camera_swap: Share = 0.5
+
+    @property
+    def discriminating(self) -> StyleGAN2DiscriminatorConfig | DCGANConfig:
+        """The configuration of the discriminator that is built."""
+        return self.dcgan if self.dcgan.channels else self.discriminator
 
     def build_generator(self) -> CGSGANGenerator:
         """A generator with new weights."""
@@ -45,7 +52,7 @@ class CGSGANConfig(MultiViewConfig):
 
     def check(self, size: Size) -> None:
         """Raise BadInput for pictures of another size than the discriminator's; for what is not there."""
-        self.discriminator.check_size((self.patches.size,) * 2 if self.patches.size else size)
+        self.discriminating.check_size((self.patches.size,) * 2 if self.patches.size else size)
         self.patches.check_size(size)
         for name, wanted in (("mask_weight", 0), ("noise_steps", 0), ("fade_steps", 0), ("orbit", "given")):
             if (value := getattr(self, name)) != wanted:
@@ -63,7 +70,9 @@ class CGSGANConfig(MultiViewConfig):
         discriminator = self.discriminator.shrunk(patches.size or 16)
         if self.views_in_batch:
             discriminator = replace(discriminator, mbstd_group=min(1, discriminator.mbstd_group))
-        system = replace(self, generator=small, discriminator=discriminator, patches=patches)
+        few = min(discriminator.mbstd_group, self.dcgan.mbstd_group)
+        dcgan = replace(self.dcgan, channels=(4,) * min(1, len(self.dcgan.channels)), mbstd_group=few)
+        system = replace(self, generator=small, discriminator=discriminator, dcgan=dcgan, patches=patches)
         return replace(system, views=min(2, self.views), neighbors=min(4, self.neighbors))
 
 
@@ -74,7 +83,11 @@ class CGSGAN(MultiViewSystem):
     generator: CGSGANGenerator
 
     def __init__(self, config: CGSGANConfig):
-        discriminator = StyleGAN2Discriminator(config.discriminator, *config.discriminator_inputs)
+        inputs, labels = config.discriminator_inputs
+        if config.dcgan.channels:
+            discriminator: nn.Module = DCGANDiscriminator(config.dcgan, inputs, labels)
+        else:
+            discriminator = StyleGAN2Discriminator(config.discriminator, inputs, labels)
         super().__init__(config, config.build_generator(), discriminator)
 
     def sample_scenes(
@@ -112,4 +125,6 @@ class CGSGAN(MultiViewSystem):
         """Images, or patches, [B, 3, S, S] in [-1, 1] from cameras -> predictions."""
         images, labels = self.discriminator_given(images, view, windows)
         with no_autocast(images):
-            return DiscriminatorOutput(self.discriminator(images, labels, context.step))
+            if isinstance(self.discriminator, StyleGAN2Discriminator):
+                return DiscriminatorOutput(self.discriminator(images, labels, context.step))
+            return DiscriminatorOutput(self.discriminator(images, labels))
