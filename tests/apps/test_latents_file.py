@@ -79,7 +79,7 @@ def test_latents_of_another_generator_are_refused(saved, experiment):
     generator, path = saved
     with torch.no_grad():
         next(generator.parameters()).add_(1)
-    with pytest.raises(BadInput, match=r"w\.safetensors: its latents are of another generator than g\.x"):
+    with pytest.raises(BadInput, match=r"another generator, wanted those of g\.x"):
         read_latents(path, generator, "g.x")
 
 

@@ -78,15 +78,14 @@ def read_latents(path: str | Path, generator: Generator, source: str | Path = "t
     path = Path(path)
     header, tensors = _read(path)
     if header["generator"] != weights_sha256(generator):
-        raise BadInput(
-            f"{path}: its latents are of another generator than {source}, wanted those of this one"
-        )
+        raise BadInput(f"{path}: its latents are of another generator, wanted those of {source}")
     weights = next(generator.parameters())
     of_none = _no_style(generator)
     names = {STYLE + name: like for name, like in named_tensors(of_none).items()}
     cameras = {name: tensor for name, tensor in tensors.items() if name.startswith(CAMERAS)}
     styles = {name: tensor for name, tensor in tensors.items() if name not in cameras}
-    wrong = mismatch(styles, {name: styles.get(name, like) for name, like in names.items()})
+    # how many there are is checked below
+    wrong = mismatch(styles, {name: styles.get(name, like).to(like.dtype) for name, like in names.items()})
     if wrong:
         raise BadInput(f"{path}: its latents cannot be used: {wrong}")
     order = iter(names)
