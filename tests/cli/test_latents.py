@@ -6,7 +6,7 @@ from PIL import Image
 
 from conftest import tiny
 from genscene.apps.interpolate import styles_of_seeds, truncate_styles
-from genscene.apps.latents_file import Latents, write_latents
+from genscene.apps.inversion.latents_file import Latents, write_latents
 from genscene.cli import main
 from genscene.experiment.serialise import build_seeded
 from genscene.geometry.cameras import named_tensors

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from genscene.apps.interpolate import blend_styles, styles_of_seeds, truncate_styles
-from genscene.apps.latents_file import Latents
+from genscene.apps.inversion.latents_file import Latents
 from genscene.apps.scene_file import SceneFile, describe_scene, styles_of_scene
 from genscene.contract import Generator
 from genscene.geometry.boxes import BoxPrior

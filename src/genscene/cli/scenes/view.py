@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from genscene.apps.latents_file import read_latents
+from genscene.apps.inversion.latents_file import read_latents
 from genscene.apps.splat_scene import read_scene
 from genscene.cli.shared.options import parse, print_line, require_range
 from genscene.devices import Device, pick_device

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from genscene.apps.interpolate import styles_of_seeds, truncate_styles
-from genscene.apps.latents_file import Latents, read_latents
+from genscene.apps.inversion.latents_file import Latents, read_latents
 from genscene.cli.shared.options import parse_seeds
 from genscene.contract import Generator
 from genscene.errors import BadInput

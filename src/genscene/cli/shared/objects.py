@@ -39,6 +39,13 @@ def first_scene(generator: Generator, scene: Path | None, chosen: ChosenScenes, 
         raise BadInput(f"--scene {error}" if str(scene) in str(error) else f"{scene}: {error}") from None
 
 
+def other_scenes(generator: Generator, chosen: ChosenScenes, psi: float) -> Any:
+    """The styles of all chosen scenes but the first; of one alone, those of the next seed."""
+    if len(chosen) == 1:
+        return styles_of_seeds(generator, [chosen.numbers[0] + 1], psi)
+    return take_styles(chosen.styles(generator, psi), slice(1, None))
+
+
 def render_objects(
     source: Path,
     out: Path,
@@ -58,14 +65,11 @@ def render_objects(
     content, size = open_generator(source, how)
     generator, video = content.generator, out.suffix in ENDINGS
     chosen = choose_scenes(generator, source, seeds, how.latents, SEEDS)
-    numbers = chosen.numbers
     w = first_scene(generator, scene, chosen, how.psi)
     usual = w.present.shape[1] + 2 if program == "separate" else PICTURES if program else 1
     count = frames or (FRAMES if video else usual)
     if program:
-        others = styles_of_seeds(generator, [numbers[0] + 1], how.psi)
-        if len(chosen) > 1:
-            others = take_styles(chosen.styles(generator, how.psi), slice(1, None))
+        others = other_scenes(generator, chosen, how.psi)
         w = run_program(program, generator, w, others, number, count)
     views = objects_views(content, source, path, count, size)
     how.require_memory(generator, size, 1 if video else count, style_count(w))
@@ -79,7 +83,7 @@ def render_objects(
         else:
             save_png(out, tile(torch.stack(list(pictures))[None]))
     if save_scene is not None:
-        write_scene(save_scene, describe_scene(generator, numbers[0], how.psi))
+        write_scene(save_scene, describe_scene(generator, chosen.numbers[0], how.psi))
 
 
 def objects_views(content: GeneratorFile, source: Path, path: str, count: int, size: Size) -> Camera:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from conftest import tiny
 from genscene.apps.interpolate import styles_of_seeds
-from genscene.apps.latents_file import Latents, read_latents, write_latents
+from genscene.apps.inversion.latents_file import Latents, read_latents, write_latents
 from genscene.errors import BadInput
 from genscene.experiment.serialise import build_seeded
 from genscene.geometry.cameras import named_tensors
