@@ -54,6 +54,8 @@ class EvaluationOptions:
     # of generators conditioned on cameras: the style of each picture knows its own (FID); off: the mean one,
     # as if a scene were rendered from everywhere (FID3D)
     own_camera: bool = False
+    # of generated images: the generator's prior; data: those of the real images, sampled uniformly
+    cameras: Literal["prior", "data"] = "prior"
     # generated images have the noise of training: jittered samples, and noise on densities as at its end
     training_noise: bool = False
     # weights of networks: files, or, where it says so, the word download
@@ -208,6 +210,7 @@ def make_session(
         face_embedding=options.load_extractor("mobilefacenet", size) if "identity" in metrics else None,
         seed=options.seed,
         own_camera=options.own_camera,
+        data_cameras=options.cameras == "data",
         training_noise=options.training_noise,
         device=pick_device(options.device),
         batch=options.batch,
