@@ -104,7 +104,8 @@ def train(
         train_encoder(encoder, atlas, space, options.encoder_steps, progress)
         _write(path, atlas, encoder)
     parts = (atlas.images, atlas.codes, atlas.yaw, atlas.pitch)
-    moved = Atlas(*(x.to(device) for x in parts), atlas.opaque)
+    images, codes, yaw, pitch = (x.to(device) for x in parts)
+    moved = Atlas(images, codes, yaw, pitch, atlas.opaque)
     return Trained(space, moved, encoder.eval().requires_grad_(False))
 
 
@@ -187,5 +188,5 @@ def _read(path: Path, encoder: Encoder) -> Atlas:
     found = read_tensors(path)
     weights = {name.removeprefix("encoder."): t for name, t in found.items() if name.startswith("encoder.")}
     encoder.load_state_dict(weights)
-    parts = (found[name] for name in ("images", "codes", "yaw", "pitch"))
-    return Atlas(*parts, float(found["opaque"]))
+    images, codes, yaw, pitch = (found[name] for name in ("images", "codes", "yaw", "pitch"))
+    return Atlas(images, codes, yaw, pitch, float(found["opaque"]))

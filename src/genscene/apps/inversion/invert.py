@@ -100,8 +100,8 @@ def invert(
     """Pictures [P, 3, H, W] in [0, 1], of the shape of the generator's -> its latents and cameras.
 
     cameras: of the photographs that a single scene was fitted to, from which those of new ones are found.
-    tuned: also optimise the weights of a copy of the generator. perceptual: a distance beside the others, like
-    LPIPS. watch: called after 0, 10, 30 and all steps. Raises BadInput for what cannot be inverted.
+    tuned: also optimise the weights of a copy of the generator. perceptual: a distance beside the others,
+    like LPIPS. watch: called after 0, 10, 30 and all steps. Raises BadInput for what cannot be inverted.
     """
     began, target = time.perf_counter(), _as_target(generator, pictures, options)
     poses = _poses(generator, options, cameras)

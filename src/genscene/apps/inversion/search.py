@@ -49,7 +49,7 @@ def best_of(candidates: Candidates) -> Candidates:
 def codes_starts(generator: Generator, trained: Trained, poses: Poses, target: Target) -> Candidates:
     """Of each picture the encoder's guess, then the nearest renderings, one for each twelfth of the yaws."""
     numbers = nearest(generator, trained, target)  # [P, YAWS]
-    pictures, device = len(target.images), target.images.device
+    device = target.images.device
     orbit = poses if isinstance(poses, OrbitPoses) else None
     codes, yaw, pitch = guess(trained, target.images, None if orbit is None else orbit.prior)
     atlas = trained.atlas
@@ -88,8 +88,7 @@ def nearest(generator: Generator, trained: Trained, target: Target) -> Tensor:
     order = yaw.argsort() if float(yaw.std()) > 0.01 else None
     if order is None:  # of one direction: the nearest
         return distances.argsort(dim=1)[:, :YAWS].repeat(1, YAWS)[:, :YAWS]
-    bins = [part for part in order.tensor_split(YAWS)]
-    bins = [part if len(part) else order for part in bins]
+    bins = [part if len(part) else order for part in order.tensor_split(YAWS)]
     chosen = torch.stack([part[distances[:, part].argmin(dim=1)] for part in bins], dim=1)
     best = distances.gather(1, chosen).argsort(dim=1)
     return chosen.gather(1, best)
@@ -132,9 +131,10 @@ def share_scene(problem: Problem, found: Candidates, target: Target) -> Candidat
     best: tuple[float, Candidates] | None = None
     for row in range(len(found)):
         parts = [_cameras_for(found, row, picture) for picture in range(pictures)]
-        tried = replace(
-            parts[0], **{n: torch.cat([getattr(p, n) for p in parts]) for n in ("scene", "pose", "picture")}
+        scene, pose, numbers = (
+            torch.cat([getattr(part, name) for part in parts]) for name in ("scene", "pose", "picture")
         )
+        tried = replace(parts[0], scene=scene, pose=pose, picture=numbers)
         losses = problem.evaluate(tried, target)
         rows = torch.stack(
             [torch.where(tried.picture == p, losses, torch.inf).argmin() for p in range(pictures)]
