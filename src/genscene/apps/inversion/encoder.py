@@ -64,7 +64,6 @@ class Atlas:
     codes: Tensor  # [N, K]
     yaw: Tensor  # [N], 0 for scenes that are pictures
     pitch: Tensor  # [N]
-    opaque: float  # mean opacity; 1 where there is none
 
     def pictures(self, rows: Tensor | slice) -> Tensor:
         """Some of the renderings, 0 to 1."""
@@ -105,7 +104,7 @@ def train(
         _write(path, atlas, encoder)
     parts = (atlas.images, atlas.codes, atlas.yaw, atlas.pitch)
     images, codes, yaw, pitch = (x.to(device) for x in parts)
-    moved = Atlas(images, codes, yaw, pitch, atlas.opaque)
+    moved = Atlas(images, codes, yaw, pitch)
     return Trained(space, moved, encoder.eval().requires_grad_(False))
 
 
@@ -114,7 +113,7 @@ def render_atlas(
     generator: Generator, space: StyleSpace, size: Size, count: int, poses: Poses, progress: Progress
 ) -> Atlas:
     """So many renderings of own styles, each from its own camera of the prior."""
-    device, parts, opaque = next(generator.parameters()).device, [], []
+    device, parts = next(generator.parameters()).device, []
     with progress("rendering the generator's own scenes", count) as advance:
         for start in range(0, count, RENDERED):
             numbers = range(start, min(start + RENDERED, count))
@@ -129,10 +128,9 @@ def render_atlas(
                 angles = poses.angles(view)
             images = (255 * found.image.clamp(0, 1)).round().byte().cpu()
             parts.append((images, space.codes(w).cpu(), *(x.cpu() for x in angles)))
-            opaque.append(1.0 if found.alpha is None else float(found.alpha.mean()))
             advance(len(numbers))
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
-    return Atlas(columns[0], columns[1], columns[2].float(), columns[3].float(), sum(opaque) / len(opaque))
+    return Atlas(columns[0], columns[1], columns[2].float(), columns[3].float())
 
 
 def train_encoder(encoder: Encoder, atlas: Atlas, space: StyleSpace, steps: int, progress: Progress) -> None:
@@ -179,7 +177,6 @@ def guess(trained: Trained, images: Tensor, prior: CameraPrior | None) -> tuple[
 def _write(path: Path, atlas: Atlas, encoder: Encoder) -> None:
     tensors = {f"encoder.{name}": tensor.cpu() for name, tensor in encoder.state_dict().items()}
     tensors |= {"images": atlas.images, "codes": atlas.codes, "yaw": atlas.yaw, "pitch": atlas.pitch}
-    tensors["opaque"] = torch.tensor(atlas.opaque)
     with atomic(path) as partial:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
 
@@ -189,4 +186,4 @@ def _read(path: Path, encoder: Encoder) -> Atlas:
     weights = {name.removeprefix("encoder."): t for name, t in found.items() if name.startswith("encoder.")}
     encoder.load_state_dict(weights)
     images, codes, yaw, pitch = (found[name] for name in ("images", "codes", "yaw", "pitch"))
-    return Atlas(images, codes, yaw, pitch, float(found["opaque"]))
+    return Atlas(images, codes, yaw, pitch)

@@ -65,7 +65,10 @@ def own_styles(generator: Generator, numbers: range) -> Any:
 
 def flatten(w: Any) -> Tensor:
     """Styles -> the numbers that may be interpolated [B, D]."""
-    return torch.cat([x.flatten(1) for name, x in named_tensors(w).items() if name not in DISCRETE], dim=1)
+    return torch.cat(
+        [x.reshape(len(x), x[:1].numel()) for name, x in named_tensors(w).items() if name not in DISCRETE],
+        dim=1,
+    )
 
 
 def unflatten(numbers: Tensor, like: Any) -> Any:
