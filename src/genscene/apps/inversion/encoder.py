@@ -35,8 +35,10 @@ Progress = Callable[..., AbstractContextManager[Callable[..., None]]]  # label, 
 class EncoderOptions:
     """How the network is trained, once for each generator."""
 
-    renderings: int = 4096  # of the generator's own scenes, that it is trained on
-    encoder_steps: int = 1500  # of its optimiser
+    # renderings of the generator's own scenes, on which the encoder of first guesses is trained; the nearest
+    # of the first 2,000 are starts, too
+    renderings: int = 4096
+    encoder_steps: int = 1500  # of the optimiser of this encoder, once for each generator
 
 
 class Encoder(nn.Module):

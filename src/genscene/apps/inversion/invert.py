@@ -61,7 +61,7 @@ class InvertOptions:
     shared: bool = False  # the pictures are of one scene: they have one latent, and a camera each
     # what is found of the cameras beside the angles that the generator's prior varies: roll, distance, fov
     free: tuple[Free, ...] = ()
-    # steps of the optimiser on the weights; of genscene invert --weights
+    # of the optimiser on the weights, where these are optimised, too (--weights)
     tuning_steps: int = 100
     encoder: Annotated[EncoderOptions, arg(name="")] = EncoderOptions()
 
@@ -148,12 +148,12 @@ def _poses(generator: Generator, options: InvertOptions, cameras: Camera | None)
 
 
 def _work(starts: Candidates, target: Target, coarse: Target, options: InvertOptions) -> int:
-    """Pixels that will be rendered, about."""
+    """Pixels that will be rendered, at most."""
     pictures = len(target.images)
     counts = (len(starts), *(pictures * count for _, count, _ in ROUNDS))
     small, large = (math.prod(each.size) for each in (coarse, target))
     pixels = sum(steps * count for (steps, *_), count in zip(ROUNDS, counts, strict=False))
-    return small * (pixels + CAMERA_STEPS * counts[-1]) + large * options.steps * pictures
+    return small * (pixels + CAMERA_STEPS * counts[-1]) + large * options.steps * counts[-1]
 
 
 def _refine(
