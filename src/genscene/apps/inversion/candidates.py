@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genscene.apps.inversion.poses import FreePoses, NoPoses, Poses, rotation_error
+from genscene.apps.inversion.encoder import Guess
+from genscene.apps.inversion.poses import FreePoses, NoPoses, OrbitPoses, Poses, rotation_error
 from genscene.apps.inversion.similarity import Similarity, Target
 from genscene.apps.inversion.styles import StyleSpace, heading, select_styles
 from genscene.contract import Generator, RenderOptions
@@ -68,6 +69,7 @@ class Problem:
     space: StyleSpace
     similarity: Similarity
     target: Target
+    read: Guess | None = None  # from the pictures, by the encoder
     options: RenderOptions = RenderOptions()
 
     def styles(self, candidates: Candidates) -> Any:
@@ -86,7 +88,15 @@ class Problem:
             found = found + CODE_WEIGHT / 2 * candidates.codes.square().sum(dim=1)[candidates.scene]
         if isinstance(candidates.poses, NoPoses):
             return found
-        return found + POSE_WEIGHT * candidates.poses.penalty(candidates.pose)
+        unlikely = candidates.poses.penalty(candidates.pose)
+        if (
+            self.read is not None
+            and isinstance(candidates.poses, OrbitPoses)
+            and "yaw" in candidates.poses.free
+        ):
+            yaw, kappa = self.read.yaw[candidates.picture], self.read.kappa[candidates.picture]
+            unlikely = unlikely + kappa * (1 - (candidates.pose[:, 0] - yaw).cos())
+        return found + POSE_WEIGHT * unlikely
 
     @torch.no_grad()
     def evaluate(self, candidates: Candidates, target: Target) -> Tensor:

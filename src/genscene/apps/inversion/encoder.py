@@ -18,7 +18,6 @@ from genscene.apps.inversion.styles import StyleSpace, own_styles
 from genscene.contract import Generator
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Grid, Size
-from genscene.geometry.priors import CameraPrior
 from genscene.io.atomic import atomic, cache_folder
 from genscene.io.generator_file import weights_sha256
 from genscene.io.tensors import read_tensors
@@ -27,6 +26,8 @@ from genscene.randomness import RandomStreams, derive_seed
 VERSION, SIDE = 1, 32  # of what is cached; pixels of the shorter side of renderings
 CAMERAS = 32  # a use of the seed
 RENDERED, BATCH, RATE = 16, 64, 2e-3  # renderings at once; of the training
+USUAL = 2.5  # standard deviations that codes are clamped to
+LONGEST = 0.9  # mean resultant of yaws that are read, at most
 NOISE = 0.02  # standard deviation of the noise on pictures in training
 Progress = Callable[..., AbstractContextManager[Callable[..., None]]]  # label, total -> advance
 
@@ -165,15 +166,33 @@ def train_encoder(encoder: Encoder, atlas: Atlas, space: StyleSpace, steps: int,
             advance()
 
 
-def guess(trained: Trained, images: Tensor, prior: CameraPrior | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Pictures -> codes [B, K] within the usual, yaw and pitch [B] that the encoder reads from them."""
-    with torch.no_grad():
-        found = trained.encoder(images)
-    codes, pose = found[:, :-3], found[:, -3:]
-    yaw, pitch = torch.atan2(pose[:, 0], pose[:, 1]), pose[:, 2].clamp(0.01, math.pi - 0.01)
-    if prior is None:
-        yaw, pitch = 0 * yaw, 0 * pitch
-    return codes.clamp(-2.5, 2.5), yaw, pitch
+@dataclass(frozen=True)
+class Guess:
+    """What the encoder reads from P pictures."""
+
+    codes: Tensor  # [P, K], within the usual
+    yaw: Tensor  # [P], in radians
+    pitch: Tensor  # [P], in radians from the pole
+    kappa: Tensor  # [P], concentration of the yaw: its density is as exp(kappa cos(difference))
+
+
+@torch.no_grad()
+def guess(encoder: Encoder, images: Tensor) -> Guess:
+    """Pictures -> what the encoder reads from them.
+
+    The means of sine and cosine, which least squares learns, are as long as the mean resultant of the yaws
+    that a picture allows; from that length follows the concentration (Banerjee et al. 2005, eq. 4.4).
+    """
+    found = encoder(images)
+    sine, cosine, pitch = found[:, -3:].unbind(1)
+    length = torch.hypot(sine, cosine).clamp(max=LONGEST)
+    kappa = length * (2 - length.square()) / (1 - length.square())
+    return Guess(
+        found[:, :-3].clamp(-USUAL, USUAL),
+        torch.atan2(sine, cosine),
+        pitch.clamp(0.01, math.pi - 0.01),
+        kappa,
+    )
 
 
 def _write(path: Path, atlas: Atlas, encoder: Encoder) -> None:

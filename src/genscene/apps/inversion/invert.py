@@ -12,7 +12,7 @@ from torch import Tensor
 from tyro.conf import arg
 
 from genscene.apps.inversion.candidates import Candidates, Descent, Problem, descend, keep_best
-from genscene.apps.inversion.encoder import EncoderOptions, Progress, small_size, train
+from genscene.apps.inversion.encoder import EncoderOptions, Progress, guess, small_size, train
 from genscene.apps.inversion.latents_file import Latents
 from genscene.apps.inversion.poses import Free, FreePoses, NoPoses, OrbitPoses, Poses
 from genscene.apps.inversion.search import (
@@ -109,10 +109,12 @@ def invert(
     similarity = Similarity(perceptual).to(target.images.device)
     if generator.latent_dim:
         trained = train(generator, target.size, poses, options.encoder, progress)
-        space, starts = trained.space, codes_starts(generator, trained, poses, coarse)
+        read = guess(trained.encoder, target.images)
+        problem = Problem(generator, trained.space, similarity, target, read)
+        starts = codes_starts(generator, trained, read, poses, coarse)
     else:
-        space, starts = StyleSpace.of(generator), camera_starts(generator, poses, cameras, coarse)
-    problem = Problem(generator, space, similarity, target)
+        problem = Problem(generator, StyleSpace.of(generator), similarity, target)
+        starts = camera_starts(generator, poses, cameras, coarse)
     watch(0, best_of(starts))
     with progress("finding latents and cameras", _work(starts, target, coarse, options)) as advance:
         found = find(problem, starts, coarse, advance, watch)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from genscene.apps.inversion.candidates import Candidates, Descent, Problem, descend, keep_best
-from genscene.apps.inversion.encoder import Trained, guess
+from genscene.apps.inversion.encoder import Guess, Trained
 from genscene.apps.inversion.poses import FreePoses, OrbitPoses, Poses
 from genscene.apps.inversion.similarity import FilterResponses, Target
 from genscene.apps.inversion.styles import heading, own_styles, select_styles
@@ -46,26 +46,27 @@ def best_of(candidates: Candidates) -> Candidates:
     return candidates.take(torch.tensor(list(seen.values()), device=candidates.picture.device))
 
 
-def codes_starts(generator: Generator, trained: Trained, poses: Poses, target: Target) -> Candidates:
+def codes_starts(
+    generator: Generator, trained: Trained, first: Guess, poses: Poses, target: Target
+) -> Candidates:
     """Of each picture the encoder's guess, then the nearest renderings, one for each twelfth of the yaws."""
     numbers = nearest(generator, trained, target)  # [P, YAWS]
     device = target.images.device
     orbit = poses if isinstance(poses, OrbitPoses) else None
-    codes, yaw, pitch = guess(trained, target.images, None if orbit is None else orbit.prior)
     atlas = trained.atlas
-    codes = torch.cat([codes[:, None], atlas.codes[numbers]], dim=1).flatten(0, 1)
+    codes = torch.cat([first.codes[:, None], atlas.codes[numbers]], dim=1).flatten(0, 1)
     pose = codes.new_zeros(len(codes), 0)
     if orbit is not None:
         yaw, pitch = (
             torch.cat([own[:, None], found[numbers]], dim=1).flatten()
-            for own, found in ((yaw, atlas.yaw), (pitch, atlas.pitch))
+            for own, found in ((first.yaw, atlas.yaw), (first.pitch, atlas.pitch))
         )
         pose = orbit.at(yaw, pitch)
         if not orbit.rates.any():
             pose = orbit.at(*(torch.full_like(yaw, x) for x in orbit.prior.mean_angles()))
     # what is discrete in the encoder's guess is that of the nearest rendering
-    first = torch.cat([numbers[:, :1], numbers], dim=1).flatten().tolist()
-    like = join_styles([own_styles(generator, range(n, n + 1)) for n in first])
+    alike = torch.cat([numbers[:, :1], numbers], dim=1).flatten().tolist()
+    like = join_styles([own_styles(generator, range(n, n + 1)) for n in alike])
     rows = torch.arange(len(codes), device=device)
     return Candidates(codes, like, rows, pose, poses, rows // (YAWS + 1))
 
