@@ -38,6 +38,7 @@ LOWER = {  # verb -> the options that its memory depends on
     "render": "--size, --frames, the number of --seeds, or --memory",
     "view": "--side",
     "interpolate": "--size, --frames, or --memory",
+    "invert": "--side, or the number of pictures",
     "foveate": "--size, the number of --seeds, or --memory",
     "export": "--resolution, --count, --splats, --views, --side or --cells",
     "analyse": "--size, --memory, or the number of --seeds",
@@ -53,6 +54,7 @@ USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
   render       pictures and videos of a trained generator
   view         look around in a browser
   interpolate  a video from one scene to the next
+  invert       the latents and cameras with which a generator renders given pictures
   foveate      pictures of which the pixels around a center are evaluated, and the time that this saves
   export       a mesh, points, Gaussians, a camera trajectory, or a plot of the prior, as a file
   analyse      pictures of a generator's spectra, and of the parts of its input
@@ -115,6 +117,8 @@ def verb(name: str) -> Callable[[list[str]], None]:
             from genscene.cli.scenes.view import main
         case "interpolate":
             from genscene.cli.scenes.interpolate import main
+        case "invert":
+            from genscene.cli.scenes.invert import main
         case "foveate":
             from genscene.cli.scenes.foveate import main
         case "export":

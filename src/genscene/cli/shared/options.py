@@ -139,8 +139,8 @@ def check_values(verb: str, words: list[str]) -> None:
 
 def option_classes(verb: str) -> list[str]:
     """The classes of options in the file of a verb; none where there is no such verb."""
-    file = ROOT / "cli" / f"{verb}.py"
-    return [name for name, _, _ in CLASS.findall(file.read_text(encoding="utf-8"))] if file.is_file() else []
+    files = [path for part in ("", "scenes") if (path := ROOT / "cli" / part / f"{verb}.py").is_file()]
+    return [name for path in files for name, _, _ in CLASS.findall(path.read_text(encoding="utf-8"))]
 
 
 def check_value(option: str, value: str, annotation: str) -> None:
