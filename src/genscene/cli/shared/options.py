@@ -139,8 +139,9 @@ def check_values(verb: str, words: list[str]) -> None:
 
 def option_classes(verb: str) -> list[str]:
     """The classes of options in the file of a verb; none where there is no such verb."""
-    file = ROOT / "cli" / f"{verb}.py"
-    return [name for name, _, _ in CLASS.findall(file.read_text(encoding="utf-8"))] if file.is_file() else []
+    files = (folder / f"{verb}.py" for folder in (ROOT / "cli", ROOT / "cli" / "scenes"))
+    text = next((file.read_text(encoding="utf-8") for file in files if file.is_file()), "")
+    return [name for name, _, _ in CLASS.findall(text)]
 
 
 def check_value(option: str, value: str, annotation: str) -> None:
