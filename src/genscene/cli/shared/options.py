@@ -139,9 +139,9 @@ def check_values(verb: str, words: list[str]) -> None:
 
 def option_classes(verb: str) -> list[str]:
     """The classes of options in the file of a verb; none where there is no such verb."""
-    files = (folder / f"{verb}.py" for folder in (ROOT / "cli", ROOT / "cli" / "scenes"))
-    text = next((file.read_text(encoding="utf-8") for file in files if file.is_file()), "")
-    return [name for name, _, _ in CLASS.findall(text)]
+    files = [ROOT / "cli" / f"{verb}.py", ROOT / "cli" / "scenes" / f"{verb}.py"]
+    texts = (file.read_text(encoding="utf-8") for file in files if file.is_file())
+    return [name for text in texts for name, _, _ in CLASS.findall(text)]
 
 
 def check_value(option: str, value: str, annotation: str) -> None:
@@ -200,8 +200,7 @@ def names_of_types() -> Names:
 
 def annotation_of(names: Iterable[str], parts: list[str]) -> str:
     """The annotation of an option's field; nothing where it is none, or of a part of one."""
-    part, *rest = parts
-    annotation = fields_of(names).get(part.replace("-", "_"), "")
+    annotation, rest = fields_of(names).get(parts[0].replace("-", "_"), ""), parts[1:]
     inner, keys = classes_in(annotation), int("dict[" in annotation or "tuple[" in annotation)
     if not inner:
         return "" if rest else annotation
