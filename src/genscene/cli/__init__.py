@@ -59,7 +59,7 @@ USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
   evaluate     metrics of a generator
   compare      metrics of several generators, in one table and on one page
   convert      official checkpoints to generator files, without executing them
-  data         inspect images, synthesize some, prepare, pack and select them, suggest boxes, find camera poses
+  data         inspect images, synthesize, prepare, pack and select them, suggest boxes, find camera poses
   doctor       report versions, devices and optional packages
 
 --traceback, of every verb, shows where an error was raised
