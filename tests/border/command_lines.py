@@ -25,7 +25,7 @@ RUNS = {
 }
 VERBS = {  # good command lines; the first words name the verb
     "render png": "render gan --out out/a.png --seeds 0-1 --frames 2 --size 8 --samples 2 --device cpu",
-    "render folder": "render gan --out out --seeds 0-1 --size 8 --samples 2 --depth --device cpu",
+    "render folder": "render fitted --out out --size 8 --samples 8 --depth --device cpu",
     "render gif": "render fitted --out out/a.gif --frames 2 --size 8 --samples 2 --device cpu",
     "render window": "render plane --out out/a.png --seeds 0 --window -1,-1,2,2 --outside zeros --size 8",
     "foveate": "foveate plane --out out/a.png --seeds 0-1 --size 8 --percent 25,100 --device cpu",

@@ -32,7 +32,8 @@ def measure_depths(
     if not isinstance(views, Camera):
         raise BadInput("--depth: the scenes of this generator are pictures, they have no depth")
     device, small = next(generator.parameters()).device, replace(options, progress=None)
-    reduced, found = views.resized(_reduce(views.size, generator.side_multiple)).to(device), list[np.ndarray]()
+    reduced = views.resized(_reduce(views.size, generator.side_multiple)).to(device)
+    found = list[np.ndarray]()
     for s, v in _pairs(style_count(w), len(views), interpolated):
         scene = generator.bind(take_styles(w, slice(s, s + 1)))
         rendering = generator.render(scene, reduced[v : v + 1], small)
