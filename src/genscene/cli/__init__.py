@@ -43,6 +43,7 @@ LOWER = {  # verb -> the options that its memory depends on
     "analyse": "--size, --memory, or the number of --seeds",
     "evaluate": "--count, --reals or --size",
     "compare": "--count, --reals or --size",
+    "publish": "--size, --pictures, or --memory",
     "data": "--count, --size or --side",
 }
 
@@ -59,6 +60,7 @@ USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
   evaluate     metrics of a generator
   compare      metrics of several generators, in one table and on one page
   convert      official checkpoints to generator files, without executing them
+  publish      a folder of a generator, pictures and a model card, uploaded to the Hugging Face hub
   data         inspect images, synthesize, prepare, pack and select them, suggest boxes, find camera poses
   doctor       report versions, devices and optional packages
 
@@ -127,6 +129,8 @@ def verb(name: str) -> Callable[[list[str]], None]:
             from genscene.cli.compare import main
         case "convert":
             from genscene.cli.convert import main
+        case "publish":
+            from genscene.cli.publish import main
         case "data":
             from genscene.cli.data import main
         case "doctor":
