@@ -11,11 +11,11 @@ import trimesh
 from tyro.conf import Positional, arg
 
 from genscene.apps.distill import SCENES, VIEWS, DistillOptions, distill
-from genscene.apps.interpolate import styles_of_seeds
 from genscene.apps.points import sample_surface
 from genscene.apps.scene_mesh import extract_scene_mesh, has_surface
 from genscene.apps.splat_fitting import UNSEEN, FitOptions, fit_scene
 from genscene.apps.splat_scene import axis, placement_of, read_scene
+from genscene.cli.shared.latents import choose_scene
 from genscene.cli.shared.options import parse, print_line, require_range, require_suffix
 from genscene.cli.shared.progress import timed_progress
 from genscene.cli.shared.rendering import FPS, FRAMES, PHOTOGRAPHS, PSI, camera_prior, views_along
@@ -53,6 +53,8 @@ class Mesh:
     seed: int = 0  # of the scene
     seeds: str = ""  # of several scenes, 0-3 or 0,5,9, each a file: seed0000.glb
     format: Literal["glb", "obj", "ply"] = "glb"  # of the files of --seeds
+    # FILE.safetensors of latents, as genscene invert writes them: scenes are those in the places --seed there
+    latents: Path | None = None
     psi: float = 1.0  # truncation: 1: none, towards 0: closer to the average
     resolution: int = 128  # cubes along the longest side
     # density of the surface; default: half the median where transmittance is a half
@@ -80,6 +82,8 @@ class SplatFile:
     seed: int = 0  # of the scene
     seeds: str = ""  # of several scenes, 0-3 or 0,5,9, each a file: seed0000.ply
     format: Literal["ply", "splat", "glb", "sog", "spz", "html"] = "ply"  # of the files of --seeds
+    # FILE.safetensors of latents, as genscene invert writes them: scenes are those in the places --seed there
+    latents: Path | None = None
     psi: float = 1.0  # truncation: 1: none, towards 0: closer to the average
     # of a .ply or .splat: what is upwards, x, -x, y, -y, z, -z, or three numbers like 0,-1,0; default: what
     # the file says, else -y
@@ -135,7 +139,7 @@ def main(words: list[str]) -> None:
 
 def export_mesh(options: Mesh) -> None:
     """Marching cubes through the density of scenes, in the coordinates of the photographs' files."""
-    files = seed_files(options.out, options.seed, options.seeds, options.format, mesh.ENDINGS)
+    files = seed_files(options, mesh.ENDINGS)
     require_range("--psi", options.psi, *PSI)
     require_range("--resolution", options.resolution, 2, 1024)
     require_range("--keep", options.keep, 0, 1)
@@ -147,7 +151,8 @@ def export_mesh(options: Mesh) -> None:
         )
     progress = partial(timed_progress, "evaluating density", advice="shorter: --resolution")
     for seed, path in files.items():
-        w = styles_of_seeds(content.generator, [seed], options.psi)
+        chosen = choose_scene(content.generator, options.generator, seed, options.latents)
+        w = chosen.styles(content.generator, options.psi)
         found = extract_scene_mesh(content, w, options.resolution, progress, options.level, options.keep)
         surface = found.surface
         mesh.save_mesh(path, surface)
@@ -188,7 +193,7 @@ def export_points(options: Points) -> None:
 
 def export_splats(options: SplatFile) -> None:
     """The Gaussians of scenes, or those fitted to them, in the coordinates of the photographs' files."""
-    files = seed_files(options.out, options.seed, options.seeds, options.format, ENDINGS)
+    files = seed_files(options, ENDINGS)
     require_range("--psi", options.psi, *PSI)
     wanted = axis("--turn-to", options.turn_to) if options.turn_to else None
     content = read_scene(options.generator, options.up)
@@ -203,7 +208,8 @@ def export_splats(options: SplatFile) -> None:
 
 def gaussians_of(options: SplatFile, content: GeneratorFile, seed: int) -> tuple[Gaussians, str]:
     """The Gaussians of the scene of a seed, and of those that were fitted how well they show it."""
-    w = styles_of_seeds(content.generator, [seed], options.psi)
+    chosen = choose_scene(content.generator, options.generator, seed, options.latents)
+    w = chosen.styles(content.generator, options.psi)
     with torch.no_grad():
         scene = content.generator.bind(w)
     if isinstance(scene, Gaussians):

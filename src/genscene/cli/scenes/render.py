@@ -1,6 +1,6 @@
 """genscene render GENERATOR|FILE.ply: pictures and videos of a trained generator, or of Gaussians."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -8,11 +8,12 @@ from typing import Annotated
 import torch
 from tyro.conf import Positional, arg
 
-from genscene.apps.interpolate import styles_of_seeds
+from genscene.cli.shared.latents import SEEDS, choose_scenes
 from genscene.cli.shared.options import parse, print_line, require_range, require_suffix
 from genscene.cli.shared.plane import require_plane
 from genscene.cli.shared.rendering import (
     FRAMES,
+    PHOTOGRAPHS,
     RenderingOptions,
     arrange,
     open_generator,
@@ -20,10 +21,9 @@ from genscene.cli.shared.rendering import (
     render_rows,
     require_seen,
     save_frames,
-    styles_of,
     views_along,
 )
-from genscene.cli.shared.several import SEEDS, Layout, picture_files, save_pictures, seed_names
+from genscene.cli.shared.several import Layout, file_names, picture_files, save_pictures
 from genscene.errors import BadInput
 from genscene.export.pictures import save_png, tile
 from genscene.geometry.cameras import Size
@@ -43,7 +43,7 @@ class Render:
     seeds: str = ""
     grid: str = ""  # columns x rows of all pictures, or of the scenes of a video: 4x3; default: as above
     # orbit, front, steep, elevation, zoom, dolly, spiral, photographs, ellipse, or a .json of cameras; empty:
-    # the yaws of the prior for pictures, orbit for videos
+    # the yaws of the prior for pictures, orbit for videos; photographs: with --latents, the cameras found
     path: str = ""
     # pictures of a scene, or frames of the video; 0: 5, or 90; in a folder and with --grid 1; of a program 6,
     # or 64; of a --scene 1, or 64
@@ -71,6 +71,8 @@ def main(words: list[str]) -> None:
     layout, how = Layout.of(options.out, options.grid), options.rendering
     require_range("--frames", options.frames, 0, FRAMES)
     of_objects = bool(options.program or options.scene or options.save_scene)
+    if options.scene is not None and how.latents is not None:
+        raise BadInput("--scene, --latents: wanted one of them, the scene to render")
     if options.blend and of_objects:
         raise BadInput("--blend: wanted without --program, --scene and --save-scene")
     if (layout.folder or layout.grid) and (options.blend or of_objects):
@@ -89,29 +91,30 @@ def main(words: list[str]) -> None:
 def render_scenes(options: Render, content: GeneratorFile, size: Size) -> None:
     """Render scenes: a sheet of pictures, a video, or a file for each picture."""
     generator, how, layout = content.generator, options.rendering, Layout.of(options.out, options.grid)
-    many = generator.latent_dim > 0
-    count = options.frames or layout.views(many)
+    count = options.frames or layout.views(generator.latent_dim > 0)
+    usual = layout.usual_seeds(count)
+    chosen = choose_scenes(generator, options.generator, options.seeds, how.latents, usual)
+    if options.path == PHOTOGRAPHS and chosen.cameras is not None:
+        content = replace(content, cameras=chosen.cameras, to_files=None)
+        count = options.frames or (90 if layout.video else len(chosen.cameras))
     views = how.crop(views_along(content, options.generator, options.path, count, size, layout.video))
-    size = views.size  # around a cylinder, of all pictures side by side
-    given = layout.seeds(options.seeds, len(views))
-    seeds = given if many else [0]
-    layout.require_places(len(seeds), len(views))
-    at_once = len(seeds) if layout.video else len(views) * (1 if layout.folder else len(seeds))
-    how.require_memory(generator, size, at_once, len(seeds))
-    w = styles_of_seeds(generator, seeds, how.psi)
-    with how.render_options(len(seeds) * len(views), size) as render_options:
+    size, number = views.size, len(chosen) * len(views)  # around a cylinder, of all pictures side by side
+    layout.require_places(len(chosen), len(views))
+    at_once = len(chosen) if layout.video else len(views) if layout.folder else number
+    how.require_memory(generator, size, at_once, len(chosen))
+    w = chosen.styles(generator, how.psi)
+    with how.render_options(number, size) as render_options:
         depths = how.depth_range(generator, w, views, render_options)
         arguments = (generator, w, views, how.show, render_options, depths)
         seen = partial(require_seen, show=how.show, source=options.generator)
         if layout.video:
             save_frames(layout.out, seen(render_frames(*arguments, grid=layout.grid)), how.fps)
         elif layout.folder:
-            files = picture_files(layout.out, seed_names(seeds) if many else [""], len(views))
-            save_pictures(files, seen(render_rows(*arguments)))
+            names = file_names(chosen.numbers, how.latents) if generator.latent_dim else [""]
+            save_pictures(picture_files(layout.out, names, len(views)), seen(render_rows(*arguments)))
         else:
             rows = torch.stack(list(seen(render_rows(*arguments))))
             save_png(layout.out, tile(arrange(rows.flatten(0, 1), layout.grid) if layout.grid else rows))
-    number = len(seeds) * len(views)
     print_line(f"{options.out}: {number} picture{'s'[: number - 1]}" if layout.folder else str(options.out))
 
 
@@ -127,7 +130,8 @@ def render_blend(options: Render, content: GeneratorFile, size: Size) -> None:
         raise BadInput(f"--blend with {name}: wanted one of them, a blend is one whole picture")
     view = views_along(content, options.generator, options.path, 1, size)
     how.require_memory(generator, view.size, 1, view.size[1])
-    w = styles_of(generator, options.seeds or SEEDS, how.psi)
+    chosen = choose_scenes(generator, options.generator, options.seeds, how.latents, SEEDS)
+    w = chosen.styles(generator, how.psi)
     with how.render_options(1, view.size) as render_options:
         found = render_blended(generator, w, size, render_options).cpu()
     save_png(options.out, tile(torch.stack(list(require_seen([found.clamp(0, 1)], how.show, options.out)))))
@@ -141,12 +145,14 @@ def render_objects(options: Render) -> None:
     if options.scene is not None and options.save_scene is not None:
         raise BadInput("--scene, --save-scene: wanted one of them, what is saved is the scene of a seed")
     if options.save_scene is not None:
+        if options.rendering.latents is not None:
+            raise BadInput("--save-scene with --latents: wanted one of them, what is saved is that of a seed")
         require_suffix("--save-scene", options.save_scene, (".json",))
     objects.render_objects(
         options.generator,
         options.out,
         options.rendering,
-        options.seeds or SEEDS,
+        options.seeds,
         options.program,
         options.object,
         options.scene,

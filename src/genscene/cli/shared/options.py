@@ -139,9 +139,8 @@ def check_values(verb: str, words: list[str]) -> None:
 
 def option_classes(verb: str) -> list[str]:
     """The classes of options in the file of a verb; none where there is no such verb."""
-    files = [ROOT / "cli" / f"{verb}.py", ROOT / "cli" / "scenes" / f"{verb}.py"]
-    texts = (file.read_text(encoding="utf-8") for file in files if file.is_file())
-    return [name for text in texts for name, _, _ in CLASS.findall(text)]
+    files = [path for part in ("", "scenes") if (path := ROOT / "cli" / part / f"{verb}.py").is_file()]
+    return [name for path in files for name, _, _ in CLASS.findall(path.read_text(encoding="utf-8"))]
 
 
 def check_value(option: str, value: str, annotation: str) -> None:

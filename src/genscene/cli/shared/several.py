@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from torch import Tensor
 
+from genscene.cli.shared.latents import SEEDS
 from genscene.cli.shared.options import parse_seeds, require_range, require_suffix
 from genscene.cli.shared.rendering import ONE_COLOR
 from genscene.contract import Generator
@@ -14,7 +16,6 @@ from genscene.errors import BadInput
 from genscene.export.pictures import save_png
 from genscene.export.video import ENDINGS
 
-SEEDS = "0-7"  # where none are given
 MOST = 1000  # columns, and rows
 
 
@@ -61,8 +62,8 @@ class Layout:
 
     @property
     def places(self) -> int:
-        """Pictures, or scenes of a video, that the grid has places for; without one 8 scenes."""
-        return self.grid[0] * self.grid[1] if self.grid else 8
+        """Pictures, or scenes of a video, that the grid has places for; without one that of scenes, 8."""
+        return self.grid[0] * self.grid[1] if self.grid else len(SEEDS)
 
     def views(self, many: bool) -> int:
         """The views of a scene where their number is not given; many: whether there are several scenes."""
@@ -70,10 +71,9 @@ class Layout:
             return 90 if self.video else 5
         return 1 if many or self.folder else self.places
 
-    def seeds(self, given: str, views: int) -> list[int]:
-        """The seeds of an option; those of the default fill the grid."""
-        filled = self.places if self.video or not self.grid else max(1, self.places // views)
-        return parse_seeds(given) if given else list(range(filled))
+    def usual_seeds(self, views: int) -> range:
+        """The seeds where none are given, each seen from so many views: they fill the grid."""
+        return range(self.places if self.video or not self.grid else max(1, self.places // views))
 
     def require_places(self, scenes: int, views: int) -> None:
         """Raise BadInput where the grid has fewer places than there are pictures."""
@@ -83,16 +83,44 @@ class Layout:
             raise BadInput(f"--grid {'x'.join(map(str, self.grid))}: wanted {wanted} places, {what}")
 
 
-def seed_names(seeds: Sequence[int]) -> list[str]:
-    """Names of the files of seeds, without endings; BadInput where two seeds are the same."""
+def file_names(seeds: Sequence[int], latents: Path | None) -> list[str]:
+    """Names of the files of seeds, or of places in a file of latents, without endings.
+
+    Raises BadInput where two are the same.
+    """
     if len(set(seeds)) < len(seeds):
         twice = next(seed for seed in seeds if seeds.count(seed) > 1)
         raise BadInput(f"--seeds: {twice} is twice, wanted each seed once: there is a file for each")
-    return [f"seed{seed:04d}" for seed in seeds]
+    return [f"{'seed' if latents is None else 'latent'}{seed:04d}" for seed in seeds]
 
 
-def seed_files(out: Path, seed: int, seeds: str, ending: str, endings: Sequence[str]) -> dict[int, Path]:
-    """The file of each seed: `out` of one, with one of the endings; of several those in the folder `out`."""
+class SceneFiles(Protocol):
+    """Options of a verb that writes a file for each scene."""
+
+    @property
+    def out(self) -> Path:
+        """FILE, or a folder for --seeds."""
+
+    @property
+    def seed(self) -> int:
+        """Of one scene."""
+
+    @property
+    def seeds(self) -> str:
+        """Of several."""
+
+    @property
+    def format(self) -> str:
+        """The ending of the files of several."""
+
+    @property
+    def latents(self) -> Path | None:
+        """The file whose places the seeds are."""
+
+
+def seed_files(options: SceneFiles, endings: Sequence[str]) -> dict[int, Path]:
+    """The file of each seed: --out of one, with one of the endings; of several those in the folder --out."""
+    out, seed, seeds = options.out, options.seed, options.seeds
     if not seeds:
         require_range("--seed", seed, 0, 10**18)
         require_suffix("--out", out, endings)
@@ -102,7 +130,8 @@ def seed_files(out: Path, seed: int, seeds: str, ending: str, endings: Sequence[
     if not is_folder(out):
         raise BadInput(f"--seeds {seeds} with --out {out}: wanted a folder, a name without an ending")
     chosen = parse_seeds(seeds)
-    return {each: out / f"{name}.{ending}" for each, name in zip(chosen, seed_names(chosen), strict=True)}
+    names = file_names(chosen, options.latents)
+    return {each: out / f"{name}.{options.format}" for each, name in zip(chosen, names, strict=True)}
 
 
 def require_scenes(generator: Generator, seeds: str, source: Path) -> None:
