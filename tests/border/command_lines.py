@@ -42,7 +42,7 @@ VERBS = {  # good command lines; the first words name the verb
     "evaluate": "evaluate gan --data set --count 6 --reals 6 --size 16 --device cpu --out out/a.json",
     "evaluate views": "evaluate fitted --out out/a.html --size 16 --device cpu",
     "compare": "compare set gan --data set --count 30 --reals 12 --size 16 --resamples 39 --device cpu",
-    "publish": "publish gan --out out --pictures 1 --size 8 --samples 2 --device cpu",
+    "publish": "publish gan --out out --seeds 1 --size 8 --samples 2 --device cpu",
     "data inspect": "data inspect set",
     "data pack": "data pack --source set --dest out/a.zip --size 8",
     "data select": "data select set --out out/a.json --keep brightness<2 --balance sharpness --bins 2",

@@ -48,7 +48,7 @@ def test_a_folder_has_the_file_the_card_and_pictures(model, tmp_path, capsys):
     out = tmp_path / "my-cars"
     numbers = report(tmp_path / "r.json", ["0" * 64, fingerprint(genscene.load(model))])
     words = ["publish", str(model), "--out", str(out), "--report", str(numbers), "--datasets", "me/cars"]
-    assert main([*words, "--pictures", "2", *SMALL]) == 0
+    assert main([*words, "--seeds", "0,5", *SMALL]) == 0
     assert capsys.readouterr().out == f"{out}: README.md, generator.safetensors, pictures.png\n"
     assert sorted(path.name for path in out.iterdir()) == [
         "README.md",
@@ -81,7 +81,7 @@ def test_a_folder_has_the_file_the_card_and_pictures(model, tmp_path, capsys):
 
 
 def test_the_code_of_a_card_runs(model, tmp_path, monkeypatch):
-    assert main(["publish", str(model), "--out", f"{tmp_path}/card", "--pictures", "0", *SMALL]) == 0
+    assert main(["publish", str(model), "--out", f"{tmp_path}/card", "--no-pictures", *SMALL]) == 0
     monkeypatch.chdir(tmp_path / "card")
     code = (tmp_path / "card" / "README.md").read_text().split("```python\n")[1].split("```")[0]
     names = {}
@@ -97,7 +97,7 @@ def test_a_folder_is_uploaded_and_loaded_again(model, tmp_path, monkeypatch, cap
     hub = StandIn(tmp_path / "hub")
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     words = ["publish", str(model), "--out", f"{tmp_path}/out", "--push", "hf://me/cars@dev", "--private"]
-    assert main([*words, "--licence", "Own licence, v2", "--pictures", "1", *SMALL]) == 0
+    assert main([*words, "--licence", "Own licence, v2", "--seeds", "1", *SMALL]) == 0
     assert "hf://me/cars@dev: hub:me/cars" in capsys.readouterr().out
     assert hub.made == [("me/cars", True)]
     ((repo, names, revision, message),) = hub.commits
@@ -158,7 +158,7 @@ WRONG = {
         "hf://another/cars could not be written (PermissionError: 403 Forbidden:",
     ),
     "--private": (None, "--private: wanted with --push"),
-    "--pictures 99": (None, "--pictures 99: wanted a number from 0 to 16"),
+    "--seeds x": (None, "--seeds 'x': wanted numbers like 0-7"),
 }
 
 

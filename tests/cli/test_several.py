@@ -7,6 +7,7 @@ import trimesh
 from PIL import Image, ImageSequence
 
 from conftest import tiny
+from genscene.apps.inversion.latents_file import Latents, write_latents
 from genscene.cli import main
 from genscene.cli.shared.depth import measure_depths
 from genscene.cli.shared.rendering import render_frames, render_rows
@@ -129,6 +130,21 @@ def test_several_scenes_are_exported_to_a_folder(model, tmp_path):
     small = "--splats 8 --steps 1 --views 1 --side 8"
     assert main(f"export splats {model} --out {tmp_path}/s --seeds 0-1 {small}".split()) == 0
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["seed0000.ply", "seed0001.ply"]
+
+
+def test_files_of_latents_are_named_by_their_places(model, tmp_path):
+    generator = read(model).generator
+    w = generator.style(generator.latents(RandomStreams([5, 8])))
+    write_latents(tmp_path / "w.safetensors", Latents(w), generator)
+    words = f"render {model} --latents {tmp_path}/w.safetensors --out {tmp_path}/out {SMALL}"
+    assert main(words.split()) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["latent0000.png", "latent0001.png"]
+    assert main(f"render {model} --seeds 8 --frames 1 --out {tmp_path}/8.png {SMALL}".split()) == 0
+    assert (pixels(tmp_path / "out" / "latent0001.png") == pixels(tmp_path / "8.png")).all()
+    words = f"export mesh {model} --latents {tmp_path}/w.safetensors --seeds 0,1 --out {tmp_path}/m"
+    assert main([*words.split(), "--resolution", "8", "--level", "30", "--format", "ply"]) == 0
+    assert main(f"export mesh {model} --seed 8 --out {tmp_path}/8.ply --resolution 8 --level 30".split()) == 0
+    assert (tmp_path / "m" / "latent0001.ply").read_bytes() == (tmp_path / "8.ply").read_bytes()
 
 
 WRONG = {

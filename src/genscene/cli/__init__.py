@@ -43,7 +43,7 @@ LOWER = {  # verb -> the options that its memory depends on
     "analyse": "--size, --memory, or the number of --seeds",
     "evaluate": "--count, --reals or --size",
     "compare": "--count, --reals or --size",
-    "publish": "--size, --pictures, or --memory",
+    "publish": "--size, the number of --seeds, or --memory",
     "data": "--count, --size or --side",
 }
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import torch
 from tyro.conf import Positional, arg
 
-from genscene.apps.interpolate import styles_of_seeds
-from genscene.cli.shared.options import parse, print_line, require_range
+from genscene.cli.shared.latents import choose_scenes
+from genscene.cli.shared.options import parse, print_line
 from genscene.cli.shared.rendering import (
     RenderingOptions,
     open_generator,
@@ -33,7 +33,7 @@ from genscene.io.json_file import read_json
 from genscene.objectives.adversarial import AdversarialConfig
 
 CARD, PICTURES = "README.md", "pictures.png"
-SCENES, VIEWS = 4, 5  # of the pictures
+SCENES, VIEWS = range(4), 5  # of the pictures
 DATASET = re.compile(r"[\w.-]+(/[\w.-]+)?")
 SHOWN = ("protocol", "data", "split", "size", "background", "psi", "noise")  # of a protocol
 
@@ -50,7 +50,8 @@ class Publish:
     title: str = ""  # of the card; default: the name of the folder
     report: Path | None = None  # the JSON of genscene evaluate or compare, whose numbers the card has
     datasets: tuple[str, ...] = ()  # names of the training data on the hub: owner/name
-    pictures: int = SCENES  # scenes that are shown on the card; 0: none
+    pictures: bool = True  # show scenes on the card
+    seeds: str = ""  # these: 0-3 (the default), or 0,5,9; of --latents, places in the file
     push: str = ""  # hf://owner/name: upload the folder, too (pip install 'genscene[hub]')
     private: bool = False  # a new repository can be seen by its owner only
     rendering: Annotated[RenderingOptions, arg(name="")] = RenderingOptions()
@@ -69,7 +70,6 @@ def main(words: list[str]) -> None:
     """Run the verb."""
     about = "A folder of a generator's file, pictures and a model card, uploaded to the hub where wanted."
     options = parse(Publish, words, "genscene publish", description=about)
-    require_range("--pictures", options.pictures, 0, 16)
     for name in options.datasets:
         if not DATASET.fullmatch(name):
             raise BadInput(f"--datasets {printable(name, 60)}: wanted names on the hub like owner/name")
@@ -86,7 +86,7 @@ def main(words: list[str]) -> None:
             save_pictures(partial / PICTURES, options, content, size)
         write(partial / GENERATOR, content)
         (partial / CARD).write_text(render_card(card), encoding="utf-8")
-    names = [CARD, GENERATOR, *[PICTURES] * bool(options.pictures)]
+    names = [CARD, GENERATOR, *[PICTURES] * options.pictures]
     print_line(f"{options.out}: {', '.join(names)}")
     if not content.licence:
         print_line("  no licence is stated: nobody else may use the weights (--licence)")
@@ -147,12 +147,12 @@ def describe(options: Publish, content: GeneratorFile, numbers: Numbers, address
 def save_pictures(path: Path, options: Publish, content: GeneratorFile, size: Size) -> None:
     """Write some scenes, one a row, from some views; of scenes that are pictures all in one row."""
     generator, how = content.generator, options.rendering
-    seeds = list(range(options.pictures if generator.latent_dim else 1))
+    chosen = choose_scenes(generator, options.generator, options.seeds, how.latents, SCENES)
     views = how.crop(views_along(content, options.generator, "", VIEWS, size))
     size = views.size
-    how.require_memory(generator, size, len(seeds) * len(views), len(seeds))
-    w = styles_of_seeds(generator, seeds, how.psi)
-    with how.render_options(len(seeds) * len(views), size, "--pictures 0, --size") as render_options:
+    how.require_memory(generator, size, len(chosen) * len(views), len(chosen))
+    w = chosen.styles(generator, how.psi)
+    with how.render_options(len(chosen) * len(views), size) as render_options:
         depths = how.depth_range(generator, w, views, render_options)
         rows = render_rows(generator, w, views, how.show, render_options, depths)
         pictures = torch.stack([*require_seen(rows, how.show, options.generator)])
