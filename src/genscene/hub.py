@@ -91,7 +91,9 @@ def push_folder(folder: Path, names: Sequence[str], address: HubAddress, private
             commit_message=f"Generator and model card of genscene {__version__}",
         )
     except Exception as error:  # as above
-        wanted = "wanted a repository that may be written to, after hf auth login"
+        wanted = (
+            f"wanted a token that may write there (hf auth login), then hf upload {address.repo} {folder}"
+        )
         raise BadInput(f"{address} could not be written ({describe_error(error)}); {wanted}") from None
     return str(url)
 

@@ -132,6 +132,10 @@ def test_a_card_of_a_single_scene_without_numbers():
     assert "model-index" not in text
     scored = replace(card, scores=[CardScore("psnr", "PSNR", 31.256, "high", "dB")])
     assert "| PSNR | 31.26 dB | high |  |" in render_card(scored)
+    assert "| trained on | not stated |\n| training | 20 steps, pictures of 30 x 40 pixels |" in text
+    read_from = render_card(replace(card, steps=0, data="fox.ply"))
+    assert "| training | not stated: it was read from fox.ply |" in read_from
+    assert "experiment" not in read_from
 
 
 def other_report(path):

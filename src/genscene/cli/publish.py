@@ -24,6 +24,7 @@ from genscene.evaluation.image_sources import fingerprint
 from genscene.experiment.schedules import largest_size
 from genscene.export.model_card import Card, CardScore, render_card
 from genscene.export.pictures import save_png, tile
+from genscene.export.splats import READ
 from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior
 from genscene.hub import GENERATOR, HubAddress, hub_library, parse_address, push_folder
@@ -130,7 +131,7 @@ def describe(options: Publish, content: GeneratorFile, numbers: Numbers, address
         adversarial=isinstance(experiment.system, AdversarialConfig),
         in_space=isinstance(generator.prior, CameraPrior),
         parameters=sum(parameter.numel() for parameter in generator.parameters()),
-        steps=experiment.steps,
+        steps=0 if options.generator.suffix in READ else experiment.steps,
         size=size,
         data=experiment.data,
         licence=content.licence,

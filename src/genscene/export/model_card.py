@@ -62,7 +62,7 @@ class Card:
     adversarial: bool
     in_space: bool  # scenes with cameras, not pictures
     parameters: int
-    steps: int  # of training
+    steps: int  # of training; 0: not known
     size: Size  # of the pictures that it was trained on
     data: str = ""
     licence: str = ""
