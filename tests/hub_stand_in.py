@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class StandIn(types.ModuleType):
-    """Repositories below a folder by name; keeps what it was called with."""
+    """Repositories below a folder by name; records what it was called with."""
 
     def __init__(self, root):
         super().__init__("huggingface_hub")

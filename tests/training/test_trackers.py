@@ -17,7 +17,7 @@ from genscene.training.trackers import open_trackers
 
 
 class StandIn(types.ModuleType):
-    """wandb without a network: keeps what it is given."""
+    """wandb without a network: records what it is given."""
 
     def __init__(self, error=None):
         super().__init__("wandb")

@@ -125,7 +125,8 @@ def render_blend(options: Render, content: GeneratorFile, size: Size) -> None:
     generator, how = content.generator, options.rendering
     require_suffix("--out", options.out, (".png",))
     require_plane(generator, "--blend", options.generator)
-    others = {"--window": how.window, "--show": how.show != "image", "--frames": options.frames}
+    others = {"--window": how.window, "--show": how.show != "image", "--depth": how.depth}
+    others |= {"--frames": options.frames}
     for name in (name for name, given in others.items() if given):
         raise BadInput(f"--blend with {name}: wanted one of them, a blend is one whole picture")
     view = views_along(content, options.generator, options.path, 1, size)
