@@ -25,6 +25,7 @@ RUNS = {
 }
 VERBS = {  # good command lines; the first words name the verb
     "render png": "render gan --out out/a.png --seeds 0-1 --frames 2 --size 8 --samples 2 --device cpu",
+    "render folder": "render fitted --out out --size 8 --samples 8 --depth --device cpu",
     "render gif": "render fitted --out out/a.gif --frames 2 --size 8 --samples 2 --device cpu",
     "render window": "render plane --out out/a.png --seeds 0 --window -1,-1,2,2 --outside zeros --size 8",
     "foveate": "foveate plane --out out/a.png --seeds 0-1 --size 8 --percent 25,100 --device cpu",
@@ -43,7 +44,9 @@ VERBS = {  # good command lines; the first words name the verb
     "evaluate": "evaluate gan --data set --count 6 --reals 6 --size 16 --device cpu --out out/a.json",
     "evaluate views": "evaluate fitted --out out/a.html --size 16 --device cpu",
     "compare": "compare set gan --data set --count 30 --reals 12 --size 16 --resamples 39 --device cpu",
+    "publish": "publish gan --out out --seeds 1 --size 8 --samples 2 --device cpu",
     "data inspect": "data inspect set",
+    "data pack": "data pack --source set --dest out/a.zip --size 8",
     "data select": "data select set --out out/a.json --keep brightness<2 --balance sharpness --bins 2",
     "data synthesize": "data synthesize cars --out out --count 1 --size 8",
     "train gan": f"{RUNS['gan']} --out out",
@@ -55,7 +58,7 @@ WORDS = (
     *("0-99999999999", "*", "{}", "0.5", "100000", "3.7", "auto", "/dev/zero", ".", "~nobody/x", "a\nb"),
     *("\u202e", "cuda:99", "synthetic:", "synthetic:x", "set", "gan", "fitted"),
 )
-WRITTEN = ("--out", "--statistics")  # options of places that are written to
+WRITTEN = ("--out", "--dest", "--statistics")  # options of places that are written to
 NAMES = (
     "[/red]",
     "\x1b[2J\x07",
@@ -164,7 +167,7 @@ def pictures(folder: Path, chance: random.Random, known: dict[str, list[str]]) -
     """Damaged pictures, or a damaged zip of them."""
     shutil.rmtree(folder / "set")
     FILES["images"](folder, chance)
-    verbs = ("data inspect", "train gan", "evaluate", "compare")
+    verbs = ("data inspect", "data pack", "train gan", "evaluate", "compare")
     return with_files(folder, chance, verbs, "set", "set")
 
 

@@ -44,6 +44,7 @@ LOWER = {  # verb -> the options that its memory depends on
     "analyse": "--size, --memory, or the number of --seeds",
     "evaluate": "--count, --reals or --size",
     "compare": "--count, --reals or --size",
+    "publish": "--size, the number of --seeds, or --memory",
     "data": "--count, --size or --side",
 }
 
@@ -61,7 +62,8 @@ USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
   evaluate     metrics of a generator
   compare      metrics of several generators, in one table and on one page
   convert      official checkpoints to generator files, without executing them
-  data         inspect images, synthesize some, prepare and select them, suggest boxes, find camera poses
+  publish      a folder of a generator, pictures and a model card, uploaded to the Hugging Face hub
+  data         inspect images, synthesize, prepare, pack and select them, suggest boxes, find camera poses
   doctor       report versions, devices and optional packages
 
 --traceback, of every verb, shows where an error was raised
@@ -131,6 +133,8 @@ def verb(name: str) -> Callable[[list[str]], None]:
             from genscene.cli.compare import main
         case "convert":
             from genscene.cli.convert import main
+        case "publish":
+            from genscene.cli.publish import main
         case "data":
             from genscene.cli.data import main
         case "doctor":

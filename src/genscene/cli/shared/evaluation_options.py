@@ -25,6 +25,7 @@ from genscene.evaluation.session import EvaluatedModel, EvaluationSession, evalu
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.validation import validate
 from genscene.geometry.cameras import Size
+from genscene.hub import local_path
 from genscene.io import generator_file
 from genscene.metrics.networks import EXTRACTORS
 from genscene.metrics.networks.extractor import Extractor
@@ -134,7 +135,7 @@ def run(
 def load_models(paths: Sequence[Path], device: torch.device) -> list[EvaluatedModel]:
     """The generators, on the device, and the folders and zips of generated images at the paths."""
     models = []
-    for name, path in zip(unique_names(paths), paths, strict=True):
+    for name, path in zip(unique_names(paths), map(local_path, paths), strict=True):
         if is_images(path):
             models.append(EvaluatedModel(name, path))
             continue

@@ -199,8 +199,7 @@ def names_of_types() -> Names:
 
 def annotation_of(names: Iterable[str], parts: list[str]) -> str:
     """The annotation of an option's field; nothing where it is none, or of a part of one."""
-    part, *rest = parts
-    annotation = fields_of(names).get(part.replace("-", "_"), "")
+    annotation, rest = fields_of(names).get(parts[0].replace("-", "_"), ""), parts[1:]
     inner, keys = classes_in(annotation), int("dict[" in annotation or "tuple[" in annotation)
     if not inner:
         return "" if rest else annotation
