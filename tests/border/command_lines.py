@@ -38,6 +38,9 @@ VERBS = {  # good command lines; the first words name the verb
     "export cameras": "export cameras gan --frames 3 --out out/a.json",
     "export prior": "export prior gan --count 20 --out out/a.png",
     "analyse": "analyse gan --data set --count 2 --size 8 --samples 2 --device cpu --out out",
+    "ablate": "ablate pigan-demo --vary system.generator.field.activation=sine,relu --data set --steps 1"
+    " --vary system.patches.size=8 --size 8 --batch 2 --evaluation.count 6 --evaluation.reals 6"
+    " --evaluation.size 16 --device cpu --out out",
     "evaluate": "evaluate gan --data set --count 6 --reals 6 --size 16 --device cpu --out out/a.json",
     "evaluate views": "evaluate fitted --out out/a.html --size 16 --device cpu",
     "compare": "compare set gan --data set --count 30 --reals 12 --size 16 --resamples 39 --device cpu",

@@ -40,6 +40,7 @@ LOWER = {  # verb -> the options that its memory depends on
     "interpolate": "--size, --frames, or --memory",
     "foveate": "--size, the number of --seeds, or --memory",
     "export": "--resolution, --count, --splats, --views, --side or --cells",
+    "ablate": "--batch or --size",
     "analyse": "--size, --memory, or the number of --seeds",
     "evaluate": "--count, --reals or --size",
     "compare": "--count, --reals or --size",
@@ -49,6 +50,7 @@ LOWER = {  # verb -> the options that its memory depends on
 USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
 
   train        train a preset on images or photographs
+  ablate       train variants of presets under one budget, and compare them in a table and on a page
   presets      list the experiments that can be trained
   render       pictures and videos of a trained generator
   view         look around in a browser
@@ -107,6 +109,8 @@ def verb(name: str) -> Callable[[list[str]], None]:
     match name:
         case "train":
             from genscene.cli.train import main
+        case "ablate":
+            from genscene.cli.ablate import main
         case "presets":
             from genscene.cli.train import list_presets as main
         case "render":

@@ -30,7 +30,7 @@ from genscene.version import __version__
 SHOWN = 4  # views in a gallery
 SAMPLED, MOST_VIEWS = 1 << 16, 200  # pixels and views of an estimate while training
 # of the configuration of photographs; what was composited on is images.background
-TRAINING_ONLY = ("batching", "precrop_steps", "precrop_share", "background", "bounds")
+TRAINING_ONLY = ("limit", "batching", "precrop_steps", "precrop_share", "background", "bounds")
 COMPARED_BY = {
     "rounding": "8 bits per channel, sRGB",
     "SSIM": "Gaussian window 1.5, 11 pixels, biased covariance, mean over channels",
