@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from conftest import tiny
-from genscene.apps.ablation import Budget, folder_names, steps_within, train_variants
 from genscene.cli import main
 from genscene.distributed import ProcessGroup
 from genscene.systems import PRESETS, ablations
+from genscene.training.ablation import Budget, folder_names, steps_within, train_variants
 from genscene.training.run import Run, check
 
 EVALUATION = "--evaluation.count 6 --evaluation.reals 8 --evaluation.size 16 --evaluation.metrics frechet"

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from genscene.evaluation.intervals.seeds import over_seeds, student_interval
 from genscene.evaluation.report import Report, Row, Score
-from genscene.evaluation.seeds import over_seeds, student_interval
 
 
 def report(**values):

@@ -7,15 +7,14 @@ from pathlib import Path
 
 from tyro.conf import Positional, UseAppendAction
 
-from genscene.apps.ablation import Budget, Trained, train_variants
 from genscene.cli.shared.evaluation_options import EvaluationOptions, evaluate
 from genscene.cli.shared.evaluation_results import output, write_markdown
 from genscene.cli.shared.options import parse, print_line
 from genscene.data.progress import clock
 from genscene.devices import Device
 from genscene.errors import BadInput, suggest
+from genscene.evaluation.intervals.seeds import over_seeds
 from genscene.evaluation.report import Report
-from genscene.evaluation.seeds import over_seeds
 from genscene.experiment.schema import Experiment
 from genscene.experiment.serialise import with_overrides
 from genscene.experiment.validation import validate
@@ -23,6 +22,7 @@ from genscene.experiment.variants import combinations, parse_factor
 from genscene.ranges import Count, Natural, NonNegative
 from genscene.systems import KINDS, PRESETS
 from genscene.systems.ablations import ABLATIONS
+from genscene.training.ablation import Budget, Trained, train_variants
 from genscene.training.loop import Precision
 from genscene.training.run import Run
 

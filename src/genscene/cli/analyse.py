@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import torch
 from tyro.conf import Positional, arg
 
-from genscene.apps.analysis import (
+from genscene.apps.analysis.features import (
     BATCH,
     components_picture,
     feature_spectrum,

@@ -13,8 +13,8 @@ from genscene.data.posed import PosedImages, Split, available_splits, load_posed
 from genscene.data.progress import track_progress
 from genscene.data.sources import posed_images
 from genscene.errors import BadInput
-from genscene.evaluation.bootstrap import Resampling, resample_means, with_intervals
 from genscene.evaluation.image_sources import require_finite
+from genscene.evaluation.intervals.bootstrap import Resampling, resample_means, with_intervals
 from genscene.evaluation.protocol import require_same_protocol
 from genscene.evaluation.report import Better, Report, Row, Score
 from genscene.evaluation.session import EvaluatedModel

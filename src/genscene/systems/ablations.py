@@ -65,7 +65,7 @@ def nerf() -> Variants:
 
 
 def giraffe() -> Variants:
-    """The renderer of features, and the encoding of positions (GIRAFFE, table 5 and sec. 4.3)."""
+    """The renderer of features, and the encoding of positions (GIRAFFE, ablations of sec. 4)."""
     demo = GIRAFFE["giraffe-demo"]
     system = cast(GIRAFFEConfig, demo.system)
     whole = system.generator
@@ -104,7 +104,7 @@ def cips() -> Variants:
 
 
 def cgsgan() -> Variants:
-    """Views of a scene in a step, and conditioning on the camera (CGS-GAN, sec. 4)."""
+    """Views of a scene in a step, and conditioning on the camera (CGS-GAN, GSGAN)."""
     demo = CGSGAN["cgsgan-demo"]
     system = cast(Any, demo.system)
     conditioned = replace(system.generator, camera_conditioning=True)

@@ -14,11 +14,11 @@ from genscene.cli.shared.options import parse_size
 from genscene.devices import Device, pick_device, require_memory
 from genscene.distributed import ProcessGroup, joined
 from genscene.errors import BadInput, suggest
-from genscene.evaluation.bootstrap import LEAST_IMAGES, Resampling
 from genscene.evaluation.comparison import compare
 from genscene.evaluation.extract_features import measure
 from genscene.evaluation.fitted_pictures import evaluate_pictures
 from genscene.evaluation.held_out_views import HeldOut, evaluate_views
+from genscene.evaluation.intervals.bootstrap import LEAST_IMAGES, Resampling
 from genscene.evaluation.protocol import PROTOCOLS, select_protocol, without_augmentation
 from genscene.evaluation.registry import METRICS, default_metrics, extractor_names, load_extractor
 from genscene.evaluation.report import Report

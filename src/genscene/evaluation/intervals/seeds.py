@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from scipy.special import stdtrit
 from torch import Tensor, equal
 
-from genscene.evaluation.bootstrap import LEVEL
+from genscene.evaluation.intervals.bootstrap import LEVEL
 from genscene.evaluation.report import Interval, Report, Row, Score
 
 INTERVALS = (
