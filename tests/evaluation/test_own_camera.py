@@ -7,10 +7,14 @@ import torch
 
 from conftest import tiny
 from genscene.cli import main
+from genscene.data.images import load_images
 from genscene.evaluation.image_sources import render_samples
+from genscene.evaluation.protocol import PROTOCOLS
+from genscene.evaluation.session import EvaluatedModel, EvaluationSession
 from genscene.experiment.serialise import build_seeded
 from genscene.io import generator_file
 from genscene.io.generator_file import GeneratorFile
+from genscene.randomness import RandomStreams
 
 
 def conditioned():
@@ -42,3 +46,46 @@ def test_only_generators_conditioned_on_cameras_have_one_of_their_own(tmp_path, 
     assert "--own-camera: wanted a generator that is conditioned on cameras" in capsys.readouterr().err
     alike = [render_samples(generator, range(4), (16, 16), own_camera=own) for own in (False, True)]
     assert torch.equal(*alike)
+
+
+def test_cameras_of_the_real_images_are_those_of_the_index(tmp_path, capsys):
+    data, index = tmp_path / "set", tmp_path / "index.json"
+    assert main(["data", "synthesize", "cars", "--out", str(data), "--count", "6", "--size", "16"]) == 0
+    index.write_text(json.dumps([4, 4, 4]))
+    experiment = tiny("cgsgan-demo")
+    images = replace(experiment.images, index=str(index))
+    experiment = replace(experiment, data=str(data), images=images)
+    session = EvaluationSession(PROTOCOLS["tracking"], (16, 16), images, {}, str(data), data_cameras=True)
+    model = EvaluatedModel("cars", tmp_path, build_seeded(experiment).generator.eval(), experiment)
+    found = session.generated(model)
+    every = load_images(str(data), replace(images, index=""), (16, 16), cameras=True).cameras
+    assert torch.equal(found.cameras.label(), every.label()[[4, 4, 4]])
+    wanted = model.generator.render(model.generator.scene(latents(model.generator, 3)), every[[4, 4, 4]])
+    assert torch.equal(
+        render_samples(model.generator, range(3), (16, 16), cameras=found.cameras), wanted.image
+    )
+    assert "cameras" in found.provenance
+
+
+def test_pictures_on_the_plane_have_no_cameras_of_real_images(tmp_path, capsys):
+    experiment, path = tiny("cips-demo"), tmp_path / "plane.safetensors"
+    generator_file.write(path, GeneratorFile(build_seeded(experiment).generator.eval(), experiment))
+    words = [
+        "evaluate",
+        str(path),
+        "--count",
+        "8",
+        "--reals",
+        "8",
+        "--cameras",
+        "data",
+        "--metrics",
+        "frechet",
+    ]
+    assert main(words) == 2
+    assert "has no cameras" in capsys.readouterr().err
+
+
+def latents(generator, count):
+    """Latent codes of the first seeds."""
+    return generator.latents(RandomStreams(range(count), "cpu"))

@@ -17,6 +17,7 @@ from genscene.io import generator_file
 from genscene.io.generator_file import GeneratorFile
 from genscene.objectives.adversarial import DISCRIMINATOR, GENERATOR
 from genscene.objectives.augmentation import Augmentation
+from genscene.objectives.dcgan import DCGANConfig
 from genscene.randomness import RandomStreams
 from genscene.render.patches import PatchSampler
 from genscene.systems import PRESETS
@@ -243,9 +244,11 @@ def test_fakes_are_averaged_from_finer_ones():
     assert_close(found, nn.functional.avg_pool2d(finer, 2), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("dcgan", [DCGANConfig(()), DCGANConfig((4,), bias=True)])
 @pytest.mark.parametrize("camera", ["none", "label", "angles"])
-def test_discriminators_are_told_cameras_as_configured(camera):
-    system = replace(tiny("cgsgan-ffhqc-256").system, discriminator_camera=camera).build()
+def test_discriminators_are_told_cameras_as_configured(camera, dcgan):
+    config = replace(tiny("cgsgan-ffhqc-256").system, discriminator_camera=camera, dcgan=dcgan)
+    system = config.build()
     batch = posed(4)
     other = replace(batch.cameras, pose=batch.cameras.pose.flip(0))
     logits = [

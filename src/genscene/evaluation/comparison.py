@@ -112,6 +112,9 @@ def statistics_scores(
         if session.own_camera:
             how = {"how": "conditioned on each camera", "camera": "own"}
             found = [tuple(score.of_images(**how) for score in each) for each in found]
+        if session.data_cameras:
+            how = {"how": "cameras of the data", "cameras": "data"}
+            found = [tuple(score.of_images(**how) for score in each) for each in found]
         resampled = []
         if resampling is not None and metric.definition in RESAMPLE:
             *features, real_features = (side.features[:RESAMPLED_FEATURES] for side in sides)

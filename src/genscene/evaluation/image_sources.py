@@ -14,7 +14,8 @@ from genscene.contract import DEFAULT_OPTIONS, Generator, RenderOptions
 from genscene.data.images import ImageSet
 from genscene.errors import BadInput
 from genscene.evaluation.protocol import Preparation
-from genscene.geometry.cameras import Camera, Size
+from genscene.geometry.cameras import Camera, Size, View
+from genscene.geometry.priors import sample_from
 from genscene.randomness import RandomStreams, derive_seed
 
 FLIP_SEED, LATENT_SEED = 11, 12  # uses of the seed
@@ -70,6 +71,7 @@ class GeneratedImages:
     noise: float | None = None
     own_camera: bool = False  # styles are conditioned on the camera of each picture; off: on the mean one
     options: RenderOptions = DEFAULT_OPTIONS  # without randomness
+    cameras: Camera | None = None  # that views are sampled from, uniformly; None: the generator's prior
 
     @property
     def provenance(self) -> Provenance:
@@ -77,6 +79,8 @@ class GeneratedImages:
         mode, content = "training" if self.generator.training else "evaluation", fingerprint(self.generator)
         found: dict[str, str | int | float] = {"images": len(self), "content": content, "mode": mode}
         found |= {"psi": self.psi, "seed": self.seed, **({"camera": "own"} if self.own_camera else {})}
+        if self.cameras is not None:
+            found["cameras"] = hashlib.sha256(self.cameras.label().double().numpy().tobytes()).hexdigest()
         return found if self.noise is None else found | {"noise": self.noise}
 
     def __len__(self) -> int:
@@ -85,7 +89,7 @@ class GeneratedImages:
     def read(self, indices: Sequence[int]) -> Tensor:
         """Images of the latent codes with these numbers; BadInput where one is not finite."""
         seeds = [derive_seed(LATENT_SEED, self.seed, i) for i in indices]
-        how = (self.size, self.psi, self.noise, self.own_camera, self.options)
+        how = (self.size, self.psi, self.noise, self.own_camera, self.options, self.cameras)
         images = require_finite(render_samples(self.generator, seeds, *how)).clamp(0, 1) * 255
         return pass_through_format((images if self.truncate else images.round()).byte(), self.preparation)
 
@@ -102,14 +106,18 @@ def render_samples(
     noise: float | None = None,
     own_camera: bool = False,
     options: RenderOptions = DEFAULT_OPTIONS,
+    cameras: Camera | None = None,
 ) -> Tensor:
     """Images of the latent codes and cameras of these seeds -> [B, 3, H, W], not clamped.
 
     noise: of training, a standard deviation on densities beside jittered samples; None: none of both.
-    own_camera: styles are conditioned on the cameras of their pictures.
+    own_camera: styles are conditioned on the cameras of their pictures. cameras: that views are sampled from,
+    uniformly; None: the generator's prior.
     """
     streams = RandomStreams(seeds, next(generator.parameters()).device)
-    z, view = generator.latents(streams), generator.prior.sample(streams, size)
+    z = generator.latents(streams)
+    view: View
+    view = generator.prior.sample(streams, size) if cameras is None else sample_from(cameras, streams, size)
     own = view if own_camera and isinstance(view, Camera) else None
     scene = generator.bind(generator.style(z, psi, own)) if own else generator.scene(z, psi)
     if noise is not None:

@@ -79,6 +79,7 @@ class EvaluationSession:
     face_embedding: Extractor | None = None  # for identity
     seed: int = 0  # of latent codes and cameras
     own_camera: bool = False  # styles of generated images are conditioned on the cameras of these
+    data_cameras: bool = False  # generated images have cameras of the real ones; off: of the prior
     training_noise: bool = False  # generated images have it; metrics of a generator itself do not
     least: int = 2  # images of either side that are needed
     device: torch.device = torch.device("cpu")  # of generators and extractors
@@ -110,7 +111,15 @@ class EvaluationSession:
         how = (protocol.generated, self.size, protocol.rounding == "truncated", protocol.psi, self.seed)
         if self.own_camera and not model.generator.conditioned:
             raise BadInput(f"{model.path}: --own-camera: wanted a generator that is conditioned on cameras")
-        return GeneratedImages(model.generator, *how, self.noise(model), self.own_camera)
+        found = GeneratedImages(model.generator, *how, self.noise(model), self.own_camera)
+        return replace(found, cameras=self.real_cameras(model)) if self.data_cameras else found
+
+    def real_cameras(self, model: EvaluatedModel) -> Camera:
+        """The cameras of the real images; BadInput where the model's views are windows on the plane."""
+        camera_prior(self.generator(model))
+        found = load_images(self.data, self.images, self.size, not self.group.is_main, cameras=True).cameras
+        assert found is not None  # BadInput before
+        return found
 
     def noise(self, model: EvaluatedModel) -> float | None:
         """The noise on densities at the end of a model's training, where it is asked for."""

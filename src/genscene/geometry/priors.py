@@ -54,8 +54,7 @@ class CameraPrior:
     def sample(self, randomness: Randomness, size: Size) -> Camera:
         """One camera for each stream of random numbers."""
         if self.distribution == "file":
-            cameras, chances = load_cameras(self.file), randomness.uniform()
-            return cameras[(chances * len(cameras)).long().cpu()].reframed(size).to(chances.device)
+            return sample_from(load_cameras(self.file), randomness, size)
         angles, radius = self.sample_angles(randomness), None
         if self.radius_spread:
             radius = self.radius + self.radius_spread * (2 * randomness.uniform() - 1)
@@ -197,6 +196,12 @@ def truncated_normal(normal: Tensor, limit: float) -> Tensor:
     first = inside.byte().argmax(dim=-1, keepdim=True)
     found = normal.gather(-1, first)[..., 0]
     return torch.where(inside.any(dim=-1), found, normal[..., -1].clamp(-limit, limit))
+
+
+def sample_from(cameras: Camera, randomness: Randomness, size: Size) -> Camera:
+    """One of the cameras, sampled uniformly, for each stream of random numbers."""
+    chances = randomness.uniform()
+    return cameras[(chances * len(cameras)).long().cpu()].reframed(size).to(chances.device)
 
 
 def camera_angles(camera: Camera, yaw: float) -> tuple[Tensor, Tensor]:

@@ -55,6 +55,7 @@ class EvaluationOptions:
     # of generators conditioned on cameras: the style of each picture knows its own (FID); off: the mean one,
     # as if a scene were rendered from everywhere (FID3D)
     own_camera: bool = False
+    cameras: Literal["prior", "data"] = "prior"  # of generated images; data: those of the real ones
     # generated images have the noise of training: jittered samples, and noise on densities as at its end
     training_noise: bool = False
     # weights of networks: files, or, where it says so, the word download
@@ -208,8 +209,7 @@ def make_session(
     size = parse_size(given_size) if given_size else evaluation_size(models, data)
     what = f"{options.batch} images of {size[0]}x{size[1]} pixels at once"
     require_memory(PIXEL * options.batch * size[0] * size[1], what, "lower --batch or --size")
-    own = [default_metrics(each.generator, data) if each.generator else [] for each in models]
-    metrics = named or [*protocol.metrics, *(name for name in own[0] if all(name in each for each in own))]
+    metrics = named or [*protocol.metrics, *common_metrics(models, data)]
     return EvaluationSession(
         protocol,
         size,
@@ -222,12 +222,19 @@ def make_session(
         face_embedding=options.load_extractor("mobilefacenet", size) if "identity" in metrics else None,
         seed=options.seed,
         own_camera=options.own_camera,
+        data_cameras=options.cameras == "data",
         training_noise=options.training_noise,
         device=pick_device(options.device),
         batch=options.batch,
         cache=options.cache,
         group=group,
     )
+
+
+def common_metrics(models: Sequence[EvaluatedModel], data: str) -> list[str]:
+    """Metrics of generators themselves that all of the models have by default."""
+    own = [default_metrics(each.generator, data) if each.generator else [] for each in models]
+    return [name for name in own[0] if all(name in each for each in own)]
 
 
 def describe_choices() -> str:

@@ -63,13 +63,19 @@ class ResidualConfig:
 class ResidualHeads(nn.ModuleDict):
     """For each attribute a linear layer of each level: its features to what it says."""
 
-    def __init__(self, features: tuple[int, ...], xyz_std: float = 1.0, scale_bias: float = -1.0):
-        """features: of each level. At first, xyz_std: of weights of positions; scale_bias: of scales."""
+    def __init__(
+        self,
+        features: tuple[int, ...],
+        xyz_std: float = 1.0,
+        color_std: float = 1.0,
+        scale_bias: float = -1.0,
+    ):
+        """features: of each level. At first, standard deviations of weights; scale_bias: biases of scales."""
         super().__init__()
         for name, size in SIZES.items():
             bias = scale_bias if name == "scale" else 0.0
             heads = [EqualLinear(each, size, bias_init=bias) for each in features]
-            std = {"xyz": xyz_std, "scale": 0.1, "rotation": 0.1}.get(name, 1.0)
+            std = {"xyz": xyz_std, "color": color_std, "scale": 0.1, "rotation": 0.1}.get(name, 1.0)
             with torch.no_grad():
                 for head in heads:
                     head.weight.mul_(std)

@@ -49,6 +49,7 @@ class PointNetworkConfig:
     # features of a Gaussian of each level, before its heads
     features: Annotated[tuple[Channels, ...], Length(range(1, 17))] = (512, 256, 128, 64, 32, 16)
     xyz_init: NonNegative = 1.0  # standard deviation of the weights of heads of positions
+    color_init: NonNegative = 1.0  # standard deviation of the weights of heads of colors
     scale_bias: Signed = -1.0  # biases of heads of scales before training
 
     @property
@@ -86,7 +87,7 @@ class PointNetwork(nn.Module):
         self.upsample = nn.ModuleList(
             SubpixelUpsample(width, *of) for of in zip(config.features, ratios, strict=True)
         )
-        of_heads = (config.xyz_init, config.scale_bias)
+        of_heads = (config.xyz_init, config.color_init, config.scale_bias)
         self.anchors = ResidualHeads(config.features[:-1] or config.features, *of_heads)
         self.gaussians = ResidualHeads(config.features, *of_heads)
 
