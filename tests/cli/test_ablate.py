@@ -122,6 +122,8 @@ REFUSED = {
     "pigan --seeds 0": "--seeds 0: wanted 1 or more",
     f"pigan-demo --vary {FIELD}.activtion=sine,relu": "did you mean 'activation'",
     "pigan --out full": "--out full holds x: wanted a new folder, or that of an ablation",
+    "nerf --only whole;part": "--only: no variant 'part'; ",
+    "nerf --only whole": "one variant (whole), wanted two or more",
     "": "which presets, or which table?",
 }
 

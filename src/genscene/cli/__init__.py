@@ -57,7 +57,7 @@ USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
   interpolate  a video from one scene to the next
   foveate      pictures of which the pixels around a center are evaluated, and the time that this saves
   export       a mesh, points, Gaussians, a camera trajectory, or a plot of the prior, as a file
-  analyse      pictures of a generator's spectra, and of the parts of its input
+  analyse      pictures of a generator's spectra, of what is along a ray, of slices through a scene
   evaluate     metrics of a generator
   compare      metrics of several generators, in one table and on one page
   convert      official checkpoints to generator files, without executing them

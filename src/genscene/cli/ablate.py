@@ -42,6 +42,7 @@ class Ablate:
     # are joined by ; change together; one value: in every variant. Of several --vary all combinations are
     # trained
     vary: UseAppendAction[tuple[str, ...]] = ()
+    only: str = ""  # names of the variants that are trained, joined by ; and as --dry-run lists them
     seeds: Count = 1  # runs of every variant, from the preset's seed and those that follow it
     steps: Natural = 0  # of every run; 0: the preset's
     # of every run, instead of steps: so many steps as take about this long, by the speed measured before
@@ -109,6 +110,7 @@ def variants_of(options: Ablate) -> dict[str, Experiment]:
                 if unique in found:
                     raise BadInput(f"{unique} twice, wanted every preset once")
                 found[unique] = with_options(variant, options)
+    found = chosen(found, options.only)
     if len(found) < 2:
         raise BadInput(f"one variant ({', '.join(found)}), wanted two or more: --vary FIELD=VALUE,VALUE")
     for name, each in found.items():
@@ -117,6 +119,15 @@ def variants_of(options: Ablate) -> dict[str, Experiment]:
         if each.system.batch == "surface":
             raise BadInput(f"{name} is a solid, of which nothing is evaluated")
     return found
+
+
+def chosen(variants: dict[str, Experiment], only: str) -> dict[str, Experiment]:
+    """The variants of these names, joined by semicolons; all where none are given."""
+    names = [name.strip() for name in only.split(";")] if only else list(variants)
+    for name in names:
+        if name not in variants:
+            raise BadInput(f"--only: no variant {name!r}; {suggest(name, variants)}")
+    return {name: variants[name] for name in names}
 
 
 def with_options(experiment: Experiment, options: Ablate) -> Experiment:

@@ -1,4 +1,7 @@
-"""genscene analyse GENERATOR: pictures of what it has learned: spectra, input features, the mean style."""
+"""genscene analyse GENERATOR: pictures of what it has learned: spectra, input features, the mean style.
+
+genscene analyse ray|slices|truncation|views GENERATOR: what is inside a scene.
+"""
 
 import json
 from collections.abc import Mapping
@@ -20,6 +23,7 @@ from genscene.apps.analysis.features import (
     principal_components,
     spectra_figure,
 )
+from genscene.cli.scenes.analyse_fields import FIELDS
 from genscene.cli.shared.evaluation_options import EvaluationOptions, load_models, make_session
 from genscene.cli.shared.options import parse, parse_seeds, parse_size, print_line
 from genscene.cli.shared.rendering import RenderingOptions, styles_of
@@ -42,7 +46,13 @@ from genscene.version import __version__
 
 FEATURE_BYTES = 28  # of a feature of a pixel: twice in float32, and its components in float64
 REAL = "real"
-ABOUT = "Pictures of what a generator has learned: spectra, input features of pixels, the mean style."
+ABOUT = """Pictures of what a generator has learned: spectra, input features of pixels, the mean style.
+
+others, each with options of its own (genscene analyse ray --help):
+  ray         density, transmittance, samples and weights along the ray of a pixel
+  slices      slices through the field of a scene
+  truncation  scenes from the mean style to their own
+  views       held-out photographs beside renderings of several fitted scenes"""
 Numbers = dict[str, Any]
 
 
@@ -65,6 +75,14 @@ class Analyse:
 
 def main(words: list[str]) -> None:
     """Run the verb."""
+    if words and words[0] in FIELDS:
+        FIELDS[words[0]](words[1:])
+    else:
+        analyse(words)
+
+
+def analyse(words: list[str]) -> None:
+    """Write all pictures of spectra, input features and mean styles, and their numbers."""
     options = parse(Analyse, words, "genscene analyse", description=ABOUT)
     seeds, how = parse_seeds(options.seeds), options.rendering
     require_new_folder(options.out)
