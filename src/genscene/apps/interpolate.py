@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genscene.contract import Generator
 from genscene.errors import BadInput
-from genscene.layers.mapping import map_tensors, take_styles
+from genscene.layers.mapping import join_styles, map_tensors, style_count, take_styles
 from genscene.randomness import RandomStreams
 
 
@@ -43,9 +43,11 @@ def mix_styles(generator: Generator, w: Any, layers: Sequence[int]) -> Any:
 def blend_styles(generator: Generator, w: Any, share: float, first_layer: int = 0) -> Any:
     """Two styles -> the first, moved by a share of the way to the second, in layers from `first_layer` on.
 
+    As many styles may be blended as there are others: 2 S styles -> S, the first half moved to the second.
     Of scenes of objects the codes are blended; boxes, and which objects are there, are those of the first.
     """
-    own, other = take_styles(w, slice(0, 1)), take_styles(w, slice(1, 2))
+    half = style_count(w) // 2
+    own, other = take_styles(w, slice(0, half)), take_styles(w, slice(half, 2 * half))
 
     def blend(a: Tensor, b: Tensor) -> Tensor:
         if not first_layer or generator.layer_dim is None:
@@ -60,6 +62,14 @@ def blend_styles(generator: Generator, w: Any, share: float, first_layer: int = 
         return blended
     fixed = ("classes", "boxes", "present", "background_present")
     return replace(blended, **{name: getattr(own, name) for name in fixed})
+
+
+def truncate_styles(generator: Generator, w: Any, psi: float) -> Any:
+    """S styles, whatever they are from -> the same, moved towards the mean style where psi is less than 1."""
+    if psi == 1:
+        return w
+    mean = generator.style(next(generator.parameters()).new_zeros(style_count(w), generator.latent_dim), 0.0)
+    return blend_styles(generator, join_styles([w, mean]), 1 - psi)
 
 
 def interpolate_styles(w: Any, frames: int) -> Any:

@@ -25,8 +25,9 @@ from genscene.apps.analysis.features import (
 )
 from genscene.cli.scenes.analyse_fields import FIELDS
 from genscene.cli.shared.evaluation_options import EvaluationOptions, load_models, make_session
-from genscene.cli.shared.options import parse, parse_seeds, parse_size, print_line
-from genscene.cli.shared.rendering import RenderingOptions, styles_of
+from genscene.cli.shared.latents import SEEDS, ChosenScenes, choose_scenes
+from genscene.cli.shared.options import parse, parse_size, print_line
+from genscene.cli.shared.rendering import RenderingOptions
 from genscene.contract import Generator, RenderOptions
 from genscene.data.images.files import require_new_folder
 from genscene.devices import pick_device, require_memory
@@ -64,7 +65,7 @@ class Analyse:
     out: Path  # folder to write to; it must be new or empty
     data: str = ""  # real pictures: a folder, a zip or synthetic:NAME; default: the generator's training data
     count: Annotated[int, Range(2)] = 512  # generated pictures, and real ones at most, of a mean spectrum
-    seeds: str = "0-7"  # scenes that are shown with parts of the input zeroed
+    seeds: str = ""  # scenes, 0-7 (the default), that are shown with parts of the input zeroed
     against: Path | None = None  # another generator, whose spectrum and mean style are shown beside
     rendering: Annotated[RenderingOptions, arg(name="")] = RenderingOptions()
 
@@ -84,7 +85,7 @@ def main(words: list[str]) -> None:
 def analyse(words: list[str]) -> None:
     """Write all pictures of spectra, input features and mean styles, and their numbers."""
     options = parse(Analyse, words, "genscene analyse", description=ABOUT)
-    seeds, how = parse_seeds(options.seeds), options.rendering
+    how = options.rendering
     require_new_folder(options.out)
     if how.show != "image":
         raise BadInput(f"--show {how.show}: wanted image, the spectra are those of pictures")
@@ -100,8 +101,9 @@ def analyse(words: list[str]) -> None:
         wanted = "spectra want square ones of 2x2 or more (--size)"
         raise BadInput(f"{options.generator}: pictures of {size[0]}x{size[1]}, {wanted}")
     kinds = require_features(first, size)
-    shown = (len(kinds) + 1) * len(seeds) if kinds else 0
-    how.require_memory(first, size, max(BATCH, shown), len(seeds))
+    chosen = choose_scenes(first, options.generator, options.seeds, how.latents, SEEDS)
+    shown = (len(kinds) + 1) * len(chosen) if kinds else 0
+    how.require_memory(first, size, max(BATCH, shown), len(chosen))
     real = real_pictures(options, models, size)
     total = len(models) * (options.count + 1) + shown
     with atomic_folder(options.out) as folder:
@@ -110,7 +112,7 @@ def analyse(words: list[str]) -> None:
             show_mean_styles(folder, generators, size, render_options)
             if kinds:
                 numbers["features"] = show_features(folder, first, size)
-                show_zeroed(folder, options, first, kinds, size, render_options)
+                show_zeroed(folder, chosen.styles(first, how.psi), chosen, first, kinds, size, render_options)
         with atomic(folder / "numbers.json") as partial:
             partial.write_text(json.dumps(numbers, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         written = sorted(path.name for path in folder.iterdir())
@@ -231,16 +233,16 @@ def show_features(folder: Path, generator: Generator, size: Size) -> Numbers:
 
 def show_zeroed(
     folder: Path,
-    options: Analyse,
+    w: Any,
+    chosen: ChosenScenes,
     generator: Generator,
     kinds: list[str],
     size: Size,
     render_options: RenderOptions,
 ) -> None:
-    """Write the pictures of the seeds, whole and with each kind of input features zeroed."""
-    w = styles_of(generator, options.seeds, options.rendering.psi)
+    """Write the pictures of the chosen scenes, whole and with each kind of input features zeroed."""
     pictures = pictures_without(generator, w, kinds, size, render_options)
     rows = ["whole", *(f"no {kind}" for kind in kinds)]
-    columns = [f"seed {seed}" for seed in parse_seeds(options.seeds)]
+    columns = [chosen.describe(i) for i in range(len(chosen))]
     figure = Figure("pictures without some input features", "these are set to 0", pictures, rows, columns)
     save_figure(folder / "zeroed_features.png", figure)

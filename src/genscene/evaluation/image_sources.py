@@ -16,6 +16,7 @@ from genscene.errors import BadInput
 from genscene.evaluation.protocol import Preparation
 from genscene.geometry.cameras import Camera, Size, View
 from genscene.geometry.priors import sample_from
+from genscene.io.generator_file import weights_sha256
 from genscene.randomness import RandomStreams, derive_seed
 
 FLIP_SEED, LATENT_SEED = 11, 12  # uses of the seed
@@ -146,8 +147,5 @@ def pass_through_format(images: Tensor, preparation: Preparation) -> Tensor:
 
 def fingerprint(generator: Generator) -> str:
     """SHA-256 of a generator's class, configuration and weights."""
-    content = hashlib.sha256(f"{type(generator).__name__} {getattr(generator, 'config', '')}".encode())
-    for name, tensor in generator.state_dict().items():
-        content.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        content.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return content.hexdigest()
+    what = f"{type(generator).__name__} {getattr(generator, 'config', '')} {weights_sha256(generator)}"
+    return hashlib.sha256(what.encode()).hexdigest()

@@ -4,6 +4,7 @@ format 1: tensors `generator.*`, and of scenes fitted to photographs `cameras.*`
 entries are JSON: format, genscene (the version that wrote it), experiment, data, licence, measured.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,9 +51,7 @@ class GeneratorFile:
 def write(path: str | Path, content: GeneratorFile) -> None:
     """Write a generator, and all that is needed to build it again, atomically."""
     tensors = {f"generator.{name}": tensor for name, tensor in content.generator.state_dict().items()}
-    if content.cameras is not None:
-        tensors |= {"cameras.pose": content.cameras.pose, "cameras.intrinsics": content.cameras.intrinsics}
-        tensors |= {"cameras.size": torch.tensor(content.cameras.size)}
+    tensors |= camera_tensors(content.cameras)
     if content.to_files is not None:
         tensors["to_files"] = content.to_files
     header = {
@@ -63,9 +62,31 @@ def write(path: str | Path, content: GeneratorFile) -> None:
         "licence": content.licence,
         "measured": json.dumps(dict(content.measured)),
     }
+    write_with_header(path, tensors, header)
+
+
+def camera_tensors(cameras: Camera | None) -> dict[str, Tensor]:
+    """The tensors that cameras are stored as, which `stored_cameras` reads; none of None."""
+    if cameras is None:
+        return {}
+    found = {"cameras.pose": cameras.pose, "cameras.intrinsics": cameras.intrinsics}
+    return found | {"cameras.size": torch.tensor(cameras.size)}
+
+
+def write_with_header(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+    """Write a safetensors file with a header, atomically; the same bytes every time."""
     stored = save({name: t.detach().contiguous().cpu() for name, t in tensors.items()})
     with atomic(path) as partial:
         partial.write_bytes(with_header(stored, header))
+
+
+def weights_sha256(generator: Generator) -> str:
+    """SHA-256 of the names, shapes and numbers of a generator's weights, in hexadecimal."""
+    content = hashlib.sha256()
+    for name, tensor in generator.state_dict().items():
+        content.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        content.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return content.hexdigest()
 
 
 def with_header(content: bytes, header: Mapping[str, str]) -> bytes:
@@ -108,7 +129,7 @@ def read(path: str | Path) -> GeneratorFile:
             tensors = {name: file.get_tensor(name) for name in others}
     except (SafetensorError, OSError) as error:
         raise BadInput(f"{path} is not a whole safetensors file ({error}); {CONVERT}") from None
-    cameras, to_files = _cameras(tensors, path)
+    cameras, to_files = stored_cameras(tensors, path)
     return GeneratorFile(
         generator.eval().requires_grad_(False),
         experiment,
@@ -195,8 +216,11 @@ def mismatched_shape(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, 
     return ""
 
 
-def _cameras(tensors: Mapping[str, Tensor], path: Path) -> tuple[Camera | None, Tensor | None]:
-    """The cameras stored beside the weights and the transform to their files; None where there are none."""
+def stored_cameras(tensors: Mapping[str, Tensor], path: Path) -> tuple[Camera | None, Tensor | None]:
+    """The cameras stored beside weights, and the transform to their files; None where there are none.
+
+    Raises BadInput, naming the file, for any other tensors, and for cameras that are none.
+    """
     found = {name: t for name, t in tensors.items() if not name.startswith("generator.")}
     poses = found.get("cameras.pose", found.get("cameras.intrinsics", torch.empty(0)))
     count = poses.shape[:1].numel()

@@ -1,12 +1,13 @@
 """Styles: mapping networks to them, their mean, truncation, and functions of their tensors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from genscene.errors import BadInput
 from genscene.geometry.cameras import no_autocast
 from genscene.randomness import Randomness, RandomStreams
 
@@ -96,6 +97,14 @@ def style_count(w: Any) -> int:
     if isinstance(w, Tensor):
         return len(w)
     return style_count(next(value for each in fields(w) if (value := getattr(w, each.name)) is not None))
+
+
+def join_styles(parts: Sequence[Any]) -> Any:
+    """Styles of several scenes -> all of them, in order; BadInput where they are of different shapes."""
+    try:
+        return map_tensors(lambda *tensors: torch.cat(tensors), *parts)
+    except RuntimeError:
+        raise BadInput("these styles have different shapes, wanted scenes of as many objects") from None
 
 
 def take_styles(w: Any, part: slice) -> Any:

@@ -43,7 +43,8 @@ def picture_file(session: Session, view: View) -> File:
 def stem(session: Session) -> str:
     """The name of a file about the scene, without its ending."""
     name = Path(session.viewed.name).stem or "scene"
-    return f"{name}_seed{session.choices.seed}" if session.viewed.generator.latent_dim else name
+    kind = "seed" if session.viewed.latents is None else "latent"
+    return f"{name}_{kind}{session.choices.seed}" if session.viewed.generator.latent_dim else name
 
 
 def keys_camera(keys: Sequence[View]) -> Camera:

@@ -7,14 +7,15 @@ from typing import Any
 
 import torch
 
-from genscene.apps.interpolate import blend_styles, styles_of_seeds
+from genscene.apps.interpolate import blend_styles, styles_of_seeds, truncate_styles
+from genscene.apps.inversion.latents_file import Latents
 from genscene.apps.scene_file import SceneFile, describe_scene, styles_of_scene
 from genscene.contract import Generator
 from genscene.geometry.boxes import BoxPrior
 from genscene.geometry.cameras import Size
 from genscene.geometry.priors import PlanePrior
 from genscene.io.generator_file import GeneratorFile
-from genscene.layers.mapping import update_w_avg
+from genscene.layers.mapping import join_styles, update_w_avg
 from genscene.scenes import Gaussians
 from genscene.viewer.pace import Pace
 from genscene.viewer.pictures import Cloud, Look, Picture, bake, canvas_picture, view_picture
@@ -45,6 +46,7 @@ class ViewedGenerator:
     version: int = 0  # of its weights
     pace: Pace = field(default_factory=Pace)
     training: Training | None = None  # None: it is trained already
+    latents: Latents | None = None  # scenes of a file in place of those of seeds
     averaged: int = 0  # version of the weights that the mean styles are of
 
     @property
@@ -59,8 +61,8 @@ class ViewedGenerator:
 
     @property
     def has_objects(self) -> bool:
-        """Whether its scenes are made of objects in boxes."""
-        return isinstance(getattr(self.generator, "boxes", None), BoxPrior)
+        """Whether its scenes are made of objects in boxes, which seeds describe."""
+        return self.latents is None and isinstance(getattr(self.generator, "boxes", None), BoxPrior)
 
     @property
     def aspect(self) -> float:
@@ -72,8 +74,9 @@ class ViewedGenerator:
         """The view that a window begins with."""
         if self.is_plane:
             return facing(0.0, 0.0, HOME, CANVAS_FOV, 1.0)
-        if self.content.cameras is not None:
-            return View.of_camera(self.content.cameras[:1])
+        known = self.content.cameras if self.latents is None else self.latents.cameras
+        if known is not None:
+            return View.of_camera(known[:1])
         return first_view(self.generator)
 
 
@@ -137,6 +140,11 @@ class Session:
             self.viewed.averaged = self.viewed.version
         if not generator.latent_dim:
             return styles_of_seeds(generator, [0])
+        if self.viewed.latents is not None:
+            pair = [min(n, len(self.viewed.latents) - 1) for n in (choices.seed, choices.other)]
+            w = join_styles([self.viewed.latents.take(slice(n, n + 1)) for n in pair])
+            w = truncate_styles(generator, w, choices.psi)
+            return blend_styles(generator, w, choices.mix, choices.first_layer)
         w = styles_of_seeds(generator, [choices.seed, choices.other], choices.psi)
         return blend_styles(generator, w, choices.mix, choices.first_layer)
 

@@ -11,11 +11,11 @@ import trimesh
 from tyro.conf import Positional, arg
 
 from genscene.apps.distill import SCENES, VIEWS, DistillOptions, distill
-from genscene.apps.interpolate import styles_of_seeds
 from genscene.apps.points import sample_surface
 from genscene.apps.scene_mesh import extract_scene_mesh, has_surface
 from genscene.apps.splat_fitting import UNSEEN, FitOptions, fit_scene
 from genscene.apps.splat_scene import axis, placement_of, read_scene
+from genscene.cli.shared.latents import choose_scene
 from genscene.cli.shared.options import parse, print_line, require_range, require_suffix
 from genscene.cli.shared.progress import timed_progress
 from genscene.cli.shared.rendering import FPS, FRAMES, PHOTOGRAPHS, PSI, camera_prior, views_along
@@ -49,6 +49,8 @@ class Mesh:
     generator: Positional[Path]  # a .safetensors file, or the folder of a run
     out: Path  # FILE.glb, .obj or .ply
     seed: int = 0  # of the scene
+    # FILE.safetensors of latents, as genscene invert writes them: the scene is that in the place --seed there
+    latents: Path | None = None
     psi: float = 1.0  # truncation: 1: none, towards 0: closer to the average
     resolution: int = 128  # cubes along the longest side
     # density of the surface; default: half the median where transmittance is a half
@@ -73,6 +75,8 @@ class SplatFile:
     generator: Positional[Path]  # a .safetensors file, the folder of a run, or a .ply or .splat of Gaussians
     out: Path  # FILE.ply, .splat, .glb, .sog, .spz, or .html: a page that shows them
     seed: int = 0  # of the scene
+    # FILE.safetensors of latents, as genscene invert writes them: the scene is that in the place --seed there
+    latents: Path | None = None
     psi: float = 1.0  # truncation: 1: none, towards 0: closer to the average
     # of a .ply or .splat: what is upwards, x, -x, y, -y, z, -z, or three numbers like 0,-1,0; default: what
     # the file says, else -y
@@ -138,7 +142,8 @@ def export_mesh(options: Mesh) -> None:
         raise BadInput(
             f"{options.generator}: the scenes of this generator have no density to extract a mesh from"
         )
-    w = styles_of_seeds(content.generator, [options.seed], options.psi)
+    chosen = choose_scene(content.generator, options.generator, options.seed, options.latents)
+    w = chosen.styles(content.generator, options.psi)
     progress = partial(timed_progress, "evaluating density", advice="shorter: --resolution")
     found = extract_scene_mesh(content, w, options.resolution, progress, options.level, options.keep)
     surface = found.surface
@@ -187,7 +192,8 @@ def export_splats(options: SplatFile) -> None:
     content = read_scene(options.generator, options.up)
     generator = content.generator
     prior = camera_prior(generator, options.generator)
-    w = styles_of_seeds(generator, [options.seed], options.psi)
+    chosen = choose_scene(generator, options.generator, options.seed, options.latents)
+    w = chosen.styles(generator, options.psi)
     with torch.no_grad():
         scene = generator.bind(w)
     about = ""

@@ -10,8 +10,8 @@ from torch import Tensor
 from tyro.conf import Positional, arg
 
 from genscene.apps.foveate import Fovea, render_foveated
-from genscene.apps.interpolate import styles_of_seeds
-from genscene.cli.shared.options import parse, parse_seeds, print_line, require_suffix
+from genscene.cli.shared.latents import choose_scenes
+from genscene.cli.shared.options import parse, print_line, require_suffix
 from genscene.cli.shared.plane import parse_numbers
 from genscene.cli.shared.rendering import RenderingOptions, open_generator, require_seen
 from genscene.contract import RenderOptions
@@ -32,7 +32,7 @@ class Foveate:
 
     generator: Positional[Path]  # of pictures whose pixels are independent: a .safetensors file, or a run
     out: Path  # FILE.png: one scene a row, one share of the pixels a column
-    seeds: str = "0-3"  # scenes: 0-7, or 0,5,9; the seed also chooses the pixels
+    seeds: str = ""  # scenes: 0-3 (the default), or 0,5,9; the seed also chooses the pixels
     percent: str = "5,25,50,100"  # of the pixels are evaluated; the times are compared with that of 100
     center: str = "0,0"  # x,y of the middle of these pixels, to the right and down; the picture is -1 to 1
     deviation: Extent = 0.4  # standard deviation of the pixels from there, in half sides of the picture
@@ -56,19 +56,20 @@ def main(words: list[str]) -> None:
     about = "Pictures of which the pixels around a center are evaluated, and the time that this saves."
     options = parse(Foveate, words, "genscene foveate", description=about)
     require_suffix("--out", options.out, (".png",))
-    foveas, seeds, how = options.foveas(), parse_seeds(options.seeds), options.rendering
+    foveas, how = options.foveas(), options.rendering
     content, size = open_generator(options.generator, how)
     generator = content.generator
     if not isinstance(generator, CanvasGenerator):
         raise BadInput(f"{options.generator}: wanted a generator whose pixels are evaluated one by one")
     if how.show != "image":
         raise BadInput(f"--show {how.show}: wanted image, all that pictures of this kind have")
-    seeds = seeds if generator.latent_dim else seeds[:1]
+    chosen = choose_scenes(generator, options.generator, options.seeds, how.latents, range(4))
+    seeds = chosen.numbers
     view = how.crop(generator.prior.sweep(1, size))
     assert isinstance(view, Grid)
     size = view.size  # around a cylinder, of all pictures side by side
     how.require_memory(generator, size, len(seeds) * len(foveas), len(seeds))
-    w = styles_of_seeds(generator, seeds, how.psi)
+    w = chosen.styles(generator, how.psi)
     with how.render_options(len(seeds) * sum(fovea.share for fovea in foveas), size) as render_options:
         scenes = (take_styles(w, slice(i, i + 1)) for i in range(len(seeds)))
         rows = [

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from genscene.apps.interpolate import interpolate_styles, mix_styles, styles_of_seeds
+from genscene.apps.interpolate import interpolate_styles, mix_styles
+from genscene.cli.shared.latents import choose_scenes
 from genscene.cli.shared.options import parse, parse_seeds, print_line, require_range, require_suffix
 from genscene.cli.shared.rendering import (
     FRAMES,
@@ -29,8 +30,9 @@ class Interpolate:
     """All options of the verb."""
 
     generator: Positional[Path]  # a .safetensors file, or the folder of a run
-    seeds: str  # scenes to interpolate, and back to the first: 0,5,9
     out: Path  # FILE.mp4 or FILE.gif
+    # scenes to interpolate, and back to the first: 0,5,9; of --latents, places in the file, default: all
+    seeds: str = ""
     # trajectory of the camera: orbit, front, steep, zoom, dolly, spiral, or a .json; default: front
     path: str = ""
     frames: int = 0  # of the whole video; 0: 45 for each scene
@@ -45,15 +47,19 @@ def main(words: list[str]) -> None:
     options = parse(Interpolate, words, "genscene interpolate", description=about)
     require_suffix("--out", options.out, ENDINGS)
     require_range("--frames", options.frames, 0, FRAMES)
-    seeds, how = parse_seeds(options.seeds), options.rendering
+    how = options.rendering
+    if not options.seeds and how.latents is None:
+        raise BadInput("--seeds, --latents: wanted the scenes to interpolate, like --seeds 0,5,9")
     layers = parse_seeds(options.mix, "--mix") if options.mix else []
-    if len(set(seeds)) < 2:
-        raise BadInput(f"--seeds {options.seeds!r}: wanted two or more different ones, like 0,5,9")
-    count = options.frames or 45 * len(seeds)
+    if how.latents is None:
+        require_several(options, parse_seeds(options.seeds))
     content, size = open_generator(options.generator, how)
     generator = content.generator
     if not generator.latent_dim:
         raise BadInput(f"{options.generator} holds a single scene, there is none to go to: genscene render")
+    chosen = choose_scenes(generator, options.generator, options.seeds, how.latents, ())
+    require_several(options, chosen.numbers)
+    count = options.frames or 45 * len(chosen)
     views: Camera | Grid
     if options.path or isinstance(generator.prior, CameraPrior):
         prior = camera_prior(generator, options.generator)
@@ -62,7 +68,7 @@ def main(words: list[str]) -> None:
         views = how.crop(generator.prior.sweep(count, size))
     size = views.size  # around a cylinder, of all pictures side by side
     how.require_memory(generator, size, 1, count)
-    w = styles_of_seeds(generator, seeds, how.psi)
+    w = chosen.styles(generator, how.psi)
     if layers:
         try:
             w = mix_styles(generator, w, layers)
@@ -73,3 +79,10 @@ def main(words: list[str]) -> None:
         frames = render_frames(generator, w, views, how.show, render_options, interpolated=True)
         save_frames(options.out, require_seen(frames, how.show, options.generator), how.fps)
     print_line(str(options.out))
+
+
+def require_several(options: Interpolate, numbers: list[int]) -> None:
+    """Raise BadInput unless these are two or more different scenes."""
+    if len(set(numbers)) < 2:
+        got = f"--seeds {options.seeds!r}" if options.seeds else f"--latents {options.rendering.latents}"
+        raise BadInput(f"{got}: wanted two or more different ones, like 0,5,9")

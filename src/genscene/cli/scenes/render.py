@@ -1,23 +1,24 @@
 """genscene render GENERATOR|FILE.ply: pictures and videos of a trained generator, or of Gaussians."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import torch
 from tyro.conf import Positional, arg
 
-from genscene.cli.shared.options import parse, parse_seeds, print_line, require_range, require_suffix
+from genscene.cli.shared.latents import SEEDS, choose_scenes
+from genscene.cli.shared.options import parse, print_line, require_range, require_suffix
 from genscene.cli.shared.plane import require_plane
 from genscene.cli.shared.rendering import (
     FRAMES,
+    PHOTOGRAPHS,
     RenderingOptions,
     open_generator,
     render_frames,
     render_rows,
     require_seen,
     save_frames,
-    styles_of,
     views_along,
 )
 from genscene.errors import BadInput
@@ -35,9 +36,9 @@ class Render:
     # a .safetensors file, the folder of a run, or Gaussians as a .ply or .splat
     generator: Positional[Path]
     out: Path  # FILE.png for a sheet of pictures, FILE.mp4 or FILE.gif for a video
-    seeds: str = "0-7"  # scenes: 0-7, or 0,5,9; one a row in a sheet, side by side in a video
+    seeds: str = ""  # scenes: 0-7 (the default), or 0,5,9; one a row in a sheet, side by side in a video
     # orbit, front, steep, elevation, zoom, dolly, spiral, photographs, ellipse, or a .json of cameras; empty:
-    # the yaws of the prior for pictures, orbit for videos
+    # the yaws of the prior for pictures, orbit for videos; photographs: with --latents, the cameras found
     path: str = ""
     # pictures in a row, or frames of the video; 0: 5, or 90; of a program 6, or 64; of a --scene 1, or 64
     frames: int = 0
@@ -66,6 +67,8 @@ def main(words: list[str]) -> None:
     require_range("--frames", options.frames, 0, FRAMES)
     how = options.rendering
     if options.program or options.scene or options.save_scene:
+        if options.scene is not None and how.latents is not None:
+            raise BadInput("--scene, --latents: wanted one of them, the scene to render")
         if options.blend:
             raise BadInput("--blend: wanted without --program, --scene and --save-scene")
         render_objects(options)
@@ -74,12 +77,16 @@ def main(words: list[str]) -> None:
     if options.blend:
         render_blend(options, content, size)
         return
+    chosen = choose_scenes(content.generator, options.generator, options.seeds, how.latents, SEEDS)
     count = options.frames or (90 if video else 5)
+    if options.path == PHOTOGRAPHS and chosen.cameras is not None:
+        content = replace(content, cameras=chosen.cameras, to_files=None)
+        count = options.frames or (90 if video else len(chosen.cameras))
     views = how.crop(views_along(content, options.generator, options.path, count, size, video))
     size = views.size  # around a cylinder, of all pictures side by side
-    scenes = len(parse_seeds(options.seeds)) if content.generator.latent_dim else 1
+    scenes = len(chosen)
     how.require_memory(content.generator, size, scenes if video else scenes * len(views), scenes)
-    w = styles_of(content.generator, options.seeds, how.psi)
+    w = chosen.styles(content.generator, how.psi)
     with how.render_options(style_count(w) * len(views), size) as render_options:
         arguments = (content.generator, w, views, how.show, render_options)
         if video:
@@ -103,7 +110,9 @@ def render_blend(options: Render, content: GeneratorFile, size: Size) -> None:
         raise BadInput(f"--blend with {name}: wanted one of them, a blend is one whole picture")
     view = views_along(content, options.generator, options.path, 1, size)
     how.require_memory(generator, view.size, 1, view.size[1])
-    w = styles_of(generator, options.seeds, how.psi)
+    w = choose_scenes(generator, options.generator, options.seeds, how.latents, SEEDS).styles(
+        generator, how.psi
+    )
     with how.render_options(1, view.size) as render_options:
         found = render_blended(generator, w, size, render_options).cpu()
     save_png(options.out, tile(torch.stack(list(require_seen([found.clamp(0, 1)], how.show, options.out)))))
@@ -117,6 +126,8 @@ def render_objects(options: Render) -> None:
     if options.scene is not None and options.save_scene is not None:
         raise BadInput("--scene, --save-scene: wanted one of them, what is saved is the scene of a seed")
     if options.save_scene is not None:
+        if options.rendering.latents is not None:
+            raise BadInput("--save-scene with --latents: wanted one of them, what is saved is that of a seed")
         require_suffix("--save-scene", options.save_scene, (".json",))
     objects.render_objects(
         options.generator,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from genscene.apps.inversion.latents_file import read_latents
 from genscene.apps.splat_scene import read_scene
 from genscene.cli.shared.options import parse, print_line, require_range
 from genscene.devices import Device, pick_device
@@ -26,6 +27,9 @@ class View:
     # of a .ply or .splat: what is upwards, x, -x, y, -y, z, -z, or three numbers like 0,-1,0; default: what
     # the file says, else -y
     up: str = ""
+    # FILE.safetensors of latents, as genscene invert writes them: places in it, from 0, are chosen instead of
+    # seeds, and the first view is that of its first picture
+    latents: Path | None = None
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
 
 
@@ -37,7 +41,11 @@ def main(words: list[str]) -> None:
     content = read_scene(options.generator, options.up)
     content.generator.to(pick_device(options.device))
     size = content.cameras.size if content.cameras is not None else largest_size(content.experiment)
-    server = Server(ViewedGenerator(content, options.generator.name, size), options.port, options.side)
+    latents = None
+    if options.latents is not None:
+        latents = read_latents(options.latents, content.generator, options.generator)
+    viewed = ViewedGenerator(content, options.generator.name, size, latents=latents)
+    server = Server(viewed, options.port, options.side)
     try:
         print_line(server.describe())
         while True:

@@ -8,7 +8,7 @@ import torch
 from genscene.apps.interpolate import styles_of_seeds
 from genscene.apps.programs import run_program
 from genscene.apps.scene_file import describe_scene, read_scene, styles_of_scene, write_scene
-from genscene.cli.shared.options import parse_seeds
+from genscene.cli.shared.latents import SEEDS, ChosenScenes, choose_scenes
 from genscene.cli.shared.rendering import (
     RenderingOptions,
     camera_prior,
@@ -24,19 +24,26 @@ from genscene.export.pictures import save_png, tile
 from genscene.export.video import ENDINGS
 from genscene.geometry.cameras import Camera, Size
 from genscene.io.generator_file import GeneratorFile
-from genscene.layers.mapping import style_count
+from genscene.layers.mapping import style_count, take_styles
 
 PICTURES, FRAMES = 6, 64  # of a sheet, and of a video
 
 
-def first_scene(generator: Generator, scene: Path | None, seeds: list[int], psi: float) -> Any:
-    """The styles of a file's scene, or of the first seed."""
+def first_scene(generator: Generator, scene: Path | None, chosen: ChosenScenes, psi: float) -> Any:
+    """The styles of a file's scene, or of the first that is chosen."""
     if scene is None:
-        return styles_of_seeds(generator, seeds[:1], psi)
+        return take_styles(chosen.styles(generator, psi), slice(0, 1))
     try:
         return styles_of_scene(generator, read_scene(scene))
     except BadInput as error:
         raise BadInput(f"--scene {error}" if str(scene) in str(error) else f"{scene}: {error}") from None
+
+
+def other_scenes(generator: Generator, chosen: ChosenScenes, psi: float) -> Any:
+    """The styles of all chosen scenes but the first; of one alone, those of the next seed."""
+    if len(chosen) == 1:
+        return styles_of_seeds(generator, [chosen.numbers[0] + 1], psi)
+    return take_styles(chosen.styles(generator, psi), slice(1, None))
 
 
 def render_objects(
@@ -56,12 +63,13 @@ def render_objects(
     save_scene: file for the first seed's objects.
     """
     content, size = open_generator(source, how)
-    generator, chosen, video = content.generator, parse_seeds(seeds), out.suffix in ENDINGS
+    generator, video = content.generator, out.suffix in ENDINGS
+    chosen = choose_scenes(generator, source, seeds, how.latents, SEEDS)
     w = first_scene(generator, scene, chosen, how.psi)
     usual = w.present.shape[1] + 2 if program == "separate" else PICTURES if program else 1
     count = frames or (FRAMES if video else usual)
     if program:
-        others = styles_of_seeds(generator, chosen[1:] or [chosen[0] + 1], how.psi)
+        others = other_scenes(generator, chosen, how.psi)
         w = run_program(program, generator, w, others, number, count)
     views = objects_views(content, source, path, count, size)
     how.require_memory(generator, size, 1 if video else count, style_count(w))
@@ -75,7 +83,7 @@ def render_objects(
         else:
             save_png(out, tile(torch.stack(list(pictures))[None]))
     if save_scene is not None:
-        write_scene(save_scene, describe_scene(generator, chosen[0], how.psi))
+        write_scene(save_scene, describe_scene(generator, chosen.numbers[0], how.psi))
 
 
 def objects_views(content: GeneratorFile, source: Path, path: str, count: int, size: Size) -> Camera:

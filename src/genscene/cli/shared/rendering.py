@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genscene.apps.splat_scene import read_scene
-from genscene.cli.shared.options import parse_seeds, parse_size, require_range
+from genscene.cli.shared.options import parse_size, require_range
 from genscene.cli.shared.plane import parse_window, require_plane, set_outside
 from genscene.cli.shared.progress import timed_progress
 from genscene.contract import Generator, RenderOptions, Vector
@@ -26,7 +26,6 @@ from genscene.geometry.trajectories import ellipse, forward_spiral, through_came
 from genscene.io.generator_file import GeneratorFile
 from genscene.layers.coordinates import Outside
 from genscene.layers.mapping import style_count, take_styles
-from genscene.randomness import RandomStreams
 from genscene.scenes import SolidBackground
 
 FORWARD_FACING = 0.8  # length of the mean viewing direction above which photographs face one way
@@ -42,6 +41,9 @@ class RenderingOptions:
     """How scenes are rendered."""
 
     size: str = ""  # side, or height x width, in pixels; default: that of training
+    # FILE.safetensors of latents, as genscene invert writes them, instead of those of seeds: all of them, or
+    # those in the places that --seeds names, from 0
+    latents: Path | None = None
     psi: float = 1.0  # truncation: 1: none, towards 0: closer to the average
     # what is shown; opacity is another word for alpha, normals for normal; gradient and laplacian are of
     # pictures that are functions of the plane
@@ -119,13 +121,6 @@ def open_generator(path: Path, options: RenderingOptions) -> tuple[GeneratorFile
     if options.size:
         return content, parse_size(options.size)
     return content, content.cameras.size if content.cameras is not None else largest_size(content.experiment)
-
-
-def styles_of(generator: Generator, seeds: str, psi: float) -> Any:
-    """The styles of seeds; of a generator of a single scene, that of this scene."""
-    chosen = parse_seeds(seeds)
-    streams = RandomStreams(chosen if generator.latent_dim else [0], next(generator.parameters()).device)
-    return generator.style(generator.latents(streams), psi)
 
 
 def camera_prior(generator: Generator, path: Path | str) -> CameraPrior:

@@ -24,7 +24,8 @@ def add_scene(panels: Panels) -> None:
     if not panels.viewed.generator.latent_dim:
         return
     with gui.add_folder("Scene"):
-        seed = gui.add_number("seed", session.choices.seed, min=0, max=LARGEST_SEED, step=1)
+        name, last = scene_numbers(panels)
+        seed = gui.add_number(name, session.choices.seed, min=0, max=last, step=1)
         steps = gui.add_button_group("", ("previous", "random", "next"))
         hint = "1: as trained, 0: the average scene"
         psi = gui.add_slider("truncation", 0.0, 1.0, 0.01, session.choices.psi, hint=hint)
@@ -37,8 +38,8 @@ def add_scene(panels: Panels) -> None:
         panels.loop.changed()
 
     def step() -> None:
-        near = {"previous": max(0, seed.value - 1), "next": min(seed.value + 1, LARGEST_SEED)}
-        seed.value = near.get(steps.value, randbelow(RANDOM_SEEDS))
+        near = {"previous": max(0, seed.value - 1), "next": min(seed.value + 1, last)}
+        seed.value = near.get(steps.value, randbelow(min(RANDOM_SEEDS, last + 1)))
 
     def choose_psi(value: float) -> None:
         session.choose(psi=float(value))
@@ -51,10 +52,17 @@ def add_scene(panels: Panels) -> None:
     steps.on_click(panels.guarded(step))
 
 
+def scene_numbers(panels: Panels) -> tuple[str, int]:
+    """What the numbers of scenes are, and the largest of them."""
+    latents = panels.viewed.latents
+    return ("seed", LARGEST_SEED) if latents is None else ("latent", len(latents) - 1)
+
+
 def add_mixing(panels: Panels) -> None:
     """A second seed, its share, and from which layer on."""
     choices, gui = panels.session.choices, panels.gui
-    other = gui.add_number("second seed", choices.other, min=0, max=LARGEST_SEED, step=1)
+    name, last = scene_numbers(panels)
+    other = gui.add_number(f"second {name}", min(choices.other, last), min=0, max=last, step=1)
     mix = gui.add_slider("mix", 0.0, 1.0, 0.01, choices.mix, hint="share of the second scene")
     panels.bind(other, lambda value: panels.choose(other=int(value)))
     panels.bind(mix, lambda value: panels.choose(mix=float(value)))

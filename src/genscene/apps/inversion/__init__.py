@@ -1,0 +1,1 @@
+"""Inversion: latents, cameras and weights from pictures, and files of them."""
