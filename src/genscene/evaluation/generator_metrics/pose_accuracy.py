@@ -19,6 +19,7 @@ from genscene.evaluation.report import Score
 from genscene.evaluation.session import EvaluatedModel, EvaluationSession, camera_prior
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.serialise import build_seeded
+from genscene.geometry.cameras import Size
 from genscene.geometry.priors import CameraPrior, camera_angles, wrap_angles
 from genscene.io.atomic import atomic, cache_folder
 from genscene.io.tensors import read_tensors
@@ -31,7 +32,7 @@ VERSION, SIZE, IMAGES, STEPS = 4, 32, 5000, 1500  # of the regressor; side in pi
 BATCH, RATE, HELD_OUT = 64, 2e-3, 0.1  # of its training; the last: fraction of images that are held out
 LATENTS, YAWS = 32, 12  # of pose accuracy: latent codes, views all round
 FIRST_SEED, RENDERED = 1_000_000, 32  # of the Frechet distance: first latent code, images at once
-LEAST = 128  # images of the Frechet distance
+LEAST, UNTRAINED = 128, 512  # fewest images of the Frechet distance; most of an untrained generator
 POSED_SETS = [SYNTHETIC + name for name, each in SETS.items() if each.turns]  # whose poses are known
 
 
@@ -114,15 +115,20 @@ def train_regressor(images: Tensor, yaw: Tensor, pitch: Tensor, steps: int) -> P
 
 @torch.no_grad()
 def yaw_resultant(
-    generator: Generator, reference: PoseReference, latents: int = LATENTS, yaws: int = YAWS
+    generator: Generator,
+    reference: PoseReference,
+    latents: int = LATENTS,
+    yaws: int = YAWS,
+    size: Size = (SIZE, SIZE),
 ) -> float:
     """Mean resultant length, over views all round, of (regressed yaw - camera yaw), averaged over latents.
 
-    1: each scene turns exactly as the camera does. Which way it faces may differ between latents.
+    1: each scene turns exactly as the camera does. Which way it faces may differ between latents. size: that
+    images are rendered with, before they are averaged to the regressor's.
     """
     prior = camera_prior(generator)
     yaw, device = 2 * math.pi * torch.arange(yaws) / yaws, next(generator.parameters()).device
-    cameras = prior.camera_at(yaw, torch.full((yaws,), prior.mean_angles()[1]), (SIZE, SIZE)).to(device)
+    cameras = prior.camera_at(yaw, torch.full((yaws,), prior.mean_angles()[1]), size).to(device)
     lengths = []
     for seed in range(latents):
         w = generator.style(generator.latents(RandomStreams([seed], device)))
@@ -133,11 +139,17 @@ def yaw_resultant(
 
 
 @torch.no_grad()
-def pose_frechet(generator: Generator, reference: PoseReference, count: int = 2048) -> float:
-    """Frechet distance of generated images, from cameras of the prior, to the set, in regressor features."""
+def pose_frechet(
+    generator: Generator, reference: PoseReference, count: int = 2048, size: Size = (SIZE, SIZE)
+) -> float:
+    """Frechet distance of generated images, from cameras of the prior, to the set, in regressor features.
+
+    size: that images are rendered with. Less than the size of training is another picture, not a smaller one,
+    where points are sampled in the middle of pixels, or where Gaussians are blurred by a part of a pixel.
+    """
     seeds, features = range(FIRST_SEED, FIRST_SEED + count), []
     for start in range(0, count, RENDERED):
-        images = render_samples(generator, seeds[start : start + RENDERED], (SIZE, SIZE))
+        images = render_samples(generator, seeds[start : start + RENDERED], size)
         features.append(reference.regressor.features(images.cpu()))
     return frechet_distance(Moments.of(torch.cat(features)), reference.moments)
 
@@ -150,7 +162,10 @@ def is_posed_set(generator: Generator, data: str) -> bool:
 def pose_accuracy(session: EvaluationSession, model: EvaluatedModel) -> list[Score]:
     """Pose accuracy at psi 1, and the error of the regressor itself."""
     generator, reference, how = _reference(session, model, latents=LATENTS, yaws=YAWS)
-    accuracy, error = yaw_resultant(generator, reference), float(torch.tensor(reference.error).rad2deg())
+    accuracy, error = (
+        yaw_resultant(generator, reference, size=session.size),
+        float(torch.tensor(reference.error).rad2deg()),
+    )
     title = "pose regressor error on real images"
     return [
         Score("pose_accuracy", "pose accuracy (0 to 1)", accuracy, "high", settings=how),
@@ -166,7 +181,8 @@ def frechet_pose(session: EvaluationSession, model: EvaluatedModel) -> list[Scor
     generator, reference, how = _reference(session, model, images=count)
     assert model.experiment is not None
     untrained = build_seeded(model.experiment).generator.eval().to(session.device)
-    before, after = (pose_frechet(each, reference, count) for each in (untrained, generator))
+    before = pose_frechet(untrained, reference, min(count, UNTRAINED), session.size)
+    after = pose_frechet(generator, reference, count, session.size)
     return [
         Score("frechet_pose", title, after, "low", extractor="pose regressor", settings=how),
         Score("frechet_pose_untrained", f"{title}, untrained", before, "low", detail=True),
@@ -183,5 +199,5 @@ def _reference(
     if not is_posed_set(generator, data):
         known = f"pose metrics need a set whose poses are known: {', '.join(POSED_SETS)}"
         raise BadInput(f"--data {data}: {known}")
-    how = {"generator": fingerprint(generator), "data": data, "regressor": VERSION, "size": (SIZE, SIZE)}
+    how = {"generator": fingerprint(generator), "data": data, "regressor": VERSION, "size": session.size}
     return generator, pose_reference(data.removeprefix(SYNTHETIC)), {**how, "psi": 1.0, **more}

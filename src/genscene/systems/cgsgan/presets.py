@@ -6,6 +6,7 @@ from dataclasses import replace
 from genscene.experiment.schema import EMA, Experiment, ImageConfig, Optim, Stage
 from genscene.geometry.priors import CameraPrior
 from genscene.layers.points.residual import ResidualConfig, released_scales
+from genscene.objectives.dcgan import DCGANConfig
 from genscene.objectives.gan_loss import GANLoss
 from genscene.objectives.stylegan2 import StyleGAN2DiscriminatorConfig
 from genscene.render.patches import PatchSampler
@@ -59,6 +60,7 @@ CAR_POINTS = PointNetworkConfig(
     children=(1, 4),
     features=(64, 32),
     xyz_init=0.3,
+    color_init=0.1,
     scale_bias=1.0,
 )
 CAR_SPLATS = ResidualConfig(
@@ -82,30 +84,26 @@ def demo() -> Experiment:
     generator = CGSGANGeneratorConfig(
         64, 64, 2, 0.1, label_embedding=False, network=CAR_POINTS, residual=CAR_SPLATS, prior=prior
     )
-    small = StyleGAN2DiscriminatorConfig(
-        16, channel_base=1024, channel_max=64, mbstd_group=4, label_features=64, label_depth=0
-    )
     system = CGSGANConfig(
         generator=generator,
-        discriminator=small,
-        loss=GANLoss(gamma=1.0, penalty_every=2),
-        patches=PatchSampler(16, smallest=0.25, largest=0.5, share=0.7, start=400),
+        dcgan=DCGANConfig((32, 64, 128), bias=True, kaiming=True, mbstd_group=4),
+        loss=GANLoss(gamma=0.5, penalty_every=4),
+        patches=PatchSampler(32, smallest=0.5, largest=1.0, share=0.7, start=500),
         share_fakes=True,
         views_in_batch=True,
         background="white",
-        supersample=4,
+        supersample=2,
         discriminator_camera="angles",
         discriminator_coords=True,
         neighbor_weight=0.0,
         center_weight=0.0,
     )
-    adam = Optim(1e-3, betas=(0.0, 0.99), final_lr_ratio=0.1, decay_from=0.6)
-    optim = {
-        "generator": replace(adam, lr_multipliers={"network.points": 0.1}),
-        "discriminator": replace(adam, lr=1e-2),
-    }
+    adam = Optim(3e-3, betas=(0.0, 0.99), final_lr_ratio=0.1, decay_from=0.4)
+    # equalised layers divide their weights by a root of their inputs, not their biases
+    slow = {"network.points": 0.1, "*.bias": 0.2}
+    optim = {"generator": replace(adam, lr_multipliers=slow), "discriminator": replace(adam, lr=1e-3)}
     images, stages = ImageConfig(limit=4000), (Stage(0, (64, 64), 32),)
-    return Experiment(system, "synthetic:cars", images, stages, 2000, optim, EMA(0.995))
+    return Experiment(system, "synthetic:cars", images, stages, 2500, optim, EMA(0.998))
 
 
 PRESETS: dict[str, Experiment] = {
