@@ -13,9 +13,10 @@ from genscene.apps.analysis.fields import (
     most_detailed,
     slice_field,
     slice_pictures,
-    truncation_pictures,
+    style_pictures,
 )
 from genscene.apps.analysis.rays import DENSE, profile_ray
+from genscene.apps.interpolate import styles_of_seeds
 from genscene.contract import RenderOptions
 from genscene.errors import BadInput
 from genscene.experiment.serialise import build_seeded
@@ -130,9 +131,8 @@ def test_scenes_without_a_box_cannot_be_sliced():
 
 def test_truncation_goes_from_one_scene_to_many():
     generator, _ = generator_of("cips-ffhq-256")
-    pictures = truncation_pictures(
-        generator, [0, 1], [0.0, 0.5, 1.0], one_view(generator, (16, 16)), RenderOptions()
-    )
+    styles = (styles_of_seeds(generator, [0, 1], psi) for psi in (0.0, 0.5, 1.0))
+    pictures = style_pictures(generator, styles, one_view(generator, (16, 16)), RenderOptions())
     assert pictures.shape == (2, 3, 3, 16, 16)
     assert torch.equal(pictures[0, 0], pictures[1, 0])
     apart = [(pictures[0, i] - pictures[1, i]).abs().mean() for i in range(3)]

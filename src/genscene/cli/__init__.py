@@ -38,6 +38,7 @@ LOWER = {  # verb -> the options that its memory depends on
     "render": "--size, --frames, the number of --seeds, or --memory",
     "view": "--side",
     "interpolate": "--size, --frames, or --memory",
+    "edit": "--size, --steps, the number of --seeds, or --memory",
     "foveate": "--size, the number of --seeds, or --memory",
     "export": "--resolution, --count, --splats, --views, --side or --cells",
     "ablate": "--batch or --size",
@@ -55,6 +56,7 @@ USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
   render       pictures and videos of a trained generator
   view         look around in a browser
   interpolate  a video from one scene to the next
+  edit         scenes moved along directions, or mixed; objects of a scene changed
   foveate      pictures of which the pixels around a center are evaluated, and the time that this saves
   export       a mesh, points, Gaussians, a camera trajectory, or a plot of the prior, as a file
   analyse      pictures of a generator's spectra, of what is along a ray, of slices through a scene
@@ -119,6 +121,8 @@ def verb(name: str) -> Callable[[list[str]], None]:
             from genscene.cli.scenes.view import main
         case "interpolate":
             from genscene.cli.scenes.interpolate import main
+        case "edit":
+            from genscene.cli.scenes.edit import main
         case "foveate":
             from genscene.cli.scenes.foveate import main
         case "export":

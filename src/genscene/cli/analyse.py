@@ -1,6 +1,6 @@
 """genscene analyse GENERATOR: pictures of what it has learned: spectra, input features, the mean style.
 
-genscene analyse ray|slices|truncation|views GENERATOR: what is inside a scene.
+genscene analyse ray|slices|truncation|views|directions GENERATOR: what is inside a scene, how scenes vary.
 """
 
 import json
@@ -23,7 +23,7 @@ from genscene.apps.analysis.features import (
     principal_components,
     spectra_figure,
 )
-from genscene.cli.scenes.analyse_fields import FIELDS
+from genscene.cli.scenes.analyse_fields import KINDS
 from genscene.cli.shared.evaluation_options import EvaluationOptions, load_models, make_session
 from genscene.cli.shared.latents import SEEDS, ChosenScenes, choose_scenes
 from genscene.cli.shared.options import parse, parse_size, print_line
@@ -53,6 +53,7 @@ others, each with options of its own (genscene analyse ray --help):
   ray         density, transmittance, samples and weights along the ray of a pixel
   slices      slices through the field of a scene
   truncation  scenes from the mean style to their own
+  directions  principal directions of styles, and directions of labels, for genscene edit
   views       held-out photographs beside renderings of several fitted scenes"""
 Numbers = dict[str, Any]
 
@@ -76,8 +77,8 @@ class Analyse:
 
 def main(words: list[str]) -> None:
     """Run the verb."""
-    if words and words[0] in FIELDS:
-        FIELDS[words[0]](words[1:])
+    if words and words[0] in KINDS:
+        KINDS[words[0]](words[1:])
     else:
         analyse(words)
 

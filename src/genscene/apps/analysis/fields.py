@@ -1,6 +1,6 @@
 """Slices through a field, scenes towards the mean style, held-out views of several fitted scenes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,7 +17,6 @@ from genscene.export.mesh import front_direction
 from genscene.export.panels import color
 from genscene.geometry.cameras import Camera, Grid
 from genscene.layers.mapping import style_count, take_styles
-from genscene.randomness import RandomStreams
 from genscene.render.march import activate_density
 from genscene.render.volume import VolumeGenerator
 
@@ -77,25 +76,15 @@ def slice_pictures(slices: Slices) -> tuple[Tensor, list[str]]:
 
 
 @torch.no_grad()
-def truncation_pictures(
-    generator: Generator,
-    seeds: Sequence[int],
-    psis: Sequence[float],
-    view: Camera | Grid,
-    options: RenderOptions,
+def style_pictures(
+    generator: Generator, columns: Iterable[Any], view: Camera | Grid, options: RenderOptions
 ) -> Tensor:
-    """Scenes of seeds from one view, by psi -> pictures [seeds, psis, 3, H, W] in [0, 1]."""
-    device = next(generator.parameters()).device
-    z, rows = generator.latents(RandomStreams(seeds, device)), []
-    for i in range(len(seeds)):
-        scenes = (generator.scene(z[i : i + 1], psi) for psi in psis)
-        rows.append(torch.cat([generator.render(scene, view, options).image.cpu() for scene in scenes]))
-    return torch.stack(rows).clamp(0, 1)
-
-
-def styles_one_by_one(w: Any) -> list[Any]:
-    """S styles -> each alone."""
-    return [take_styles(w, slice(i, i + 1)) for i in range(style_count(w))]
+    """Columns of S styles from one view -> pictures [S, columns, 3, H, W] in [0, 1]."""
+    found = []
+    for w in columns:
+        scenes = (generator.bind(take_styles(w, slice(i, i + 1))) for i in range(style_count(w)))
+        found.append(torch.cat([generator.render(scene, view, options).image.cpu() for scene in scenes]))
+    return torch.stack(found, dim=1).clamp(0, 1)
 
 
 def some_views(posed: PosedImages, count: int) -> PosedImages:

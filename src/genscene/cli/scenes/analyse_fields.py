@@ -15,12 +15,14 @@ from genscene.apps.analysis.fields import (
     slice_field,
     slice_pictures,
     some_views,
-    truncation_pictures,
+    style_pictures,
 )
 from genscene.apps.analysis.rays import RayProfile, profile_ray
+from genscene.cli.scenes.analyse_directions import main as directions
 from genscene.cli.shared.evaluation_options import load_models
-from genscene.cli.shared.options import parse, parse_seeds, print_line, require_suffix
-from genscene.cli.shared.rendering import RenderingOptions, open_generator, styles_of, views_along
+from genscene.cli.shared.latents import choose_scene, choose_scenes
+from genscene.cli.shared.options import parse, print_line, require_suffix
+from genscene.cli.shared.rendering import RenderingOptions, open_generator, views_along
 from genscene.contract import Generator
 from genscene.devices import Device, pick_device
 from genscene.errors import BadInput
@@ -67,7 +69,7 @@ class TruncatedScenes:
 
     generator: Positional[Path]  # of many scenes: a .safetensors file, or the folder of a run
     out: Path  # FILE.png
-    seeds: str = "0-3"  # scenes: 0-7, or 0,5,9
+    seeds: str = ""  # scenes: 0-3 (the default), or 0,5,9; of --latents, places in the file, default: all
     steps: Annotated[int, Range(2, 64)] = 6  # pictures of each, from psi 0, the mean style, to --psi
     rendering: Annotated[RenderingOptions, arg(name="")] = RenderingOptions()
 
@@ -99,7 +101,7 @@ def ray(words: list[str]) -> None:
     device = next(generator.parameters()).device
     camera = cameras[options.view : options.view + 1].to(device)
     pixel = parse_pixel(options.pixel) if options.pixel else (size[0] // 2, size[1] // 2)
-    w = styles_of(generator, str(options.seed), how.psi)
+    w = choose_scene(generator, options.generator, options.seed, how.latents).styles(generator, how.psi)
     with how.render_options(1, size) as render_options:
         found = profile_ray(generator, w, camera, pixel, render_options)
     title = f"ray of pixel {pixel[1]},{pixel[0]}, {options.generator.stem}"
@@ -133,7 +135,7 @@ def slices(words: list[str]) -> None:
         raise BadInput(f"--axis {options.axis}: wanted x, y or z")
     content, _ = open_generator(options.generator, RenderingOptions(device=options.device))
     generator = require_volume(content.generator, options.generator)
-    w = styles_of(generator, str(options.seed), options.psi)
+    w = choose_scene(generator, options.generator, options.seed, None).styles(generator, options.psi)
     try:
         found = slice_field(generator, w, options.axis, options.count, options.resolution)
     except BadInput as error:
@@ -153,17 +155,20 @@ def truncation(words: list[str]) -> None:
     about = "Scenes of seeds from the mean style, psi 0, to their own."
     options = parse(TruncatedScenes, words, "genscene analyse truncation", description=about)
     check_out(options)
-    how, seeds = options.rendering, parse_seeds(options.seeds)
+    how = options.rendering
     content, size = open_generator(options.generator, how)
     generator: Generator = content.generator
     if not generator.latent_dim:
         raise BadInput(f"{options.generator} holds a single scene, wanted a generator of many")
-    how.require_memory(generator, size, len(seeds) * options.steps, len(seeds))
+    chosen = choose_scenes(generator, options.generator, options.seeds, how.latents, range(4))
+    how.require_memory(generator, size, len(chosen) * options.steps, len(chosen))
     psis = torch.linspace(0, how.psi, options.steps).tolist()
-    with how.render_options(len(seeds) * options.steps, size) as render_options:
-        view = one_view(generator, size)
-        pictures = truncation_pictures(generator, seeds, psis, view, render_options)
-    rows, columns = [f"seed {seed}" for seed in seeds], [f"psi {psi:.2g}" for psi in psis]
+    with how.render_options(len(chosen) * options.steps, size) as render_options:
+        columns_of_styles = (chosen.styles(generator, psi) for psi in psis)
+        view = how.crop(one_view(generator, size))
+        pictures = style_pictures(generator, columns_of_styles, view, render_options)
+    rows = [chosen.describe(i) for i in range(len(chosen))]
+    columns = [f"psi {psi:.2g}" for psi in psis]
     note = "psi 0: the mean style, the same for all"
     save_figure(options.out, Figure("truncation", note, pictures, rows, columns))
     print_line(str(options.out))
@@ -212,7 +217,8 @@ def parse_pixel(text: str) -> tuple[int, int]:
     return int(parts[1]), int(parts[0])
 
 
-FIELDS: dict[str, Callable[[list[str]], None]] = {
+KINDS: dict[str, Callable[[list[str]], None]] = {
+    "directions": directions,
     "ray": ray,
     "slices": slices,
     "truncation": truncation,
