@@ -31,7 +31,7 @@ def files(tmp_path_factory):
         update_w_avg(generator)
         generator_file.write(folder / f"{name}.safetensors", GeneratorFile(generator, experiment))
     (folder / "labels.json").write_text(json.dumps(LABELS))
-    words = "--count 2 --samples 32 --steps 3 --size 8 --samples 32"
+    words = "--count 2 --styles 32 --steps 3 --size 8 --samples 4"
     words = ["analyse", "directions", str(folder / "pigan-demo.safetensors"), *words.split()]
     labels = ["--labels", str(folder / "labels.json")]
     assert main([*words, *labels, "--out", str(folder / "directions.safetensors")]) == 0
@@ -91,7 +91,8 @@ def test_a_strip_has_a_row_for_each_scene(files, tmp_path):
 
 
 def test_objects_of_a_scene_are_edited(files, tmp_path):
-    words = "--seeds 3 --set objects.0.translation=[0.1,-0.2,0.3] --set objects.1.rotation=90 --set background=null"
+    words = "--seeds 3 --set objects.0.translation=[0.1,-0.2,0.3] --set objects.1.rotation=90"
+    words += " --set background=null"
     assert edit(files, words, tmp_path / "a.json", "giraffe-demo") == 0
     document = json.loads((tmp_path / "a.json").read_text())
     assert document["objects"][0]["translation"] == [0.1, -0.2, 0.3]

@@ -167,5 +167,5 @@ def test_files_of_other_weights_are_refused(tmp_path):
         next(generator.parameters()).add_(1)
     with pytest.raises(BadInput, match="its directions are of another generator, wanted those of this"):
         read_directions(tmp_path / "d.safetensors", generator)
-    with pytest.raises(BadInput, match="no such|No such|no file"):
+    with pytest.raises(BadInput, match="safetensors"):
         read_directions(tmp_path / "none.safetensors", generator)

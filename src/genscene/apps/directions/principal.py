@@ -58,7 +58,7 @@ def sample_vectors(generator: Generator, count: int) -> tuple[Tensor, Any]:
 
 def to_vectors(w: Any) -> Tensor:
     """S styles -> their codes as vectors [S, D] in float64 on the CPU."""
-    return torch.cat([codes.flatten(1).double().cpu() for codes in codes_of(w).values()], dim=1)
+    return torch.cat([codes.detach().flatten(1).double().cpu() for codes in codes_of(w).values()], dim=1)
 
 
 def codes_of(w: Any) -> dict[str, Tensor]:

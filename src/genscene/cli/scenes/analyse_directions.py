@@ -42,7 +42,7 @@ class DirectionsOfStyles:
     out: Path  # FILE.safetensors of directions, for genscene edit; FILE.png beside it: a strip of each
     # principal directions, those of the largest variance first; 0: those of --labels alone
     count: Annotated[int, Range(0, 256)] = 8
-    samples: Annotated[int, Range(16, 100_000)] = 2048  # styles whose variance it is
+    styles: Annotated[int, Range(16, 100_000)] = 2048  # of other seeds, whose variance it is
     # .json, {"NAME": {"SEED": NUMBER, ...}}: a direction for each name, from labels of seeds, or of places in
     # --latents; numbers may be 0 and 1, or of any scale
     labels: Path | None = None
@@ -88,7 +88,7 @@ def find_directions(generator: Generator, options: DirectionsOfStyles, labels: L
     parts = []
     if options.count:
         try:
-            parts.append(principal_directions(generator, options.count, options.samples))
+            parts.append(principal_directions(generator, options.count, options.styles))
         except BadInput as error:
             raise BadInput(f"{options.generator}: {error}") from None
     if labels:
@@ -98,7 +98,7 @@ def find_directions(generator: Generator, options: DirectionsOfStyles, labels: L
         place = {seed: i for i, seed in enumerate(seeds)}
         placed = {name: {place[s]: x for s, x in values.items()} for name, values in labels.items()}
         try:
-            parts.append(labelled_directions(generator, w, placed, options.samples))
+            parts.append(labelled_directions(generator, w, placed, options.styles))
         except BadInput as error:
             raise BadInput(f"{options.labels}: {error}") from None
     return joined(parts)

@@ -81,18 +81,13 @@ def check(options: Edit) -> None:
     """Raise BadInput for options that do not go together."""
     require_suffix("--out", options.out, [".png", ".safetensors", ".json"])
     validate(options)
-    of_objects, of_styles = (
-        bool(options.set or options.scene),
-        bool(options.move or options.other is not None),
-    )
+    of_styles = bool(options.move) or options.other is not None
     if not (options.set or of_styles):
         raise BadInput("nothing to edit: wanted --move NAME=AMOUNT, --other SEED, or --set FIELD=VALUE")
     if options.move and options.directions is None:
         raise BadInput("--move wants --directions FILE, of genscene analyse directions")
-    if options.out.suffix == ".json" and (of_styles or not of_objects):
-        raise BadInput(
-            f"--out {options.out}: a file of objects has what --set changes, and no --move or --other"
-        )
+    if options.out.suffix == ".json" and of_styles:
+        raise BadInput(f"--out {options.out}: a file of objects has no styles, wanted --set alone")
     if options.scene and (options.seeds or options.rendering.latents):
         raise BadInput("--scene: wanted no --seeds and no --latents, the scene is that of the file")
     if options.set and options.rendering.latents:
@@ -196,9 +191,8 @@ def save_strips(
                 torch.cat([render_pictures(generator, one, view, how.show, render_options) for one in ones])
             )
     columns = ["as it is", *(f"{100 * i / (steps - 1):.0f} %" for i in range(1, steps - 1)), "edited"]
-    title = ", ".join(
-        [*options.move, *options.set, *([f"other {options.other}"] if options.other is not None else [])]
-    )
+    other = [] if options.other is None else [f"other {options.other}"]
+    title = ", ".join([*options.move, *options.set, *other])
     save_figure(options.out, Figure(title, options.generator.stem, torch.stack(pictures, 1), rows, columns))
 
 
