@@ -52,6 +52,7 @@ def test_every_documented_command_is_parsed(words, capsys, tmp_path, monkeypatch
         "wants --data",
         "no camera file",
         "no file of Gaussians at",
+        "no labels at",
     )
     assert code == 0 or any(words in err for words in missing), err
 

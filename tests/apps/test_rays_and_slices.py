@@ -86,6 +86,8 @@ def test_a_renderer_with_other_samples_has_curves_alone():
     found = profile_ray(generator, w, generator.prior.sweep(1, (8, 8)), (3, 3), RenderOptions())
     assert found.passes == []
     assert len(found.density) == DENSE
+    length = found.distances[-1] - found.distances[0]
+    assert 0 < length <= 2 * math.hypot(*generator.bounds)  # it is inside the box
 
 
 @pytest.mark.parametrize("pixel", [(16, 0), (0, 16)])

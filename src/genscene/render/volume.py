@@ -162,17 +162,12 @@ def render_rays(
     if options.fixed_direction is not None:
         directions = directions.new_tensor(options.fixed_direction).expand_as(directions)
     marched = rays if march.ndc is None else rays.ndc(march.ndc)
-    background = options.background or "black"
-
-    def record(distances: Tensor, weights: Tensor, density: Tensor) -> None:
-        if options.record is not None:
-            options.record(RaySamples(rays, distances, activate_density(density, march), weights))
 
     def finish(t: Tensor, density: Tensor, values: Tensor, noise: Tensor | None) -> RayRendering:
         weights = compute_weights(density, t, marched, march, noise)
         distances = t if march.ndc is None else rays.t_from_ndc(t)
-        record(distances, weights, density)
-        return composite_ray(weights, values, distances, background, march.raw_depth)
+        record(options, rays, march, t, density, weights)
+        return composite_ray(weights, values, distances, options.background or "black", march.raw_depth)
 
     t = sample_t(marched, march, noise.jitter)
     values, density = query(field, marched, t, directions, noise.fields)
@@ -180,7 +175,7 @@ def render_rays(
         return finish(t, density, values, noise.density)
     if fine is None:
         weights = compute_weights(density.detach(), t, marched, march, noise.coarse_density)
-        record(t if march.ndc is None else rays.t_from_ndc(t), weights, density)
+        record(options, rays, march, t, density, weights)
         other = sample_pdf(t, weights, march.fine_samples, noise.importance, march.pdf_floor)
         others = query(field, marched, other, directions)
         t, values, density = merge(t, other, (values, others[0]), (density, others[1]))
@@ -190,6 +185,15 @@ def render_rays(
     t = torch.cat([t, other], dim=-1).sort(dim=-1).values
     values, density = query(fine, marched, t, directions)
     return replace(finish(t, density, values, noise.density), coarse=coarse)
+
+
+def record(
+    options: RenderOptions, rays: Rays, march: March, t: Tensor, density: Tensor, weights: Tensor
+) -> None:
+    """Give options.record the samples of a pass: t, raw density, weights [B, R, S]."""
+    if options.record is not None:
+        distances = t if march.ndc is None else rays.t_from_ndc(t)
+        options.record(RaySamples(rays, distances, activate_density(density, march), weights))
 
 
 def in_chunks(

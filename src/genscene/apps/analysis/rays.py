@@ -80,7 +80,7 @@ def profile_ray(
     every, _ = generator.rays(camera)
     place = row * width + column
     rays = recorder.found[0].rays if recorder.found else every.unit()[place : place + 1]
-    dense = densely(scene, rays, generator.march)
+    dense = densely(scene, rays, generator.march if recorder.found else within_box(generator, rays))
     length = float(rays.directions.norm())
     depth = rendering.depth
     passes = [Pass(*(to_list(x) for x in (length * each.t, each.weights))) for each in recorder.found]
@@ -100,6 +100,19 @@ def ray_index(generator: VolumeGenerator, size: Size, pixel: tuple[int, int]) ->
     """The number of the ray that a pixel is of; where a feature image is rendered, that of its pixel."""
     times = generator.side_multiple
     return (pixel[0] // times) * (size[1] // times) + pixel[1] // times
+
+
+def within_box(generator: VolumeGenerator, rays: Rays) -> March:
+    """The march, from where one unit ray enters the box of the scenes to where it leaves it."""
+    march = generator.march
+    if not generator.has_density_box or generator.bounds is None:
+        return march
+    half = rays.origins.new_tensor(generator.bounds)
+    safe = torch.where(rays.directions.abs() < 1e-9, 1e-9, rays.directions)
+    sides = torch.stack([(-half - rays.origins) / safe, (half - rays.origins) / safe])
+    begin, end = float(sides.amin(dim=0).amax()), float(sides.amax(dim=0).amin())
+    near, far = max(march.near, begin), min(march.far, end)
+    return replace(march, near=near, far=far) if near < far else march
 
 
 def densely(scene: Any, rays: Rays, march: March) -> RaySamples:

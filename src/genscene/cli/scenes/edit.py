@@ -192,7 +192,8 @@ def save_strips(
             )
     columns = ["as it is", *(f"{100 * i / (steps - 1):.0f} %" for i in range(1, steps - 1)), "edited"]
     other = [] if options.other is None else [f"other {options.other}"]
-    title = ", ".join([*options.move, *options.set, *other])
+    moves = [f"direction {text} sd" for text in options.move]
+    title = ", ".join([*moves, *options.set, *other])
     save_figure(options.out, Figure(title, options.generator.stem, torch.stack(pictures, 1), rows, columns))
 
 
