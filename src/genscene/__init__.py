@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from genscene.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from genscene.apps.inversion.invert import InvertOptions, invert
     from genscene.contract import RenderOptions
     from genscene.errors import BadInput
     from genscene.experiment.schema import Experiment
@@ -34,9 +35,11 @@ __all__ = [
     "Experiment",
     "Gaussians",
     "Grid",
+    "InvertOptions",
     "RandomStreams",
     "RenderOptions",
     "Run",
+    "invert",
     "load",
     "provide_gsplat",
     "rasterize",
@@ -51,9 +54,11 @@ _HOMES = {
     "Experiment": "genscene.experiment.schema",
     "Gaussians": "genscene.scenes",
     "Grid": "genscene.geometry.cameras",
+    "InvertOptions": "genscene.apps.inversion.invert",
     "RandomStreams": "genscene.randomness",
     "RenderOptions": "genscene.contract",
     "Run": "genscene.training.run",
+    "invert": "genscene.apps.inversion.invert",
     "load": "genscene.io.generator_file",
     "provide_gsplat": "genscene.render.as_gsplat",
     "rasterize": "genscene.render.rasterization",

@@ -30,6 +30,8 @@ VERBS = {  # good command lines; the first words name the verb
     "foveate": "foveate plane --out out/a.png --seeds 0-1 --size 8 --percent 25,100 --device cpu",
     "interpolate plane": "interpolate plane --seeds 0,1 --frames 2 --size 8 --out out/a.gif --device cpu",
     "interpolate": "interpolate gan --seeds 0,1 --frames 2 --size 8 --samples 9 --out out/a.mp4 --device cpu",
+    "invert": "invert set/0.png --generator gan --out out/a.safetensors --steps 1 --side 8 --renderings 16"
+    " --encoder-steps 1 --device cpu",
     "export mesh": "export mesh fitted --resolution 12 --level 0.02 --out out/a.glb",
     "export pointcloud": "export pointcloud fitted --count 20 --out out/a.ply --opaque 0.01",
     "export splats": "export splats fitted --splats 20 --steps 2 --views 2 --side 8 --out out/a.html",

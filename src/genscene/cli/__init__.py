@@ -38,6 +38,7 @@ LOWER = {  # verb -> the options that its memory depends on
     "render": "--size, --frames, the number of --seeds, or --memory",
     "view": "--side",
     "interpolate": "--size, --frames, or --memory",
+    "invert": "--side, or the number of pictures",
     "edit": "--size, --steps, the number of --seeds, or --memory",
     "foveate": "--size, the number of --seeds, or --memory",
     "export": "--resolution, --count, --splats, --views, --side or --cells",
@@ -56,6 +57,7 @@ USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
   render       pictures and videos of a trained generator
   view         look around in a browser
   interpolate  a video from one scene to the next
+  invert       the latents and cameras with which a generator renders given pictures
   edit         scenes moved along directions, or mixed; objects of a scene changed
   foveate      pictures of which the pixels around a center are evaluated, and the time that this saves
   export       a mesh, points, Gaussians, a camera trajectory, or a plot of the prior, as a file
@@ -121,6 +123,8 @@ def verb(name: str) -> Callable[[list[str]], None]:
             from genscene.cli.scenes.view import main
         case "interpolate":
             from genscene.cli.scenes.interpolate import main
+        case "invert":
+            from genscene.cli.scenes.invert import main
         case "edit":
             from genscene.cli.scenes.edit import main
         case "foveate":

@@ -1,0 +1,194 @@
+"""Candidates for what pictures show: codes and cameras, their renderings, their losses, their descent."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genscene.apps.inversion.encoder import Guess
+from genscene.apps.inversion.poses import FreePoses, NoPoses, OrbitPoses, Poses, rotation_error
+from genscene.apps.inversion.similarity import Similarity, Target
+from genscene.apps.inversion.styles import StyleSpace, heading, select_styles
+from genscene.contract import Generator, RenderOptions
+from genscene.geometry.cameras import Camera, Grid, Size
+from genscene.geometry.priors import wrap_angles
+from genscene.scenes import Rendering
+
+CODE_RATE = 0.05  # learning rate of codes
+CODE_WEIGHT, POSE_WEIGHT = 2e-5, 2e-4  # of minus the logarithms of the priors' densities, beside the loss
+PIXELS = 4096  # that are rendered at once with a graph, in pictures of more than one only
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """B candidates, each for one picture; several may be of one scene."""
+
+    codes: Tensor  # [S, K], of scenes
+    like: Any  # S styles: what is discrete in them
+    scene: Tensor  # [B], number of each one's scene
+    pose: Tensor  # [B, M]
+    poses: Poses  # what the numbers of a pose mean
+    picture: Tensor  # [B], number of the picture that each is for
+
+    def __len__(self) -> int:
+        return len(self.scene)
+
+    def take(self, rows: Tensor) -> "Candidates":
+        """Some of the candidates [N], each with a scene of its own."""
+        scene, poses = self.scene[rows], self.poses
+        if isinstance(poses, FreePoses):
+            poses = replace(poses, start=poses.start[rows])
+        own = torch.arange(len(rows), device=scene.device)
+        codes, like = self.codes[scene], select_styles(self.like, scene)
+        return Candidates(codes, like, own, self.pose[rows], poses, self.picture[rows])
+
+    def part(self, rows: Tensor) -> "Candidates":
+        """Some of the candidates [N], of the same scenes."""
+        poses = self.poses
+        if isinstance(poses, FreePoses):
+            poses = replace(poses, start=poses.start[rows])
+        return replace(
+            self, scene=self.scene[rows], pose=self.pose[rows], poses=poses, picture=self.picture[rows]
+        )
+
+    def view(self, size: Size) -> Camera | Grid:
+        """The views of the candidates."""
+        if isinstance(self.poses, NoPoses):
+            whole = Grid.whole(len(self), size)
+            return whole.to(self.pose.device)
+        return self.poses.camera(self.pose, size)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A generator, and pictures of what its scenes may be."""
+
+    generator: Generator
+    space: StyleSpace
+    similarity: Similarity
+    target: Target
+    read: Guess | None = None  # from the pictures, by the encoder
+    options: RenderOptions = RenderOptions()
+
+    def styles(self, candidates: Candidates) -> Any:
+        """The styles of the candidates' scenes."""
+        return self.space.styles(candidates.codes, candidates.like)
+
+    def render(self, candidates: Candidates, size: Size) -> Rendering:
+        """The candidates from their cameras."""
+        w = select_styles(self.styles(candidates), candidates.scene)
+        return self.generator.render(self.generator.bind(w), candidates.view(size), self.options)
+
+    def losses(self, candidates: Candidates, target: Target) -> Tensor:
+        """How much each differs from its picture, and how unlikely it is [B]."""
+        found = self.similarity(self.render(candidates, target.size), target.of(candidates.picture))
+        if candidates.codes.shape[1]:
+            found = found + CODE_WEIGHT / 2 * candidates.codes.square().sum(dim=1)[candidates.scene]
+        if isinstance(candidates.poses, NoPoses):
+            return found
+        unlikely = candidates.poses.penalty(candidates.pose)
+        if (
+            self.read is not None
+            and isinstance(candidates.poses, OrbitPoses)
+            and "yaw" in candidates.poses.free
+        ):
+            yaw, kappa = self.read.yaw[candidates.picture], self.read.kappa[candidates.picture]
+            unlikely = unlikely + kappa * (1 - (candidates.pose[:, 0] - yaw).cos())
+        return found + POSE_WEIGHT * unlikely
+
+    @torch.no_grad()
+    def evaluate(self, candidates: Candidates, target: Target) -> Tensor:
+        """The losses of all candidates, part by part [B]."""
+        parts = [self.losses(candidates.part(rows), target) for rows in chunks(candidates, target.size)]
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def images(self, candidates: Candidates, size: Size) -> Tensor:
+        """The renderings of all candidates [B, 3, H, W], 0 to 1."""
+        parts = chunks(candidates, size)
+        return torch.cat([self.render(candidates.part(rows), size).image.clamp(0, 1) for rows in parts])
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How candidates are optimised."""
+
+    steps: int
+    rate: float = 1.0  # factor of all learning rates
+    codes: bool = True  # off: cameras alone
+    decay: bool = False  # to a tenth of the rates, evenly in the logarithm
+
+
+def chunks(candidates: Candidates, size: Size) -> Iterator[Tensor]:
+    """Rows of candidates that are rendered at once."""
+    rows = torch.arange(len(candidates), device=candidates.pose.device)
+    return iter(rows.split(max(1, PIXELS // (size[0] * size[1]))))
+
+
+def descend(
+    problem: Problem, candidates: Candidates, target: Target, how: Descent, advance: Callable[[int], None]
+) -> Candidates:
+    """Adam on the codes and poses of all candidates, each of which has its own loss."""
+    codes, pose = candidates.codes.detach().clone(), candidates.pose.detach().clone()
+    rates = candidates.poses.rates.to(pose)
+    groups = []
+    if how.codes and codes.shape[1]:
+        groups.append({"params": [codes.requires_grad_()], "lr": CODE_RATE * how.rate})
+    if bool((rates > 0).any()):
+        groups.append({"params": [pose.requires_grad_()], "lr": how.rate})
+    if not groups or not how.steps:
+        return candidates
+    # the rates of a pose differ: it is optimised in units of these
+    start, units = pose.detach().clone(), rates
+    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.95))
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.1 ** (how.decay / how.steps))
+    now = replace(candidates, codes=codes, pose=pose)
+    with torch.enable_grad():
+        for _ in range(how.steps):
+            optimizer.zero_grad()
+            for rows in chunks(candidates, target.size):
+                here = replace(now, pose=start + (pose - start) * units)
+                problem.losses(here.part(rows), target).sum().backward()
+            optimizer.step()
+            schedule.step()
+            advance(len(candidates) * target.size[0] * target.size[1])
+    return replace(now, codes=codes.detach(), pose=(start + (pose - start) * units).detach())
+
+
+def keep_best(
+    problem: Problem, candidates: Candidates, target: Target, count: int, apart: float = 0.0
+) -> tuple[Candidates, Tensor]:
+    """The best of each picture, in order, and their losses; apart: degrees between their cameras, at least.
+
+    Where cameras do not differ by so much, there are fewer.
+    """
+    losses = problem.evaluate(candidates, target)
+    differences = angles_between(problem, candidates, candidates.view(target.size))
+    kept: list[int] = []
+    for picture in candidates.picture.unique().tolist():
+        mine: list[int] = []
+        for row in losses.argsort().tolist():
+            if int(candidates.picture[row]) != picture or len(mine) == count:
+                continue
+            if all(float(differences[row, other]) >= apart for other in mine):
+                mine.append(row)
+        kept += mine
+    rows = torch.tensor(kept, device=losses.device)
+    return candidates.take(rows), losses[rows]
+
+
+@torch.no_grad()
+def angles_between(problem: Problem, candidates: Candidates, views: Camera | Grid) -> Tensor:
+    """Degrees between what every two candidates show [B, B]: of their cameras, or of their first objects."""
+    count = len(candidates)
+    turned = heading(select_styles(problem.styles(candidates), candidates.scene))
+    if isinstance(views, Grid):
+        return 360.0 - 360.0 * torch.eye(count)
+    rows = torch.arange(count).repeat_interleave(count), torch.arange(count).repeat(count)
+    found = rotation_error(*(views[each.to(views.pose.device)] for each in rows))
+    if turned is not None:
+        between = wrap_angles(turned[rows[0].to(turned.device)] - turned[rows[1].to(turned.device)])
+        found = torch.maximum(found, torch.rad2deg(between.abs()))
+    return found.view(count, count)
