@@ -62,6 +62,7 @@ REFUSED = {
     "steps=": "wanted FIELD=VALUE,VALUE",
     "=1,2": "wanted FIELD=VALUE,VALUE",
     "steps=1,1": "twice, wanted every value once",
+    "data=\udcff,x": "wanted a text of UTF-8",
     "seed=" + ",".join(map(str, range(65))): "65 combinations, wanted at most 64",
 }
 
