@@ -68,10 +68,10 @@ def test_a_block_is_the_mean_of_blurred_convolutions_and_a_blurred_projection():
 def test_the_logit_is_the_only_output_or_a_projection_of_the_label():
     images, labels = torch.randn(4, 5, 8, 8), torch.randn(4, 7)
     network = StyleGAN2Discriminator(TINY, inputs=5)
-    assert torch.equal(network(images), network.outputs(images)[:, 0])
+    assert torch.equal(network(images), network.last(network.features(images))[:, 0])
     config = replace(TINY, label_features=6, label_depth=1, label_lr=0.5)
     network = StyleGAN2Discriminator(config, inputs=5, labels=7)
-    mapping, found = network.labels, network.outputs(images)
+    mapping, found = network.labels, network.last(network.features(images))
     assert found.shape == (4, 6)
     x = labels @ mapping.embedding.weight.mT / math.sqrt(7)
     x = x / (x.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()

@@ -244,11 +244,15 @@ def test_fakes_are_averaged_from_finer_ones():
     assert_close(found, nn.functional.avg_pool2d(finer, 2), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("dcgan", [DCGANConfig(()), DCGANConfig((4,), bias=True)])
+@pytest.mark.parametrize("kind", ["project", "add", "dcgan"])
 @pytest.mark.parametrize("camera", ["none", "label", "angles"])
-def test_discriminators_are_told_cameras_as_configured(camera, dcgan):
-    config = replace(tiny("cgsgan-ffhqc-256").system, discriminator_camera=camera, dcgan=dcgan)
-    system = config.build()
+def test_discriminators_are_told_cameras_as_configured(camera, kind):
+    config = tiny("cgsgan-ffhqc-256").system
+    if kind == "dcgan":
+        config = replace(config, dcgan=DCGANConfig((4,), bias=True))
+    else:
+        config = replace(config, discriminator=replace(config.discriminator, label_use=kind))
+    system = replace(config, discriminator_camera=camera).build()
     batch = posed(4)
     other = replace(batch.cameras, pose=batch.cameras.pose.flip(0))
     logits = [

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,9 @@ class StyleGAN2DiscriminatorConfig:
     label_features: Channels = 512
     label_depth: Natural = 8  # layers that map labels, behind the one that embeds them
     label_lr: Factor = 0.01  # factor of these layers' weights, and so of their learning rate
+    # mapped labels are multiplied with the last features (released code of EG3D and CGS-GAN), or added to
+    # those before the last layer
+    label_use: Literal["project", "add"] = "project"
     # images are blurred at first, to sharp ones in so many steps: 2^-(x / sigma)^2 at x pixels; 0: never
     blur_steps: Natural = 0
     blur_sigma: NonNegative = 10.0  # at the first step, in pixels
@@ -105,15 +109,15 @@ class StyleGAN2Discriminator(nn.Module):
         """inputs: channels of the images. labels: numbers of a label, such as a camera; 0: without labels."""
         super().__init__()
         config.check_size((config.size, config.size))
-        outputs = config.label_features if labels else 1
         self.config, widths = config, [config.channels_at(side) for side in config.sides]
-        last = widths[-1]
+        last, self.adds = widths[-1], config.label_use == "add"
+        outputs = config.label_features if labels and not self.adds else 1
         self.from_rgb = EqualConv2d(inputs, widths[0], 1, bias=True)
         self.blocks = nn.ModuleList(ResidualBlock(a, b, config.conv_clamp) for a, b in pairwise(widths))
         self.last_conv = EqualConv2d(last + (config.mbstd_group > 0), last, 3, padding=1, bias=True)
         self.hidden = EqualLinear(16 * last, last)
         self.last = EqualLinear(last, outputs)
-        of_labels = (outputs, config.label_depth, config.label_lr)
+        of_labels = (last if self.adds else outputs, config.label_depth, config.label_lr)
         self.labels = LabelMapping(0, labels, *of_labels) if labels else None
 
     def forward(self, images: Tensor, labels: Tensor | None = None, step: int | None = None) -> Tensor:
@@ -125,15 +129,18 @@ class StyleGAN2Discriminator(nn.Module):
         if sigma:
             colors, others = images.split([3, images.shape[1] - 3], dim=1)
             images = torch.cat([gaussian_blur(colors, sigma), others], dim=1)
-        found = self.outputs(images)
+        found = self.features(images)
         if self.labels is None:
-            return found[:, 0]
+            return self.last(found)[:, 0]
         assert labels is not None, "this discriminator is given labels"
         mapped = self.labels(found[:, :0], labels.to(found))
+        if self.adds:
+            return self.last(found + mapped)[:, 0]
+        found = self.last(found)
         return (found * mapped).sum(dim=1) / math.sqrt(found.shape[1])
 
-    def outputs(self, images: Tensor) -> Tensor:
-        """Images [B, C, S, S] in [-1, 1] -> the logit [B, 1], or what labels are multiplied by [B, F]."""
+    def features(self, images: Tensor) -> Tensor:
+        """Images [B, C, S, S] in [-1, 1] -> features before the last layer [B, channels at 4x4]."""
         clamp = self.config.conv_clamp
         x = clamped(scaled_leaky_relu(self.from_rgb(images)), clamp)
         for block in self.blocks:
@@ -142,7 +149,7 @@ class StyleGAN2Discriminator(nn.Module):
             deviation = strided_minibatch_std if self.config.mbstd_strided else minibatch_std
             x = deviation(x, self.config.mbstd_group)
         x = clamped(scaled_leaky_relu(self.last_conv(x)), clamp)
-        return self.last(scaled_leaky_relu(self.hidden(x.flatten(1))))
+        return scaled_leaky_relu(self.hidden(x.flatten(1)))
 
     def grow(self, smaller: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights of a discriminator of smaller images in the last blocks, its own in those before."""
