@@ -30,7 +30,7 @@ VERBS = {  # good command lines; the first words name the verb
     "foveate": "foveate plane --out out/a.png --seeds 0-1 --size 8 --percent 25,100 --device cpu",
     "interpolate plane": "interpolate plane --seeds 0,1 --frames 2 --size 8 --out out/a.gif --device cpu",
     "interpolate": "interpolate gan --seeds 0,1 --frames 2 --size 8 --samples 9 --out out/a.mp4 --device cpu",
-    "invert": "invert set/0.png --generator gan --out out/a.safetensors --steps 1 --side 8 --renderings 16"
+    "invert": "invert square.png --generator gan --out out/a.safetensors --steps 1 --side 8 --renderings 16"
     " --encoder-steps 1 --device cpu",
     "export mesh": "export mesh fitted --resolution 12 --level 0.02 --out out/a.glb",
     "export pointcloud": "export pointcloud fitted --count 20 --out out/a.ply --opaque 0.01",
@@ -116,6 +116,7 @@ def make_goods(folder: Path) -> None:
     (folder / "set").mkdir()
     for i in range(12):
         (folder / "set" / f"{i}.png").write_bytes(png())
+    (folder / "square.png").write_bytes(png(8))
     os.chdir(folder)
     for name, line in RUNS.items():
         assert main(f"{line} --out {name}".split()) == 0

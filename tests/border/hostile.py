@@ -127,10 +127,10 @@ def images(folder: Path, chance: random.Random) -> Callable[[], object]:
     return read
 
 
-def png() -> bytes:
-    """A good picture of 12 x 8 pixels."""
+def png(width: int = 12) -> bytes:
+    """A good picture of 12 x 8 pixels, or of another width."""
     content = io.BytesIO()
-    Image.new("RGB", (12, 8), 77).save(content, "PNG")
+    Image.new("RGB", (width, 8), 77).save(content, "PNG")
     return content.getvalue()
 
 

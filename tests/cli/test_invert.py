@@ -15,7 +15,7 @@ from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import update_w_avg
 from genscene.randomness import RandomStreams
 
-QUICK = ["--steps", "2", "--renderings", "32", "--encoder-steps", "3", "--device", "cpu"]
+QUICK = (("--steps", "2"), ("--renderings", "32"), ("--encoder-steps", "3"), ("--device", "cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +50,9 @@ def run(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(folder)
 
     def call(*words):
-        code = main(
-            ["invert", *words, "--generator", "g.safetensors", "--out", f"{tmp_path}/w.safetensors", *QUICK]
-        )
+        files = ["--generator", "g.safetensors", "--out", f"{tmp_path}/w.safetensors"]
+        quick = [word for option in QUICK if option[0] not in words for word in option]
+        code = main(["invert", *words, *files, *quick])
         found = capsys.readouterr()
         return code, found.out, found.err
 

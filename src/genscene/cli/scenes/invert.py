@@ -19,6 +19,7 @@ from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
 from genscene.export.pictures import save_png, tile
 from genscene.geometry.cameras import Size
+from genscene.io.atomic import make_parent
 from genscene.io.generator_file import GeneratorFile, read, write
 from genscene.metrics.lpips import load_lpips
 
@@ -54,6 +55,8 @@ def main(words: list[str]) -> None:
     trained = largest_size(content.experiment) if content.cameras is None else content.cameras.size
     how, size = with_side(options.inversion, content, trained)
     target = read_pictures(generator, options.pictures, options.masks, trained, size)
+    for path in filter(None, (options.out, options.weights, options.preview)):
+        make_parent(path)  # places that cannot be written to are refused before the work
     found = invert(
         generator,
         target,
