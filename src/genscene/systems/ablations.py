@@ -57,7 +57,8 @@ def nerf() -> Variants:
     }
     base = paper(NeRFConfig(generator=generator), 3000, 0, 1024)  # the learning rate decays to the end
     stages = (Stage(0, (64, 64), 1024, accumulation=2),)
-    base = replace(base, data="synthetic:objects", stages=stages, ema=NO_EMA)
+    optim = {"generator": replace(base.optim["generator"], lr=2e-3)}  # of narrow layers and few steps
+    base = replace(base, data="synthetic:objects", stages=stages, optim=optim, ema=NO_EMA)
     found = {name: replace(base, system=NeRFConfig(generator=each)) for name, each in generators.items()}
     for count in (10, 25):
         found[f"{count} photographs"] = replace(found["whole"], posed=replace(base.posed, limit=count))
