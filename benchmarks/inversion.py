@@ -26,7 +26,7 @@ from genscene.apps.inversion.invert import SIDE, InvertOptions, invert
 from genscene.apps.inversion.poses import OrbitPoses, rotation_error
 from genscene.apps.inversion.search import codes_starts
 from genscene.apps.inversion.similarity import Similarity, Target, distance
-from genscene.apps.inversion.styles import StyleSpace, heading, select_styles
+from genscene.apps.inversion.styles import StyleSpace, heading
 from genscene.cli.shared.progress import timed_progress
 from genscene.contract import Generator
 from genscene.data.synthetic import synthesize, views_of_one
@@ -108,8 +108,7 @@ class Bench:
     def rotation(self, found: Candidates) -> Tensor:
         """The angle between the rotation found and the true one [P], in degrees."""
         size, rows = (1, 1), found.picture
-        turned = heading(select_styles(self.space.styles(found.codes, found.like), found.scene))
-        yaw = found.pose[:, 0] if turned is None else found.pose[:, 0] - turned
+        yaw = found.pose[:, 0] - heading(self.space.styles(found.codes, found.like))
         ours = self.poses.prior.camera_at(yaw, found.pose[:, 1], size)
         true = self.poses.prior.camera_at(self.yaw[rows, 0] + self.offset, self.pitch[rows, 0], size)
         return rotation_error(ours, true)

@@ -1,5 +1,6 @@
 """Candidates for what pictures show: codes and cameras, their renderings, their losses, their descent."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,11 +15,12 @@ from genscene.apps.inversion.styles import StyleSpace, heading, select_styles
 from genscene.contract import Generator, RenderOptions
 from genscene.geometry.cameras import Camera, Grid, Size
 from genscene.geometry.priors import wrap_angles
+from genscene.render.volume import VolumeGenerator
 from genscene.scenes import Rendering
 
 CODE_RATE = 0.05  # learning rate of codes
 CODE_WEIGHT, POSE_WEIGHT = 2e-5, 2e-4  # of minus the logarithms of the priors' densities, beside the loss
-PIXELS = 4096  # that are rendered at once with a graph, in pictures of more than one only
+PIXELS, GRAPH_BYTES = 4096, 1 << 30  # that are rendered at once, and that the graph of these takes, at most
 
 
 @dataclass(frozen=True)
@@ -70,45 +72,59 @@ class Problem:
     similarity: Similarity
     target: Target
     read: Guess | None = None  # from the pictures, by the encoder
-    options: RenderOptions = RenderOptions()
 
     def styles(self, candidates: Candidates) -> Any:
-        """The styles of the candidates' scenes."""
-        return self.space.styles(candidates.codes, candidates.like)
+        """The styles of the candidates' scenes: B styles."""
+        like = select_styles(candidates.like, candidates.scene)
+        return self.space.styles(candidates.codes[candidates.scene], like)
 
     def render(self, candidates: Candidates, size: Size) -> Rendering:
         """The candidates from their cameras."""
-        w = select_styles(self.styles(candidates), candidates.scene)
-        return self.generator.render(self.generator.bind(w), candidates.view(size), self.options)
+        return self.render_styles(self.styles(candidates), candidates, size)
+
+    def render_styles(self, w: Any, candidates: Candidates, size: Size) -> Rendering:
+        """Styles w of the candidates from their cameras; computed twice where the graph takes too much."""
+        large = math.prod(size) * self.pixel_bytes > GRAPH_BYTES
+        options = RenderOptions(recompute=torch.is_grad_enabled() and large)
+        return self.generator.render(self.generator.bind(w), candidates.view(size), options)
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of the graph of a pixel, where the generator gives them."""
+        return self.generator.ray_bytes() if isinstance(self.generator, VolumeGenerator) else 0
 
     def losses(self, candidates: Candidates, target: Target) -> Tensor:
         """How much each differs from its picture, and how unlikely it is [B]."""
-        found = self.similarity(self.render(candidates, target.size), target.of(candidates.picture))
+        w = self.styles(candidates)
+        rendering = self.render_styles(w, candidates, target.size)
+        found = self.similarity(rendering, target.of(candidates.picture))
         if candidates.codes.shape[1]:
             found = found + CODE_WEIGHT / 2 * candidates.codes.square().sum(dim=1)[candidates.scene]
         if isinstance(candidates.poses, NoPoses):
             return found
         unlikely = candidates.poses.penalty(candidates.pose)
-        if (
-            self.read is not None
-            and isinstance(candidates.poses, OrbitPoses)
-            and "yaw" in candidates.poses.free
-        ):
+        if self.read is not None and isinstance(candidates.poses, OrbitPoses):
             yaw, kappa = self.read.yaw[candidates.picture], self.read.kappa[candidates.picture]
-            unlikely = unlikely + kappa * (1 - (candidates.pose[:, 0] - yaw).cos())
+            unlikely = unlikely + kappa * (1 - (candidates.pose[:, 0] - heading(w) - yaw).cos())
         return found + POSE_WEIGHT * unlikely
 
     @torch.no_grad()
     def evaluate(self, candidates: Candidates, target: Target) -> Tensor:
         """The losses of all candidates, part by part [B]."""
-        parts = [self.losses(candidates.part(rows), target) for rows in chunks(candidates, target.size)]
-        return torch.cat(parts)
+        parts = self.chunks(candidates, target.size)
+        return torch.cat([self.losses(candidates.part(rows), target) for rows in parts])
 
     @torch.no_grad()
     def images(self, candidates: Candidates, size: Size) -> Tensor:
         """The renderings of all candidates [B, 3, H, W], 0 to 1."""
-        parts = chunks(candidates, size)
+        parts = self.chunks(candidates, size)
         return torch.cat([self.render(candidates.part(rows), size).image.clamp(0, 1) for rows in parts])
+
+    def chunks(self, candidates: Candidates, size: Size) -> Iterator[Tensor]:
+        """Rows of candidates that are rendered at once."""
+        most = min(PIXELS, GRAPH_BYTES // max(1, self.pixel_bytes))
+        rows = torch.arange(len(candidates), device=candidates.pose.device)
+        return iter(rows.split(max(1, most // math.prod(size))))
 
 
 @dataclass(frozen=True)
@@ -119,12 +135,6 @@ class Descent:
     rate: float = 1.0  # factor of all learning rates
     codes: bool = True  # off: cameras alone
     decay: bool = False  # to a tenth of the rates, evenly in the logarithm
-
-
-def chunks(candidates: Candidates, size: Size) -> Iterator[Tensor]:
-    """Rows of candidates that are rendered at once."""
-    rows = torch.arange(len(candidates), device=candidates.pose.device)
-    return iter(rows.split(max(1, PIXELS // (size[0] * size[1]))))
 
 
 def descend(
@@ -148,7 +158,7 @@ def descend(
     with torch.enable_grad():
         for _ in range(how.steps):
             optimizer.zero_grad()
-            for rows in chunks(candidates, target.size):
+            for rows in problem.chunks(candidates, target.size):
                 here = replace(now, pose=start + (pose - start) * units)
                 problem.losses(here.part(rows), target).sum().backward()
             optimizer.step()
@@ -183,12 +193,10 @@ def keep_best(
 def angles_between(problem: Problem, candidates: Candidates, views: Camera | Grid) -> Tensor:
     """Degrees between what every two candidates show [B, B]: of their cameras, or of their first objects."""
     count = len(candidates)
-    turned = heading(select_styles(problem.styles(candidates), candidates.scene))
+    turned = heading(problem.styles(candidates))
     if isinstance(views, Grid):
         return 360.0 - 360.0 * torch.eye(count)
     rows = torch.arange(count).repeat_interleave(count), torch.arange(count).repeat(count)
     found = rotation_error(*(views[each.to(views.pose.device)] for each in rows))
-    if turned is not None:
-        between = wrap_angles(turned[rows[0].to(turned.device)] - turned[rows[1].to(turned.device)])
-        found = torch.maximum(found, torch.rad2deg(between.abs()))
-    return found.view(count, count)
+    between = wrap_angles(turned[:, None] - turned).abs()
+    return torch.maximum(found.view(count, count), torch.rad2deg(between).to(found))

@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, leaky_relu
 
 from genscene.apps.inversion.poses import OrbitPoses, Poses
-from genscene.apps.inversion.styles import StyleSpace, own_styles
+from genscene.apps.inversion.styles import StyleSpace, heading, own_styles
 from genscene.contract import Generator
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Grid, Size
@@ -23,7 +23,7 @@ from genscene.io.generator_file import weights_sha256
 from genscene.io.tensors import read_tensors
 from genscene.randomness import RandomStreams, derive_seed
 
-VERSION, SIDE = 1, 32  # of what is cached; pixels of the shorter side of renderings
+VERSION, SIDE = 2, 32  # of what is cached; pixels of the shorter side of renderings
 CAMERAS = 32  # a use of the seed
 RENDERED, BATCH, RATE = 16, 64, 2e-3  # renderings at once; of the training
 USUAL = 2.5  # standard deviations that codes are clamped to
@@ -67,6 +67,7 @@ class Atlas:
     codes: Tensor  # [N, K]
     yaw: Tensor  # [N], 0 for scenes that are pictures
     pitch: Tensor  # [N]
+    heading: Tensor  # [N], rotation of the first object; the yaw it is seen from is yaw - heading
 
     def pictures(self, rows: Tensor | slice) -> Tensor:
         """Some of the renderings, 0 to 1."""
@@ -105,9 +106,7 @@ def train(
         atlas = render_atlas(generator, space, small, options.renderings, poses, progress)
         train_encoder(encoder, atlas, space, options.encoder_steps, progress)
         _write(path, atlas, encoder)
-    parts = (atlas.images, atlas.codes, atlas.yaw, atlas.pitch)
-    images, codes, yaw, pitch = (x.to(device) for x in parts)
-    moved = Atlas(images, codes, yaw, pitch)
+    moved = Atlas(**{name: x.to(device) for name, x in vars(atlas).items()})
     return Trained(space, moved, encoder.eval().requires_grad_(False))
 
 
@@ -130,16 +129,18 @@ def render_atlas(
             if isinstance(poses, OrbitPoses) and not isinstance(view, Grid):
                 angles = poses.angles(view)
             images = (255 * found.image.clamp(0, 1)).round().byte().cpu()
-            parts.append((images, space.codes(w).cpu(), *(x.cpu() for x in angles)))
+            parts.append((images, space.codes(w).cpu(), *(x.cpu() for x in (*angles, heading(w)))))
             advance(len(numbers))
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
-    return Atlas(columns[0], columns[1], columns[2].float(), columns[3].float())
+    images, codes, yaw, pitch, turned = columns
+    return Atlas(images, codes, yaw.float(), pitch.float(), turned.float())
 
 
 def train_encoder(encoder: Encoder, atlas: Atlas, space: StyleSpace, steps: int, progress: Progress) -> None:
     """Least squares of codes, weighted by their shares of the variance, and of sine, cosine and pitch."""
     device = next(encoder.parameters()).device
-    pose = torch.stack([atlas.yaw.sin(), atlas.yaw.cos(), atlas.pitch], dim=1)
+    yaw = atlas.yaw - atlas.heading
+    pose = torch.stack([yaw.sin(), yaw.cos(), atlas.pitch], dim=1)
     numbers = torch.cat([atlas.codes, pose], dim=1)
     weights = torch.cat([space.shares.cpu() + 0.1 / max(1, len(space.shares)), torch.ones(3)]).to(device)
     random = torch.Generator().manual_seed(derive_seed(CAMERAS, VERSION))
@@ -171,7 +172,7 @@ class Guess:
     """What the encoder reads from P pictures."""
 
     codes: Tensor  # [P, K], within the usual
-    yaw: Tensor  # [P], in radians
+    yaw: Tensor  # [P], in radians, from which the scene, or its first object, is seen
     pitch: Tensor  # [P], in radians from the pole
     kappa: Tensor  # [P], concentration of the yaw: its density is as exp(kappa cos(difference))
 
@@ -197,7 +198,7 @@ def guess(encoder: Encoder, images: Tensor) -> Guess:
 
 def _write(path: Path, atlas: Atlas, encoder: Encoder) -> None:
     tensors = {f"encoder.{name}": tensor.cpu() for name, tensor in encoder.state_dict().items()}
-    tensors |= {"images": atlas.images, "codes": atlas.codes, "yaw": atlas.yaw, "pitch": atlas.pitch}
+    tensors |= vars(atlas)
     with atomic(path) as partial:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
 
@@ -206,5 +207,4 @@ def _read(path: Path, encoder: Encoder) -> Atlas:
     found = read_tensors(path)
     weights = {name.removeprefix("encoder."): t for name, t in found.items() if name.startswith("encoder.")}
     encoder.load_state_dict(weights)
-    images, codes, yaw, pitch = (found[name] for name in ("images", "codes", "yaw", "pitch"))
-    return Atlas(images, codes, yaw, pitch)
+    return Atlas(**{each.name: found[each.name] for each in fields(Atlas)})

@@ -202,7 +202,7 @@ def _result(problem: Problem, found: Candidates, ties: tuple[int, ...], seconds:
     images, wanted = problem.images(found, target.size), target.of(found.picture)
     decibels = psnr(weighted_mean((images - wanted.images).square(), wanted.weights)).tolist()
     distances = distance(images, wanted.images).tolist()
-    w, scenes = problem.styles(found), found.scene.tolist()
+    w, scenes = problem.space.styles(found.codes, found.like), found.scene.tolist()
     if not problem.generator.latent_dim:
         w, scenes = take_styles(w, slice(0, 1)), [0] * len(found)
     pictures = tuple(

@@ -50,28 +50,26 @@ def codes_starts(
     generator: Generator, trained: Trained, first: Guess, poses: Poses, target: Target
 ) -> Candidates:
     """Of each picture the encoder's guess, then the nearest renderings, one for each twelfth of the yaws."""
-    numbers = nearest(generator, trained, target)  # [P, YAWS]
-    device = target.images.device
-    orbit = poses if isinstance(poses, OrbitPoses) else None
-    atlas = trained.atlas
+    numbers, atlas = nearest(trained, target), trained.atlas  # [P, YAWS]
     codes = torch.cat([first.codes[:, None], atlas.codes[numbers]], dim=1).flatten(0, 1)
-    pose = codes.new_zeros(len(codes), 0)
-    if orbit is not None:
-        yaw, pitch = (
-            torch.cat([own[:, None], found[numbers]], dim=1).flatten()
-            for own, found in ((first.yaw, atlas.yaw), (first.pitch, atlas.pitch))
-        )
-        pose = orbit.at(yaw, pitch)
-        if not orbit.rates.any():
-            pose = orbit.at(*(torch.full_like(yaw, x) for x in orbit.prior.mean_angles()))
     # what is discrete in the encoder's guess is that of the nearest rendering
     alike = torch.cat([numbers[:, :1], numbers], dim=1).flatten().tolist()
     like = join_styles([own_styles(generator, range(n, n + 1)) for n in alike])
-    rows = torch.arange(len(codes), device=device)
+    pose = codes.new_zeros(len(codes), 0)
+    if isinstance(poses, OrbitPoses):
+        turned = heading(trained.space.styles(codes, like)).view(-1, 1 + YAWS)[:, :1]
+        yaw = torch.cat([first.yaw[:, None] + turned, atlas.yaw[numbers]], dim=1).flatten()
+        pitch = torch.cat([first.pitch[:, None], atlas.pitch[numbers]], dim=1).flatten()
+        mean = poses.prior.mean_angles()
+        pose = poses.at(
+            yaw if "yaw" in poses.free else torch.full_like(yaw, mean[0]),
+            pitch if "pitch" in poses.free else torch.full_like(pitch, mean[1]),
+        )
+    rows = torch.arange(len(codes), device=codes.device)
     return Candidates(codes, like, rows, pose, poses, rows // (YAWS + 1))
 
 
-def nearest(generator: Generator, trained: Trained, target: Target) -> Tensor:
+def nearest(trained: Trained, target: Target) -> Tensor:
     """Numbers of the renderings nearest to each picture [P, YAWS], those of all yaws sorted by distance."""
     atlas, responses = trained.atlas, FilterResponses().to(target.images.device)
     count = min(NEIGHBORS, len(atlas.images))
@@ -85,7 +83,7 @@ def nearest(generator: Generator, trained: Trained, target: Target) -> Tensor:
     with torch.no_grad():
         theirs = torch.cat([features(atlas.pictures(rows)) for rows in torch.arange(count).split(250)])
         distances = torch.cdist(features(target.images), theirs)
-    yaw = relative_yaw(generator, trained)[:count]
+    yaw = wrap_angles(atlas.yaw - atlas.heading)[:count]
     order = yaw.argsort() if float(yaw.std()) > 0.01 else None
     if order is None:  # of one direction: the nearest
         return distances.argsort(dim=1)[:, :YAWS].repeat(1, YAWS)[:, :YAWS]
@@ -93,13 +91,6 @@ def nearest(generator: Generator, trained: Trained, target: Target) -> Tensor:
     chosen = torch.stack([part[distances[:, part].argmin(dim=1)] for part in bins], dim=1)
     best = distances.gather(1, chosen).argsort(dim=1)
     return chosen.gather(1, best)
-
-
-def relative_yaw(generator: Generator, trained: Trained) -> Tensor:
-    """From where each rendering shows its first object, or its scene [N], in radians."""
-    atlas = trained.atlas
-    turned = heading(own_styles(generator, range(len(atlas.yaw))))
-    return wrap_angles(atlas.yaw if turned is None else atlas.yaw - turned)
 
 
 def camera_starts(generator: Generator, poses: Poses, cameras: Camera | None, target: Target) -> Candidates:

@@ -87,10 +87,12 @@ def _split(numbers: Tensor, like: Any) -> Iterator[Tensor]:
             start += size
 
 
-def heading(w: Any) -> Tensor | None:
-    """The rotation of the first object of each scene [B], in radians; None: scenes without objects."""
+def heading(w: Any) -> Tensor:
+    """The rotation of the first object of each scene [B], in radians; 0 in scenes without objects."""
     boxes = getattr(w, "boxes", None)
-    return None if boxes is None else boxes.rotation[:, 0]
+    if boxes is None:
+        return next(iter(named_tensors(w).values())).new_zeros(style_count(w))
+    return boxes.rotation[:, 0]
 
 
 def select_styles(w: Any, rows: Tensor) -> Any:

@@ -27,21 +27,21 @@ def tune(problem: Problem, found: Candidates, target: Target, steps: int, progre
     frozen, tuned = problem.generator, deepcopy(problem.generator)
     tuned.requires_grad_(True)
     with torch.no_grad():
-        w = problem.styles(found)
+        w = problem.styles(found)  # of each candidate
     here = replace(problem, generator=tuned)
     optimizer = torch.optim.Adam([p for p in tuned.parameters() if p.is_floating_point()], RATE)
     with torch.enable_grad(), progress("tuning the weights", steps) as advance:
         for step in range(steps):
             row = torch.tensor([step % len(found)], device=found.scene.device)
-            one = select_styles(w, found.scene[row])
-            rendering = tuned.render(tuned.bind(one), found.part(row).view(target.size), problem.options)
+            one = select_styles(w, row)
+            rendering = tuned.render(tuned.bind(one), found.part(row).view(target.size))
             loss = here.similarity(rendering, target.of(found.picture[row])).sum()
             if frozen.bounds is not None:
                 streams = RandomStreams([derive_seed(VIEWS, step)], row.device)
                 view = frozen.prior.sample(streams, target.size).to(row.device)
                 with torch.no_grad():
-                    wanted = frozen.render(frozen.bind(one), view, problem.options).image
-                other = tuned.render(tuned.bind(one), view, problem.options).image
+                    wanted = frozen.render(frozen.bind(one), view).image
+                other = tuned.render(tuned.bind(one), view).image
                 loss = loss + OTHER_VIEWS * (other - wanted).square().mean()
             optimizer.zero_grad()
             loss.backward()
