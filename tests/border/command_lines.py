@@ -40,7 +40,15 @@ VERBS = {  # good command lines; the first words name the verb
     " --out out/a.safetensors",
     "export cameras": "export cameras gan --frames 3 --out out/a.json",
     "export prior": "export prior gan --count 20 --out out/a.png",
+    "analyse ray": "analyse ray gan --size 8 --samples 4 --pixel 3,4 --device cpu --out out/a.png",
+    "analyse slices": "analyse slices fitted --count 2 --resolution 8 --device cpu --out out/a.png",
+    "analyse directions": "analyse directions gan --count 2 --styles 16 --steps 2 --size 8 --device cpu"
+    " --out out/a.safetensors",
+    "edit": "edit gan --seeds 0-1 --other 3 --steps 2 --size 8 --samples 4 --device cpu --out out/a.png",
     "analyse": "analyse gan --data set --count 2 --size 8 --samples 2 --device cpu --out out",
+    "ablate": "ablate pigan-demo --vary system.generator.field.activation=sine,relu --data set --steps 1"
+    " --vary system.patches.size=8 --size 8 --batch 2 --evaluation.count 6 --evaluation.reals 6"
+    " --evaluation.size 16 --device cpu --out out",
     "evaluate": "evaluate gan --data set --count 6 --reals 6 --size 16 --device cpu --out out/a.json",
     "evaluate views": "evaluate fitted --out out/a.html --size 16 --device cpu",
     "compare": "compare set gan --data set --count 30 --reals 12 --size 16 --resamples 39 --device cpu",
@@ -58,6 +66,8 @@ WORDS = (
     *("0-99999999999", "*", "{}", "0.5", "100000", "3.7", "auto", "/dev/zero", ".", "~nobody/x", "a\nb"),
     *("\u202e", "cuda:99", "synthetic:", "synthetic:x", "set", "gan", "fitted"),
 )
+# verbs with kinds, whose options are those of a kind
+KINDS_OF = ("train", "export", "data", "analyse ray", "analyse slices", "analyse directions")
 WRITTEN = ("--out", "--dest", "--statistics")  # options of places that are written to
 NAMES = (
     "[/red]",
@@ -122,7 +132,7 @@ def good(verb: str) -> CommandLine:
 
 def options_of(verb: str) -> list[str]:
     """The options that the help of a verb names."""
-    words = VERBS[verb].split()[: 2 if verb.startswith(("train", "export", "data")) else 1]
+    words = VERBS[verb].split()[: 2 if verb.startswith(KINDS_OF) else 1]
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown):
         main([*words, "--help-all" if verb.startswith("train") else "--help"])

@@ -138,8 +138,8 @@ def check_values(verb: str, words: list[str]) -> None:
 
 
 def option_classes(verb: str) -> list[str]:
-    """The classes of options in the file of a verb; none where there is no such verb."""
-    files = [path for part in ("", "scenes") if (path := ROOT / "cli" / part / f"{verb}.py").is_file()]
+    """The classes of options in the files of a verb, and of its kinds; none where there is no such verb."""
+    files = (path for path in (ROOT / "cli").rglob("*.py") if path.stem.split("_")[0] == verb)
     return [name for path in files for name, _, _ in CLASS.findall(path.read_text(encoding="utf-8"))]
 
 
