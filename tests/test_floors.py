@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "genscene"
 FLOORS = (  # from the bottom up; modules of one floor may import one another
-    "version errors ranges randomness distributed heartbeat devices io io.atomic io.foreign_pickles io.rename"
-    " kernels",
+    "version errors ranges randomness distributed heartbeat devices hub io io.atomic io.foreign_pickles"
+    " io.rename kernels",
     "geometry",
     "scenes layers metrics",
     "contract",

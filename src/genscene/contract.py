@@ -30,7 +30,7 @@ MAX_BYTES = 1 << 28
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """How a scene is rendered; the last four fields change the picture by rounding at most, about 1e-7."""
+    """How a scene is rendered; the last five fields change the picture by rounding at most, about 1e-7."""
 
     randomness: Randomness | None = None  # jitter, importance sampling and density noise; None: deterministic
     density_noise: float = 0.0  # standard deviation of the noise on raw density; wants randomness
@@ -42,6 +42,7 @@ class RenderOptions:
     recompute: bool = False  # trade time for memory: compute parts again for the backward pass
     cancelled: Callable[[], bool] | None = None  # called between parts; True raises Cancelled
     progress: Callable[[int], None] | None = None  # called after each part with the number of its rays
+    record: Callable[[Any], None] | None = None  # called with the samples of each pass along rays of a part
 
     def background_color(self, own: Background, ground: Vector | None = None) -> Vector:
         """What is behind the scene, 0 to 1: a generator's own, as photographed, or another given one."""

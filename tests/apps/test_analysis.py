@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from conftest import tiny
-from genscene.apps.analysis import (
+from genscene.apps.analysis.features import (
     components_picture,
     feature_spectrum,
     input_features,

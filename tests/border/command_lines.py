@@ -25,6 +25,7 @@ RUNS = {
 }
 VERBS = {  # good command lines; the first words name the verb
     "render png": "render gan --out out/a.png --seeds 0-1 --frames 2 --size 8 --samples 2 --device cpu",
+    "render folder": "render fitted --out out --size 8 --samples 8 --depth --device cpu",
     "render gif": "render fitted --out out/a.gif --frames 2 --size 8 --samples 2 --device cpu",
     "render window": "render plane --out out/a.png --seeds 0 --window -1,-1,2,2 --outside zeros --size 8",
     "foveate": "foveate plane --out out/a.png --seeds 0-1 --size 8 --percent 25,100 --device cpu",
@@ -39,11 +40,21 @@ VERBS = {  # good command lines; the first words name the verb
     " --out out/a.safetensors",
     "export cameras": "export cameras gan --frames 3 --out out/a.json",
     "export prior": "export prior gan --count 20 --out out/a.png",
+    "analyse ray": "analyse ray gan --size 8 --samples 4 --pixel 3,4 --device cpu --out out/a.png",
+    "analyse slices": "analyse slices fitted --count 2 --resolution 8 --device cpu --out out/a.png",
+    "analyse directions": "analyse directions gan --count 2 --styles 16 --steps 2 --size 8 --device cpu"
+    " --out out/a.safetensors",
+    "edit": "edit gan --seeds 0-1 --other 3 --steps 2 --size 8 --samples 4 --device cpu --out out/a.png",
     "analyse": "analyse gan --data set --count 2 --size 8 --samples 2 --device cpu --out out",
+    "ablate": "ablate pigan-demo --vary system.generator.field.activation=sine,relu --data set --steps 1"
+    " --vary system.patches.size=8 --size 8 --batch 2 --evaluation.count 6 --evaluation.reals 6"
+    " --evaluation.size 16 --device cpu --out out",
     "evaluate": "evaluate gan --data set --count 6 --reals 6 --size 16 --device cpu --out out/a.json",
     "evaluate views": "evaluate fitted --out out/a.html --size 16 --device cpu",
     "compare": "compare set gan --data set --count 30 --reals 12 --size 16 --resamples 39 --device cpu",
+    "publish": "publish gan --out out --seeds 1 --size 8 --samples 2 --device cpu",
     "data inspect": "data inspect set",
+    "data pack": "data pack --source set --dest out/a.zip --size 8",
     "data select": "data select set --out out/a.json --keep brightness<2 --balance sharpness --bins 2",
     "data synthesize": "data synthesize cars --out out --count 1 --size 8",
     "train gan": f"{RUNS['gan']} --out out",
@@ -55,7 +66,9 @@ WORDS = (
     *("0-99999999999", "*", "{}", "0.5", "100000", "3.7", "auto", "/dev/zero", ".", "~nobody/x", "a\nb"),
     *("\u202e", "cuda:99", "synthetic:", "synthetic:x", "set", "gan", "fitted"),
 )
-WRITTEN = ("--out", "--statistics")  # options of places that are written to
+# verbs with kinds, whose options are those of a kind
+KINDS_OF = ("train", "export", "data", "analyse ray", "analyse slices", "analyse directions")
+WRITTEN = ("--out", "--dest", "--statistics")  # options of places that are written to
 NAMES = (
     "[/red]",
     "\x1b[2J\x07",
@@ -119,7 +132,7 @@ def good(verb: str) -> CommandLine:
 
 def options_of(verb: str) -> list[str]:
     """The options that the help of a verb names."""
-    words = VERBS[verb].split()[: 2 if verb.startswith(("train", "export", "data")) else 1]
+    words = VERBS[verb].split()[: 2 if verb.startswith(KINDS_OF) else 1]
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown):
         main([*words, "--help-all" if verb.startswith("train") else "--help"])
@@ -164,7 +177,7 @@ def pictures(folder: Path, chance: random.Random, known: dict[str, list[str]]) -
     """Damaged pictures, or a damaged zip of them."""
     shutil.rmtree(folder / "set")
     FILES["images"](folder, chance)
-    verbs = ("data inspect", "train gan", "evaluate", "compare")
+    verbs = ("data inspect", "data pack", "train gan", "evaluate", "compare")
     return with_files(folder, chance, verbs, "set", "set")
 
 

@@ -17,7 +17,7 @@ MAX_LINE = 420
 WANTED = re.compile(
     "wanted|did you mean|known:|expected|invalid choice|needs?|at most|at least|must|see genscene|lower"
     "|cannot|nrecognized|no such|issing|required|damaged|a whole|no JSON|not JSON|has no|holds? no|neither"
-    "|no checkpoint|not finite|format|none of|choose|sets a number|compared with"
+    "|no file of|no checkpoint|not finite|format|none of|choose|sets a number|compared with"
 )
 PROGRESS = re.compile(r"\d+ %|takes about|step \d+|left$", re.M)
 
@@ -59,7 +59,11 @@ def run(line: command_lines.CommandLine, folder: Path) -> tuple[Ended, list[str]
         shutil.copytree(goods(), folder)
     ended = run_verb(line.words, folder, line.variables, line.encoding, line.inside)
     left = [str(path.relative_to(folder)) for path in folder.rglob("*") if ".partial" in path.name]
-    if ended.code and not line.verb.startswith("train") and "out" in line.words + [w[:3] for w in line.words]:
+    if (
+        ended.code
+        and not line.verb.startswith(("train", "ablate"))
+        and "out" in line.words + [w[:3] for w in line.words]
+    ):
         left += [str(path) for path in (folder / "out").rglob("*") if path.is_file()]
     return ended, left
 

@@ -16,10 +16,21 @@ from genscene.errors import BadInput
 from genscene.experiment.serialise import dumps
 from genscene.systems import PRESETS
 
-VERBS = ("render", "view", "interpolate", "analyse", "evaluate", "compare", "convert", "doctor", "presets")
+VERBS = (
+    "render",
+    "view",
+    "interpolate",
+    "analyse",
+    "evaluate",
+    "compare",
+    "convert",
+    "publish",
+    "doctor",
+    "presets",
+)
 SUBVERBS = (
     *(("export", name) for name in ("mesh", "pointcloud", "cameras", "prior")),
-    *(("data", name) for name in ("inspect", "synthesize", "poses")),
+    *(("data", name) for name in ("inspect", "synthesize", "pack", "poses")),
 )
 
 

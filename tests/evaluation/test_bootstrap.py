@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from genscene.errors import BadInput
-from genscene.evaluation.bootstrap import (
+from genscene.evaluation.intervals.bootstrap import (
     BLOCK,
     Resampling,
     centered_interval,

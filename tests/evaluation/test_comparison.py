@@ -8,7 +8,6 @@ import torch
 
 from genscene.errors import BadInput
 from genscene.evaluation import comparison
-from genscene.evaluation.bootstrap import RESAMPLE, Resampling
 from genscene.evaluation.comparison import (
     generator_scores,
     reference_row,
@@ -18,6 +17,7 @@ from genscene.evaluation.comparison import (
     without_interval,
 )
 from genscene.evaluation.extract_features import Measurements
+from genscene.evaluation.intervals.bootstrap import RESAMPLE, Resampling
 from genscene.evaluation.protocol import Protocol
 from genscene.evaluation.registry import STATISTICS_METRICS
 from genscene.evaluation.report import Report, Row, Score

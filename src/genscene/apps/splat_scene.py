@@ -14,6 +14,7 @@ from genscene.export.splat_files.formats import Placement
 from genscene.export.splats import DEGREES, READ, Splats, parse_up, read_splats, to_gaussians
 from genscene.geometry.priors import CameraPrior
 from genscene.geometry.rotations import rotation_between
+from genscene.hub import local_path
 from genscene.io.generator_file import GeneratorFile, read
 from genscene.ranges import Box
 from genscene.render.splatting import transform_gaussians
@@ -29,10 +30,11 @@ COPIES = 4  # of all numbers, while they are read
 
 
 def read_scene(path: Path, up: str = "") -> GeneratorFile:
-    """A generator file, the folder of a run, or a .ply or .splat of Gaussians; BadInput for any other.
+    """A generator file, the folder of a run, or a .ply or .splat of Gaussians, here or on the hub; BadInput.
 
     up: of the latter, the axis that is upwards (x, -x, ...), or three numbers; default: what the file says.
     """
+    path = local_path(path)
     if path.suffix not in READ:
         if up:
             raise BadInput(f"--up {up}: wanted with a file of Gaussians ({', '.join(READ)}), not {path}")

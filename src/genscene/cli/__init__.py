@@ -39,29 +39,35 @@ LOWER = {  # verb -> the options that its memory depends on
     "view": "--side",
     "interpolate": "--size, --frames, or --memory",
     "invert": "--side, or the number of pictures",
+    "edit": "--size, --steps, the number of --seeds, or --memory",
     "foveate": "--size, the number of --seeds, or --memory",
     "export": "--resolution, --count, --splats, --views, --side or --cells",
+    "ablate": "--batch or --size",
     "analyse": "--size, --memory, or the number of --seeds",
     "evaluate": "--count, --reals or --size",
     "compare": "--count, --reals or --size",
+    "publish": "--size, the number of --seeds, or --memory",
     "data": "--count, --size or --side",
 }
 
 USAGE = """usage: genscene VERB ... (options: genscene VERB --help)
 
   train        train a preset on images or photographs
+  ablate       train variants of presets under one budget, and compare them in a table and on a page
   presets      list the experiments that can be trained
   render       pictures and videos of a trained generator
   view         look around in a browser
   interpolate  a video from one scene to the next
   invert       the latents and cameras with which a generator renders given pictures
+  edit         scenes moved along directions, or mixed; objects of a scene changed
   foveate      pictures of which the pixels around a center are evaluated, and the time that this saves
   export       a mesh, points, Gaussians, a camera trajectory, or a plot of the prior, as a file
-  analyse      pictures of a generator's spectra, and of the parts of its input
+  analyse      pictures of a generator's spectra, of what is along a ray, of slices through a scene
   evaluate     metrics of a generator
   compare      metrics of several generators, in one table and on one page
   convert      official checkpoints to generator files, without executing them
-  data         inspect images, synthesize some, prepare and select them, suggest boxes, find camera poses
+  publish      a folder of a generator, pictures and a model card, uploaded to the Hugging Face hub
+  data         inspect images, synthesize, prepare, pack and select them, suggest boxes, find camera poses
   doctor       report versions, devices and optional packages
 
 --traceback, of every verb, shows where an error was raised
@@ -109,6 +115,8 @@ def verb(name: str) -> Callable[[list[str]], None]:
     match name:
         case "train":
             from genscene.cli.train import main
+        case "ablate":
+            from genscene.cli.ablate import main
         case "presets":
             from genscene.cli.train import list_presets as main
         case "render":
@@ -119,6 +127,8 @@ def verb(name: str) -> Callable[[list[str]], None]:
             from genscene.cli.scenes.interpolate import main
         case "invert":
             from genscene.cli.scenes.invert import main
+        case "edit":
+            from genscene.cli.scenes.edit import main
         case "foveate":
             from genscene.cli.scenes.foveate import main
         case "export":
@@ -131,6 +141,8 @@ def verb(name: str) -> Callable[[list[str]], None]:
             from genscene.cli.compare import main
         case "convert":
             from genscene.cli.convert import main
+        case "publish":
+            from genscene.cli.publish import main
         case "data":
             from genscene.cli.data import main
         case "doctor":

@@ -1,4 +1,7 @@
-"""genscene analyse GENERATOR: pictures of what it has learned: spectra, input features, the mean style."""
+"""genscene analyse GENERATOR: pictures of what it has learned: spectra, input features, the mean style.
+
+genscene analyse ray|slices|truncation|views|directions GENERATOR: what is inside a scene, how scenes vary.
+"""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +12,7 @@ from typing import Annotated, Any
 import torch
 from tyro.conf import Positional, arg
 
-from genscene.apps.analysis import (
+from genscene.apps.analysis.features import (
     BATCH,
     components_picture,
     feature_spectrum,
@@ -20,6 +23,7 @@ from genscene.apps.analysis import (
     principal_components,
     spectra_figure,
 )
+from genscene.cli.scenes.analyse_fields import KINDS
 from genscene.cli.shared.evaluation_options import EvaluationOptions, load_models, make_session
 from genscene.cli.shared.latents import SEEDS, ChosenScenes, choose_scenes
 from genscene.cli.shared.options import parse, parse_size, print_line
@@ -43,7 +47,14 @@ from genscene.version import __version__
 
 FEATURE_BYTES = 28  # of a feature of a pixel: twice in float32, and its components in float64
 REAL = "real"
-ABOUT = "Pictures of what a generator has learned: spectra, input features of pixels, the mean style."
+ABOUT = """Pictures of what a generator has learned: spectra, input features of pixels, the mean style.
+
+others, each with options of its own (genscene analyse ray --help):
+  ray         density, transmittance, samples and weights along the ray of a pixel
+  slices      slices through the field of a scene
+  truncation  scenes from the mean style to their own
+  directions  principal directions of styles, and directions of labels, for genscene edit
+  views       held-out photographs beside renderings of several fitted scenes"""
 Numbers = dict[str, Any]
 
 
@@ -66,6 +77,14 @@ class Analyse:
 
 def main(words: list[str]) -> None:
     """Run the verb."""
+    if words and words[0] in KINDS:
+        KINDS[words[0]](words[1:])
+    else:
+        analyse(words)
+
+
+def analyse(words: list[str]) -> None:
+    """Write all pictures of spectra, input features and mean styles, and their numbers."""
     options = parse(Analyse, words, "genscene analyse", description=ABOUT)
     how = options.rendering
     require_new_folder(options.out)

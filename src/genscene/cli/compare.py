@@ -9,7 +9,7 @@ from tyro.conf import Positional, arg
 from genscene.cli.shared.evaluation_options import EvaluationOptions, describe_choices, run
 from genscene.cli.shared.options import parse
 from genscene.errors import BadInput
-from genscene.evaluation.bootstrap import Resampling
+from genscene.evaluation.intervals.bootstrap import Resampling
 
 ABOUT = "Scores of several generators, or folders of generated images, under one protocol.\n\n"
 

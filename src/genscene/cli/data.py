@@ -1,4 +1,4 @@
-"""genscene data VERB: reports, embedded sets, ranges of boxes, camera poses, prepared sets, index lists."""
+"""genscene data VERB: reports; embedded, prepared and packed sets; index lists, boxes, camera poses."""
 
 import math
 import shlex
@@ -12,6 +12,7 @@ from genscene.cli.shared.options import parse, parse_size, print_line
 from genscene.data.prepare.boxes import suggest_boxes
 from genscene.data.prepare.cameras import Preparation
 from genscene.data.prepare.inspect import inspect
+from genscene.data.prepare.pack import pack_pictures
 from genscene.data.prepare.pictures import prepare_pictures
 from genscene.data.prepare.poses import ADVICE, Matching, estimate_poses
 from genscene.data.prepare.select import Selection, select_pictures
@@ -25,7 +26,7 @@ from genscene.io.files import user_path
 from genscene.ranges import Extent, NonNegative, Range, Side
 
 HEADS = "heads"
-VERBS = ("inspect", "synthesize", "prepare", "select", "boxes", "poses")
+VERBS = ("inspect", "synthesize", "prepare", "pack", "select", "boxes", "poses")
 USAGE = """usage: genscene data inspect PATH
        genscene data synthesize NAME --out FOLDER [--count N] [--size N] [--seed N]
                                           [--camera clevr|narrow|circle] [--fov DEGREES]
@@ -33,6 +34,7 @@ USAGE = """usage: genscene data inspect PATH
        genscene data prepare PATH --out FOLDER [--size N] [--masks|--no-masks] [--mirror]
                 [--cameras FILE | --landmarks FILE --template FILE [--focal eg3d|estimate|F]]
                 [--largest-error E]
+       genscene data pack --source PATH --dest FILE.zip|FOLDER [--size N] [--background COLOR]
        genscene data select PATH --out FILE.json [--scores FILE.csv ...] [--keep CONDITION ...]
                 [--balance COLUMN ...] [--bins N] [--repeats N] [--index FILE.json] [--seed N]
        genscene data boxes PATH [--objects N] [--fov DEGREES] [--radius R] [--elevation DEGREES]
@@ -86,6 +88,20 @@ class Prepare:
     largest_error: NonNegative = 0.15
     masks: bool = True  # masks/NAME.png, where there are any, become transparency
     mirror: bool = False  # write every picture and its camera mirrored, too
+
+    def __post_init__(self) -> None:
+        """Raise BadInput for numbers out of range."""
+        validate(self)
+
+
+@dataclass(frozen=True)
+class Pack:
+    """All options of data pack."""
+
+    source: str  # a folder or zip of pictures, and dataset.json where it has labels
+    dest: Path  # FILE.zip, or a folder, which must be new or empty
+    size: Side = 256  # side of the written pictures, in pixels; other programs want a power of two
+    background: str = "white"  # behind transparency: white, black, or R,G,B from 0 to 255
 
     def __post_init__(self) -> None:
         """Raise BadInput for numbers out of range."""
@@ -157,6 +173,11 @@ def main(words: list[str]) -> None:
     elif words[0] == "prepare":
         about = "Write square pictures with a camera each: cropped to heads by landmarks, or as labelled."
         _run_prepare(parse(Prepare, words[1:], "genscene data prepare", description=about))
+    elif words[0] == "pack":
+        about = (
+            "Write square pictures of one size and their labels to a zip or folder, as StyleGAN reads them."
+        )
+        _run_pack(parse(Pack, words[1:], "genscene data pack", description=about))
     elif words[0] == "select":
         about = "Write an index list: pictures that meet conditions, repeated to even their histograms."
         asked = parse(Select, words[1:], "genscene data select", description=about)
@@ -214,6 +235,20 @@ def _run_prepare(options: Prepare) -> None:
         print_line(
             f"  {found.enlarged} have fewer pixels than {options.size}x{options.size} and were enlarged"
         )
+
+
+def _run_pack(options: Pack) -> None:
+    """Write a packed set, and report what is in it."""
+    found = pack_pictures(options.source, options.dest, options.size, options.background)
+    kinds = {"cameras": found.cameras, "classes": found.classes}
+    labels = next((f", labels: {kind}" for kind, count in kinds.items() if count), ", no labels")
+    left = f", {len(found.unreadable)} left out" if found.unreadable else ""
+    size = f"{options.size}x{options.size}"
+    print_line(f"{options.dest}: {len(found.names)} pictures of {size}{labels}{left}")
+    if found.enlarged:
+        print_line(f"  {found.enlarged} have fewer pixels than {size} and were enlarged")
+    if options.size & (options.size - 1):
+        print_line(f"  StyleGAN's programs want a power of two, {options.size} is none")
 
 
 def _run_poses(options: Poses) -> None:

@@ -20,6 +20,8 @@ EXTRAS = {
     "metrics": "transformers",
     "sfm": "pycolmap",
     "tensorboard": "tensorboard",
+    "wandb": "wandb",
+    "hub": "huggingface_hub",
 }
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from genscene.contract import Generator
 from genscene.errors import BadInput
-from genscene.evaluation.bootstrap import RESAMPLE, Resampling, with_intervals
 from genscene.evaluation.extract_features import Measurements
+from genscene.evaluation.intervals.bootstrap import RESAMPLE, Resampling, with_intervals
 from genscene.evaluation.page import charts, image_strips
 from genscene.evaluation.registry import GENERATOR_METRICS, STATISTICS_METRICS, too_few_images
 from genscene.evaluation.report import Report, Row, Score

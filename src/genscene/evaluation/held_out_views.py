@@ -13,8 +13,8 @@ from genscene.data.posed import PosedImages, Split, available_splits, load_posed
 from genscene.data.progress import track_progress
 from genscene.data.sources import posed_images
 from genscene.errors import BadInput
-from genscene.evaluation.bootstrap import Resampling, resample_means, with_intervals
 from genscene.evaluation.image_sources import require_finite
+from genscene.evaluation.intervals.bootstrap import Resampling, resample_means, with_intervals
 from genscene.evaluation.protocol import require_same_protocol
 from genscene.evaluation.report import Better, Report, Row, Score
 from genscene.evaluation.session import EvaluatedModel
@@ -30,7 +30,7 @@ from genscene.version import __version__
 SHOWN = 4  # views in a gallery
 SAMPLED, MOST_VIEWS = 1 << 16, 200  # pixels and views of an estimate while training
 # of the configuration of photographs; what was composited on is images.background
-TRAINING_ONLY = ("batching", "precrop_steps", "precrop_share", "background", "bounds")
+TRAINING_ONLY = ("limit", "batching", "precrop_steps", "precrop_share", "background", "bounds")
 COMPARED_BY = {
     "rounding": "8 bits per channel, sRGB",
     "SSIM": "Gaussian window 1.5, 11 pixels, biased covariance, mean over channels",

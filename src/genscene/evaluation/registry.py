@@ -7,10 +7,10 @@ import torch
 
 from genscene.contract import Generator
 from genscene.errors import BadInput, suggest
-from genscene.evaluation.bootstrap import KERNEL_SCALE
 from genscene.evaluation.generator_metrics.object_control import is_set_of_rooms, object_control
 from genscene.evaluation.generator_metrics.pose_accuracy import frechet_pose, is_posed_set, pose_accuracy
 from genscene.evaluation.generator_metrics.two_views import identity, view_consistency
+from genscene.evaluation.intervals.bootstrap import KERNEL_SCALE
 from genscene.evaluation.report import Better, Score
 from genscene.evaluation.session import EvaluatedModel, EvaluationSession
 from genscene.evaluation.statistics import FeatureStatistics

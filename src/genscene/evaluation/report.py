@@ -77,6 +77,7 @@ class Report:
     strips: Sequence[tuple[str, Tensor]] = ()  # named images [N, 3, H, W] in [0, 1], below each other
     charts: Mapping[str, str] = field(default_factory=dict)  # SVG by name
     views: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)  # of scenes
+    runs: Sequence[Mapping[str, object]] = ()  # of which rows are means, in JSON
 
     @property
     def columns(self) -> dict[str, Score]:

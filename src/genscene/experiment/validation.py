@@ -218,6 +218,8 @@ def checked_leaf(value: Any, hint: Any, place: Place) -> Any:
     elif not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         limits = isinstance(value, int) and hint is float
         raise place.refuse(value, "a finite number" if limits else NAMES.get(hint, f"a {hint.__name__}"))
+    if hint is str and not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
+        raise place.refuse(value, "a text of UTF-8, which files hold")
     if hint is float and not abs(value) <= LARGEST:
         most = f", at most {LARGEST:g}" if math.isfinite(value) else ""
         raise place.refuse(value, f"a finite number{most}")

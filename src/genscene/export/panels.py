@@ -68,7 +68,8 @@ def save_figure(path: str | Path, figure: Figure) -> None:
         steps = color(torch.linspace(1, 0, height)[:, None].expand(-1, 16))
         canvas.paste(Image.fromarray(to_bytes(steps).numpy()), (right, top))
         for value, y, anchor in ((figure.scale[1], top, "la"), (figure.scale[0], top + height, "ld")):
-            draw.text((right + 22, y), f"{value:.0f} {figure.unit}", fill=INK, font=small, anchor=anchor)
+            number = f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"
+            draw.text((right + 22, y), f"{number} {figure.unit}", fill=INK, font=small, anchor=anchor)
     with atomic(path) as partial:
         canvas.save(partial, format="PNG", optimize=True)
 

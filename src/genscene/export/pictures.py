@@ -19,6 +19,7 @@ from genscene.render.derivatives import gradient, laplacian
 # opacity is alpha, normals is normal; gradient and laplacian are of pictures that are functions of the plane
 Show = Literal["image", "depth", "alpha", "opacity", "normal", "normals", "gradient", "laplacian"]
 
+DEPTH_COLORS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))  # viridis
 FLAT = 1e-9  # derivatives by pixel that are none but for rounding
 
 
@@ -109,6 +110,15 @@ def depth_picture(depth: Tensor, alpha: Tensor, depth_range: tuple[float, float]
     near, far = depth_range
     brightness = 1 - 0.85 * ((depth - near) / (far - near)).clamp(0, 1)
     return (brightness * alpha).expand(-1, 3, -1, -1)
+
+
+def depth_colors(depth: Tensor, alpha: Tensor, depth_range: tuple[float, float]) -> Tensor:
+    """Yellow is near, green, blue, violet is far, black is empty: [B, 1, H, W] twice -> [B, 3, H, W]."""
+    near, far = depth_range
+    place = (1 - (depth - near) / (far - near)).clamp(0, 1) * (len(DEPTH_COLORS) - 1)
+    colors, below = torch.tensor(DEPTH_COLORS).to(depth) / 255, place.long().clamp_max(len(DEPTH_COLORS) - 2)
+    mixed = torch.lerp(colors[below], colors[below + 1], (place - below)[..., None])  # [B, 1, H, W, 3]
+    return mixed[:, 0].movedim(-1, 1) * alpha
 
 
 def normal_picture(depth: Tensor, alpha: Tensor) -> Tensor:

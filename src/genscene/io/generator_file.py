@@ -23,6 +23,7 @@ from genscene.experiment.schema import Experiment
 from genscene.experiment.serialise import dumps, loads
 from genscene.geometry.camera_files import check_cameras
 from genscene.geometry.cameras import Camera
+from genscene.hub import local_path
 from genscene.io.atomic import atomic
 from genscene.randomness import undisturbed
 from genscene.systems import KINDS
@@ -101,16 +102,17 @@ def with_header(content: bytes, header: Mapping[str, str]) -> bytes:
 def load(path: str | Path) -> Generator:
     """The generator in a file of `genscene train` or `genscene convert`, on the CPU, ready to render.
 
-    Raises BadInput, naming the file, where it is missing, cut short, or of another kind. Nothing in it is
-    executed; torch's random state, default dtype and default device stay as they are.
+    path: a file, the folder of a run, or hf://owner/name[/file][@revision] on the Hugging Face hub. Raises
+    BadInput, naming the file, where it is missing, cut short, or of another kind. Nothing in it is executed;
+    torch's random state, default dtype and default device stay as they are.
     """
     return read(path).generator
 
 
 @undisturbed()
 def read(path: str | Path) -> GeneratorFile:
-    """All that a generator file, or the folder of a run, holds; raises BadInput like `load`."""
-    path = Path(path)
+    """All that a generator file, or the folder of a run, or one on the hub, holds; BadInput like `load`."""
+    path = local_path(path)
     if path.is_dir() and (path / "generator.safetensors").exists():
         path = path / "generator.safetensors"  # the folder of a run
     if not path.is_file():

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from genscene.geometry.cameras import Rays
+from genscene.randomness import Randomness
 from genscene.ranges import (
     Above,
     Distance,
@@ -71,6 +73,34 @@ class RayNoise:
 
 
 NO_NOISE = RayNoise()
+
+
+@dataclass(frozen=True)
+class RaySamples:
+    """The samples of one pass along R rays of B pictures, as `RenderOptions.record` is given them."""
+
+    rays: Rays
+    t: Tensor  # [B, R, S], in lengths of the rays' directions
+    density: Tensor  # [B, R, S], at least 0, per world unit; of a march in NDC per unit of these
+    weights: Tensor  # [B, R, S]
+
+
+def sample_ray_noise(
+    randomness: Randomness, rays: int, march: March, density_noise: float = 0.0, fields: int = 0
+) -> RayNoise:
+    """Random numbers for R rays of each picture; density_noise: standard deviation.
+
+    fields: of a composition, each of which has noise of its own; 0: the scene is one field.
+    """
+    fine = march.fine_samples
+    jitter = randomness.uniform(rays, march.samples) if march.jitter else None
+    importance = randomness.uniform(rays, fine) if march.jitter and fine else None
+    if density_noise == 0:
+        return RayNoise(jitter, importance)
+    if fields:
+        return RayNoise(jitter, fields=density_noise * randomness.normal(rays, march.samples, fields))
+    coarse = density_noise * randomness.normal(rays, march.samples) if fine else None
+    return RayNoise(jitter, importance, coarse, density_noise * randomness.normal(rays, march.samples + fine))
 
 
 def activate_density(raw: Tensor, march: March) -> Tensor:

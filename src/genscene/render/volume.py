@@ -11,8 +11,14 @@ from genscene.contract import Background, Generator, Rendering, RenderOptions
 from genscene.errors import Cancelled
 from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size, as_float64, check_shapes
 from genscene.geometry.priors import HasPrior
-from genscene.randomness import Randomness
-from genscene.render.march import NO_NOISE, March, RayNoise, activate_density
+from genscene.render.march import (
+    NO_NOISE,
+    March,
+    RayNoise,
+    RaySamples,
+    activate_density,
+    sample_ray_noise,
+)
 from genscene.scenes import Field
 
 EMPTY = -1e4  # raw density of empty space: relu and softplus both make it 0
@@ -27,24 +33,6 @@ class RayRendering:
     alpha: Tensor  # [B, R, 1], opacity
     weights: Tensor  # [B, R, S], of each sample
     coarse: "RayRendering | None" = None  # by the coarse network
-
-
-def sample_ray_noise(
-    randomness: Randomness, rays: int, march: March, density_noise: float = 0.0, fields: int = 0
-) -> RayNoise:
-    """Random numbers for R rays of each picture; density_noise: standard deviation.
-
-    fields: of a composition, each of which has noise of its own; 0: the scene is one field.
-    """
-    fine = march.fine_samples
-    jitter = randomness.uniform(rays, march.samples) if march.jitter else None
-    importance = randomness.uniform(rays, fine) if march.jitter and fine else None
-    if density_noise == 0:
-        return RayNoise(jitter, importance)
-    if fields:
-        return RayNoise(jitter, fields=density_noise * randomness.normal(rays, march.samples, fields))
-    coarse = density_noise * randomness.normal(rays, march.samples) if fine else None
-    return RayNoise(jitter, importance, coarse, density_noise * randomness.normal(rays, march.samples + fine))
 
 
 def sample_t(rays: Rays, march: March, jitter: Tensor | None = None) -> Tensor:
@@ -174,12 +162,12 @@ def render_rays(
     if options.fixed_direction is not None:
         directions = directions.new_tensor(options.fixed_direction).expand_as(directions)
     marched = rays if march.ndc is None else rays.ndc(march.ndc)
-    background = options.background or "black"
 
     def finish(t: Tensor, density: Tensor, values: Tensor, noise: Tensor | None) -> RayRendering:
         weights = compute_weights(density, t, marched, march, noise)
         distances = t if march.ndc is None else rays.t_from_ndc(t)
-        return composite_ray(weights, values, distances, background, march.raw_depth)
+        record(options, rays, march, t, density, weights)
+        return composite_ray(weights, values, distances, options.background or "black", march.raw_depth)
 
     t = sample_t(marched, march, noise.jitter)
     values, density = query(field, marched, t, directions, noise.fields)
@@ -187,6 +175,7 @@ def render_rays(
         return finish(t, density, values, noise.density)
     if fine is None:
         weights = compute_weights(density.detach(), t, marched, march, noise.coarse_density)
+        record(options, rays, march, t, density, weights)
         other = sample_pdf(t, weights, march.fine_samples, noise.importance, march.pdf_floor)
         others = query(field, marched, other, directions)
         t, values, density = merge(t, other, (values, others[0]), (density, others[1]))
@@ -196,6 +185,15 @@ def render_rays(
     t = torch.cat([t, other], dim=-1).sort(dim=-1).values
     values, density = query(fine, marched, t, directions)
     return replace(finish(t, density, values, noise.density), coarse=coarse)
+
+
+def record(
+    options: RenderOptions, rays: Rays, march: March, t: Tensor, density: Tensor, weights: Tensor
+) -> None:
+    """Give options.record the samples of a pass: t, raw density, weights [B, R, S]."""
+    if options.record is not None:
+        distances = t if march.ndc is None else rays.t_from_ndc(t)
+        options.record(RaySamples(rays, distances, activate_density(density, march), weights))
 
 
 def in_chunks(

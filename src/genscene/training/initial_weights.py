@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from genscene.errors import BadInput
 from genscene.experiment.schema import Experiment
+from genscene.hub import local_path
 from genscene.io.foreign_pickles import read_checkpoint
 from genscene.io.generator_file import mismatch, read
 from genscene.training.loop import TrainState
@@ -64,7 +65,7 @@ def initial_weights(experiment: Experiment) -> InitialWeights | None:
     """What experiment.init holds, None where it names nothing."""
     if not experiment.init:
         return None
-    path = Path(experiment.init)
+    path = local_path(experiment.init)
     return read_run(path) if (path / "state.pt").is_file() else read_generator(path)
 
 

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from genscene.contract import Stats
 from genscene.data.progress import LINES_EVERY, clock
 from genscene.errors import escape
 from genscene.io.atomic import append, atomic
+from genscene.training.trackers import Tracker
 
 EVALUATIONS = "evaluations.jsonl"  # metrics measured while training, beside metrics.jsonl
 
@@ -28,7 +29,7 @@ class Logger:
     bar: Progress | None
     task: TaskID | None
     steps: int
-    writer: Any  # tensorboard's, or None
+    trackers: Sequence[Tracker] = ()
     unit: str = "images"  # what a batch consists of
     began: float = field(default_factory=time.monotonic)
     steps_done: int = 0  # since the log was opened
@@ -42,10 +43,18 @@ class Logger:
         self.steps_done, self.units_done = self.steps_done + 1, self.units_done + batch
         self.file.write(json.dumps({"step": step, "seconds": round(seconds, 3)} | numbers) + "\n")
         self.file.flush()
-        if self.writer is not None:
-            for name, value in numbers.items():
-                self.writer.add_scalar(name, value, step)
+        self.track(step, numbers)
         self._show(step, seconds, numbers)
+
+    def track(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Numbers at a step, for the trackers alone."""
+        for tracker in self.trackers:
+            tracker.log_numbers(step, numbers)
+
+    def track_picture(self, step: int, name: str, path: Path) -> None:
+        """A saved picture at a step, for the trackers alone."""
+        for tracker in self.trackers:
+            tracker.log_picture(step, name, path)
 
     def print(self, line: str) -> None:
         """Print a line on the terminal."""
@@ -65,24 +74,30 @@ class Logger:
 
 
 @contextmanager
-def open_logger(folder: Path, start: int, steps: int, unit: str = "images") -> Iterator[Logger]:
-    """Open the log of a run at a step; lines of this step and later ones are removed."""
+def open_logger(
+    folder: Path, start: int, steps: int, unit: str = "images", trackers: Sequence[Tracker] = ()
+) -> Iterator[Logger]:
+    """Open the log of a run at a step; lines of this step and later ones are removed.
+
+    The trackers are closed at its end.
+    """
     path = folder / "metrics.jsonl"
     truncate(path, start)
     truncate(folder / EVALUATIONS, start + 1)  # these count the steps done
     bar = _bar() if sys.stderr.isatty() else None
-    writer = _tensorboard(folder)
+    failed = True
     with append(path) as file:
         task = bar.add_task("training", total=steps, completed=start, numbers="") if bar else None
         try:
             if bar:
                 bar.start()
-            yield Logger(file, bar, task, steps, writer, unit)
+            yield Logger(file, bar, task, steps, trackers, unit)
+            failed = False
         finally:
             if bar:
                 bar.stop()
-            if writer is not None:
-                writer.close()
+            for tracker in trackers:
+                tracker.close(failed)
 
 
 def truncate(path: Path, start: int) -> None:
@@ -113,11 +128,3 @@ def _bar() -> Progress:
         TextColumn("{task.fields[numbers]}"),
     )
     return Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
-
-
-def _tensorboard(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"))

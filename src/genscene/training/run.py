@@ -39,6 +39,7 @@ from genscene.training.logger import Logger, open_logger
 from genscene.training.loop import Precision, TrainState, train_step
 from genscene.training.optimizers import build_optimizers
 from genscene.training.resume import can_resume, require_same
+from genscene.training.trackers import open_trackers, require_wandb
 from genscene.training.validation import ValidationConfig, Validator, build_validator, validate_run
 
 # what a batch holds, for lines of progress
@@ -71,6 +72,9 @@ class Run:
     best_by: str = ""
     evaluate_count: Annotated[int, Range(2)] = 2048  # images generated for each evaluation
     evaluate_weights: str = ""  # of the network of that metric: a file, or download (Inception, VGG16)
+    # [TEAM/]PROJECT of Weights & Biases, which gets losses, scores and grids, too (WANDB_MODE=offline saves
+    # them in the folder); TensorBoard's files are written wherever that is installed
+    wandb: str = ""
     view: bool = False  # look at the scenes while they are trained, in a browser
     view_port: Annotated[int, Range(0, 65_535)] = 8080  # of this machine for --view; 0: any that is free
     # of the time that training is left while somebody looks; the rest is for pictures
@@ -94,6 +98,8 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
     with joined(device) as group:
         check(experiment, run, group)
         check_view(run, group)
+        if run.wandb and group.is_main:
+            require_wandb(run.wandb)
         can_resume(run.out, run.resume)
         with locked(run.out / ".lock") if group.is_main else nullcontext("") as holder:
             if group.any(bool(holder)):
@@ -135,11 +141,7 @@ def train_loop(state: TrainState, run: Run, source: DataSource, start: int) -> G
     validator = build_validator(run.validation(), state, source)
     batches = source.batches(start, group.rank, group.world)
     first = group.main_first(lambda: next(batches, None))  # the others find the images in the cache
-    if group.is_main:
-        with atomic(run.out / "experiment.json") as partial:
-            partial.write_text(dumps(experiment) + "\n")
-    saved, unit = start, UNITS[experiment.system.batch]
-    logging = open_logger(run.out, start, experiment.steps, unit) if group.is_main else nullcontext()
+    saved, logging = start, start_logging(experiment, run, start) if group.is_main else nullcontext()
     with logging as logger, stop_flag() as stopped, viewing(run, content, group) as show:
         for step, batch in enumerate(chain([first] if first else [], batches), start):
             try:
@@ -165,6 +167,15 @@ def train_loop(state: TrainState, run: Run, source: DataSource, start: int) -> G
                 )
     update_w_avg(state.ema)
     return state.ema.eval().requires_grad_(False)
+
+
+def start_logging(experiment: Experiment, run: Run, start: int) -> AbstractContextManager[Logger]:
+    """The log of a run, and its trackers; experiment.json is written."""
+    document = dumps(experiment)
+    trackers = open_trackers(run.out, run.wandb, document)
+    with atomic(run.out / "experiment.json") as partial:
+        partial.write_text(document + "\n")
+    return open_logger(run.out, start, experiment.steps, UNITS[experiment.system.batch], trackers)
 
 
 def check_view(run: Run, group: ProcessGroup) -> None:
@@ -205,8 +216,10 @@ def log_images(state: TrainState, run: Run, source: DataSource, logger: Logger, 
         else:
             save_held_out(path, state.ema, source.held_out)
             found = estimate_psnr(state.ema, source.held_out, experiment.system)
-            mean = f"{sum(found) / len(found):.2f} dB, mean of {len(found)} held-out views"
-            logger.print(f"step {done}: {path}, {mean}")
+            mean = sum(found) / len(found)
+            logger.print(f"step {done}: {path}, {mean:.2f} dB, mean of {len(found)} held-out views")
+            logger.track(done, {"held_out_psnr": mean})
+        logger.track_picture(done, "grid", path)
 
 
 def log_validation(
@@ -218,9 +231,10 @@ def log_validation(
     done: int,
 ) -> None:
     """Evaluate the generator, and print the result in the main process."""
-    line = validate_run(validator, content, run.out, source, done)
+    line, numbers = validate_run(validator, content, run.out, source, done)
     if logger is not None:
         logger.print(line)
+        logger.track(done, numbers)
 
 
 def init_state(

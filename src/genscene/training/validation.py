@@ -109,15 +109,15 @@ def image_validator(metric: str, config: ValidationConfig, state: TrainState) ->
 
 def validate_run(
     validator: Validator, content: GeneratorFile, folder: Path, source: DataSource, done: int
-) -> str:
-    """Measure the generator, log the number, save the generator if it is the best -> a line.
+) -> tuple[str, dict[str, float]]:
+    """Measure the generator, log the number, save the generator if it is the best -> a line, the number.
 
-    In processes that are not the main one: an empty line.
+    In processes that are not the main one: an empty line, and none.
     """
     update_w_avg(content.generator)
     number = validator.measure(content.generator, source)
     if number is None:
-        return ""
+        return "", {}
     path = folder / EVALUATIONS
     weights = validator.extractor.weights if validator.extractor is not None else ""
     protocol = {"metric": number.key, "title": number.title, "weights": weights}  # title: of how many images
@@ -131,4 +131,4 @@ def validate_run(
         generator_file.write(folder / "best.safetensors", replace(content, measured=measured))
     unit = f" {number.unit}" if number.unit else ""
     saved = f", the best so far: {folder / 'best.safetensors'}" if best else ""
-    return f"step {done}: {number.title}: {number.value:.4g}{unit}{saved}"
+    return f"step {done}: {number.title}: {number.value:.4g}{unit}{saved}", {number.key: number.value}

@@ -11,27 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
-
+from genscene.apps.inversion.styles_file import StylesKind, read_styles_file, style_tensors
 from genscene.contract import Generator
 from genscene.errors import BadInput
-from genscene.geometry.cameras import Camera, batch_shapes, check_shapes, named_tensors
-from genscene.io.files import open_regular
-from genscene.io.generator_file import (
-    camera_tensors,
-    mismatch,
-    stored_cameras,
-    weights_sha256,
-    write_with_header,
-)
-from genscene.layers.mapping import map_tensors, style_count, take_styles
+from genscene.geometry.cameras import Camera
+from genscene.io.generator_file import camera_tensors, stored_cameras, weights_sha256, write_with_header
+from genscene.layers.mapping import style_count, take_styles
 from genscene.version import __version__
 
 FORMAT = 1  # of files of latents
-STYLE, CAMERAS = "style.", "cameras."  # what names of tensors begin with
-MAX_BYTES = 1 << 32  # of a file
-WANTED = "wanted a file of genscene invert"
+KIND = StylesKind("latents", FORMAT, "style.", "wanted a file of genscene invert")
 
 
 @dataclass(frozen=True)
@@ -57,9 +46,8 @@ def write_latents(path: str | Path, latents: Latents, generator: Generator) -> N
 
     Raises BadInput where these are no styles of the generator, or not as many cameras as pictures.
     """
-    check_shapes("latents", latents.w, batch_shapes(_no_style(generator)))
+    tensors = style_tensors(latents.w, KIND, generator)
     _check_pictures("latents", latents)
-    tensors = {STYLE + name: tensor for name, tensor in named_tensors(latents.w).items()}
     header = {
         "latents": str(FORMAT),
         "genscene": __version__,
@@ -76,48 +64,12 @@ def read_latents(path: str | Path, generator: Generator, source: str | Path = "t
     latents of another generator.
     """
     path = Path(path)
-    header, tensors = _read(path)
-    if header["generator"] != weights_sha256(generator):
-        raise BadInput(f"{path}: its latents are of another generator, wanted those of {source}")
-    weights = next(generator.parameters())
-    of_none = _no_style(generator)
-    names = {STYLE + name: like for name, like in named_tensors(of_none).items()}
-    cameras = {name: tensor for name, tensor in tensors.items() if name.startswith(CAMERAS)}
-    styles = {name: tensor for name, tensor in tensors.items() if name not in cameras}
-    # how many there are is checked below
-    wrong = mismatch(styles, {name: styles.get(name, like).to(like.dtype) for name, like in names.items()})
-    if wrong:
-        raise BadInput(f"{path}: its latents cannot be used: {wrong}")
-    order = iter(names)
-    w = map_tensors(lambda like: styles[next(order)].to(device=like.device, dtype=like.dtype), of_none)
-    check_shapes(str(path), w, batch_shapes(of_none))
+    header, w, cameras = read_styles_file(path, KIND, generator, source)
     found = stored_cameras(cameras, path)[0] if cameras else None
-    moved = None if found is None else found.to(weights.device)
+    moved = None if found is None else found.to(next(generator.parameters()).device)
     latents = Latents(w, moved, _pictures(path, header))
     _check_pictures(str(path), latents)
     return latents
-
-
-def _no_style(generator: Generator) -> Any:
-    """The styles of no scene."""
-    return generator.style(next(generator.parameters()).new_zeros(0, generator.latent_dim))
-
-
-def _read(path: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:
-    """The header and the tensors of a file of latents."""
-    with open_regular(path, "file of latents", MAX_BYTES):
-        pass
-    try:
-        with safe_open(path, framework="pt") as file:
-            header: Mapping[str, str] = file.metadata() or {}
-            if "latents" not in header or "generator" not in header:
-                raise BadInput(f"{path} holds no latents, {WANTED}")
-            if header["latents"] != str(FORMAT):
-                found = f"{path} is a file of latents of format {header['latents']}"
-                raise BadInput(f"{found}, this version reads format {FORMAT}")
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise BadInput(f"{path} is not a whole safetensors file ({error}); {WANTED}") from None
 
 
 def _pictures(path: Path, header: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import trimesh
@@ -19,6 +19,7 @@ from genscene.cli.shared.latents import choose_scene
 from genscene.cli.shared.options import parse, print_line, require_range, require_suffix
 from genscene.cli.shared.progress import timed_progress
 from genscene.cli.shared.rendering import FPS, FRAMES, PHOTOGRAPHS, PSI, camera_prior, views_along
+from genscene.cli.shared.several import require_scenes, seed_files
 from genscene.devices import require_memory
 from genscene.errors import BadInput, suggest
 from genscene.experiment.serialise import build_seeded
@@ -28,12 +29,13 @@ from genscene.export.splat_files.formats import ENDINGS, write_gaussians
 from genscene.geometry.camera_files import write_cameras
 from genscene.geometry.cameras import Camera
 from genscene.io.atomic import atomic
-from genscene.io.generator_file import read, write
+from genscene.io.generator_file import GeneratorFile, read, write
 from genscene.scenes import Gaussians
 from genscene.systems import PRESETS
 
 POINT = 200  # bytes of a point
 USAGE = """usage: genscene export mesh GENERATOR --out FILE.glb|obj|ply [--seed N] [--resolution N] ...
+       genscene export mesh GENERATOR --out FOLDER --seeds 0-3 [--format glb|obj|ply]
        genscene export pointcloud GENERATOR --out FILE.ply [--count N]
        genscene export splats GENERATOR --out FILE.ply|splat|glb|sog|spz|html [--seed N]
        genscene export distilled GENERATOR --out FILE.safetensors [--steps N]
@@ -47,9 +49,11 @@ class Mesh:
     """All options of export mesh."""
 
     generator: Positional[Path]  # a .safetensors file, or the folder of a run
-    out: Path  # FILE.glb, .obj or .ply
+    out: Path  # FILE.glb, .obj or .ply; with --seeds a folder
     seed: int = 0  # of the scene
-    # FILE.safetensors of latents, as genscene invert writes them: the scene is that in the place --seed there
+    seeds: str = ""  # of several scenes, 0-3 or 0,5,9, each a file: seed0000.glb
+    format: Literal["glb", "obj", "ply"] = "glb"  # of the files of --seeds
+    # FILE.safetensors of latents, as genscene invert writes them: scenes are those in the places --seed there
     latents: Path | None = None
     psi: float = 1.0  # truncation: 1: none, towards 0: closer to the average
     resolution: int = 128  # cubes along the longest side
@@ -73,9 +77,12 @@ class SplatFile:
     """All options of export splats."""
 
     generator: Positional[Path]  # a .safetensors file, the folder of a run, or a .ply or .splat of Gaussians
-    out: Path  # FILE.ply, .splat, .glb, .sog, .spz, or .html: a page that shows them
+    # FILE.ply, .splat, .glb, .sog, .spz, or .html: a page that shows them; with --seeds a folder
+    out: Path
     seed: int = 0  # of the scene
-    # FILE.safetensors of latents, as genscene invert writes them: the scene is that in the place --seed there
+    seeds: str = ""  # of several scenes, 0-3 or 0,5,9, each a file: seed0000.ply
+    format: Literal["ply", "splat", "glb", "sog", "spz", "html"] = "ply"  # of the files of --seeds
+    # FILE.safetensors of latents, as genscene invert writes them: scenes are those in the places --seed there
     latents: Path | None = None
     psi: float = 1.0  # truncation: 1: none, towards 0: closer to the average
     # of a .ply or .splat: what is upwards, x, -x, y, -y, z, -z, or three numbers like 0,-1,0; default: what
@@ -131,25 +138,26 @@ def main(words: list[str]) -> None:
 
 
 def export_mesh(options: Mesh) -> None:
-    """Marching cubes through the density of one scene, in the coordinates of the photographs' files."""
-    require_suffix("--out", options.out, mesh.ENDINGS)
-    require_range("--seed", options.seed, 0, 10**18)
+    """Marching cubes through the density of scenes, in the coordinates of the photographs' files."""
+    files = seed_files(options, mesh.ENDINGS)
     require_range("--psi", options.psi, *PSI)
     require_range("--resolution", options.resolution, 2, 1024)
     require_range("--keep", options.keep, 0, 1)
     content = read(options.generator)
+    require_scenes(content.generator, options.seeds, options.generator)
     if not has_surface(content):
         raise BadInput(
             f"{options.generator}: the scenes of this generator have no density to extract a mesh from"
         )
-    chosen = choose_scene(content.generator, options.generator, options.seed, options.latents)
-    w = chosen.styles(content.generator, options.psi)
     progress = partial(timed_progress, "evaluating density", advice="shorter: --resolution")
-    found = extract_scene_mesh(content, w, options.resolution, progress, options.level, options.keep)
-    surface = found.surface
-    mesh.save_mesh(options.out, surface)
-    counts = f"{len(surface.vertices)} vertices, {len(surface.faces)} faces, density {found.level:.4g}"
-    print_line(f"{options.out}: {counts}\n{describe_certainty(found.shift)}")
+    for seed, path in files.items():
+        chosen = choose_scene(content.generator, options.generator, seed, options.latents)
+        w = chosen.styles(content.generator, options.psi)
+        found = extract_scene_mesh(content, w, options.resolution, progress, options.level, options.keep)
+        surface = found.surface
+        mesh.save_mesh(path, surface)
+        counts = f"{len(surface.vertices)} vertices, {len(surface.faces)} faces, density {found.level:.4g}"
+        print_line(f"{path}: {counts}\n{describe_certainty(found.shift)}")
 
 
 def describe_certainty(shift: float) -> str:
@@ -184,30 +192,36 @@ def export_points(options: Points) -> None:
 
 
 def export_splats(options: SplatFile) -> None:
-    """The Gaussians of one scene, or those fitted to it, in the coordinates of the photographs' files."""
-    require_suffix("--out", options.out, ENDINGS)
-    require_range("--seed", options.seed, 0, 10**18)
+    """The Gaussians of scenes, or those fitted to them, in the coordinates of the photographs' files."""
+    files = seed_files(options, ENDINGS)
     require_range("--psi", options.psi, *PSI)
     wanted = axis("--turn-to", options.turn_to) if options.turn_to else None
     content = read_scene(options.generator, options.up)
-    generator = content.generator
-    prior = camera_prior(generator, options.generator)
-    chosen = choose_scene(generator, options.generator, options.seed, options.latents)
-    w = chosen.styles(generator, options.psi)
+    require_scenes(content.generator, options.seeds, options.generator)
+    placement = placement_of(content, camera_prior(content.generator, options.generator), wanted)
+    for seed, path in files.items():
+        scene, about = gaussians_of(options, content, seed)
+        size, up = write_gaussians(path, scene, placement)
+        counts = f"{scene.means.shape[1]} Gaussians, {size / 1000:.0f} kB"
+        print_line(f"{path}: {counts}{about}, upwards is {up[0]:g},{up[1]:g},{up[2]:g}")
+
+
+def gaussians_of(options: SplatFile, content: GeneratorFile, seed: int) -> tuple[Gaussians, str]:
+    """The Gaussians of the scene of a seed, and of those that were fitted how well they show it."""
+    chosen = choose_scene(content.generator, options.generator, seed, options.latents)
+    w = chosen.styles(content.generator, options.psi)
     with torch.no_grad():
-        scene = generator.bind(w)
-    about = ""
-    if not isinstance(scene, Gaussians):
-        check_fit(options.fit)
-        progress = partial(timed_progress, advice="shorter: --steps, --views, --side")
-        found = fit_scene(content, w, options.fit, progress)
-        scene, (height, width) = found.gaussians, found.size
-        about = f", {found.psnr:.1f} dB at {UNSEEN} unseen views of {height}x{width}, {found.seconds:.0f} s"
-    elif options.fit != FitOptions():
-        raise BadInput(f"{options.generator}: its scenes are Gaussians already, there is nothing to fit")
-    size, up = write_gaussians(options.out, scene, placement_of(content, prior, wanted))
-    counts = f"{scene.means.shape[1]} Gaussians, {size / 1000:.0f} kB"
-    print_line(f"{options.out}: {counts}{about}, upwards is {up[0]:g},{up[1]:g},{up[2]:g}")
+        scene = content.generator.bind(w)
+    if isinstance(scene, Gaussians):
+        if options.fit != FitOptions():
+            raise BadInput(f"{options.generator}: its scenes are Gaussians already, there is nothing to fit")
+        return scene, ""
+    check_fit(options.fit)
+    progress = partial(timed_progress, advice="shorter: --steps, --views, --side")
+    found = fit_scene(content, w, options.fit, progress)
+    height, width = found.size
+    views = f"{UNSEEN} unseen views of {height}x{width}"
+    return found.gaussians, f", {found.psnr:.1f} dB at {views}, {found.seconds:.0f} s"
 
 
 def check_fit(fit: FitOptions) -> None:

@@ -61,8 +61,9 @@ def main(words: list[str]) -> None:
     generator = content.generator
     if not isinstance(generator, CanvasGenerator):
         raise BadInput(f"{options.generator}: wanted a generator whose pixels are evaluated one by one")
-    if how.show != "image":
-        raise BadInput(f"--show {how.show}: wanted image, all that pictures of this kind have")
+    if how.show != "image" or how.depth:
+        given = f"--show {how.show}" if how.show != "image" else "--depth"
+        raise BadInput(f"{given}: wanted image, all that pictures of this kind have")
     chosen = choose_scenes(generator, options.generator, options.seeds, how.latents, range(4))
     seeds = chosen.numbers
     view = how.crop(generator.prior.sweep(1, size))

@@ -76,7 +76,8 @@ def main(words: list[str]) -> None:
             raise BadInput(f"--mix {options.mix}: {error}") from None
     w = interpolate_styles(w, count)
     with how.render_options(count, size) as render_options:
-        frames = render_frames(generator, w, views, how.show, render_options, interpolated=True)
+        depths = how.depth_range(generator, w, views, render_options, interpolated=True)
+        frames = render_frames(generator, w, views, how.show, render_options, depths, interpolated=True)
         save_frames(options.out, require_seen(frames, how.show, options.generator), how.fps)
     print_line(str(options.out))
 

@@ -1,6 +1,7 @@
 """genscene render GENERATOR|FILE.ply: pictures and videos of a trained generator, or of Gaussians."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from genscene.cli.shared.rendering import (
     FRAMES,
     PHOTOGRAPHS,
     RenderingOptions,
+    arrange,
     open_generator,
     render_frames,
     render_rows,
@@ -21,12 +23,11 @@ from genscene.cli.shared.rendering import (
     save_frames,
     views_along,
 )
+from genscene.cli.shared.several import Layout, file_names, picture_files, save_pictures
 from genscene.errors import BadInput
 from genscene.export.pictures import save_png, tile
-from genscene.export.video import ENDINGS
 from genscene.geometry.cameras import Size
 from genscene.io.generator_file import GeneratorFile
-from genscene.layers.mapping import style_count
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,17 @@ class Render:
 
     # a .safetensors file, the folder of a run, or Gaussians as a .ply or .splat
     generator: Positional[Path]
-    out: Path  # FILE.png for a sheet of pictures, FILE.mp4 or FILE.gif for a video
-    seeds: str = ""  # scenes: 0-7 (the default), or 0,5,9; one a row in a sheet, side by side in a video
+    # FILE.png for a sheet of pictures, FILE.mp4 or FILE.gif for a video, a folder for a file of each seed
+    out: Path
+    # scenes: 0-7, or 0,5,9; one a row in a sheet, side by side in a video; default: 0-7, or as many as --grid
+    # has places
+    seeds: str = ""
+    grid: str = ""  # columns x rows of all pictures, or of the scenes of a video: 4x3; default: as above
     # orbit, front, steep, elevation, zoom, dolly, spiral, photographs, ellipse, or a .json of cameras; empty:
     # the yaws of the prior for pictures, orbit for videos; photographs: with --latents, the cameras found
     path: str = ""
-    # pictures in a row, or frames of the video; 0: 5, or 90; of a program 6, or 64; of a --scene 1, or 64
+    # pictures of a scene, or frames of the video; 0: 5, or 90; in a folder and with --grid 1; of a program 6,
+    # or 64; of a --scene 1, or 64
     frames: int = 0
     # of objects: what happens to one of the first scene: rotate, side, depth, circle, scale, add,
     # remove, swap-shape, swap-appearance, shape, appearance, background, objects-only, background-only,
@@ -62,40 +68,54 @@ def main(words: list[str]) -> None:
     options = parse(
         Render, words, "genscene render", description="Pictures and videos of a trained generator."
     )
-    video = options.out.suffix in ENDINGS
-    require_suffix("--out", options.out, (".png", *ENDINGS))
+    layout, how = Layout.of(options.out, options.grid), options.rendering
     require_range("--frames", options.frames, 0, FRAMES)
-    how = options.rendering
-    if options.program or options.scene or options.save_scene:
-        if options.scene is not None and how.latents is not None:
-            raise BadInput("--scene, --latents: wanted one of them, the scene to render")
-        if options.blend:
-            raise BadInput("--blend: wanted without --program, --scene and --save-scene")
+    of_objects = bool(options.program or options.scene or options.save_scene)
+    if options.scene is not None and how.latents is not None:
+        raise BadInput("--scene, --latents: wanted one of them, the scene to render")
+    if options.blend and of_objects:
+        raise BadInput("--blend: wanted without --program, --scene and --save-scene")
+    if (layout.folder or layout.grid) and (options.blend or of_objects):
+        given = f"--grid {options.grid}" if layout.grid else f"--out {options.out}, a folder"
+        raise BadInput(f"{given}: of --blend, --program, --scene and --save-scene wanted one FILE, no grid")
+    if of_objects:
         render_objects(options)
         return
     content, size = open_generator(options.generator, how)
     if options.blend:
         render_blend(options, content, size)
-        return
-    chosen = choose_scenes(content.generator, options.generator, options.seeds, how.latents, SEEDS)
-    count = options.frames or (90 if video else 5)
+    else:
+        render_scenes(options, content, size)
+
+
+def render_scenes(options: Render, content: GeneratorFile, size: Size) -> None:
+    """Render scenes: a sheet of pictures, a video, or a file for each picture."""
+    generator, how, layout = content.generator, options.rendering, Layout.of(options.out, options.grid)
+    count = options.frames or layout.views(generator.latent_dim > 0)
+    usual = layout.usual_seeds(count)
+    chosen = choose_scenes(generator, options.generator, options.seeds, how.latents, usual)
     if options.path == PHOTOGRAPHS and chosen.cameras is not None:
         content = replace(content, cameras=chosen.cameras, to_files=None)
-        count = options.frames or (90 if video else len(chosen.cameras))
-    views = how.crop(views_along(content, options.generator, options.path, count, size, video))
-    size = views.size  # around a cylinder, of all pictures side by side
-    scenes = len(chosen)
-    how.require_memory(content.generator, size, scenes if video else scenes * len(views), scenes)
-    w = chosen.styles(content.generator, how.psi)
-    with how.render_options(style_count(w) * len(views), size) as render_options:
-        arguments = (content.generator, w, views, how.show, render_options)
-        if video:
-            frames = require_seen(render_frames(*arguments), how.show, options.generator)
-            save_frames(options.out, frames, how.fps)
+        count = options.frames or (90 if layout.video else len(chosen.cameras))
+    views = how.crop(views_along(content, options.generator, options.path, count, size, layout.video))
+    size, number = views.size, len(chosen) * len(views)  # around a cylinder, of all pictures side by side
+    layout.require_places(len(chosen), len(views))
+    at_once = len(chosen) if layout.video else len(views) if layout.folder else number
+    how.require_memory(generator, size, at_once, len(chosen))
+    w = chosen.styles(generator, how.psi)
+    with how.render_options(number, size) as render_options:
+        depths = how.depth_range(generator, w, views, render_options)
+        arguments = (generator, w, views, how.show, render_options, depths)
+        seen = partial(require_seen, show=how.show, source=options.generator)
+        if layout.video:
+            save_frames(layout.out, seen(render_frames(*arguments, grid=layout.grid)), how.fps)
+        elif layout.folder:
+            names = file_names(chosen.numbers, how.latents) if generator.latent_dim else [""]
+            save_pictures(picture_files(layout.out, names, len(views)), seen(render_rows(*arguments)))
         else:
-            rows = require_seen(render_rows(*arguments), how.show, options.generator)
-            save_png(options.out, tile(torch.stack(list(rows))))
-    print_line(str(options.out))
+            rows = torch.stack(list(seen(render_rows(*arguments))))
+            save_png(layout.out, tile(arrange(rows.flatten(0, 1), layout.grid) if layout.grid else rows))
+    print_line(f"{options.out}: {number} picture{'s'[: number - 1]}" if layout.folder else str(options.out))
 
 
 def render_blend(options: Render, content: GeneratorFile, size: Size) -> None:
@@ -105,14 +125,14 @@ def render_blend(options: Render, content: GeneratorFile, size: Size) -> None:
     generator, how = content.generator, options.rendering
     require_suffix("--out", options.out, (".png",))
     require_plane(generator, "--blend", options.generator)
-    others = {"--window": how.window, "--show": how.show != "image", "--frames": options.frames}
+    others = {"--window": how.window, "--show": how.show != "image", "--depth": how.depth}
+    others |= {"--frames": options.frames}
     for name in (name for name, given in others.items() if given):
         raise BadInput(f"--blend with {name}: wanted one of them, a blend is one whole picture")
     view = views_along(content, options.generator, options.path, 1, size)
     how.require_memory(generator, view.size, 1, view.size[1])
-    w = choose_scenes(generator, options.generator, options.seeds, how.latents, SEEDS).styles(
-        generator, how.psi
-    )
+    chosen = choose_scenes(generator, options.generator, options.seeds, how.latents, SEEDS)
+    w = chosen.styles(generator, how.psi)
     with how.render_options(1, view.size) as render_options:
         found = render_blended(generator, w, size, render_options).cpu()
     save_png(options.out, tile(torch.stack(list(require_seen([found.clamp(0, 1)], how.show, options.out)))))

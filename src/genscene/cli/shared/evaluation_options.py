@@ -14,17 +14,19 @@ from genscene.cli.shared.options import parse_size
 from genscene.devices import Device, pick_device, require_memory
 from genscene.distributed import ProcessGroup, joined
 from genscene.errors import BadInput, suggest
-from genscene.evaluation.bootstrap import LEAST_IMAGES, Resampling
 from genscene.evaluation.comparison import compare
 from genscene.evaluation.extract_features import measure
 from genscene.evaluation.fitted_pictures import evaluate_pictures
 from genscene.evaluation.held_out_views import HeldOut, evaluate_views
+from genscene.evaluation.intervals.bootstrap import LEAST_IMAGES, Resampling
 from genscene.evaluation.protocol import PROTOCOLS, select_protocol, without_augmentation
 from genscene.evaluation.registry import METRICS, default_metrics, extractor_names, load_extractor
+from genscene.evaluation.report import Report
 from genscene.evaluation.session import EvaluatedModel, EvaluationSession, evaluation_size, is_images
 from genscene.experiment.schema import ImageConfig
 from genscene.experiment.validation import validate
 from genscene.geometry.cameras import Size
+from genscene.hub import local_path
 from genscene.io import generator_file
 from genscene.metrics.networks import EXTRACTORS
 from genscene.metrics.networks.extractor import Extractor
@@ -73,7 +75,8 @@ class EvaluationOptions:
     # layers; once for each network
     lpips: UseAppendAction[tuple[tuple[Path, Path], ...]] = ()
     statistics: Path | None = None  # a folder: write the statistics of the real images there
-    # NAME.html: write a page, and scores and protocol as NAME.json; NAME.png: the images of the page alone
+    # NAME.html: write a page, and scores and protocol as NAME.json; NAME.md: the table alone; NAME.png: the
+    # images of the page alone
     out: Path | None = None
 
     def __post_init__(self) -> None:
@@ -106,9 +109,21 @@ def run(
 ) -> None:
     """Evaluate what is at the paths, and print and write the report; with resampling it has intervals."""
     check_output(options.out)
+    report = evaluate(paths, options, resampling)
+    if report is not None:
+        output(replace(report, title=title or report.title), options.out)
+
+
+def evaluate(
+    paths: Sequence[Path],
+    options: EvaluationOptions,
+    resampling: Resampling | None = None,
+    names: Sequence[str] = (),
+) -> Report | None:
+    """The report on what is at the paths, in the main process; names: of the models, else the paths'."""
     device = pick_device(options.device)
     with joined(device) as group:
-        models, measured = load_models(paths, device), None
+        models, measured = load_models(paths, device, names), None
         if any(model.is_fitted for model in models):
             require_fitted(models, options, resampling is not None)
         else:
@@ -116,25 +131,25 @@ def run(
             least = session.least if resampling is None else LEAST_IMAGES
             measured = measure(replace(session, least=least), models)
         if not group.is_main:
-            return
+            return None
         if measured is None and models[0].batch == "pixels":
-            report = evaluate_pictures(models, options.data)
-        elif measured is None:
+            return evaluate_pictures(models, options.data)
+        if measured is None:
             size = parse_size(options.size) if options.size else None
             which = HeldOut(options.data, options.split or "val", size)
-            report = evaluate_views(models, which, options.lpips, resampling)
-        else:
-            report = compare(measured, resampling)
-            if options.statistics is not None:
-                for name, each in measured.real.items():
-                    each.save(options.statistics / f"{name}.safetensors")
-        output(replace(report, title=title or report.title), options.out)
+            return evaluate_views(models, which, options.lpips, resampling)
+        if options.statistics is not None:
+            for name, each in measured.real.items():
+                each.save(options.statistics / f"{name}.safetensors")
+        return compare(measured, resampling)
 
 
-def load_models(paths: Sequence[Path], device: torch.device) -> list[EvaluatedModel]:
+def load_models(
+    paths: Sequence[Path], device: torch.device, names: Sequence[str] = ()
+) -> list[EvaluatedModel]:
     """The generators, on the device, and the folders and zips of generated images at the paths."""
     models = []
-    for name, path in zip(unique_names(paths), paths, strict=True):
+    for name, path in zip(names or unique_names(paths), map(local_path, paths), strict=True):
         if is_images(path):
             models.append(EvaluatedModel(name, path))
             continue

@@ -27,12 +27,14 @@ def check_output(out: Path | None) -> None:
     """Raise before anything is computed where a report cannot be written; leaves no file or folder behind."""
     if out is None:
         return
-    require_suffix("--out", out, [".html", ".json", ".png"])
+    require_suffix("--out", out, [".html", ".json", ".md", ".png"])
     if os.environ.get("RANK", "0") != "0":
         return  # the main process writes
     new = [folder for folder in out.parents if not folder.exists()]
     try:
-        places = [out] if out.suffix == ".png" else [out.with_suffix(".html"), out.with_suffix(".json")]
+        places = (
+            [out] if out.suffix in (".md", ".png") else [out.with_suffix(".html"), out.with_suffix(".json")]
+        )
         for path in places:
             make_parent(path)
             probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
@@ -54,6 +56,8 @@ def output(report: Report, out: Path | None) -> None:
             raise BadInput(f"--out {out}: this report has no images side by side, wanted NAME.html")
         save_png(out, tile(torch.stack([images for _, images in report.strips], dim=1)))
         print_line(str(out))
+    elif out is not None and out.suffix == ".md":
+        write_markdown(report, out)
     elif out is not None:
         page, numbers = out.with_suffix(".html"), out.with_suffix(".json")
         text = json.dumps(to_json(report), indent=2, allow_nan=False) + "\n"
@@ -62,6 +66,13 @@ def output(report: Report, out: Path | None) -> None:
             partial_numbers.write_text(text, encoding="utf-8")
             sync(partial_page)  # before the first of them gets its name
         print_line(f"{page}\n{numbers}")
+
+
+def write_markdown(report: Report, out: Path) -> None:
+    """Write the table of scores and the notes as Markdown."""
+    with atomic(out) as partial:
+        partial.write_text(to_markdown(report), encoding="utf-8")
+    print_line(str(out))
 
 
 def print_report(report: Report) -> None:
@@ -115,4 +126,23 @@ def to_json(report: Report) -> dict[str, object]:
         "protocol": dict(report.protocol),
         "notes": list(report.notes),
         **({"views": dict(report.views)} if report.views else {}),
+        **({"runs": list(report.runs)} if report.runs else {}),
     }
+
+
+def to_markdown(report: Report) -> str:
+    """The table of scores in Markdown, a generator a line; the best scores are bold."""
+    heads = [f"{first.title} ({', '.join(filter(None, (first.unit, first.better)))})"
+             for first in report.columns.values()]  # fmt: skip
+    lines = [["", *heads, ""], ["---"] * (len(heads) + 2)]
+    for i, row in enumerate(report.rows):
+        cells = []
+        for key in report.columns:
+            score, mark = row.scores.get(key), report.marks(key)[i]
+            value = f"{report.text(key, score.value)}{'~' * (mark == 'level')}" if score else "-"
+            bold = f"**{value}**" if mark == "best" else value
+            cells.append(f"{bold} {report.interval_text(key, score) if score else ''}".strip())
+        lines.append([row.name, *cells, row.note])
+    table = ["| " + " | ".join(escape(cell).replace("|", "\\|") for cell in line) + " |" for line in lines]
+    notes = [f"- {escape(note)}" for note in report.notes]
+    return "\n".join([escape(report.summary), "", *table, "", *notes]) + "\n"

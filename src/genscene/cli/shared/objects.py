@@ -74,7 +74,9 @@ def render_objects(
     views = objects_views(content, source, path, count, size)
     how.require_memory(generator, size, 1 if video else count, style_count(w))
     with how.render_options(count, size) as render_options:
-        pictures = render_frames(generator, w, views, how.show, render_options, interpolated=bool(program))
+        shown = (views, how.show, render_options)
+        depths = how.depth_range(generator, w, views, render_options, interpolated=bool(program))
+        pictures = render_frames(generator, w, *shown, depths, interpolated=bool(program))
         # of a background alone there may be one color
         show = "alpha" if program in ("background-only", "objects-only", "separate") else how.show
         pictures = require_seen(pictures, show, source)

@@ -138,8 +138,8 @@ def check_values(verb: str, words: list[str]) -> None:
 
 
 def option_classes(verb: str) -> list[str]:
-    """The classes of options in the file of a verb; none where there is no such verb."""
-    files = [path for part in ("", "scenes") if (path := ROOT / "cli" / part / f"{verb}.py").is_file()]
+    """The classes of options in the files of a verb, and of its kinds; none where there is no such verb."""
+    files = (path for path in (ROOT / "cli").rglob("*.py") if path.stem.split("_")[0] == verb)
     return [name for path in files for name, _, _ in CLASS.findall(path.read_text(encoding="utf-8"))]
 
 
@@ -199,8 +199,7 @@ def names_of_types() -> Names:
 
 def annotation_of(names: Iterable[str], parts: list[str]) -> str:
     """The annotation of an option's field; nothing where it is none, or of a part of one."""
-    part, *rest = parts
-    annotation = fields_of(names).get(part.replace("-", "_"), "")
+    annotation, rest = fields_of(names).get(parts[0].replace("-", "_"), ""), parts[1:]
     inner, keys = classes_in(annotation), int("dict[" in annotation or "tuple[" in annotation)
     if not inner:
         return "" if rest else annotation

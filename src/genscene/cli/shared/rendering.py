@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from genscene.apps.splat_scene import read_scene
+from genscene.cli.shared.depth import DepthRange, measure_depths
 from genscene.cli.shared.options import parse_size, require_range
 from genscene.cli.shared.plane import parse_window, require_plane, set_outside
 from genscene.cli.shared.progress import timed_progress
@@ -18,7 +19,15 @@ from genscene.contract import Generator, RenderOptions, Vector
 from genscene.devices import Device, pick_device, require_memory
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
-from genscene.export.pictures import Show, depth_range, derivative_pictures, tile, to_bytes, to_picture
+from genscene.export.pictures import (
+    Show,
+    depth_colors,
+    depth_range,
+    derivative_pictures,
+    tile,
+    to_bytes,
+    to_picture,
+)
 from genscene.export.video import save_video
 from genscene.geometry.cameras import Camera, Grid, Size, named_tensors
 from genscene.geometry.priors import CameraPrior
@@ -48,6 +57,9 @@ class RenderingOptions:
     # what is shown; opacity is another word for alpha, normals for normal; gradient and laplacian are of
     # pictures that are functions of the plane
     show: Show = "image"
+    # below each picture its depth, in colors from the nearest (yellow) to the farthest (violet) that is seen
+    # in any picture of the verb, so that they stay the same in all frames
+    depth: bool = False
     view_lock: bool = False  # colors as seen from the front, wherever the camera is (pi-GAN)
     samples: int = 0  # samples along each ray in each pass; more is finer; default: that of training
     fps: float = 30.0  # frames a second of a video
@@ -82,9 +94,16 @@ class RenderingOptions:
             generator.style(next(generator.parameters()).new_zeros(0, generator.latent_dim))
         )
         each = 4 * sum(math.prod(x.shape[1:]) for x in of_none.values())
+        size = (size[0] * (1 + self.depth), size[1])
         needed = size[0] * size[1] * (RENDERED_PIXEL + SHOWN_PIXEL * pictures) + 2 * each * styles
         what = f"{pictures} pictures of {size[0]}x{size[1]} pixels at once"
         require_memory(needed, what, "lower --size, --frames or the number of --seeds")
+
+    def depth_range(
+        self, generator: Generator, w: Any, views: Camera | Grid, options: RenderOptions, **how: bool
+    ) -> DepthRange | None:
+        """The range of the depths of S styles and V views (`measure_depths`); None where none is shown."""
+        return measure_depths(generator, w, views, options, **how) if self.depth else None
 
     @contextmanager
     def render_options(
@@ -167,24 +186,43 @@ def views_along(
 
 @torch.no_grad()
 def render_pictures(
-    generator: Generator, w: Any, views: Camera | Grid, show: Show, options: RenderOptions
+    generator: Generator,
+    w: Any,
+    views: Camera | Grid,
+    show: Show,
+    options: RenderOptions,
+    depths: DepthRange | None = None,
 ) -> Tensor:
-    """B styles from B views -> pictures [B, 3, H, W] in [0, 1], on the CPU."""
+    """B styles from B views -> pictures [B, 3, H, W] in [0, 1], on the CPU; depths: with their depth below.
+
+    Then they are [B, 3, 2 H, W].
+    """
     device = next(generator.parameters()).device
     if show in ("gradient", "laplacian"):
         return derivative_pictures(generator, generator.bind(w), views.to(device), show, options)
     rendering = generator.render(generator.bind(w), views.to(device), options)
-    return to_picture(rendering, show, depth_range(generator)).clamp(0, 1).cpu()
+    picture = to_picture(rendering, show, depth_range(generator)).clamp(0, 1).cpu()
+    if depths is None:
+        return picture
+    assert rendering.depth is not None
+    assert rendering.alpha is not None
+    below = depth_colors(rendering.depth, rendering.alpha, depths)
+    return torch.cat([picture, below.clamp(0, 1).cpu()], dim=2)
 
 
 def render_rows(
-    generator: Generator, w: Any, views: Camera | Grid, show: Show, options: RenderOptions
+    generator: Generator,
+    w: Any,
+    views: Camera | Grid,
+    show: Show,
+    options: RenderOptions,
+    depths: DepthRange | None = None,
 ) -> Iterator[Tensor]:
     """Each of S styles from all V views -> S rows of pictures [V, 3, H, W]."""
     for s in range(style_count(w)):
         one = take_styles(w, slice(s, s + 1))
-        columns = range(len(views))
-        yield torch.cat([render_pictures(generator, one, views[i : i + 1], show, options) for i in columns])
+        each = (views[i : i + 1] for i in range(len(views)))
+        yield torch.cat([render_pictures(generator, one, view, show, options, depths) for view in each])
 
 
 def render_frames(
@@ -193,18 +231,22 @@ def render_frames(
     views: Camera | Grid,
     show: Show,
     options: RenderOptions,
+    depths: DepthRange | None = None,
     interpolated: bool = False,
+    grid: tuple[int, int] | None = None,
 ) -> Iterator[Tensor]:
-    """One frame [3, H, W] a view: all styles side by side; interpolated: style i at view i alone."""
+    """One frame [3, H, W] a view: all styles side by side; interpolated: style i at view i alone.
+
+    grid: columns and rows of the styles.
+    """
     for i in range(len(views)):
         view = views[i : i + 1]
         if interpolated:
-            yield render_pictures(generator, take_styles(w, slice(i, i + 1)), view, show, options)[0]
+            yield render_pictures(generator, take_styles(w, slice(i, i + 1)), view, show, options, depths)[0]
         else:
             styles = [take_styles(w, slice(s, s + 1)) for s in range(style_count(w))]
-            yield tile(
-                arrange(torch.cat([render_pictures(generator, s, view, show, options) for s in styles]))
-            )
+            pictures = [render_pictures(generator, s, view, show, options, depths) for s in styles]
+            yield tile(arrange(torch.cat(pictures), grid))
 
 
 def require_seen(pictures: Iterable[Tensor], show: Show, source: Path) -> Iterator[Tensor]:
@@ -225,10 +267,13 @@ def require_seen(pictures: Iterable[Tensor], show: Show, source: Path) -> Iterat
         raise BadInput(f"{source}: {what}; wanted a trained generator, and views of its scene (--path)")
 
 
-def arrange(pictures: Tensor) -> Tensor:
-    """S pictures [S, 3, H, W] in about as many rows as columns -> [R, C, 3, H, W], padded with white."""
-    columns = math.ceil(math.sqrt(len(pictures)))
-    rows = -(-len(pictures) // columns)
+def arrange(pictures: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+    """S pictures [S, 3, H, W] in columns and rows -> [R, C, 3, H, W], padded with white.
+
+    grid: (C, R); None: about as many rows as columns.
+    """
+    columns, rows = grid or (math.ceil(math.sqrt(len(pictures))), 0)
+    rows = rows or -(-len(pictures) // columns)
     missing = torch.ones(rows * columns - len(pictures), *pictures.shape[1:])
     return torch.cat([pictures, missing]).unflatten(0, (rows, columns))
 

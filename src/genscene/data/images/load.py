@@ -171,7 +171,7 @@ def decode_files(
     enlarged: list[int] = []
     unreadable: dict[str, str] = {}
     with files.open() as reader, ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = _decode_in_order(pool, reader, [files.names[i] for i in chosen], options, masks)
+        results = decode_in_order(pool, reader, [files.names[i] for i in chosen], options, masks)
         for index, (name, result) in zip(
             chosen, track_progress(results, "decoding images", len(chosen), quiet), strict=True
         ):
@@ -189,7 +189,7 @@ def decode_files(
     return pixels[: len(readable)], readable, unreadable, enlarged
 
 
-def _decode_in_order(
+def decode_in_order(
     pool: ThreadPoolExecutor,
     reader: FileReader,
     names: list[str],

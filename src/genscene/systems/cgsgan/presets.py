@@ -87,7 +87,7 @@ def demo() -> Experiment:
     system = CGSGANConfig(
         generator=generator,
         dcgan=DCGANConfig((32, 64, 128), bias=True, kaiming=True, mbstd_group=4),
-        loss=GANLoss(gamma=0.5, penalty_every=4),
+        loss=GANLoss(gamma=0.2, penalty_every=4),
         patches=PatchSampler(32, smallest=0.5, largest=1.0, share=0.7, start=500),
         share_fakes=True,
         views_in_batch=True,
@@ -103,7 +103,7 @@ def demo() -> Experiment:
     slow = {"network.points": 0.1, "*.bias": 0.2}
     optim = {"generator": replace(adam, lr_multipliers=slow), "discriminator": replace(adam, lr=1e-3)}
     images, stages = ImageConfig(limit=4000), (Stage(0, (64, 64), 32),)
-    return Experiment(system, "synthetic:cars", images, stages, 2500, optim, EMA(0.998))
+    return Experiment(system, "synthetic:cars", images, stages, 5000, optim, EMA(0.998))
 
 
 PRESETS: dict[str, Experiment] = {

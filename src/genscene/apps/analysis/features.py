@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from genscene.apps.directions.principal import principal_axes
 from genscene.contract import DEFAULT_OPTIONS, Generator, RenderOptions
 from genscene.evaluation.image_sources import ImageSource
 from genscene.export.panels import Figure, color
@@ -66,14 +67,12 @@ def principal_components(features: Tensor, count: int = 3) -> tuple[Tensor, Tens
     The pixels are the samples. An axis has the sign that makes its largest entry positive; components beyond
     C are 0.
     """
-    samples = features.flatten(1).cpu().double()
-    samples = samples - samples.mean(dim=1, keepdim=True)
-    variances, axes = torch.linalg.eigh(samples @ samples.mT / samples.shape[1])
-    variances, axes = variances.flip(0).clamp_min(0), axes.flip(1)[:, :count]
-    axes = axes * axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()
-    missing = count - axes.shape[1]
-    shares = pad(variances[:count], (0, missing)) / variances.sum().clamp_min(1e-30)
-    return pad(axes.mT @ samples, (0, 0, 0, missing)).unflatten(-1, features.shape[1:]), shares
+    samples = features.flatten(1).cpu().double().mT
+    axes, variances = principal_axes(samples, count)
+    missing = count - len(axes)
+    shares = pad(variances[: len(axes)], (0, missing)) / variances.sum().clamp_min(1e-30)
+    components = axes @ (samples - samples.mean(dim=0)).mT
+    return pad(components, (0, 0, 0, missing)).unflatten(-1, features.shape[1:]), shares
 
 
 def components_picture(components: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Directions in the space of styles, along which scenes are edited."""

@@ -1,0 +1,1 @@
+"""Intervals of scores: over resampled images, and over runs from several seeds."""
