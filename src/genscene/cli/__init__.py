@@ -148,9 +148,13 @@ def verb(name: str) -> Callable[[list[str]], None]:
         case "doctor":
             from genscene.cli.doctor import main
         case _:
-            known = [line.split()[0] for line in USAGE.splitlines() if line.startswith("  ")]
-            raise BadInput(f"unknown verb {name!r}; {suggest(name, known)}")
+            raise BadInput(f"unknown verb {name!r}; {suggest(name, known_verbs())}")
     return main
+
+
+def known_verbs() -> list[str]:
+    """The verbs, as the usage names them."""
+    return [line.split()[0] for line in USAGE.splitlines() if line.startswith("  ")]
 
 
 def report(error: BaseException, words: list[str], trace: bool) -> int:
