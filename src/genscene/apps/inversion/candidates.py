@@ -143,15 +143,15 @@ def descend(
     """Adam on the codes and poses of all candidates, each of which has its own loss."""
     codes, pose = candidates.codes.detach().clone(), candidates.pose.detach().clone()
     rates = candidates.poses.rates.to(pose)
-    groups = []
+    start, learned = pose.clone(), []  # tensors, and their learning rates
     if how.codes and codes.shape[1]:
-        groups.append({"params": [codes.requires_grad_()], "lr": CODE_RATE * how.rate})
-    if bool((rates > 0).any()):
-        groups.append({"params": [pose.requires_grad_()], "lr": how.rate})
-    if not groups or not how.steps:
+        learned.append((codes.requires_grad_(), CODE_RATE * how.rate))
+    if bool((rates > 0).any()):  # those of a pose differ: it is optimised in units of these
+        learned.append((pose.requires_grad_(), how.rate))
+    if not learned or not how.steps:
         return candidates
-    # the rates of a pose differ: it is optimised in units of these
-    start, units = pose.detach().clone(), rates
+    inputs = [tensor for tensor, _ in learned]
+    groups = [{"params": [tensor], "lr": rate} for tensor, rate in learned]
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.95))
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.1 ** (how.decay / how.steps))
     now = replace(candidates, codes=codes, pose=pose)
@@ -159,12 +159,12 @@ def descend(
         for _ in range(how.steps):
             optimizer.zero_grad()
             for rows in problem.chunks(candidates, target.size):
-                here = replace(now, pose=start + (pose - start) * units)
-                problem.losses(here.part(rows), target).sum().backward()
+                here = replace(now, pose=start + (pose - start) * rates)
+                problem.losses(here.part(rows), target).sum().backward(inputs=inputs)
             optimizer.step()
             schedule.step()
             advance(len(candidates) * target.size[0] * target.size[1])
-    return replace(now, codes=codes.detach(), pose=(start + (pose - start) * units).detach())
+    return replace(now, codes=codes.detach(), pose=(start + (pose - start) * rates).detach())
 
 
 def keep_best(

@@ -87,7 +87,8 @@ def check(options: Invert) -> None:
     require_suffix("--out", options.out, (".safetensors",))
     if options.weights is not None:
         require_suffix("--weights", options.weights, (".safetensors",))
-        if options.weights.resolve() in (options.out.resolve(), options.generator.resolve()):
+        given = (options.out, options.generator, options.generator / "generator.safetensors")
+        if options.weights.resolve() in (path.resolve() for path in given):
             raise BadInput(f"--weights {options.weights}: wanted another file than --out and --generator")
     if options.preview is not None:
         require_suffix("--preview", options.preview, (".png",))
