@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from types import FrameType
 from typing import TextIO
 
@@ -25,6 +26,7 @@ from genscene.errors import (
 )
 
 TRACEBACK = "--traceback"  # of every verb: where an error was raised
+OF_SCENES = ("render", "view", "interpolate", "invert", "edit", "foveate", "export")  # verbs in cli/scenes
 CODES: dict[type[BaseException], int] = {
     BadInput: 2,
     Diverged: 1,
@@ -112,49 +114,16 @@ def run(words: list[str]) -> int:
 
 def verb(name: str) -> Callable[[list[str]], None]:
     """The function of a verb; imported only when it is called, so that help is quick."""
-    match name:
-        case "train":
-            from genscene.cli.train import main
-        case "ablate":
-            from genscene.cli.ablate import main
-        case "presets":
-            from genscene.cli.train import list_presets as main
-        case "render":
-            from genscene.cli.scenes.render import main
-        case "view":
-            from genscene.cli.scenes.view import main
-        case "interpolate":
-            from genscene.cli.scenes.interpolate import main
-        case "invert":
-            from genscene.cli.scenes.invert import main
-        case "edit":
-            from genscene.cli.scenes.edit import main
-        case "foveate":
-            from genscene.cli.scenes.foveate import main
-        case "export":
-            from genscene.cli.scenes.export import main
-        case "analyse":
-            from genscene.cli.analyse import main
-        case "evaluate":
-            from genscene.cli.evaluate import main
-        case "compare":
-            from genscene.cli.compare import main
-        case "convert":
-            from genscene.cli.convert import main
-        case "publish":
-            from genscene.cli.publish import main
-        case "data":
-            from genscene.cli.data import main
-        case "doctor":
-            from genscene.cli.doctor import main
-        case _:
-            raise BadInput(f"unknown verb {name!r}; {suggest(name, known_verbs())}")
+    if name == "presets":
+        from genscene.cli.train import list_presets
+
+        return list_presets
+    known = [line.split()[0] for line in USAGE.splitlines() if line.startswith("  ")]
+    if name not in known:
+        raise BadInput(f"unknown verb {name!r}; {suggest(name, known)}")
+    folder = "cli.scenes" if name in OF_SCENES else "cli"
+    main: Callable[[list[str]], None] = import_module(f"genscene.{folder}.{name}").main
     return main
-
-
-def known_verbs() -> list[str]:
-    """The verbs, as the usage names them."""
-    return [line.split()[0] for line in USAGE.splitlines() if line.startswith("  ")]
 
 
 def report(error: BaseException, words: list[str], trace: bool) -> int:
