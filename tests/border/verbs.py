@@ -12,7 +12,7 @@ from border import command_lines
 from border.processes import MAX_WAIT, Ended, run_forked, run_verb
 from genscene.errors import escape, printable
 
-MAX_MEGABYTES = 256  # more than the same verb takes on good input
+MAX_MEGABYTES = 512  # more than the same verb takes on good input; a run over other voxels takes 230 to 350
 MAX_LINE = 420
 WANTED = re.compile(
     "wanted|did you mean|known:|expected|invalid choice|needs?|at most|at least|must|see genscene|lower"
