@@ -50,7 +50,7 @@ def test_pictures_without_skipped_samples_are_the_same(rays, march, background):
         field.points = 0
         seen = render_rays(field, rays, march, replace(options, least_transmittance=1e-4))
         assert field.points < 0.99 * every
-        sparse = skip_empty(field, torch.zeros(1, 0), SIDES, march, outside=True)
+        sparse = skip_empty(field, torch.zeros(1, 0), SIDES, march)
         field.points = 0
         both = render_rays(sparse, rays, march, replace(options, least_transmittance=1e-4))
         assert field.points < 0.75 * every
@@ -69,7 +69,7 @@ def test_the_last_sample_is_evaluated_where_its_interval_has_no_end(rays):
 
     with torch.no_grad():
         whole = render_rays(wall, rays, march, RenderOptions())
-        sparse = skip_empty(wall, torch.zeros(1, 0), (2.0, 2.0, 2.0), march, outside=True)
+        sparse = skip_empty(wall, torch.zeros(1, 0), (2.0, 2.0, 2.0), march)
         found = render_rays(sparse, rays, march, RenderOptions(least_transmittance=1e-4))
     assert 0.2 < float(whole.alpha.mean()) < 0.8
     assert_close(found.color, whole.color, atol=1e-3, rtol=0)
@@ -80,10 +80,10 @@ def test_several_scenes_at_once_are_each_as_alone(rays):
     three = Rays(*(x.expand(3, -1, -1) for x in (rays.origins, rays.directions)))
     options = RenderOptions(least_transmittance=1e-4)
     with torch.no_grad():
-        sparse = skip_empty(Counting(radii), torch.zeros(3, 0), SIDES, MARCH, outside=True)
+        sparse = skip_empty(Counting(radii), torch.zeros(3, 0), SIDES, MARCH)
         together = render_rays(sparse, three, MARCH, options).color
         for i, radius in enumerate(radii):
-            alone = skip_empty(Counting((radius,)), torch.zeros(1, 0), SIDES, MARCH, outside=True)
+            alone = skip_empty(Counting((radius,)), torch.zeros(1, 0), SIDES, MARCH)
             assert_close(together[i : i + 1], render_rays(alone, rays, MARCH, options).color)
 
 

@@ -24,6 +24,7 @@ class SparseField:
     """A field, and a grid of cells in a box of which those are known that need not be evaluated on rays."""
 
     field: Field
+    inside: Field  # the same, that is only evaluated in cells
     sides: Vector  # half sides of the box around the origin
     # [B, X + 2, Y + 2, Z + 2], which means a cell, or space outside of the box, has; -1: it is evaluated
     cells: Tensor
@@ -33,7 +34,7 @@ class SparseField:
         """points, unit directions [B, N, 3] -> features [B, N, C], raw density [B, N]: all are evaluated."""
         return self.field(points, directions)
 
-    def known(self, rays: Rays, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def known(self, rays: Rays, t: Tensor, last: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Features [B, R, S, C], raw density, whether they are known [B, R, S]; 0 and EMPTY where not."""
         counts = self.cells.shape[1:]
         scale = t.new_tensor(
@@ -46,6 +47,10 @@ class SparseField:
             at = torch.addcmul(start[..., axis, None], t, slope[..., axis, None])
             place.mul_(count).add_(at.clamp_(0, count - 1).int())
         number = self.cells.flatten(1).gather(1, place.flatten(1).long())
+        if last:  # the last sample is to be evaluated
+            number = number.view(t.shape)
+            number[..., -1] = torch.where(number[..., -1] == self.means.shape[1] - 1, number[..., -1], -1)
+            number = number.flatten(1)
         known = number >= 0
         at, channels = known.flatten().nonzero()[:, 0], self.means.shape[-1]
         cell = number.flatten().index_select(0, at) + at // number.shape[1] * self.means.shape[1]
@@ -66,12 +71,14 @@ def worth(samples: int, sides: Vector) -> bool:
 
 
 @torch.no_grad()
-def skip_empty(field: Field, w: Tensor, sides: Vector | None, march: March, outside: bool) -> SparseField:
+def skip_empty(
+    field: Field, w: Tensor, sides: Vector | None, march: March, inside: Field | None = None
+) -> SparseField:
     """A field of B scenes -> the same, with cells that it is nearly constant in measured by some points.
 
     A cell is nearly constant where no point of it or of its neighbors differs from the mean by so much that a
     ray through a box of such cells differs by more than TOLERANCE. w: of B scenes.
-    outside: whether there may be something outside of the box.
+    inside: the same field for points in the box alone, where nothing is outside of it.
     """
     assert sides is not None
     scenes, like, counts = len(w), w, cell_counts(sides)
@@ -95,10 +102,10 @@ def skip_empty(field: Field, w: Tensor, sides: Vector | None, march: March, outs
     error = error + density * (features - means[0][:, :, None]).abs().amax(dim=-1)
     wrong = (error.amax(dim=-1) * 2 * max(sides) > TOLERANCE).view(scenes, 1, x, y, z)
     known = max_pool3d(wrong.float(), 3, stride=1, padding=1)[:, 0] == 0
-    cells = torch.full((scenes, x + 2, y + 2, z + 2), -1 if outside else total, device=like.device)
+    cells = torch.full((scenes, x + 2, y + 2, z + 2), -1 if inside is None else total, device=like.device)
     numbers = torch.arange(total, device=like.device).view(x, y, z)
     cells[:, 1:-1, 1:-1, 1:-1] = torch.where(known, numbers, -1)
     table = torch.cat([means[0], means[1][..., None]], dim=-1)
     empty = torch.zeros_like(table[:, :1])
     empty[..., -1] = EMPTY
-    return SparseField(field, sides, cells, torch.cat([table, empty], dim=1))
+    return SparseField(field, inside or field, sides, cells, torch.cat([table, empty], dim=1))

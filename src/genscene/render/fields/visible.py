@@ -40,10 +40,7 @@ class Marching:
         if not self.skip:
             return Evaluated(*query(field, self.rays, t, self.directions, noise))
         if isinstance(field, SparseField):
-            found = Evaluated(*field.known(self.rays, t))
-            if self.last and found.known is not None:
-                found.known[..., -1] = False
-            return self.visible(field.field, t, found)
+            return self.visible(field.inside, t, Evaluated(*field.known(self.rays, t, self.last)))
         return self.visible(field, t, None)
 
     def add(self, field: Field, t: Tensor, found: Evaluated, other: Tensor) -> tuple[Tensor, Evaluated]:
@@ -54,7 +51,7 @@ class Marching:
             return t, Evaluated(*both)
         assert found.known is not None
         if isinstance(field, SparseField):
-            more, field = field.known(self.rays, other), field.field
+            more, field = field.known(self.rays, other), field.inside
         else:
             more = nothing(other, found.features.shape[-1])
         pairs = zip((found.features, found.density, found.known), more, strict=True)

@@ -99,7 +99,7 @@ class GRAFGenerator(VolumeGenerator):
 
     def sparse(self, scene: CodedField) -> SparseField:
         """The scene with its empty space measured."""
-        return skip_empty(scene, scene.codes.shape, self.bounds, self.march, outside=True)
+        return skip_empty(scene, scene.codes.shape, self.bounds, self.march)
 
     def render(
         self, scene: CodedField | SparseField, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS

@@ -220,7 +220,9 @@ class PiGANGenerator(VolumeGenerator):
 
     def sparse(self, scene: StyledField) -> SparseField:
         """The scene with its empty space measured."""
-        return skip_empty(scene, scene.w, self.bounds, self.march, outside=self.config.field.box is None)
+        boxed = self.config.field.box is not None
+        inside = replace(scene, boxed=False) if boxed else None
+        return skip_empty(scene, scene.w, self.bounds, self.march, inside)
 
     def render(
         self, scene: StyledField | SparseField, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS
