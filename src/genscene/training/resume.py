@@ -51,7 +51,12 @@ def require_same(experiment: Experiment, folder: Path, document: State) -> Exper
 
 def difference(a: Experiment, b: Experiment) -> str:
     """The first lines of JSON in which two experiments differ."""
-    pairs = zip(dumps(a).splitlines(), dumps(b).splitlines(), strict=False)
+    return first_difference(dumps(a), dumps(b))
+
+
+def first_difference(a: str, b: str) -> str:
+    """The first lines in which two texts differ."""
+    pairs = zip(a.splitlines(), b.splitlines(), strict=False)
     return next(
         (f"there {x.strip().rstrip(',')}, here {y.strip().rstrip(',')}" for x, y in pairs if x != y), "?"
     )
