@@ -159,7 +159,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def print_error(error: object, code: int) -> int:
-    """Print one line on stderr; of the processes of torchrun only the first prints bad input."""
+    """Print one line on stderr; of the processes of torchrun only the first of a machine prints bad input."""
     if code in (1, 70) or not is_follower():
         print_stderr(f"genscene: {printable(error)}")
     return code
@@ -174,8 +174,9 @@ def print_stderr(text: str) -> None:
 
 
 def is_follower() -> bool:
-    """Whether torchrun started this process, and one of a lower rank, which says the same."""
-    given = [os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "MASTER_PORT")]
+    """Whether torchrun started this process, and one of a lower rank on this machine, which says the same."""
+    rank_here = "LOCAL_RANK" if "LOCAL_RANK" in os.environ else "RANK"
+    given = [os.environ.get(name, "") for name in (rank_here, "WORLD_SIZE", "MASTER_PORT")]
     if not all(re.fullmatch("[0-9]{1,9}", text) for text in given):
         return False
     rank, world, port = map(int, given)

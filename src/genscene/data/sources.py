@@ -80,6 +80,7 @@ class DataSource:
             load = partial(load_images, data, config, size, self.quiet, cameras=posed, masks=masks)
             images = group.node_first(load)
             require_same_images(data, len(images), sample_bytes(images), group)
+        (images.own if isinstance(images, ImageShares) else images).expect_random_reads()
         most = max(stage.batch for stage in experiment.stages if stage.start < experiment.steps)
         if len(images) < most:
             few = f"{experiment.data} has {len(images)} images, fewer than a batch of {most}"

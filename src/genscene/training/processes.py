@@ -52,4 +52,6 @@ def require_agreement(experiment: Experiment, options: dict[str, Any], group: Pr
 def how_to_resume(folder: Path, done: int, saved: int) -> str:
     """The end of the line about a lost process: `done` steps were done, `saved` are in the checkpoint."""
     again = f"start all again with --resume --out {folder}"
+    if not saved:
+        return f"{again}; there was no checkpoint yet (step {done} was done)"
     return f"{again}, which goes on from the checkpoint of step {saved} (step {done} was done)"

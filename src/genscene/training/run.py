@@ -177,6 +177,7 @@ def train_loop(state: TrainState, run: Run, source: DataSource, start: int) -> G
             if due(run.save_every, done) or last or halt:
                 if group.is_main:
                     save(run.out, state, content, done, retention)
+                    group.advise(how_to_resume(run.out, done, done))
                 saved = done
             if halt and not last:
                 raise Interrupted(

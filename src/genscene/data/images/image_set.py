@@ -49,6 +49,14 @@ class ImageSet:
         """The images at B indices -> [B, 3 or 4, H, W] in [0, 1]."""
         return torch.from_numpy(self.bytes_of(indices)).movedim(-1, 1).float() / 255
 
+    def expect_random_reads(self) -> None:
+        """Read of a mapped file what is needed alone; else the system reads tens of images for each one."""
+        mapped = getattr(self.pixels, "_mmap", None)
+        if mapped is not None and hasattr(mmap, "MADV_RANDOM"):
+            mapped.madvise(mmap.MADV_RANDOM)
+        if self.masks is not None:
+            self.masks.expect_random_reads()
+
     def release_memory(self) -> None:
         """Drop the pages of a mapped file from memory; the next access reads them again."""
         self.read[0] = 0
