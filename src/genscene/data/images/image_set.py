@@ -10,7 +10,7 @@ from torch import Tensor
 from genscene.geometry.cameras import Camera
 from genscene.io.files import MIB
 
-RESIDENT = 64 * MIB  # bytes of a mapped file that may be in the memory of the process
+RESIDENT = 16 * MIB  # bytes read of a mapped file before its pages, which may be some times more, are dropped
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,189 @@
+"""How cost grows with the work: python -m benchmarks.scaling [--only TEXT] [--plots FOLDER] [--out FILE.json]
+
+CPU-seconds of one thread and peak memory of pictures and training steps against pixels, samples, batch, rays
+and Gaussians, each in a process of its own; seconds of a step of one and of two processes of torchrun. Prints the
+slope of each line: the exponent of the power law that fits it best, 1.0 where cost grows as the work does.
+"""
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from genscene.cli import configure_process
+
+configure_process()
+
+import torch  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from benchmarks.scaling_lines import LINES  # noqa: E402
+from genscene.export.charts import Axes, save_chart  # noqa: E402
+from genscene.io.atomic import atomic  # noqa: E402
+
+RANKS = (1, 2)
+DEMO = "pigan-demo --data synthetic:cars --images.limit 64 --size 32 --batch 8 --steps 60 --device cpu"
+PLOTS = {  # file -> title, label, quantity, what grows of the lines in it
+    "scaling_pixels": ("pictures and steps against pixels", "pixels", "pixels"),
+    "scaling_count": ("against samples, batch, rays", "number, of the smallest", "samples batch rays"),
+    "scaling_gaussians": ("splats against Gaussians", "Gaussians", "Gaussians"),
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A line: numbers of what grows, CPU-seconds (of ranks: seconds), and MiB above those of the program."""
+
+    against: str
+    numbers: tuple[int, ...]
+    seconds: tuple[float, ...]
+    mebibytes: tuple[float, ...]
+
+    @property
+    def slopes(self) -> tuple[float, float]:
+        """Exponents of the seconds and of the memory."""
+        return slope(self.numbers, self.seconds), slope(self.numbers, self.mebibytes)
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """The exponent of the power law through points that fits their logarithms best (least squares)."""
+    if min(y) <= 0:
+        return math.nan
+    return statistics.linear_regression([math.log(v) for v in x], [math.log(v) for v in y]).slope
+
+
+def measure(name: str) -> Measured:
+    """A line, each of its points in a process of its own."""
+    line, found = LINES[name], []
+    context = multiprocessing.get_context("fork")  # what is imported is there, and memory starts anew
+    for number in line.numbers:
+        with context.Pool(1) as pool:
+            found.append(pool.apply(measure_point, (name, number)))
+    seconds, memory = zip(*found, strict=True)
+    return Measured(line.against, line.numbers, seconds, memory)
+
+
+def measure_point(name: str, number: int) -> tuple[float, float]:
+    """Median CPU-seconds of the work, and by how many MiB its peak exceeds what its making has left."""
+    torch.set_num_threads(1)
+    line, spent = LINES[name], []
+    line.warm()()
+    work = line.make(number)
+    before = status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is what is in use now
+    for _ in range(line.repeat + 1):  # the first one is not counted
+        start = time.process_time()
+        work()
+        spent.append(time.process_time() - start)
+    return statistics.median(spent[1:]), status("VmHWM") - before
+
+
+def status(field: str) -> float:
+    """A size of this process in MiB, as Linux counts it."""
+    found = re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def measure_ranks() -> Measured:
+    """Seconds of a step of pi-GAN's demo, the same joint batch in one and in two processes, and MiB of one."""
+    found = [measure_processes(ranks) for ranks in RANKS]
+    seconds, memory = zip(*found, strict=True)
+    return Measured("ranks", RANKS, seconds, memory)
+
+
+def measure_processes(ranks: int) -> tuple[float, float]:
+    """The median second of a step by the clock, and the largest MiB of a process of the run."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+        words += ["--nproc-per-node", str(ranks), "-m", "genscene", "train", *DEMO.split()]
+        words += ["--system.discriminator.mbstd-group", "4", "--grid-every", "0", "--out", f"{folder}/run"]
+        process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
+        peak = 0.0
+        while process.poll() is None:
+            peak = max([peak, *map(resident, children(process.pid))])
+            time.sleep(0.1)
+        if process.returncode:
+            raise SystemExit(f"training in {ranks} processes has ended with code {process.returncode}")
+        lines = (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()
+    clock = [json.loads(line)["seconds"] for line in lines]
+    return statistics.median(b - a for a, b in pairwise(clock[10:])), peak
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(word) for word in path.read_text().split()] if path.exists() else []
+
+
+def resident(pid: int) -> float:
+    """Resident MiB of a process; 0 if it has ended."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0.0
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def plot(folder: Path, found: Mapping[str, Measured]) -> None:
+    """Write the charts of seconds and of memory, both axes logarithmic."""
+    quantities: dict[str, tuple[str, Callable[[Measured], tuple[float, ...]]]] = {
+        "seconds": ("CPU-seconds of one thread", lambda line: line.seconds),
+        "memory": ("peak memory, MiB", lambda line: line.mebibytes),
+    }
+    for file, (title, label, against) in PLOTS.items():
+        chosen = {name: line for name, line in found.items() if line.against in against.split()}
+        for quantity, (y_label, values) in quantities.items():
+            series = {
+                name if len(against.split()) > 1 else name.split(", ")[0]: [
+                    (n / (line.numbers[0] if len(against.split()) > 1 else 1), y)
+                    for n, y in zip(line.numbers, values(line), strict=True)
+                    if y > 0
+                ]
+                for name, line in chosen.items()
+            }
+            axes = Axes(f"{y_label.split(',')[0]}: {title}", label, y_label, log=True)
+            if any(series.values()):
+                save_chart(folder / f"{file}_{quantity}.png", series, axes)
+
+
+def main() -> None:
+    """Measure, print, and write the numbers and the plots."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", default="", help="lines whose name has this text")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/scaling.json"))
+    parser.add_argument("--plots", type=Path, default=Path("docs"), help="folder of the plots")
+    options = parser.parse_args()
+    found: dict[str, Measured] = {}
+    table = Table("line", "numbers", "seconds", "slope", "MiB", "slope", box=None)
+    for name in [name for name in [*LINES, "pi-GAN demo, ranks"] if options.only in name]:
+        line = found[name] = measure(name) if name in LINES else measure_ranks()
+        rows = (line.numbers, line.seconds, line.mebibytes)
+        numbers, seconds, memory = (" ".join(f"{value:.3g}" for value in row) for row in rows)
+        table.add_row(name, numbers, seconds, f"{line.slopes[0]:.2f}", memory, f"{line.slopes[1]:.2f}")
+        Console(stderr=True).print(f"{name}: {seconds} s, {memory} MiB", highlight=False)
+    Console(width=160).print(table)
+    plot(options.plots, found)
+    document = {name: asdict(line) | {"slopes": line.slopes} for name, line in found.items()}
+    with atomic(options.out) as partial:
+        partial.write_text(json.dumps(document, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
