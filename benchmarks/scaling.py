@@ -1,8 +1,9 @@
 """How cost grows with the work: python -m benchmarks.scaling [--only TEXT] [--plots FOLDER] [--out FILE.json]
 
 CPU-seconds of one thread and peak memory of pictures and training steps against pixels, samples, batch, rays
-and Gaussians, each in a process of its own; seconds of a step of one and of two processes of torchrun. Prints the
-slope of each line: the exponent of the power law that fits it best, 1.0 where cost grows as the work does.
+and Gaussians, each in a process of its own; a step of one and of two processes of torchrun. Prints the slope
+of each line: the exponent of the power law that fits it best, 1.0 where cost grows as the work does. With --only
+the other lines of the file remain.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -36,7 +37,8 @@ from genscene.export.charts import Axes, save_chart  # noqa: E402
 from genscene.io.atomic import atomic  # noqa: E402
 
 RANKS = (1, 2)
-DEMO = "pigan-demo --data synthetic:cars --images.limit 64 --size 32 --batch 8 --steps 60 --device cpu"
+DEMO = "pigan-demo --data synthetic:cars --images.limit 64 --size 32 --batch 8 --steps 40 --device cpu"
+RANKS_LINE, SKIPPED = "pi-GAN demo, ranks", 8  # a line, and its steps that are not counted
 PLOTS = {  # file -> title, label, quantity, what grows of the lines in it
     "scaling_pixels": ("pictures and steps against pixels", "pixels", "pixels"),
     "scaling_count": ("against samples, batch, rays", "number, of the smallest", "samples batch rays"),
@@ -85,11 +87,11 @@ def measure_point(name: str, number: int) -> tuple[float, float]:
     work = line.make(number)
     before = status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak is what is in use now
-    for _ in range(line.repeat + 1):  # the first one is not counted
+    for _ in range(line.repeat):
         start = time.process_time()
         work()
         spent.append(time.process_time() - start)
-    return statistics.median(spent[1:]), status("VmHWM") - before
+    return statistics.median(spent), status("VmHWM") - before
 
 
 def status(field: str) -> float:
@@ -99,29 +101,45 @@ def status(field: str) -> float:
     return int(found[1]) / 1024
 
 
-def measure_ranks() -> Measured:
-    """Seconds of a step of pi-GAN's demo, the same joint batch in one and in two processes, and MiB of one."""
+def measure_ranks() -> dict[str, Measured]:
+    """A step of pi-GAN's demo, the same joint batch in one and in two processes: clock, and CPU of one."""
     found = [measure_processes(ranks) for ranks in RANKS]
-    seconds, memory = zip(*found, strict=True)
-    return Measured("ranks", RANKS, seconds, memory)
+    clock, spent, memory = zip(*found, strict=True)
+    return {
+        f"{RANKS_LINE}, clock": Measured("ranks", RANKS, clock, memory),
+        f"{RANKS_LINE}, CPU-seconds of one": Measured("ranks", RANKS, spent, memory),
+    }
 
 
-def measure_processes(ranks: int) -> tuple[float, float]:
-    """The median second of a step by the clock, and the largest MiB of a process of the run."""
+def measure_processes(ranks: int) -> tuple[float, float, float]:
+    """Median seconds of a step by the clock, CPU-seconds a step of one process, and its largest MiB."""
     with tempfile.TemporaryDirectory() as folder:
         words = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
         words += ["--nproc-per-node", str(ranks), "-m", "genscene", "train", *DEMO.split()]
         words += ["--system.discriminator.mbstd-group", "4", "--grid-every", "0", "--out", f"{folder}/run"]
         process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
+        log, marks = Path(folder) / "run" / "metrics.jsonl", dict[int, float]()
         peak = 0.0
         while process.poll() is None:
-            peak = max([peak, *map(resident, children(process.pid))])
-            time.sleep(0.1)
+            for child in children(process.pid)[:1]:
+                peak = max(peak, resident(child))
+                marks[len(log.read_text().splitlines()) if log.exists() else 0] = cpu_seconds(child)
+            time.sleep(0.02)
         if process.returncode:
             raise SystemExit(f"training in {ranks} processes has ended with code {process.returncode}")
-        lines = (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()
-    clock = [json.loads(line)["seconds"] for line in lines]
-    return statistics.median(b - a for a, b in pairwise(clock[10:])), peak
+        clock = [json.loads(line)["seconds"] for line in log.read_text().splitlines()]
+    steps = sorted(step for step in marks if step >= SKIPPED and marks[step])
+    spent = (marks[steps[-1]] - marks[steps[0]]) / (steps[-1] - steps[0])
+    return statistics.median(b - a for a, b in pairwise(clock[SKIPPED:])), spent, peak
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU-seconds of a process, all its threads together; 0 if it has ended."""
+    try:
+        columns = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(columns[11]) + int(columns[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def children(pid: int) -> list[int]:
@@ -170,19 +188,36 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/scaling.json"))
     parser.add_argument("--plots", type=Path, default=Path("docs"), help="folder of the plots")
     options = parser.parse_args()
-    found: dict[str, Measured] = {}
-    table = Table("line", "numbers", "seconds", "slope", "MiB", "slope", box=None)
-    for name in [name for name in [*LINES, "pi-GAN demo, ranks"] if options.only in name]:
-        line = found[name] = measure(name) if name in LINES else measure_ranks()
-        rows = (line.numbers, line.seconds, line.mebibytes)
-        numbers, seconds, memory = (" ".join(f"{value:.3g}" for value in row) for row in rows)
-        table.add_row(name, numbers, seconds, f"{line.slopes[0]:.2f}", memory, f"{line.slopes[1]:.2f}")
-        Console(stderr=True).print(f"{name}: {seconds} s, {memory} MiB", highlight=False)
-    Console(width=160).print(table)
+    found = read(options.out) if options.only else {}
+    for name in [name for name in [*LINES, RANKS_LINE] if options.only in name]:
+        found |= {name: measure(name)} if name in LINES else measure_ranks()
+        write(options.out, found)
+    Console(width=160).print(table(found))
     plot(options.plots, found)
+
+
+def read(path: Path) -> dict[str, Measured]:
+    """The lines of an earlier call."""
+    stored = json.loads(path.read_text()) if path.exists() else {}
+    names = [field.name for field in fields(Measured)]
+    return {name: Measured(**{key: line[key] for key in names}) for name, line in stored.items()}
+
+
+def write(path: Path, found: Mapping[str, Measured]) -> None:
+    """The lines and their slopes as JSON."""
     document = {name: asdict(line) | {"slopes": line.slopes} for name, line in found.items()}
-    with atomic(options.out) as partial:
+    with atomic(path) as partial:
         partial.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def table(found: Mapping[str, Measured]) -> Table:
+    """The lines as a table."""
+    rows = Table("line", "numbers", "seconds", "slope", "MiB", "slope", box=None)
+    for name, line in found.items():
+        columns = (line.numbers, line.seconds, line.mebibytes)
+        numbers, seconds, memory = (" ".join(f"{value:.3g}" for value in column) for column in columns)
+        rows.add_row(name, numbers, seconds, f"{line.slopes[0]:.2f}", memory, f"{line.slopes[1]:.2f}")
+    return rows
 
 
 if __name__ == "__main__":

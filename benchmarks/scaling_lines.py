@@ -53,8 +53,8 @@ def pigan_step(side: int = 16, batch: int = 2) -> Work:
 
 
 def nerf_step(rays: int) -> Work:
-    """A step of both networks, 64 + 128 samples, in parts of 64 rays."""
-    stage = Stage(0, (800, 800), rays, accumulation=max(1, rays // 64))
+    """A step of both networks, 64 + 128 samples, in parts of 32 rays."""
+    stage = Stage(0, (800, 800), rays, accumulation=max(1, rays // 32))
     state = init_state(replace(PRESETS["nerf-blender"], stages=(stage,)), CPU.device, ProcessGroup(), "fp32")
     batch = nerf.rays_to_the_origin(rays)
     return lambda: train_step(state, batch, 1)
@@ -99,14 +99,12 @@ def splat_lines(name: str, gradients: bool) -> dict[str, Line]:
 picture, step = partial(pigan_rendering, side=4), partial(pigan_step, side=4, batch=1)
 LINES: dict[str, Line] = {
     "pi-GAN picture, pixels": over_sides(pigan_rendering, 8, 16, 32, 64),
-    "pi-GAN picture, samples": Line(
-        "samples", (6, 12, 24, 48), lambda n: pigan_rendering(samples=n), picture
-    ),
+    "pi-GAN picture, samples": Line("samples", (6, 12, 24, 48), lambda n: pigan_rendering(16, n), picture),
     "pi-GAN picture, batch": Line("batch", (1, 2, 4, 8), lambda n: pigan_rendering(16, count=n), picture),
-    "pi-GAN step, pixels": over_sides(pigan_step, 8, 16, 24, 32),
-    "pi-GAN step, batch": Line("batch", (1, 2, 4, 8), lambda n: pigan_step(batch=n), step),
-    "NeRF step, rays": Line("rays", (64, 128, 256, 512), nerf_step, partial(nerf_step, 16)),
-    "CIPS picture, pixels": over_sides(cips_picture, 64, 128, 256, 512),
+    "pi-GAN step, pixels": over_sides(pigan_step, 8, 12, 16, 24),
+    "pi-GAN step, batch": Line("batch", (2, 4, 8, 16), lambda n: pigan_step(8, n), step),
+    "NeRF step, rays": Line("rays", (32, 64, 128, 256), nerf_step, partial(nerf_step, 8)),
+    "CIPS picture, pixels": over_sides(cips_picture, 32, 64, 128, 256),
     **splat_lines("splats", False),
     **splat_lines("splats + gradient", True),
 }
