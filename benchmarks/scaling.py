@@ -2,8 +2,8 @@
 
 CPU-seconds of one thread and peak memory of pictures and training steps against pixels, samples, batch, rays
 and Gaussians, each in a process of its own; a step of one and of two processes of torchrun. Prints the slope
-of each line: the exponent of the power law that fits it best, 1.0 where cost grows as the work does. With --only
-the other lines of the file remain.
+of each line: the exponent of the power law that fits it best, 1.0 where cost grows as the work does.
+With --only the other lines of the file remain.
 """
 
 import argparse

@@ -85,8 +85,8 @@ def test_a_lost_process_is_named_and_the_others_end(tmp_path, kind):
     assert both[0].returncode == 1, said
     (line,) = [line for line in said.splitlines() if line.startswith("genscene: ")]
     assert line == (
-        f"genscene: process 1 of the 2 was lost: start all again with --resume --out {out}, which goes on from"
-        " the checkpoint of step 2 (step 3 was done)"
+        f"genscene: process 1 of the 2 was lost: start all again with --resume --out {out}, which goes on"
+        " from the checkpoint of step 2 (step 3 was done)"
     )
     assert "Traceback" not in said
     assert "gloo" not in said
