@@ -56,15 +56,20 @@ class Measured:
     mebibytes: tuple[float, ...]
 
     @property
-    def slopes(self) -> tuple[float, float]:
-        """Exponents of the seconds and of the memory."""
-        return slope(self.numbers, self.seconds), slope(self.numbers, self.mebibytes)
+    def slopes(self) -> dict[str, float]:
+        """Exponents of the seconds and of the memory, of all points and of the last two."""
+        both = {"seconds": self.seconds, "memory": self.mebibytes}
+        return {
+            name + ending: round(slope(self.numbers[first:], values[first:]), 3)
+            for name, values in both.items()
+            for ending, first in (("", 0), (", last two", -2))
+        }
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
     """The exponent of the power law through points that fits their logarithms best (least squares)."""
     if min(y) <= 0:
-        return math.nan
+        return 0.0
     return statistics.linear_regression([math.log(v) for v in x], [math.log(v) for v in y]).slope
 
 
@@ -212,11 +217,13 @@ def write(path: Path, found: Mapping[str, Measured]) -> None:
 
 def table(found: Mapping[str, Measured]) -> Table:
     """The lines as a table."""
-    rows = Table("line", "numbers", "seconds", "slope", "MiB", "slope", box=None)
+    titles = ("line", "numbers", "seconds", "slope", "last two", "MiB", "slope", "last two")
+    rows = Table(*titles, box=None)
     for name, line in found.items():
         columns = (line.numbers, line.seconds, line.mebibytes)
         numbers, seconds, memory = (" ".join(f"{value:.3g}" for value in column) for column in columns)
-        rows.add_row(name, numbers, seconds, f"{line.slopes[0]:.2f}", memory, f"{line.slopes[1]:.2f}")
+        of_all, last, memory_of_all, memory_last = (f"{value:.2f}" for value in line.slopes.values())
+        rows.add_row(name, numbers, seconds, of_all, last, memory, memory_of_all, memory_last)
     return rows
 
 

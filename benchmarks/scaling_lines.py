@@ -101,10 +101,10 @@ LINES: dict[str, Line] = {
     "pi-GAN picture, pixels": over_sides(pigan_rendering, 8, 16, 32, 64),
     "pi-GAN picture, samples": Line("samples", (6, 12, 24, 48), lambda n: pigan_rendering(16, n), picture),
     "pi-GAN picture, batch": Line("batch", (1, 2, 4, 8), lambda n: pigan_rendering(16, count=n), picture),
-    "pi-GAN step, pixels": over_sides(pigan_step, 8, 12, 16, 24),
+    "pi-GAN step, pixels": over_sides(pigan_step, 4, 8, 16, 32),
     "pi-GAN step, batch": Line("batch", (2, 4, 8, 16), lambda n: pigan_step(8, n), step),
     "NeRF step, rays": Line("rays", (32, 64, 128, 256), nerf_step, partial(nerf_step, 8)),
-    "CIPS picture, pixels": over_sides(cips_picture, 32, 64, 128, 256),
+    "CIPS picture, pixels": over_sides(cips_picture, 64, 128, 256, 512),
     **splat_lines("splats", False),
     **splat_lines("splats + gradient", True),
 }
