@@ -98,7 +98,7 @@ def splat_lines(name: str, gradients: bool) -> dict[str, Line]:
 
 picture, step = partial(pigan_rendering, side=4), partial(pigan_step, side=4, batch=1)
 LINES: dict[str, Line] = {
-    "pi-GAN picture, pixels": over_sides(pigan_rendering, 8, 16, 32, 64),
+    "pi-GAN picture, pixels": over_sides(pigan_rendering, 16, 32, 64, 128),
     "pi-GAN picture, samples": Line("samples", (6, 12, 24, 48), lambda n: pigan_rendering(16, n), picture),
     "pi-GAN picture, batch": Line("batch", (1, 2, 4, 8), lambda n: pigan_rendering(16, count=n), picture),
     "pi-GAN step, pixels": over_sides(pigan_step, 4, 8, 16, 32),

@@ -37,8 +37,7 @@ from genscene.training.interrupts import Interrupted, stop_flag
 from genscene.training.logger import Logger, open_logger
 from genscene.training.loop import Precision, TrainState, train_step
 from genscene.training.optimizers import build_optimizers
-from genscene.training.processes import how_to_resume, joint_state, require_agreement
-from genscene.training.resume import can_resume
+from genscene.training.resume import can_resume, how_to_resume, joint_state, require_agreement
 from genscene.training.trackers import open_trackers, require_wandb
 from genscene.training.validation import ValidationConfig, Validator, build_validator, validate_run
 
