@@ -37,12 +37,16 @@ from genscene.export.charts import Axes, save_chart  # noqa: E402
 from genscene.io.atomic import atomic  # noqa: E402
 
 RANKS = (1, 2)
-DEMO = "pigan-demo --data synthetic:cars --images.limit 64 --size 32 --batch 8 --steps 40 --device cpu"
-RANKS_LINE, SKIPPED = "pi-GAN demo, ranks", 8  # a line, and its steps that are not counted
-PLOTS = {  # file -> title, label, quantity, what grows of the lines in it
-    "scaling_pixels": ("pictures and steps against pixels", "pixels", "pixels"),
-    "scaling_count": ("against samples, batch, rays", "number, of the smallest", "samples batch rays"),
-    "scaling_gaussians": ("splats against Gaussians", "Gaussians", "Gaussians"),
+DEMO = "pigan-demo --data synthetic:cars --images.limit 64 --size 32 --batch 32 --steps 40 --device cpu"
+RANKS_LINE, SKIPPED = "pi-GAN demo, ranks", 4  # a line, and its steps that are not counted
+PLOTS = {  # file -> title, label, what grows of the lines in it
+    "scaling_pixels": ("Cost against pixels", "pixels", "pixels"),
+    "scaling_count": (
+        "Cost against samples, batch and rays",
+        "times the smallest number",
+        "samples batch rays",
+    ),
+    "scaling_gaussians": ("Cost of splats against Gaussians", "Gaussians", "Gaussians"),
 }
 
 
@@ -133,7 +137,7 @@ def measure_processes(ranks: int) -> tuple[float, float, float]:
         if process.returncode:
             raise SystemExit(f"training in {ranks} processes has ended with code {process.returncode}")
         clock = [json.loads(line)["seconds"] for line in log.read_text().splitlines()]
-    steps = sorted(step for step in marks if step >= SKIPPED and marks[step])
+    steps = sorted(step for step in marks if SKIPPED <= step < len(clock))  # the last one saves, too
     spent = (marks[steps[-1]] - marks[steps[0]]) / (steps[-1] - steps[0])
     return statistics.median(b - a for a, b in pairwise(clock[SKIPPED:])), spent, peak
 
@@ -163,25 +167,35 @@ def resident(pid: int) -> float:
 
 
 def plot(folder: Path, found: Mapping[str, Measured]) -> None:
-    """Write the charts of seconds and of memory, both axes logarithmic."""
+    """Write the charts of seconds and of memory, both axes logarithmic, with a line of slope 1."""
     quantities: dict[str, tuple[str, Callable[[Measured], tuple[float, ...]]]] = {
         "seconds": ("CPU-seconds of one thread", lambda line: line.seconds),
-        "memory": ("peak memory, MiB", lambda line: line.mebibytes),
+        "memory": ("peak memory above the program's, MiB", lambda line: line.mebibytes),
     }
     for file, (title, label, against) in PLOTS.items():
         chosen = {name: line for name, line in found.items() if line.against in against.split()}
+        several = len(against.split()) > 1  # then what grows is part of the names
         for quantity, (y_label, values) in quantities.items():
             series = {
-                name if len(against.split()) > 1 else name.split(", ")[0]: [
-                    (n / (line.numbers[0] if len(against.split()) > 1 else 1), y)
+                name if several else name.split(", ")[0]: [
+                    (n / (line.numbers[0] if several else 1), y)
                     for n, y in zip(line.numbers, values(line), strict=True)
                     if y > 0
                 ]
                 for name, line in chosen.items()
             }
-            axes = Axes(f"{y_label.split(',')[0]}: {title}", label, y_label, log=True)
-            if any(series.values()):
+            points = [point for line in series.values() for point in line]
+            if points:
+                series["slope 1"] = slope_one(points)
+                axes = Axes(title, label, y_label, reference="slope 1", log=True)
                 save_chart(folder / f"{file}_{quantity}.png", series, axes)
+
+
+def slope_one(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """A line of slope 1 from the lower left corner of what points take up, to its border."""
+    x, y = zip(*points, strict=True)
+    factor = min(max(x) / min(x), max(y) / min(y))
+    return [(min(x), min(y)), (factor * min(x), factor * min(y))]
 
 
 def main() -> None:

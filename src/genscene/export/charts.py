@@ -161,7 +161,7 @@ def log_ticks(span: Span) -> list[tuple[float, str]]:
     digits = (1, 2, 5) if span[1] - span[0] < 2 else (1,)
     powers = range(math.floor(span[0]), math.ceil(span[1]) + 1)
     numbers = [digit * 10.0**power for power in powers for digit in digits]
-    return [(math.log10(n), f"{n:,.6g}") for n in numbers if span[0] <= math.log10(n) <= span[1]]
+    return [(math.log10(n), f"{n:,.12g}") for n in numbers if span[0] <= math.log10(n) <= span[1]]
 
 
 def shorten(name: str) -> str:
