@@ -175,12 +175,12 @@ def print_stderr(text: str) -> None:
 
 def is_follower() -> bool:
     """Whether torchrun started this process, and one of a lower rank on this machine, which says the same."""
-    rank_here = "LOCAL_RANK" if "LOCAL_RANK" in os.environ else "RANK"
-    given = [os.environ.get(name, "") for name in (rank_here, "WORLD_SIZE", "MASTER_PORT")]
+    given = [os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "MASTER_PORT")]
+    given.append(os.environ.get("LOCAL_RANK", given[0]))
     if not all(re.fullmatch("[0-9]{1,9}", text) for text in given):
         return False
-    rank, world, port = map(int, given)
-    return 0 < rank < world and 0 < port < 65_536
+    rank, world, port, here = map(int, given)
+    return 0 < here <= rank < world and 0 < port < 65_536
 
 
 def drop_output() -> None:
