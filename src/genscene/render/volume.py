@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+import genscene.kernels as kernels
 from genscene.contract import Background, Generator, Rendering, RenderOptions
 from genscene.errors import Cancelled
 from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size, as_float64, check_shapes
@@ -75,18 +76,23 @@ def query(
     return features.view(*t.shape, features.shape[-1]), density.view(t.shape)
 
 
-def compute_weights(
+def optical_depths(
     density: Tensor, t: Tensor, rays: Rays, march: March, noise: Tensor | None = None
 ) -> Tensor:
-    """Weights of samples (NeRF, eq. 3): raw density, t, noise -> weights, all [B, R, S]."""
+    """Raw density, t, noise [B, R, S] -> density times length of the interval of each sample [B, R, S]."""
     raw = density if noise is None else density + noise
     last = (march.far - t[..., -1:]).clamp_min(0)  # jitter in centered bins goes beyond far
     if march.last_interval is not None:
         last = torch.full_like(last, march.last_interval)
     steps = torch.cat([t.diff(dim=-1), last], dim=-1)
-    optical = activate_density(raw, march) * steps * rays.directions.norm(dim=-1, keepdim=True)
-    passed = torch.cat([torch.zeros_like(optical[..., :1]), optical[..., :-1].cumsum(-1)], dim=-1)
-    return (-passed).exp() * -torch.expm1(-optical)
+    return activate_density(raw, march) * steps * rays.directions.norm(dim=-1, keepdim=True)
+
+
+def compute_weights(
+    density: Tensor, t: Tensor, rays: Rays, march: March, noise: Tensor | None = None
+) -> Tensor:
+    """Weights of samples (NeRF, eq. 3): raw density, t, noise -> weights, all [B, R, S]."""
+    return kernels.ray_weights(optical_depths(density, t, rays, march, noise))
 
 
 def sample_pdf(
@@ -123,25 +129,17 @@ def merge(t: Tensor, fine: Tensor, *values: tuple[Tensor, Tensor]) -> tuple[Tens
     return ordered, *merged
 
 
-def composite(weights: Tensor, values: Tensor) -> Tensor:
-    """Weighted sum over samples: [B, R, S], [B, R, S, C] -> [B, R, C]."""
-    if values.shape[-1] < 5:  # colors: faster than a matrix product with its gradient
-        return (weights[..., None] * values).sum(dim=-2)
-    with torch.autocast(weights.device.type, enabled=False):  # which would round the picture
-        return (weights[..., None, :] @ values)[..., 0, :]
-
-
 def composite_ray(
-    weights: Tensor, values: Tensor, distances: Tensor, background: Background, raw_depth: bool
+    optical: Tensor, values: Tensor, distances: Tensor, background: Background | None, raw_depth: bool
 ) -> RayRendering:
-    """Weights, distances [B, R, S], values [B, R, S, C] -> color before a background, distance, opacity."""
-    alpha, shares = weights.sum(dim=-1, keepdim=True), weights
-    if background == "last":
-        shares = torch.cat([weights[..., :-1], weights[..., -1:] + 1 - alpha], dim=-1)
-    color = composite(shares, values)
+    """Optical depths, distances [B, R, S], values [B, R, S, C] -> color, mean distance, opacity."""
+    weights, color, mean, alpha = kernels.composite(optical, values, distances)
     if background == "white":
         color = color + (1 - alpha)
-    mean = composite(shares if raw_depth else weights, distances[..., None])
+    if background == "last":
+        color = color + (1 - alpha) * values[..., -1, :]
+        if raw_depth:
+            mean = mean + (1 - alpha) * distances[..., -1:]
     return RayRendering(color, mean if raw_depth else mean / alpha.clamp_min(1e-5), alpha, weights)
 
 
@@ -158,16 +156,15 @@ def render_rays(
     fine: the network of the second pass, queried at all samples (NeRF); None: the same network, whose samples
     of both passes are merged (pi-GAN). options: background and fixed_direction count here; None is black.
     """
-    directions = rays.unit().directions
-    if options.fixed_direction is not None:
-        directions = directions.new_tensor(options.fixed_direction).expand_as(directions)
+    directions = view_directions(rays, options.fixed_direction)
     marched = rays if march.ndc is None else rays.ndc(march.ndc)
 
     def finish(t: Tensor, density: Tensor, values: Tensor, noise: Tensor | None) -> RayRendering:
-        weights = compute_weights(density, t, marched, march, noise)
         distances = t if march.ndc is None else rays.t_from_ndc(t)
-        record(options, rays, march, t, density, weights)
-        return composite_ray(weights, values, distances, options.background or "black", march.raw_depth)
+        optical = optical_depths(density, t, marched, march, noise)
+        found = composite_ray(optical, values, distances, options.background, march.raw_depth)
+        record(options, rays, march, t, density, found.weights)
+        return found
 
     t = sample_t(marched, march, noise.jitter)
     values, density = query(field, marched, t, directions, noise.fields)
@@ -185,6 +182,12 @@ def render_rays(
     t = torch.cat([t, other], dim=-1).sort(dim=-1).values
     values, density = query(fine, marched, t, directions)
     return replace(finish(t, density, values, noise.density), coarse=coarse)
+
+
+def view_directions(rays: Rays, fixed: tuple[float, float, float] | None) -> Tensor:
+    """Unit directions of rays [B, R, 3], or the fixed one for all of them."""
+    own = rays.unit().directions
+    return own if fixed is None else own.new_tensor(fixed).expand_as(own)
 
 
 def record(
