@@ -1,6 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PROCESSES ?= 2
+EXTRAS ?= dev,viewer
 PRECISION ?= $(shell grep -qs avx512_bf16 /proc/cpuinfo && echo bf16 || echo fp32)
 export OMP_WAIT_POLICY ?= passive
 
@@ -41,5 +42,5 @@ clean:
 
 .venv: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,viewer]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch .venv

@@ -12,7 +12,7 @@ from torch import Tensor
 from genscene.kernels import _folded, _torch
 from genscene.kernels._folded import joint_linear, linear_twice
 from genscene.kernels._torch import ray_weights, weighted_sum
-from genscene.kernels.choice import forced, uses_triton
+from genscene.kernels.choice import forced, uses_triton, wanted_kernels
 
 __all__ = [
     "composite",
@@ -31,7 +31,7 @@ def film_sine(x: Tensor, weight: Tensor, bias: Tensor, frequency: Tensor, phase:
     if uses_triton(x):
         from genscene.kernels.triton import film
 
-        if film.is_faster(x):
+        if film.is_faster(x) or wanted_kernels() == "triton":
             return film.film_sine(x, weight, bias, frequency, phase)
     return _folded.film_sine(x, weight, bias, frequency, phase)
 
