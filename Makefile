@@ -1,7 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PROCESSES ?= 2
-EXTRAS ?= dev,viewer
 PRECISION ?= $(shell grep -qs avx512_bf16 /proc/cpuinfo && echo bf16 || echo fp32)
 export OMP_WAIT_POLICY ?= passive
 
@@ -42,5 +41,5 @@ clean:
 
 .venv: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,viewer]'
 	@touch .venv

@@ -91,7 +91,9 @@ def launch(kernel: Any, given: tuple[Tensor, ...], made: tuple[Tensor, ...]) -> 
     block = max(1, min(triton.next_power_of_2(rays), BLOCK // padded))
     with torch.cuda.device_of(optical):
         tensors = (*(x.contiguous() for x in given), *made)
-        kernel[(triton.cdiv(rays, block),)](*tensors, rays, samples, values.shape[-1], block, padded)
+        kernel[(triton.cdiv(rays, block),)](
+            *tensors, rays, samples, values.shape[-1], block, padded, enable_fp_fusion=True
+        )
 
 
 class Composite(torch.autograd.Function):

@@ -85,6 +85,7 @@ def launch(x: Tensor, weight: Tensor, offset: Tensor, gradient: Tensor | None) -
         _sine_linear[grid](
             x, weight, offset, given, out, points, outputs, inputs,
             DERIVATIVE=gradient is not None, PRECISION=precision, WIDEN=interpreted(),
+            enable_fp_fusion=True,
         )  # fmt: skip
     return out
 

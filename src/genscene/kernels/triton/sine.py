@@ -36,7 +36,9 @@ def cosine(x):
 @triton.jit
 def _reduce(x, count):
     """x - count * pi."""
-    return ((x - count * PI_HIGH) - count * PI_MIDDLE) - count * PI_LOW
+    x = tl.fma(-count, tl.full(x.shape, PI_HIGH, tl.float32), x)
+    x = tl.fma(-count, tl.full(x.shape, PI_MIDDLE, tl.float32), x)
+    return tl.fma(-count, tl.full(x.shape, PI_LOW, tl.float32), x)
 
 
 @triton.jit
@@ -49,7 +51,7 @@ def _alternate(count):
 def _polynomial(r):
     """The sine of r in [-pi/2, pi/2], by an odd polynomial of degree 9 whose largest error is least."""
     square = r * r
-    p = square * C9 + C7
-    p = square * p + C5
-    p = square * p + C3
-    return r + r * square * p
+    p = tl.fma(square, tl.full(r.shape, C9, tl.float32), tl.full(r.shape, C7, tl.float32))
+    p = tl.fma(square, p, tl.full(r.shape, C5, tl.float32))
+    p = tl.fma(square, p, tl.full(r.shape, C3, tl.float32))
+    return tl.fma(r * square, p, r)

@@ -30,5 +30,6 @@ def hash_uniform(keys: Tensor, first: int, count: int) -> Tensor:
     out = torch.empty(len(keys), count, dtype=torch.float32, device=keys.device)
     if out.numel():
         with torch.cuda.device_of(keys):
-            _hash_uniform[triton.cdiv(count, BLOCK), len(keys)](keys.contiguous(), out, first, count, BLOCK)
+            grid = (triton.cdiv(count, BLOCK), len(keys))
+            _hash_uniform[grid](keys.contiguous(), out, first, count, BLOCK, enable_fp_fusion=True)
     return out
