@@ -36,6 +36,8 @@ class Choice:
 
 def uses_triton(x: Tensor) -> bool:
     """Whether a tensor of this device and type goes to Triton's kernels."""
+    if torch.compiler.is_compiling():  # torch's own operations are what its compiler fuses
+        return False
     wanted = wanted_kernels()
     if wanted == "torch" or x.dtype not in DTYPES:
         return False
