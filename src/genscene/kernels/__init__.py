@@ -4,9 +4,11 @@
 memory, `triton` on CUDA. `choice` says which of them computes on a device.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
+import torch
 from torch import Tensor
 
 from genscene.kernels import _folded, _torch
@@ -26,14 +28,18 @@ __all__ = [
 ]
 
 
-def film_sine(x: Tensor, weight: Tensor, bias: Tensor, frequency: Tensor, phase: Tensor) -> Tensor:
-    """FiLM-SIREN layer (pi-GAN, eq. 2): x [B, N, I], weight [O, I], styles [B, O] -> [B, N, O]."""
-    if uses_triton(x):
+def film_sine(
+    x: Tensor | Sequence[Tensor], weight: Tensor, bias: Tensor, frequency: Tensor, phase: Tensor
+) -> Tensor:
+    """FiLM-SIREN layer (pi-GAN, eq. 2): x [B, N, I] or parts, weight [O, I], styles [B, O] -> [B, N, O]."""
+    last = x if isinstance(x, Tensor) else x[-1]
+    if uses_triton(last):
         from genscene.kernels.triton import film
 
-        if film.is_faster(x) or wanted_kernels() == "triton":
-            return film.film_sine(x, weight, bias, frequency, phase)
-    return _folded.film_sine(x, weight, bias, frequency, phase)
+        whole = x if isinstance(x, Tensor) else torch.cat([part.to(last) for part in x], dim=-1)
+        if film.is_faster(whole) or wanted_kernels() == "triton":
+            return film.film_sine(whole, weight, bias, frequency, phase)
+    return _folded.film_sine(cast(Tensor, x), weight, bias, frequency, phase)
 
 
 def composite(optical: Tensor, values: Tensor, distances: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
