@@ -15,7 +15,7 @@ from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Grid, PixelConvention, Size
 from genscene.geometry.priors import CameraPrior, PlanePrior
 from genscene.layers.mapping import map_tensors, style_count, take_styles  # noqa: F401
-from genscene.randomness import CounterStreams, Randomness, RandomStreams, derive_seed
+from genscene.randomness import BatchCounterStreams, CounterStreams, Randomness, RandomStreams, derive_seed
 from genscene.scenes import Background as Background
 from genscene.scenes import ImageBatch as ImageBatch
 from genscene.scenes import PosedImageBatch as PosedImageBatch
@@ -70,11 +70,11 @@ class StepContext:
     steps: int = 1  # of the whole run
     shared: dict[Hashable, Any] = field(default_factory=dict)  # results of earlier turns of this step
 
-    def random_streams(self, count: int, turn: int, device: torch.device | str) -> RandomStreams:
-        """The random numbers of `count` images in the turn with this number."""
-        return RandomStreams(
-            [derive_seed(self.seed, self.step, turn, self.first + i) for i in range(count)], device
-        )
+    def random_streams(self, count: int, turn: int, device: torch.device | str) -> Randomness:
+        """The random numbers of `count` images in the turn with this number; on CUDA other ones."""
+        seeds = [derive_seed(self.seed, self.step, turn, self.first + i) for i in range(count)]
+        streams = BatchCounterStreams if torch.device(device).type == "cuda" else RandomStreams
+        return streams(seeds, device)
 
     def ray_streams(self, count: int, turn: int, device: torch.device | str) -> CounterStreams:
         """The random numbers of `count` rays in the turn with this number."""

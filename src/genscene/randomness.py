@@ -15,6 +15,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+import genscene.kernels as kernels
+from genscene.kernels.hashing import splitmix64
+
 
 def derive_seed(*numbers: int) -> int:
     """Hash whole numbers to one seed, 0 to 2**63 - 1; neighbouring inputs give unrelated seeds."""
@@ -37,12 +40,15 @@ class Randomness(Protocol):
 
 
 class RandomStreams:
-    """B streams of random numbers; every call takes the next numbers of all of them."""
+    """B streams of random numbers; every call takes the next numbers of all of them.
+
+    They are made on the CPU, so that a seed is the same scene on every device.
+    """
 
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu"):
         """One stream for each seed; the same seed gives the same numbers whatever the other seeds are."""
         self.device = torch.device(device)
-        self._streams = [torch.Generator(self.device).manual_seed(derive_seed(seed)) for seed in seeds]
+        self._streams = [torch.Generator("cpu").manual_seed(derive_seed(seed)) for seed in seeds]
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -57,10 +63,10 @@ class RandomStreams:
 
     def _sample(self, function: Callable[..., Tensor], shape: Sequence[int]) -> Tensor:
         """Numbers of every stream, float32 whatever torch's default is -> [B, *shape]."""
-        numbers = torch.empty(len(self), *shape, dtype=torch.float32, device=self.device)
+        numbers = torch.empty(len(self), *shape, dtype=torch.float32, device="cpu")
         for stream, out in zip(self._streams, numbers, strict=True):
             function(shape, generator=stream, out=out)
-        return numbers
+        return numbers.to(self.device)
 
 
 @contextmanager
@@ -95,27 +101,37 @@ class CounterStreams:
         """Uniform in [0, 1), shape (R, ...) -> [1, R, ...]."""
         rays, *rest = shape
         assert rays == len(self._keys), f"random numbers for {rays} rays, there are {len(self._keys)}"
-        count = math.prod(rest)
-        counts = torch.arange(self._counter + 1, self._counter + count + 1, device=self._keys.device)
-        self._counter += count
-        bits = splitmix64(self._keys[:, None] + counts * GOLDEN)
-        return ((bits & 0xFFFFFF).float() / 2**24).view(1, rays, *rest)
+        return self._next(math.prod(rest)).view(1, rays, *rest)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal, shape (R, ...) -> [1, R, ...]."""
-        return torch.special.ndtri(self.uniform(*shape).double() + 2.0**-25).float()
+        return uniform_to_normal(self.uniform(*shape))
+
+    def _next(self, count: int) -> Tensor:
+        """The next numbers of every key [K, count]."""
+        first, self._counter = self._counter + 1, self._counter + count
+        return kernels.hash_uniform(self._keys, first, count)
 
 
-GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # 2**64 over the golden ratio, as a signed number
+class BatchCounterStreams(CounterStreams):
+    """Random numbers for B pictures: hashes of (seed of the picture, counter), the same on every device.
+
+    One operation makes those of the whole batch: on CUDA a generator for each picture is a launch for each.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu"):
+        """One stream for each seed; the same seed gives the same numbers whatever the other seeds are."""
+        self._keys = torch.tensor([derive_seed(seed) for seed in seeds], dtype=torch.int64).to(device)
+        self._counter = 0
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Uniform in [0, 1) -> [B, *shape]."""
+        return self._next(math.prod(shape)).view(len(self), *shape)
 
 
-def splitmix64(x: Tensor) -> Tensor:
-    """The mixing function of SplitMix64 (Steele et al. 2014) on int64 of any shape, sign bit included."""
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64)):
-        x = (x ^ shift_right(x, shift)) * factor
-    return x ^ shift_right(x, 31)
-
-
-def shift_right(x: Tensor, by: int) -> Tensor:
-    """Logical shift of int64 to the right: zeros enter from the left."""
-    return (x >> by) & ((1 << (64 - by)) - 1)
+def uniform_to_normal(uniform: Tensor) -> Tensor:
+    """Multiples of 2**-24 in [0, 1) -> standard normal, by the inverse of its distribution function."""
+    return torch.special.ndtri(uniform.double() + 2.0**-25).float()

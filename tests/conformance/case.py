@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+DEVICE = torch.device(os.environ.get("GENSCENE_CONFORMANCE_DEVICE") or "cpu")  # that computes the cases
 FOLDER = Path(os.environ.get("GENSCENE_CONFORMANCE") or Path(__file__).parents[2] / "../shared/conformance")
 Args = dict[str, Any]
 Results = dict[str, Any]
@@ -63,7 +64,7 @@ class Case:
     def cast(self, array: np.ndarray) -> Tensor:
         """An array as a tensor, floating numbers in the precision of this run."""
         tensor = torch.from_numpy(np.ascontiguousarray(array))
-        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+        return tensor.to(DEVICE, self.dtype if tensor.is_floating_point() else tensor.dtype)
 
     def _leaf(self, key: str, read: Callable[[], np.ndarray]) -> Tensor:
         if key not in self.leaves:
@@ -158,7 +159,7 @@ def once(compute: Callable[[Args], Any]) -> Callable[[Args], Any]:
 
 def stored_part(values: Any, reshape: list[int] | None, index: list[Any] | None) -> np.ndarray:
     """The part of a full array that is stored; index: for each axis an integer or [start, stop, step]."""
-    full = np.atleast_1d(values.detach().numpy() if isinstance(values, Tensor) else np.asarray(values))
+    full = np.atleast_1d(values.detach().cpu().numpy() if isinstance(values, Tensor) else values)
     if reshape is not None:
         full = full.reshape(reshape)
     return full[tuple(slice(*part) if isinstance(part, list) else part for part in index or [])]
@@ -186,7 +187,7 @@ def check_outputs(case: Case, results: Results, kinked: Callable[[Args], bool] =
     for name in names:
         stored = case.arrays[f"outputs64/{name}" if double and both else f"outputs/{name}"]
         values = results[name]
-        got = values.detach().numpy() if isinstance(values, Tensor) else np.asarray(values)
+        got = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
         assert got.shape == stored.shape, f"{name}: shape {got.shape}, wanted {stored.shape}"
         if stored.dtype.kind in "iu":
             assert np.array_equal(got, stored), f"{name}: integers differ"

@@ -17,7 +17,7 @@ from genscene.geometry.priors import CameraPrior
 from genscene.layers.encoding import fourier_features, frequency_bands, official_encoding
 from genscene.layers.nerf_field import FieldConfig, NeRFField
 from genscene.render.march import March
-from genscene.render.volume import composite_ray, compute_weights, sample_pdf
+from genscene.render.volume import composite_ray, optical_depths, sample_pdf
 from genscene.systems.nerf.convert import rename_official
 
 
@@ -124,9 +124,9 @@ def raw2outputs(case: Case) -> Results:
         noise = std * fed_part(case["noise"], args)[None] if std else None
         rays = Rays(torch.zeros_like(directions), directions)
         march = March(last_interval=args["last_interval"])
-        weights = compute_weights(raw[..., 3], t, rays, march, noise)
+        optical = optical_depths(raw[..., 3], t, rays, march, noise)
         background: Background = "white" if args["white_bkgd"] else "black"
-        found = composite_ray(weights, raw[..., :3].sigmoid(), t, background, raw_depth=True)
+        found = composite_ray(optical, raw[..., :3].sigmoid(), t, background, raw_depth=True)
         return Pass(found, t).quantity(args["of"])
 
     return compute_outputs(case, quantity)

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 from conformance.case import Args, Case, Results, attach, compute_outputs, fed_part, once
+from genscene import kernels
 from genscene.contract import Background, RenderOptions
 from genscene.geometry.cameras import Camera, PixelConvention, Rays
 from genscene.layers.nerf_field import FieldConfig
 from genscene.metrics.image import psnr
 from genscene.objectives.reconstruction import photometric_loss
 from genscene.render.march import March, RayNoise
-from genscene.render.volume import RayRendering, composite, render_rays, sample_pdf, sample_t
+from genscene.render.volume import RayRendering, render_rays, sample_pdf, sample_t
 from genscene.scenes import Field
 from genscene.systems.nerf.convert import rename_official
 from genscene.systems.nerf.generator import NeRFGenerator, NeRFGeneratorConfig
@@ -44,7 +45,7 @@ class Pass:
 
     def quantity(self, of: str) -> Tensor:
         """The quantity under its official name -> [R, ...]."""
-        depth = composite(self.found.weights, self.t[..., None])
+        depth = kernels.weighted_sum(self.found.weights, self.t[..., None])
         values = {
             "rgb": self.found.color,
             "acc": self.found.alpha[..., 0],

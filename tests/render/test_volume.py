@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize, softplus
 from torch.testing import assert_close
 
+from genscene import kernels
 from genscene.contract import RenderOptions
 from genscene.errors import BadInput, Cancelled
 from genscene.experiment.validation import validate
@@ -20,7 +21,6 @@ from genscene.render.fields.query import query
 from genscene.render.fields.visible import merge
 from genscene.render.march import NO_NOISE, March, RayNoise
 from genscene.render.volume import (
-    composite,
     compute_weights,
     render_rays,
     render_view,
@@ -86,7 +86,7 @@ def test_an_opaque_wall_returns_its_color():
     density[..., 4] = 1e6
     weights = compute_weights(density, sample_t(RAYS, MARCH), RAYS, MARCH)
     colors = torch.rand(2, 5, 9, 3)
-    assert_close(composite(weights, colors), colors[:, :, 4])
+    assert_close(kernels.weighted_sum(weights, colors), colors[:, :, 4])
 
 
 @law

@@ -11,12 +11,14 @@ import torch
 
 from genscene.cli.shared.options import parse, print_line
 from genscene.io.atomic import cache_folder
+from genscene.kernels.choice import choose
 from genscene.version import __version__
 
 NEEDED = ("numpy", "pillow", "safetensors", "tyro", "rich", "av", "scikit-image", "trimesh", "numba")
 EXTRAS = {
     "viewer": "viser",
     "cuda": "gsplat",
+    "triton": "triton",
     "metrics": "transformers",
     "sfm": "pycolmap",
     "tensorboard": "tensorboard",
@@ -44,6 +46,7 @@ def findings() -> Iterator[str]:
     yield f"torch {torch.__version__}, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
     yield f"memory: {memory()}"
     yield from devices()
+    yield from implementations()
     for name in NEEDED:
         yield f"{name} {version(name) or 'is missing: pip install genscene again'}"
     for extra, name in EXTRAS.items():
@@ -65,6 +68,14 @@ def devices() -> Iterator[str]:
         yield "cuda: none that this torch can use; everything runs on the CPU"
     if torch.backends.mps.is_available():
         yield "mps: there"
+
+
+def implementations() -> Iterator[str]:
+    """Which kernels compute fields, rays and random numbers on each device, and why."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    for device in [torch.device("cpu"), *(torch.device("cuda", i) for i in range(count))]:
+        chosen = choose(device)
+        yield f"kernels on {device}: {'Triton' if chosen.triton else 'torch'} ({chosen.why})"
 
 
 def version(name: str) -> str:

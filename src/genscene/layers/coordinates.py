@@ -9,7 +9,7 @@ from torch.nn.functional import grid_sample, pad
 
 from genscene.errors import BadInput
 from genscene.geometry.cameras import Size, no_autocast
-from genscene.randomness import splitmix64
+from genscene.kernels.hashing import splitmix64
 
 # embeddings beyond the outermost pixels: of the nearest one, mirrored, zero, or periodic over the whole plane
 Outside = Literal["border", "reflection", "zeros", "wrap"]

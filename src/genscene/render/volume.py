@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+import genscene.kernels as kernels
 from genscene.contract import Background, Generator, Rendering, RenderOptions
 from genscene.errors import Cancelled
 from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size, as_float64
@@ -60,14 +61,19 @@ def sample_t(rays: Rays, march: March, jitter: Tensor | None = None) -> Tensor:
     return t.to(rays.origins).expand(*rays.origins.shape[:2], -1)
 
 
+def optical_depths(
+    density: Tensor, t: Tensor, rays: Rays, march: March, noise: Tensor | None = None
+) -> Tensor:
+    """Raw density, t, noise [B, R, S] -> density times length of the interval of each sample [B, R, S]."""
+    raw = density if noise is None else density + noise
+    return activate_density(raw, march) * interval_lengths(t, rays, march)
+
+
 def compute_weights(
     density: Tensor, t: Tensor, rays: Rays, march: March, noise: Tensor | None = None
 ) -> Tensor:
     """Weights of samples (NeRF, eq. 3): raw density, t, noise -> weights, all [B, R, S]."""
-    raw = density if noise is None else density + noise
-    optical = activate_density(raw, march) * interval_lengths(t, rays, march)
-    passed = torch.cat([torch.zeros_like(optical[..., :1]), optical[..., :-1].cumsum(-1)], dim=-1)
-    return (-passed).exp() * -torch.expm1(-optical)
+    return kernels.ray_weights(optical_depths(density, t, rays, march, noise))
 
 
 def sample_pdf(
@@ -93,25 +99,17 @@ def sample_pdf(
     return (left + (uniforms - low) / width * (right - left)).to(given)
 
 
-def composite(weights: Tensor, values: Tensor) -> Tensor:
-    """Weighted sum over samples: [B, R, S], [B, R, S, C] -> [B, R, C]."""
-    if values.shape[-1] < 5:  # colors: faster than a matrix product with its gradient
-        return (weights[..., None] * values).sum(dim=-2)
-    with torch.autocast(weights.device.type, enabled=False):  # which would round the picture
-        return (weights[..., None, :] @ values)[..., 0, :]
-
-
 def composite_ray(
-    weights: Tensor, values: Tensor, distances: Tensor, background: Background, raw_depth: bool
+    optical: Tensor, values: Tensor, distances: Tensor, background: Background | None, raw_depth: bool
 ) -> RayRendering:
-    """Weights, distances [B, R, S], values [B, R, S, C] -> color before a background, distance, opacity."""
-    alpha, shares = weights.sum(dim=-1, keepdim=True), weights
-    if background == "last":
-        shares = torch.cat([weights[..., :-1], weights[..., -1:] + 1 - alpha], dim=-1)
-    color = composite(shares, values)
+    """Optical depths, distances [B, R, S], values [B, R, S, C] -> color, mean distance, opacity."""
+    weights, color, mean, alpha = kernels.composite(optical, values, distances)
     if background == "white":
         color = color + (1 - alpha)
-    mean = composite(shares if raw_depth else weights, distances[..., None])
+    if background == "last":
+        color = color + (1 - alpha) * values[..., -1, :]
+        if raw_depth:
+            mean = mean + (1 - alpha) * distances[..., -1:]
     return RayRendering(color, mean if raw_depth else mean / alpha.clamp_min(1e-5), alpha, weights)
 
 
@@ -128,19 +126,17 @@ def render_rays(
     fine: the network of the second pass, queried at all samples (NeRF); None: the same network, whose samples
     of both passes are merged (pi-GAN). options: background and fixed_direction count here; None is black.
     """
-    directions = rays.unit().directions
-    if options.fixed_direction is not None:
-        directions = directions.new_tensor(options.fixed_direction).expand_as(directions)
+    directions = view_directions(rays, options.fixed_direction)
     marched = rays if march.ndc is None else rays.ndc(march.ndc)
 
     marching = plan_marching(fine or field, marched, directions, march, options, noise)
 
     def finish(t: Tensor, found: Evaluated, noise: Tensor | None) -> RayRendering:
-        weights = compute_weights(found.density, t, marched, march, noise)
         distances = t if march.ndc is None else rays.t_from_ndc(t)
-        record(options, rays, march, t, found.density, weights)
-        background = options.background or "black"
-        return composite_ray(weights, found.features, distances, background, march.raw_depth)
+        optical = optical_depths(found.density, t, marched, march, noise)
+        rendering = composite_ray(optical, found.features, distances, options.background, march.raw_depth)
+        record(options, rays, march, t, found.density, rendering.weights)
+        return rendering
 
     t = sample_t(marched, march, noise.jitter)
     found = marching.evaluate(field, t, noise.fields)
@@ -166,6 +162,12 @@ def plan_marching(
     skip = not every and (least > 0 or isinstance(field, SparseField))
     endless = march.last_interval is not None and march.last_interval > march.far - march.near
     return Marching(rays, directions, march, skip, least, last=endless or options.background == "last")
+
+
+def view_directions(rays: Rays, fixed: tuple[float, float, float] | None) -> Tensor:
+    """Unit directions of rays [B, R, 3], or the fixed one for all of them."""
+    own = rays.unit().directions
+    return own if fixed is None else own.new_tensor(fixed).expand_as(own)
 
 
 def record(
