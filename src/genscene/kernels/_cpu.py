@@ -1,0 +1,149 @@
+"""Linear layers with their activation on a CPU, in pieces of rows that stay in the cache.
+
+Products are oneDNN's, which use the widest vectors of every CPU (MKL does so on Intel's alone).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from genscene.kernels._threads import spread
+
+PIECE = 1 << 18  # elements of what a piece's product gives: 1 MiB
+LEAST = 1 << 16  # elements below which the passes over memory do not count
+Piece = tuple[int, slice]  # of a picture, and its rows
+
+
+def suits(x: Tensor, weight: Tensor) -> bool:
+    """Whether rows x [B, N, I] of a layer [..., O, I] are many, of a precision that is computed here."""
+    size = len(x) * x.shape[1] * weight.shape[-2]
+    kinds = (torch.float32, torch.bfloat16)
+    return x.device.type == "cpu" and size >= LEAST and x.dtype in kinds and weight.dtype == torch.float32
+
+
+def activated(parts: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor, sine: bool) -> Tensor:
+    """sin or relu of the sum of products: [B, N, I_k], [B, O, I_k], [B, O] -> [B, N, O].
+
+    In float32, under autocast in its precision.
+    """
+    dtype = parts[0].dtype
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+    given = [x.to(dtype).contiguous() for x in (*parts, *weights)]
+    with torch.autocast("cpu", enabled=False):
+        return Activated.apply(sine, bias.to(dtype), *given)
+
+
+class Activated(torch.autograd.Function):
+    """The layer as one operation of torch, which saves the derivative of its activation, not its argument."""
+
+    @staticmethod
+    def forward(ctx: Any, sine: bool, bias: Tensor, *given: Tensor) -> Tensor:
+        """given: the parts [B, N, I_k], then their weights [B, O, I_k]."""
+        parts, weights = halves(given)
+        out = bias.new_empty(*parts[0].shape[:2], bias.shape[1])
+        slope = torch.empty_like(out) if sine and any(ctx.needs_input_grad) else None
+        for b, rows in pieces(out, PIECE if torch.get_num_threads() == 1 else 4 * PIECE):
+            argument = product(parts[0][b, rows], weights[0][b], bias[b])
+            for part, weight in zip(parts[1:], weights[1:], strict=True):
+                argument += product(part[b, rows], weight[b])
+            if sine:
+                write_sines(argument, out[b, rows], None if slope is None else slope[b, rows])
+            else:
+                torch.clamp_min(argument, 0, out=out[b, rows])
+        ctx.sine = sine
+        ctx.save_for_backward(bias, out if slope is None else slope, *given)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the bias, the parts and the weights."""
+        bias, slope, *given = ctx.saved_tensors
+        (g,) = gradients
+        needed = ctx.needs_input_grad[2:]
+        if torch.is_grad_enabled():  # to be differentiated again
+            return None, *differentiable(ctx.sine, g, bias, *halves(given))
+        g, (parts, weights) = g.contiguous(), halves(given)
+        found = [torch.empty_like(x) if n else None for x, n in zip(parts, needed, strict=False)]
+        sums = [torch.zeros_like(w, dtype=torch.float32) for w in weights]
+        total = torch.zeros_like(bias, dtype=torch.float32)
+        for b, rows in pieces(g, PIECE):
+            if ctx.sine:
+                inner = g[b, rows] * slope[b, rows]
+            else:
+                inner = torch.ops.aten.threshold_backward(g[b, rows], slope[b, rows], 0)
+            total[b] += inner.sum(dim=0)
+            for k, (part, weight) in enumerate(zip(parts, weights, strict=True)):
+                sums[k][b] += outer(inner, part[b, rows])
+                if (to := found[k]) is not None:
+                    to[b, rows] = product(inner, weight[b].t())
+        return None, total.to(bias), *found, *(s.to(bias) for s in sums)
+
+
+def differentiable(
+    sine: bool, g: Tensor, bias: Tensor, parts: Sequence[Tensor], weights: Sequence[Tensor]
+) -> list[Tensor]:
+    """The gradients of the bias, the parts and the weights by operations that can be differentiated."""
+    argument = bias[:, None] + torch.stack([x @ w.mT for x, w in zip(parts, weights, strict=True)]).sum(dim=0)
+    inner = g * argument.cos() if sine else g * (argument > 0)
+    before = [inner @ w for w in weights]
+    return [inner.sum(dim=1), *before, *(inner.mT @ x for x in parts)]
+
+
+def halves(given: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """Parts, weights."""
+    count = len(given) // 2
+    return given[:count], given[count:]
+
+
+def pieces(x: Tensor, size: int) -> Iterator[Piece]:
+    """Pictures and rows of x [B, N, O], so many elements at a time."""
+    step = max(1, size // max(1, x.shape[2]))
+    for b in range(len(x)):
+        for start in range(0, x.shape[1], step):
+            yield b, slice(start, start + step)
+
+
+def write_sines(argument: Tensor, sine: Tensor, cosine: Tensor | None) -> None:
+    """sin, and cos where wanted, of what is contiguous and of one shape and precision."""
+    from genscene.kernels import _sines as loops  # takes half a second to import
+
+    if argument.dtype == torch.float64:
+        torch.sin(argument, out=sine)
+        if cosine is not None:
+            torch.cos(argument, out=cosine)
+        return
+    stored = torch.float32 if argument.dtype == torch.float32 else torch.uint16  # NumPy has no bfloat16
+    given = (argument, sine) if cosine is None else (argument, sine, cosine)
+    work = loops.sines if cosine is None else loops.sines_and_cosines
+    spread(argument.numel(), work, *(x.view(stored).view(-1).numpy() for x in given), parts=1)
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x weight^T + bias: [N, I], [O, I], [O] -> [N, O]."""
+    fast = onednn_linear()
+    return (
+        linear(x, weight, bias)
+        if fast is None or x.dtype == torch.float64
+        else fast(x, weight, bias, "none", [], "")
+    )
+
+
+def outer(g: Tensor, x: Tensor) -> Tensor:
+    """g^T x, the sum over rows: [N, O], [N, I] -> [O, I]."""
+    fast = onednn_linear()
+    if fast is None or g.dtype != torch.float32:  # torch calls oneDNN itself
+        return g.t() @ x
+    return fast(g.t(), x.t(), None, "none", [], "")
+
+
+@lru_cache
+def onednn_linear() -> Callable[..., Tensor] | None:
+    """oneDNN's linear layer; None where torch was built without it."""
+    if not torch.backends.mkldnn.is_available():
+        return None
+    return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
