@@ -23,36 +23,31 @@ HIGH, LAST, ROUND = np.uint32(16), np.uint32(1), np.uint32(0x7FFF)
 
 @njit(nogil=True, cache=True, **FAST)
 def sines(first, end, x, sine):
-    """sin(x) of elements from first to end; x and sine may be one."""
-    if reach(first, end, x) < FAR:
-        for i in range(first, end):
-            sine[i] = as_stored(sine_and_cosine(as_float(x[i]))[0], x[i])
-    else:
-        for i in range(first, end):
+    """sin(x) of elements from first to end; x and sine do not overlap (else the loop does not vectorise)."""
+    x, sine, far = x[first:end], sine[first:end], False
+    for i in range(x.size):
+        angle = as_float(x[i])
+        far |= not abs(angle) < FAR
+        sine[i] = as_stored(sine_and_cosine(angle)[0], x[i])
+    if far:
+        for i in range(x.size):
             sine[i] = as_stored(np.float32(math.sin(np.float64(as_float(x[i])))), x[i])
 
 
 @njit(nogil=True, cache=True, **FAST)
 def sines_and_cosines(first, end, x, sine, cosine):
-    """sin(x) and cos(x) of elements from first to end."""
-    if reach(first, end, x) < FAR:
-        for i in range(first, end):
-            both = sine_and_cosine(as_float(x[i]))
-            sine[i], cosine[i] = as_stored(both[0], x[i]), as_stored(both[1], x[i])
-    else:
-        for i in range(first, end):
+    """sin(x) and cos(x) of elements from first to end; none of them overlap."""
+    x, sine, cosine, far = x[first:end], sine[first:end], cosine[first:end], False
+    for i in range(x.size):
+        angle = as_float(x[i])
+        far |= not abs(angle) < FAR
+        both = sine_and_cosine(angle)
+        sine[i], cosine[i] = as_stored(both[0], x[i]), as_stored(both[1], x[i])
+    if far:
+        for i in range(x.size):
             angle = np.float64(as_float(x[i]))
             sine[i] = as_stored(np.float32(math.sin(angle)), x[i])
             cosine[i] = as_stored(np.float32(math.cos(angle)), x[i])
-
-
-@njit(inline="always", **FAST)
-def reach(first, end, x):
-    """The largest |x| of elements from first to end, float32."""
-    largest = np.float32(0)
-    for i in range(first, end):
-        largest = max(largest, abs(as_float(x[i])))
-    return largest
 
 
 @njit(inline="always", **FAST)
