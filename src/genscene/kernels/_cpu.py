@@ -5,7 +5,7 @@ Products are oneDNN's, which use the widest vectors of every CPU (MKL does so on
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,8 +13,10 @@ from torch.nn.functional import linear
 
 from genscene.kernels._threads import spread
 
-PIECE = 1 << 18  # elements of what a piece's product gives: 1 MiB
+# bytes of what a piece's product gives; a product in bfloat16 takes little longer than its call
+PIECES = {torch.float32: 1 << 20, torch.float64: 1 << 20, torch.bfloat16: 1 << 22}
 LEAST = 1 << 16  # elements below which the passes over memory do not count
+T = TypeVar("T")
 Piece = tuple[int, slice]  # of a picture, and its rows
 
 
@@ -45,9 +47,14 @@ class Activated(torch.autograd.Function):
     def forward(ctx: Any, sine: bool, bias: Tensor, *given: Tensor) -> Tensor:
         """given: the parts [B, N, I_k], then their weights [B, O, I_k]."""
         parts, weights = halves(given)
+        ctx.sine = sine
+        if not sine and len(given) == 2 and len(bias) == 1:
+            out = product(parts[0][0], weights[0][0], bias[0], rectify=True)[None]
+            ctx.save_for_backward(bias, out, *given)
+            return out
         out = bias.new_empty(*parts[0].shape[:2], bias.shape[1])
         slope = torch.empty_like(out) if sine and any(ctx.needs_input_grad) else None
-        for b, rows in pieces(out, PIECE if torch.get_num_threads() == 1 else 4 * PIECE):
+        for b, rows in pieces(out, parallel=True):
             argument = product(parts[0][b, rows], weights[0][b], bias[b])
             for part, weight in zip(parts[1:], weights[1:], strict=True):
                 argument += product(part[b, rows], weight[b])
@@ -55,7 +62,6 @@ class Activated(torch.autograd.Function):
                 write_sines(argument, out[b, rows], None if slope is None else slope[b, rows])
             else:
                 torch.clamp_min(argument, 0, out=out[b, rows])
-        ctx.sine = sine
         ctx.save_for_backward(bias, out if slope is None else slope, *given)
         return out
 
@@ -68,20 +74,20 @@ class Activated(torch.autograd.Function):
         if torch.is_grad_enabled():  # to be differentiated again
             return None, *differentiable(ctx.sine, g, bias, *halves(given))
         g, (parts, weights) = g.contiguous(), halves(given)
-        found = [torch.empty_like(x) if n else None for x, n in zip(parts, needed, strict=False)]
-        sums = [torch.zeros_like(w, dtype=torch.float32) for w in weights]
-        total = torch.zeros_like(bias, dtype=torch.float32)
-        for b, rows in pieces(g, PIECE):
+        found, sums = halves([empty_gradient(x, i < len(parts), needed[i]) for i, x in enumerate(given)])
+        total = torch.zeros_like(bias, dtype=at_least_float(bias))
+        for b, rows in pieces(g):
             if ctx.sine:
                 inner = g[b, rows] * slope[b, rows]
             else:
                 inner = torch.ops.aten.threshold_backward(g[b, rows], slope[b, rows], 0)
             total[b] += inner.sum(dim=0)
-            for k, (part, weight) in enumerate(zip(parts, weights, strict=True)):
-                sums[k][b] += outer(inner, part[b, rows])
-                if (to := found[k]) is not None:
-                    to[b, rows] = product(inner, weight[b].t())
-        return None, total.to(bias), *found, *(s.to(bias) for s in sums)
+            for part, weight, to, into in zip(parts, weights, found, sums, strict=True):
+                if into is not None:
+                    into[b] += outer(inner, part[b, rows])
+                if to is not None:
+                    write_product(inner, weight[b], to[b, rows])
+        return None, total, *found, *sums
 
 
 def differentiable(
@@ -94,15 +100,31 @@ def differentiable(
     return [inner.sum(dim=1), *before, *(inner.mT @ x for x in parts)]
 
 
-def halves(given: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+def empty_gradient(x: Tensor, overwritten: bool, needed: bool) -> Tensor | None:
+    """Where the gradient of a tensor is written, or summed in float32 or more."""
+    if not needed:
+        return None
+    return torch.empty_like(x) if overwritten else torch.zeros_like(x, dtype=at_least_float(x))
+
+
+def at_least_float(x: Tensor) -> torch.dtype:
+    """float32, or what is more."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def halves(given: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
     """Parts, weights."""
     count = len(given) // 2
     return given[:count], given[count:]
 
 
-def pieces(x: Tensor, size: int) -> Iterator[Piece]:
-    """Pictures and rows of x [B, N, O], so many elements at a time."""
-    step = max(1, size // max(1, x.shape[2]))
+def pieces(x: Tensor, parallel: bool = False) -> Iterator[Piece]:
+    """Pictures and rows of x [B, N, O], as many at a time as fit a piece; parallel: larger for more threads.
+
+    Sums over rows are of pieces of one size, whatever the number of threads.
+    """
+    size = PIECES[x.dtype] * (4 if parallel and torch.get_num_threads() > 1 else 1)
+    step = max(1, size // max(1, x.shape[2] * x.itemsize))
     for b in range(len(x)):
         for start in range(0, x.shape[1], step):
             yield b, slice(start, start + step)
@@ -123,21 +145,27 @@ def write_sines(argument: Tensor, sine: Tensor, cosine: Tensor | None) -> None:
     spread(argument.numel(), work, *(x.view(stored).view(-1).numpy() for x in given), parts=1)
 
 
-def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x weight^T + bias: [N, I], [O, I], [O] -> [N, O]."""
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, rectify: bool = False) -> Tensor:
+    """x weight^T + bias, or relu of it: [N, I], [O, I], [O] -> [N, O]."""
     fast = onednn_linear()
-    return (
-        linear(x, weight, bias)
-        if fast is None or x.dtype == torch.float64
-        else fast(x, weight, bias, "none", [], "")
-    )
+    if fast is None or x.dtype == torch.float64:
+        return linear(x, weight, bias).clamp_min_(0) if rectify else linear(x, weight, bias)
+    return fast(x, weight, bias, "relu" if rectify else "none", [], "")
+
+
+def write_product(g: Tensor, weight: Tensor, out: Tensor) -> None:
+    """g weight, [N, O], [O, I] -> out [N, I]."""
+    if g.dtype == torch.bfloat16:  # torch calls oneDNN itself
+        torch.mm(g, weight, out=out)
+    else:
+        out.copy_(product(g, weight.t()))
 
 
 def outer(g: Tensor, x: Tensor) -> Tensor:
     """g^T x, the sum over rows: [N, O], [N, I] -> [O, I]."""
     fast = onednn_linear()
-    if fast is None or g.dtype != torch.float32:  # torch calls oneDNN itself
-        return g.t() @ x
+    if fast is None or g.dtype != torch.float32 or torch.get_float32_matmul_precision() == "medium":
+        return g.t() @ x  # torch calls oneDNN itself
     return fast(g.t(), x.t(), None, "none", [], "")
 
 
