@@ -59,8 +59,8 @@ class Run:
 
     out: Path = Path("runs/latest")  # folder of the run
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
-    # tf32: faster products on CUDA; medium: float32 products by bfloat16 parts where the processor has them (a
-    # CPU without such units: float32, error 1e-6 of the largest value); bf16: coordinates stay in fp32
+    # tf32: faster products on CUDA; medium: products of float32 as torch's precision of that name has them
+    # (bfloat16 where that is faster, as with AMX; else float32, by oneDNN); bf16: coordinates stay in fp32
     precision: Precision = "fp32"
     resume: bool = False  # resume the run in the folder; start where there is none
     save_every: Natural = 500  # steps between two checkpoints; 0: only the last
