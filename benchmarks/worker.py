@@ -22,16 +22,19 @@ if __name__ == "__main__":
     from benchmarks.cases import CASES
     from benchmarks.peak import Operations, peak
     from benchmarks.side import Side, synchronize
+    from genscene.training.loop import Precision, set_matmul_precision
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     case = CASES[name]
+    precision: Precision = case.precision if who == "ours" else "fp32"
+    set_matmul_precision(precision)
     torch.manual_seed(0)
-    work = case.make(Side(who != "ours", device, case.precision if who == "ours" else "fp32"))
+    work = case.make(Side(who != "ours", device, precision))
     with Operations() as operations:
         found = work()
     np.save(result, found.float().cpu().numpy())
     work()
-    print(operations.total, peak(device, case.precision) if who == "ours" else 0, flush=True)
+    print(operations.total, peak(device, precision) if who == "ours" else 0, flush=True)
     for _ in sys.stdin:
         synchronize(device)
         start = time.perf_counter(), time.process_time()
