@@ -149,6 +149,17 @@ def test_only_wanted_gradients_are_computed():
     assert gradient.shape == given[4].shape
 
 
+def test_without_gradients_no_derivative_is_computed(monkeypatch):
+    saved, given = [], film_inputs()
+    write = _cpu.write_sines
+    monkeypatch.setattr(_cpu, "write_sines", lambda *x: saved.append(x[2]) or write(*x))
+    with torch.no_grad():
+        found = film(_folded, *given)
+    assert saved
+    assert all(cosine is None for cosine in saved)
+    assert torch.equal(found, film(_folded, *given))
+
+
 @pytest.mark.parametrize("sine", [True, False])
 def test_second_derivatives(sine):
     given = [

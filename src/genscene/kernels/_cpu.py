@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from genscene.kernels._threads import spread
+from genscene.kernels._threads import compiled, spread
 
 # bytes of what a piece's product gives; a product in bfloat16 takes little longer than its call
 PIECES = {torch.float32: 1 << 20, torch.float64: 1 << 20, torch.bfloat16: 1 << 22}
@@ -35,9 +35,11 @@ def activated(parts: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor, 
     dtype = parts[0].dtype
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
-    given = [x.to(dtype).contiguous() for x in (*parts, *weights)]
+    given = [bias.to(dtype), *(x.to(dtype).contiguous() for x in (*parts, *weights))]
+    if not torch.is_grad_enabled():  # which a Function does not see
+        given = [x.detach() for x in given]
     with torch.autocast("cpu", enabled=False):
-        return Activated.apply(sine, bias.to(dtype), *given)
+        return Activated.apply(sine, *given)
 
 
 class Activated(torch.autograd.Function):
@@ -132,13 +134,13 @@ def pieces(x: Tensor, parallel: bool = False) -> Iterator[Piece]:
 
 def write_sines(argument: Tensor, sine: Tensor, cosine: Tensor | None) -> None:
     """sin, and cos where wanted, of what is contiguous and of one shape and precision."""
-    from genscene.kernels import _sines as loops  # takes half a second to import
-
-    if argument.dtype == torch.float64:
+    if argument.dtype == torch.float64 or not compiled():
         torch.sin(argument, out=sine)
         if cosine is not None:
             torch.cos(argument, out=cosine)
         return
+    from genscene.kernels import _sines as loops  # takes half a second to import
+
     stored = torch.float32 if argument.dtype == torch.float32 else torch.uint16  # NumPy has no bfloat16
     given = (argument, sine) if cosine is None else (argument, sine, cosine)
     work = loops.sines if cosine is None else loops.sines_and_cosines

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from importlib.util import find_spec
 from itertools import pairwise
 from os import getpid
 from typing import Any
@@ -11,6 +12,12 @@ import numpy as np
 import torch
 
 PARTS = 8  # of the work of each thread: parts take different times
+
+
+@lru_cache
+def compiled() -> bool:
+    """Whether numba is installed."""
+    return find_spec("numba") is not None
 
 
 def spread(count: int, work: Callable[..., None], *given: Any, parts: int = PARTS) -> None:
