@@ -18,7 +18,7 @@ demo: .venv
 	@echo "look at demo/grid.png, demo/depth.png, demo/orbit.mp4, demo/numbers.html and demo/car.glb"
 
 # Tests that measure time or memory, send signals or start several processes run alone.
-ALONE := tests/border $(wildcard tests/cli/test_[fst]*.py) $(wildcard tests/training/test_[dfr]*.py) $(wildcard tests/viewer/test_[bt]*.py)
+ALONE := tests/border $(wildcard tests/cli/test_[fst]*.py) $(wildcard tests/training/test_[dfnr]*.py) $(wildcard tests/viewer/test_[bt]*.py)
 test: .venv
 	$(BIN)/python -m pytest tests $(ALONE:%=--ignore=%) -n $(PROCESSES) --dist worksteal
 	$(BIN)/python -m pytest $(ALONE)

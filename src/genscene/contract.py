@@ -38,6 +38,9 @@ class RenderOptions:
     background: Background | None = None  # behind the scene; None: the generator's own
     fixed_direction: Vector | None = None  # viewing direction of all colors; None: each ray's own
     distortion: bool = False  # also return Rendering.distortion
+    # samples behind less transmittance are not evaluated where no graph is kept, which changes colors by less
+    # than it; 0: all are
+    least_transmittance: float = 0.0
     max_bytes: int = MAX_BYTES  # that intermediate results may take where no graph is kept
     recompute: bool = False  # trade time for memory: compute parts again for the backward pass
     cancelled: Callable[[], bool] | None = None  # called between parts; True raises Cancelled

@@ -18,6 +18,7 @@ from genscene.export.charts import (
     SIDE,
     TOP,
     Axes,
+    lay_out,
     line_chart,
     padded_span,
     save_chart,
@@ -113,3 +114,17 @@ def test_names_are_escaped_and_shortened_and_spans_never_empty():
 def test_a_chart_without_points_is_refused():
     with pytest.raises(BadInput, match="no finite points"):
         line_chart({"a": [(0.0, math.nan)]}, UNIT)
+
+
+def test_logarithmic_axes_have_powers_of_ten_and_power_laws_are_straight():
+    law = [(n, 3e-3 * n**1.5) for n in (1, 4, 16, 64, 4096)]
+    layout = lay_out({"law": [*law, (0, 1), (2, -1)]}, Axes("t", "x", "y", log=True))
+    (curve,) = layout.curves
+    assert len(curve.places) == len(law)  # what has no logarithm is left out
+    (x0, y0), *_, (x1, y1) = curve.places
+    for x, y in curve.places:
+        assert math.isclose((x - x0) * (y1 - y0), (y - y0) * (x1 - x0), abs_tol=50)  # rounded to 0.1
+    assert [label for _, label in layout.x_ticks] == ["1", "10", "100", "1,000"]
+    short = lay_out({"law": [(20, 1), (300, 2)]}, Axes("t", "x", "y", x=(10, 300), log=True))
+    assert [label for _, label in short.x_ticks] == ["10", "20", "50", "100", "200"]
+    assert short.x_ticks[0][0] == LEFT

@@ -16,12 +16,12 @@ from genscene.geometry.cameras import Rays, transform_cameras
 from genscene.geometry.priors import CameraPrior
 from genscene.geometry.rotations import rotation
 from genscene.randomness import RandomStreams
+from genscene.render.fields.query import query
+from genscene.render.fields.visible import merge
 from genscene.render.march import NO_NOISE, March, RayNoise
 from genscene.render.volume import (
     composite,
     compute_weights,
-    merge,
-    query,
     render_rays,
     render_view,
     sample_pdf,

@@ -10,7 +10,7 @@ from genscene import kernels
 from genscene.contract import RenderOptions
 from genscene.layers.mapping import update_w_avg
 from genscene.randomness import RandomStreams
-from genscene.render.volume import EMPTY
+from genscene.render.march import EMPTY
 from genscene.systems import PRESETS
 from genscene.systems.pigan.generator import FieldConfig, PiGANGenerator, PiGANGeneratorConfig
 

@@ -84,7 +84,10 @@ def test_a_lost_process_is_named_and_the_others_end(tmp_path, kind):
         both[1].communicate()
     assert both[0].returncode == 1, said
     (line,) = [line for line in said.splitlines() if line.startswith("genscene: ")]
-    assert line == "genscene: process 1 of the 2 was lost: start all again, a training run with --resume"
+    assert line == (
+        f"genscene: process 1 of the 2 was lost: start all again with --resume --out {out}, which goes on"
+        " from the checkpoint of step 2 (step 3 was done)"
+    )
     assert "Traceback" not in said
     assert "gloo" not in said
     assert main([*words.replace("1000", "4").split(), "--resume"]) == 0

@@ -14,7 +14,7 @@ from genscene.experiment.serialise import dumps, loads
 from genscene.experiment.validation import validate
 from genscene.systems import KINDS, PRESETS
 from genscene.training.loop import optimizer_step
-from genscene.training.optimizers import build_optimizers, parameter_groups
+from genscene.training.optimizers import build_optimizers, parameter_groups, restore_optimizer
 
 
 class Player(nn.Module):
@@ -170,3 +170,14 @@ def test_a_gradient_is_clipped_by_its_norm_and_a_step_without_finite_norm_is_not
     assert not torch.isfinite(optimizer_step(system.generator, optimizer, 1.0, 1.0))
     assert torch.equal(weight, before)
     assert weight.grad is None
+
+
+def test_a_state_of_an_optimiser_that_computes_otherwise_is_restored():
+    _, optimizer = first_step({})
+    _, other = first_step({})
+    stored = copy.deepcopy(optimizer.state_dict())
+    assert stored["param_groups"][0]["fused"]
+    stored["param_groups"][0] |= {"fused": None, "foreach": None}
+    restore_optimizer(other, stored, 1, "generator")
+    assert other.param_groups[0]["fused"]
+    assert_close(other.state_dict()["state"], optimizer.state_dict()["state"])

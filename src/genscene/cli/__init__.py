@@ -159,7 +159,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def print_error(error: object, code: int) -> int:
-    """Print one line on stderr; of the processes of torchrun only the first prints bad input."""
+    """Print one line on stderr; of the processes of torchrun only the first of a machine prints bad input."""
     if code in (1, 70) or not is_follower():
         print_stderr(f"genscene: {printable(error)}")
     return code
@@ -174,12 +174,13 @@ def print_stderr(text: str) -> None:
 
 
 def is_follower() -> bool:
-    """Whether torchrun started this process, and one of a lower rank, which says the same."""
+    """Whether torchrun started this process, and one of a lower rank on this machine, which says the same."""
     given = [os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "MASTER_PORT")]
+    given.append(os.environ.get("LOCAL_RANK", given[0]))
     if not all(re.fullmatch("[0-9]{1,9}", text) for text in given):
         return False
-    rank, world, port = map(int, given)
-    return 0 < rank < world and 0 < port < 65_536
+    rank, world, port, here = map(int, given)
+    return 0 < here <= rank < world and 0 < port < 65_536
 
 
 def drop_output() -> None:

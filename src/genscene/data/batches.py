@@ -1,6 +1,7 @@
 """The batches of a run: images, rays through pixels, or points, as functions of (seed, step) alone."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from genscene.contract import ImageBatch, PosedImageBatch, RayBatch
 from genscene.data.images.image_set import ImageSet
+from genscene.data.images.shares import ImageShares
 from genscene.data.posed.decode import PosedImages
 from genscene.experiment.schedules import images_before, stage_at
 from genscene.experiment.schema import Experiment, PosedConfig
@@ -21,7 +23,7 @@ PixelIndices = tuple[np.ndarray, np.ndarray, np.ndarray]  # image, row and colum
 
 
 def image_batches(
-    experiment: Experiment, images: ImageSet, start: int, rank: int = 0, world: int = 1
+    experiment: Experiment, images: ImageSet | ImageShares, start: int, rank: int = 0, world: int = 1
 ) -> Iterator[ImageBatch]:
     """This rank's part of the batches of steps start, start + 1, ... to the end of the run.
 
@@ -31,14 +33,19 @@ def image_batches(
     for step in range(start, experiment.steps):
         stage = stage_at(experiment, step)
         share = stage.batch // world
-        positions = images_before(experiment, step) + rank * share + np.arange(share)
-        indices = epoch_order(positions, len(images), experiment.seed)
+        joint = images_before(experiment, step) + np.arange(share * world)
+        joint_indices = epoch_order(joint, len(images), experiment.seed)
+        positions, indices = (x[rank * share : (rank + 1) * share] for x in (joint, joint_indices))
         streams = RandomStreams([derive_seed(experiment.seed, AUGMENTATION, int(p)) for p in positions])
-        batch, colors = images.take(indices), streams.uniform(3)
+        if isinstance(images, ImageShares):
+            batch, masks = images.exchange(joint_indices)
+        else:
+            batch, masks = images.take(indices), None if images.masks is None else images.masks.take(indices)
+        colors = streams.uniform(3)
         if experiment.images.fit != "inside":
             batch = _on_random_colors(batch, colors)
-        if images.masks is not None:
-            batch = torch.cat([batch, images.masks.take(indices)], dim=1)
+        if masks is not None:
+            batch = torch.cat([batch, masks], dim=1)
         mirror = streams.uniform() < (0.5 if experiment.images.flip else 0.0)
         batch = torch.where(mirror[:, None, None, None], batch.flip(-1), batch)
         batch = batch if batch.shape[-2:] == stage.size else resize_antialiased(batch, stage.size)
@@ -53,11 +60,17 @@ def image_batches(
 def epoch_order(positions: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Positions [B] in the sequence of samples -> indices [B] of `count` images, shuffled each epoch."""
     epochs = positions // count
-    shuffles = {
-        e: np.random.default_rng(derive_seed(seed, ORDER, int(e))).permutation(count)
-        for e in np.unique(epochs)
-    }
-    return np.array([shuffles[e][p % count] for e, p in zip(epochs, positions, strict=True)])
+    indices = np.empty_like(positions)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        indices[here] = _shuffled(seed, int(epoch), count)[positions[here] % count]
+    return indices
+
+
+@lru_cache(maxsize=2)
+def _shuffled(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The order [count] of an epoch; computed once, not at every step."""
+    return np.random.default_rng(derive_seed(seed, ORDER, epoch)).permutation(count)
 
 
 def _on_random_colors(batch: Tensor, colors: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,12 +11,15 @@ from genscene.contract import ImageBatch, RayBatch
 from genscene.data.adaptation import adapted_images, behind_transparency
 from genscene.data.batches import image_batches, photograph_batches, point_batches, ray_batches
 from genscene.data.images.files import require_folder_or_zip
+from genscene.data.images.image_set import ImageSet
 from genscene.data.images.load import SYNTHETIC, load_images
+from genscene.data.images.shares import ImageShares, load_shares, require_same_images, sample_bytes
 from genscene.data.pictures import Picture, load_picture
 from genscene.data.posed.decode import PosedImages, decode_posed
 from genscene.data.posed.loader import Split, available_splits, load_posed
 from genscene.data.surfaces import Surface, load_surface
 from genscene.data.synthetic import synthetic_set, views_of_one
+from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
 from genscene.experiment.schema import Experiment
@@ -27,6 +31,7 @@ from genscene.systems.image.system import ImageSystemConfig, bits_per_pixel
 
 SYNTHETIC_VIEWS = {"train": range(100), "val": range(100, 110)}  # of an embedded scene
 SYNTHETIC_BOUNDS = (1.0, 4.5)
+ONE = ProcessGroup()
 
 
 @dataclass(frozen=True)
@@ -52,25 +57,50 @@ class DataSource:
             return self.points.to_files
         return None if self.train is None else self.train.to_files()
 
+    def images(self, group: ProcessGroup = ONE, shares: bool = False) -> ImageSet | ImageShares | None:
+        """The images of a system that learns image sets, each machine's from its cache; None for others.
+
+        shares: each process decodes and stores a share of them. Raises BadInput, in every process, where they
+        are fewer than a batch, or not the same on every machine.
+        """
+        if self.points is not None or self.train is not None:
+            if shares:
+                raise BadInput(
+                    f"--data-cache share: wanted a folder or zip of images, not {self.experiment.data}"
+                )
+            return None
+        experiment = self.experiment
+        posed = experiment.system.batch == "posed_images"
+        masks = isinstance(experiment.system, AdversarialConfig) and experiment.system.mask_weight > 0
+        data, config, size = experiment.data, experiment.images, largest_size(experiment)
+        images: ImageSet | ImageShares
+        if shares:
+            images = load_shares(data, config, size, group, posed, masks)
+        else:
+            load = partial(load_images, data, config, size, self.quiet, cameras=posed, masks=masks)
+            images = group.node_first(load)
+            require_same_images(data, len(images), sample_bytes(images), group)
+        (images.own if isinstance(images, ImageShares) else images).expect_random_reads()
+        most = max(stage.batch for stage in experiment.stages if stage.start < experiment.steps)
+        if len(images) < most:
+            few = f"{experiment.data} has {len(images)} images, fewer than a batch of {most}"
+            raise BadInput(f"{few}, which would repeat them: add images, or lower --batch")
+        return images
+
     def batches(
-        self, start: int, rank: int = 0, world: int = 1
+        self, start: int, rank: int = 0, world: int = 1, images: ImageSet | ImageShares | None = None
     ) -> Iterator[ImageBatch | RayBatch | PointBatch]:
-        """This rank's part of the batches of steps start, start + 1, ... to the end of the run."""
+        """This rank's part of the batches of steps start, start + 1, ... to the end of the run.
+
+        images: what `images` has returned, where it was called.
+        """
         experiment = self.experiment
         if self.points is not None:
             yield from point_batches(experiment, self.points, start, rank, world)
         elif self.train is None:
-            posed = experiment.system.batch == "posed_images"
-            masks = isinstance(experiment.system, AdversarialConfig) and experiment.system.mask_weight > 0
-            size = largest_size(experiment)
-            images = load_images(
-                experiment.data, experiment.images, size, self.quiet, cameras=posed, masks=masks
-            )
-            most = max(stage.batch for stage in experiment.stages if stage.start < experiment.steps)
-            if len(images) < most:
-                few = f"{experiment.data} has {len(images)} images, fewer than a batch of {most}"
-                raise BadInput(f"{few}, which would repeat them: add images, or lower --batch")
-            yield from image_batches(experiment, images, start, rank, world)
+            found = self.images() if images is None else images
+            assert found is not None
+            yield from image_batches(experiment, found, start, rank, world)
         elif experiment.system.batch == "photographs":
             yield from photograph_batches(experiment, self.train, start, rank, world)
         else:

@@ -158,7 +158,7 @@ class EvaluationSession:
 
     def _load(self, data: str, images: ImageConfig) -> ImageSet:
         """Load images in the main process first: the others read its cache."""
-        return self.group.main_first(lambda: load_images(data, images, self.size, not self.group.is_main))
+        return self.group.node_first(lambda: load_images(data, images, self.size, not self.group.is_main))
 
 
 def camera_prior(generator: Generator) -> CameraPrior:

@@ -22,7 +22,7 @@ DETAIL = 2  # pixels of a PNG for one of the SVG
 # distinguishable without red or green (Okabe & Ito 2008), dark enough for thin lines on white
 COLORS = ("#0072b2", "#d55e00", "#008c69", "#b85c94", "#a07800", "#3c96cd", "#6446a0")
 DASHES = ("none", "7 4", "2 3")  # one for each round of colors
-NAME_LENGTH = 24  # characters in the legend
+NAME_LENGTH = 26  # characters in the legend
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Axes:
     marked: int | None = None  # index of the point of every curve that is drawn as a large dot
     mark_label: str = ""  # of that point in the legend
     reference: str = ""  # name of the curve that is drawn on top, in black
+    log: bool = False  # both axes are logarithmic: points that are not positive are left out
 
 
 SPECTRUM_AXES = Axes("mean power spectrum", "frequency / highest frequency", "power, dB", reference="real")
@@ -105,10 +106,14 @@ def save_chart(path: str | Path, series: Series, axes: Axes) -> None:
 
 def lay_out(series: Series, axes: Axes) -> Layout:
     """Named curves, each of points (x, y) -> their places; points that are not finite are left out."""
+    if axes.log:
+        series = {name: [_logarithm(point) for point in each] for name, each in series.items()}
     points = [point for each in series.values() for point in _finite(each)]
     if not points:
         raise BadInput(f"chart {axes.title!r} has no finite points, wanted at least one")
-    x, y = axes.x or padded_span([p[0] for p in points]), axes.y or padded_span([p[1] for p in points])
+    spans = ((axes.x, [p[0] for p in points]), (axes.y, [p[1] for p in points]))
+    x, y = (_span(given, values, axes.log) for given, values in spans)
+    mark = log_ticks if axes.log else linear_ticks
     curves = []
     for row, name in enumerate(sorted(series, key=lambda name: name == axes.reference)):
         color, dash = COLORS[row % len(COLORS)], DASHES[row // len(COLORS) % len(DASHES)]
@@ -117,8 +122,8 @@ def lay_out(series: Series, axes: Axes) -> Layout:
         marked = [] if axes.marked is None else [series[name][axes.marked]]
         places, large = ([_place(p, x, y) for p in _finite(each)] for each in (series[name], marked))
         curves.append(Curve(shorten(name), color, dash, places, large))
-    x_ticks = [(_place((value, y[0]), x, y)[0], f"{value:.6g}") for value in ticks(x)]
-    y_ticks = [(_place((x[0], value), x, y)[1], f"{value:.6g}") for value in ticks(y)]
+    x_ticks = [(_place((value, y[0]), x, y)[0], label) for value, label in mark(x)]
+    y_ticks = [(_place((x[0], value), x, y)[1], label) for value, label in mark(y)]
     return Layout(curves, x_ticks, y_ticks)
 
 
@@ -146,10 +151,36 @@ def ticks(span: Span, most: int = 6) -> list[float]:
     return [i * step for i in range(first, last + 1)]
 
 
+def linear_ticks(span: Span) -> list[tuple[float, str]]:
+    """Round numbers within a span, and their labels."""
+    return [(value, f"{value:.6g}") for value in ticks(span)]
+
+
+def log_ticks(span: Span) -> list[tuple[float, str]]:
+    """Decimal logarithms within a span of 1, 2 and 5 (of 1 alone, where it is long) times powers of ten."""
+    digits = (1, 2, 5) if span[1] - span[0] < 2 else (1,)
+    powers = range(math.floor(span[0]), math.ceil(span[1]) + 1)
+    numbers = [digit * 10.0**power for power in powers for digit in digits]
+    return [(math.log10(n), f"{n:,.12g}") for n in numbers if span[0] <= math.log10(n) <= span[1]]
+
+
 def shorten(name: str) -> str:
     """A name with its middle left out where it is too long for the legend."""
     name, half = " ".join(name.split()), NAME_LENGTH // 2
     return name if len(name) <= NAME_LENGTH else f"{name[:half]}\u2026{name[-half:]}"
+
+
+def _span(given: Span | None, values: Sequence[float], log: bool) -> Span:
+    """The given part of an axis, its logarithms where the axis is logarithmic; None: that of the values."""
+    if given is None:
+        return padded_span(values)
+    return (math.log10(given[0]), math.log10(given[1])) if log else given
+
+
+def _logarithm(point: Point) -> Point:
+    """Decimal logarithms; not a number where they do not exist."""
+    x, y = (math.log10(value) if value > 0 else math.nan for value in point)
+    return x, y
 
 
 def _finite(points: Sequence[Point]) -> list[Point]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
+import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
@@ -19,6 +20,7 @@ from genscene.ranges import (
     When,
 )
 
+EMPTY = -1e4  # raw density of empty space: relu and softplus both make it 0
 NOT_ZERO = When("inverse_depth", Range(0, open=True), "for samples that are even in 1 / distance")
 TO_PLACE = When("fine_samples", Range(3), "to place the fine samples by")
 
@@ -101,6 +103,15 @@ def sample_ray_noise(
         return RayNoise(jitter, fields=density_noise * randomness.normal(rays, march.samples, fields))
     coarse = density_noise * randomness.normal(rays, march.samples) if fine else None
     return RayNoise(jitter, importance, coarse, density_noise * randomness.normal(rays, march.samples + fine))
+
+
+def interval_lengths(t: Tensor, rays: Rays, march: March) -> Tensor:
+    """Distances from each of the samples t [B, R, S] to the next, in world units -> [B, R, S]."""
+    last = (march.far - t[..., -1:]).clamp_min(0)  # jitter in centered bins goes beyond far
+    if march.last_interval is not None:
+        last = torch.full_like(last, march.last_interval)
+    steps = torch.cat([t.diff(dim=-1), last], dim=-1)
+    return steps * rays.directions.norm(dim=-1, keepdim=True)
 
 
 def activate_density(raw: Tensor, march: March) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,19 +10,20 @@ from torch.utils.checkpoint import checkpoint
 
 from genscene.contract import Background, Generator, Rendering, RenderOptions
 from genscene.errors import Cancelled
-from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size, as_float64, check_shapes
+from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size, as_float64
 from genscene.geometry.priors import HasPrior
+from genscene.render.fields.sparse import SparseField, worth
+from genscene.render.fields.visible import Evaluated, Marching
 from genscene.render.march import (
     NO_NOISE,
     March,
     RayNoise,
     RaySamples,
     activate_density,
+    interval_lengths,
     sample_ray_noise,
 )
 from genscene.scenes import Field
-
-EMPTY = -1e4  # raw density of empty space: relu and softplus both make it 0
 
 
 @dataclass(frozen=True)
@@ -58,33 +60,12 @@ def sample_t(rays: Rays, march: March, jitter: Tensor | None = None) -> Tensor:
     return t.to(rays.origins).expand(*rays.origins.shape[:2], -1)
 
 
-def query(
-    field: Field, rays: Rays, t: Tensor, directions: Tensor, noise: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Evaluate a field at t [B, R, S] along directions [B, R, 3] -> [B, R, S, C], raw density [B, R, S].
-
-    noise [B, R, S, F]: for the densities of the F fields of a composition.
-    """
-    points = rays.at(t)
-    flat = points.flatten(1, 2)
-    more = () if noise is None else (noise.flatten(1, 2),)
-    features, density = field(flat, directions[:, :, None].expand_as(points).flatten(1, 2), *more)
-    sizes = {"B": len(flat), "N": flat.shape[1]}
-    check_shapes("what the field returns", features, {"features": ("B", "N", "C")}, sizes)
-    check_shapes("what the field returns", density, {"density": ("B", "N")}, sizes)
-    return features.view(*t.shape, features.shape[-1]), density.view(t.shape)
-
-
 def compute_weights(
     density: Tensor, t: Tensor, rays: Rays, march: March, noise: Tensor | None = None
 ) -> Tensor:
     """Weights of samples (NeRF, eq. 3): raw density, t, noise -> weights, all [B, R, S]."""
     raw = density if noise is None else density + noise
-    last = (march.far - t[..., -1:]).clamp_min(0)  # jitter in centered bins goes beyond far
-    if march.last_interval is not None:
-        last = torch.full_like(last, march.last_interval)
-    steps = torch.cat([t.diff(dim=-1), last], dim=-1)
-    optical = activate_density(raw, march) * steps * rays.directions.norm(dim=-1, keepdim=True)
+    optical = activate_density(raw, march) * interval_lengths(t, rays, march)
     passed = torch.cat([torch.zeros_like(optical[..., :1]), optical[..., :-1].cumsum(-1)], dim=-1)
     return (-passed).exp() * -torch.expm1(-optical)
 
@@ -110,17 +91,6 @@ def sample_pdf(
     left, right = edges.gather(-1, above - 1), edges.gather(-1, above)
     width = torch.where(high - low < 1e-5, 1.0, high - low)  # official NeRF's guard of an empty bin
     return (left + (uniforms - low) / width * (right - left)).to(given)
-
-
-def merge(t: Tensor, fine: Tensor, *values: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-    """Sort distances [B, R, S], [B, R, F] and values [B, R, *, ...] at them -> [B, R, S + F, ...]."""
-    ordered, order = torch.cat([t, fine], dim=-1).sort(dim=-1)
-    merged = []
-    for pair in values:
-        joint = torch.cat(pair, dim=2)
-        index = order if joint.ndim == 3 else order[..., None].expand_as(joint)
-        merged.append(joint.gather(2, index))
-    return ordered, *merged
 
 
 def composite(weights: Tensor, values: Tensor) -> Tensor:
@@ -163,28 +133,39 @@ def render_rays(
         directions = directions.new_tensor(options.fixed_direction).expand_as(directions)
     marched = rays if march.ndc is None else rays.ndc(march.ndc)
 
-    def finish(t: Tensor, density: Tensor, values: Tensor, noise: Tensor | None) -> RayRendering:
-        weights = compute_weights(density, t, marched, march, noise)
+    marching = plan_marching(fine or field, marched, directions, march, options, noise)
+
+    def finish(t: Tensor, found: Evaluated, noise: Tensor | None) -> RayRendering:
+        weights = compute_weights(found.density, t, marched, march, noise)
         distances = t if march.ndc is None else rays.t_from_ndc(t)
-        record(options, rays, march, t, density, weights)
-        return composite_ray(weights, values, distances, options.background or "black", march.raw_depth)
+        record(options, rays, march, t, found.density, weights)
+        background = options.background or "black"
+        return composite_ray(weights, found.features, distances, background, march.raw_depth)
 
     t = sample_t(marched, march, noise.jitter)
-    values, density = query(field, marched, t, directions, noise.fields)
+    found = marching.evaluate(field, t, noise.fields)
     if not march.fine_samples:
-        return finish(t, density, values, noise.density)
+        return finish(t, found, noise.density)
     if fine is None:
-        weights = compute_weights(density.detach(), t, marched, march, noise.coarse_density)
-        record(options, rays, march, t, density, weights)
+        weights = compute_weights(found.density.detach(), t, marched, march, noise.coarse_density)
+        record(options, rays, march, t, found.density, weights)
         other = sample_pdf(t, weights, march.fine_samples, noise.importance, march.pdf_floor)
-        others = query(field, marched, other, directions)
-        t, values, density = merge(t, other, (values, others[0]), (density, others[1]))
-        return finish(t, density, values, noise.density)
-    coarse = finish(t, density, values, noise.coarse_density)
+        return finish(*marching.add(field, t, found, other), noise.density)
+    coarse = finish(t, found, noise.coarse_density)
     other = sample_pdf(t, coarse.weights.detach(), march.fine_samples, noise.importance, march.pdf_floor)
     t = torch.cat([t, other], dim=-1).sort(dim=-1).values
-    values, density = query(fine, marched, t, directions)
-    return replace(finish(t, density, values, noise.density), coarse=coarse)
+    return replace(finish(t, marching.evaluate(fine, t), noise.density), coarse=coarse)
+
+
+def plan_marching(
+    field: Field, rays: Rays, directions: Tensor, march: March, options: RenderOptions, noise: RayNoise
+) -> Marching:
+    """Which samples are evaluated: all for gradients, under noise, and for those who record them."""
+    least, noisy = options.least_transmittance, (noise.coarse_density, noise.density, noise.fields)
+    every = torch.is_grad_enabled() or options.record or any(x is not None for x in noisy)
+    skip = not every and (least > 0 or isinstance(field, SparseField))
+    endless = march.last_interval is not None and march.last_interval > march.far - march.near
+    return Marching(rays, directions, march, skip, least, last=endless or options.background == "last")
 
 
 def record(
@@ -255,6 +236,8 @@ def render_view(
     noise = NO_NOISE
     if options.samples:
         march = march.with_samples(options.samples)
+    if fields:
+        options = replace(options, least_transmittance=0.0)  # networks that follow enlarge differences
     if options.randomness is not None:
         noise = sample_ray_noise(options.randomness, len(rays), march, options.density_noise, fields)
 
@@ -269,6 +252,18 @@ def render_view(
     return Rendering(image, depth, alpha, rays=rays, coarse=coarse[0] if coarse else None)
 
 
+def sparse_scene(generator: Generator, scene: Any, pixels: int, options: RenderOptions) -> Any:
+    """The scene for pictures of so many pixels in all; its empty space is measured where that saves time."""
+    if not (
+        isinstance(generator, VolumeGenerator) and generator.has_density_box and options.least_transmittance
+    ):
+        return scene
+    assert generator.bounds is not None
+    samples = generator.march.samples + generator.march.fine_samples
+    samples = options.samples * samples // generator.march.samples if options.samples else samples
+    return generator.sparse(scene) if worth(pixels * samples, generator.bounds) else scene
+
+
 class VolumeGenerator(HasPrior, Generator):
     """A generator whose scenes are fields of density, rendered by marching along rays."""
 
@@ -280,6 +275,10 @@ class VolumeGenerator(HasPrior, Generator):
     def has_density_box(self) -> bool:
         """Whether scenes are densities in a box of the world."""
         return self.bounds is not None and self.march.ndc is None
+
+    def sparse(self, scene: Any) -> Any:
+        """The scene with its empty space measured, for many pictures of it; itself where this is not done."""
+        return scene
 
     def sample_bytes(self, graph: bool) -> int:
         """Bytes that a sample takes while the field is evaluated, with its graph where one is kept."""

@@ -14,6 +14,7 @@ from genscene.experiment.schema import Experiment
 from genscene.training.loop import Optimizers
 
 MOMENTS = {torch.optim.Adam: ("exp_avg", "exp_avg_sq"), torch.optim.RMSprop: ("square_avg",)}
+WAYS = {"foreach", "fused"}  # options of an optimiser that do not change what it computes
 SQUARES = ("exp_avg_sq", "square_avg")
 
 
@@ -29,7 +30,10 @@ def build_optimizers(system: System, experiment: Experiment) -> Optimizers:
         if optim.kind == "rmsprop":
             built[player] = torch.optim.RMSprop(groups, lr=optim.lr, alpha=optim.betas[1], eps=optim.eps)
         else:
-            built[player] = torch.optim.Adam(groups, lr=optim.lr, betas=optim.betas, eps=optim.eps)
+            # fused: one pass over the weights
+            built[player] = torch.optim.Adam(
+                groups, lr=optim.lr, betas=optim.betas, eps=optim.eps, fused=True
+            )
     return built
 
 
@@ -78,7 +82,7 @@ def restore_optimizer(
     """
     own = optimizer.state_dict()
     for i, (mine, theirs) in enumerate(zip(own["param_groups"], stored["param_groups"], strict=True)):
-        for name in mine.keys() & theirs.keys():  # versions of torch differ in their options
+        for name in mine.keys() & theirs.keys() - WAYS:  # versions of torch differ in their options
             check_option(f"{where}.param_groups.{i}.{name}", name, theirs[name], mine[name])
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     moments = stored["state"]

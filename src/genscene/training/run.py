@@ -3,10 +3,9 @@
 import copy
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import chain
 from math import gcd
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import nn
@@ -31,14 +30,14 @@ from genscene.io.atomic import atomic, locked
 from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import update_w_avg
 from genscene.ranges import Natural, Range
-from genscene.training.checkpoint import Retention, read_state, restore, save
+from genscene.training.checkpoint import Retention, restore, save
 from genscene.training.image_grids import save_grid, save_held_out
 from genscene.training.initial_weights import initial_weights
 from genscene.training.interrupts import Interrupted, stop_flag
 from genscene.training.logger import Logger, open_logger
 from genscene.training.loop import Precision, TrainState, set_matmul_precision, train_step
 from genscene.training.optimizers import build_optimizers
-from genscene.training.resume import can_resume, require_same
+from genscene.training.resume import can_resume, how_to_resume, joint_state, require_agreement
 from genscene.training.trackers import open_trackers, require_wandb
 from genscene.training.validation import ValidationConfig, Validator, build_validator, validate_run
 
@@ -51,6 +50,8 @@ UNITS = {
     "pixels": "pixels",
     "surface": "points",
 }
+# what must be the same in all processes, beside the experiment
+SAME = ("precision", "save_every", "evaluate_every", "best_by", "evaluate_count", "data_cache")
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ class Run:
     keep_every: Natural = 0
     grid_every: Natural = 500  # steps between two grids of pictures; 0: none
     evaluate_every: Natural = 0  # steps between two evaluations, which save best.safetensors; 0: none
+    # decoded images are cached whole on each machine (node), or a share of them by each process, which
+    # exchange what a batch needs (share); the batches are the same
+    data_cache: Literal["node", "share"] = "node"
     # the metric that determines the best; default: frechet, or psnr of held-out photographs
     best_by: str = ""
     evaluate_count: Annotated[int, Range(2)] = 2048  # images generated for each evaluation
@@ -98,29 +102,40 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
     set_matmul_precision(run.precision)
     with joined(device) as group:
         check(experiment, run, group)
-        check_view(run, group)
-        if run.wandb and group.is_main:
-            require_wandb(run.wandb)
-        can_resume(run.out, run.resume)
-        with locked(run.out / ".lock") if group.is_main else nullcontext("") as holder:
-            if group.any(bool(holder)):
+        group.from_main(lambda: check_main(run))
+        with locked(run.out / ".lock") if group.is_main else nullcontext("") as own:
+            holder = group.from_main(own.encode).decode()
+            if holder:
                 raise BadInput(f"{run.out}: {holder} trains there: wait for its end, or choose another --out")
             return train_locked(experiment, run, device, group)
 
 
+def check_main(run: Run) -> bytes:
+    """What rank 0 alone checks: its folder and programs -> b"1" if there is a run to resume, else b""."""
+    if run.view:
+        from genscene.viewer.page.server import require_free, require_viser
+
+        require_viser()
+        require_free(run.view_port)
+    if run.wandb:
+        require_wandb(run.wandb)
+    return b"1" if can_resume(run.out, run.resume) else b""
+
+
 def train_locked(experiment: Experiment, run: Run, device: torch.device, group: ProcessGroup) -> Generator:
-    """Train in a folder that no other process writes to."""
-    resumed = can_resume(run.out, run.resume)
-    given = None if resumed else initial_weights(experiment)
+    """Train in a folder that no other process writes to; rank 0 has it, the others need none."""
+    resumed = bool(group.from_main(lambda: check_main(run)))  # the lock may have been another's meanwhile
+    given = None if resumed or not group.is_main else initial_weights(experiment)
     source = data_source(experiment, quiet=not group.is_main)
     experiment = source.experiment
     check(experiment, run, group)  # with what the data determined
     size = source.train.camera.size if source.train is not None else None
     needed, less = training_bytes(experiment, group.world, size), experiment.system.less_memory
     require_memory(needed, "training", less, device)
-    document = read_state(run.out) if resumed else None
-    if document is not None:
-        experiment = require_same(experiment, run.out, document)
+    require_agreement(experiment, {name: getattr(run, name) for name in SAME}, group)
+    document = None
+    if resumed:
+        experiment, document = joint_state(experiment, run.out, group)
     state = init_state(experiment, device, group, run.precision)
     if given is not None:
         given.load_into(state)
@@ -140,17 +155,18 @@ def train_loop(state: TrainState, run: Run, source: DataSource, start: int) -> G
     device = next(state.system.parameters()).device
     content = GeneratorFile(state.ema, experiment, source.cameras, source.to_files)
     validator = build_validator(run.validation(), state, source)
-    batches = source.batches(start, group.rank, group.world)
-    first = group.main_first(lambda: next(batches, None))  # the others find the images in the cache
+    images = source.images(group, run.data_cache == "share")
+    batches = source.batches(start, group.rank, group.world, images)
     saved, logging = start, start_logging(experiment, run, start) if group.is_main else nullcontext()
     with logging as logger, stop_flag() as stopped, viewing(run, content, group) as show:
-        for step, batch in enumerate(chain([first] if first else [], batches), start):
+        for step, batch in enumerate(batches, start):
             try:
                 stats = train_step(state, batch.to(device), step)
             except Diverged as error:
                 good = run.out / "state.pt" if saved else "none"
                 raise Diverged(f"{error}; last good checkpoint: {good} (step {saved})") from None
             done, halt = step + 1, group.any(stopped())
+            group.advise(how_to_resume(run.out, done, saved))  # rank 0 has written that checkpoint by now
             last = done == experiment.steps
             if logger is not None:
                 logger.record(step, stats, stage_at(experiment, step).batch)
@@ -161,6 +177,7 @@ def train_loop(state: TrainState, run: Run, source: DataSource, start: int) -> G
             if due(run.save_every, done) or last or halt:
                 if group.is_main:
                     save(run.out, state, content, done, retention)
+                    group.advise(how_to_resume(run.out, done, done))
                 saved = done
             if halt and not last:
                 raise Interrupted(
@@ -177,15 +194,6 @@ def start_logging(experiment: Experiment, run: Run, start: int) -> AbstractConte
     with atomic(run.out / "experiment.json") as partial:
         partial.write_text(document + "\n")
     return open_logger(run.out, start, experiment.steps, UNITS[experiment.system.batch], trackers)
-
-
-def check_view(run: Run, group: ProcessGroup) -> None:
-    """Raise BadInput where the viewer that is wanted cannot be started."""
-    if run.view and group.is_main:
-        from genscene.viewer.page.server import require_free, require_viser
-
-        require_viser()
-        require_free(run.view_port)
 
 
 def viewing(run: Run, content: GeneratorFile, group: ProcessGroup) -> AbstractContextManager[Any]:

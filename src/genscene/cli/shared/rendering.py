@@ -35,13 +35,15 @@ from genscene.geometry.trajectories import ellipse, forward_spiral, through_came
 from genscene.io.generator_file import GeneratorFile
 from genscene.layers.coordinates import Outside
 from genscene.layers.mapping import style_count, take_styles
+from genscene.render.volume import sparse_scene
 from genscene.scenes import SolidBackground
 
 FORWARD_FACING = 0.8  # length of the mean viewing direction above which photographs face one way
 FROM_FRONT: Vector = (0.0, 0.0, -1.0)
 PSI, FPS, FRAMES = (0, 1), (0.01, 1000), 100_000  # limits of options
 RENDERED_PIXEL, SHOWN_PIXEL = 100, 80  # bytes of a pixel that is rendered, and of one that is held
-ONE_COLOR = 1 / 512  # difference of channels that no picture of 8 bits shows
+# transmittance behind which nothing is evaluated; difference of channels that no picture of 8 bits shows
+OPAQUE, ONE_COLOR = 1e-4, 1 / 512
 PHOTOGRAPHS = "photographs"  # the trajectory through the cameras of the photographs
 
 
@@ -71,6 +73,9 @@ class RenderingOptions:
     # of a .ply or .splat: what is upwards, x, -x, y, -y, z, -z, or three numbers like 0,-1,0; default: what
     # the file says, else -y
     up: str = ""
+    # evaluate all samples, also in the empty space of long videos and behind what is opaque: colors differ by
+    # less than 1/1000
+    exact: bool = False
     memory: float = 0.25  # GiB that intermediate results may take; less is slower, the same to 1e-7
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
 
@@ -90,9 +95,8 @@ class RenderingOptions:
 
     def require_memory(self, generator: Generator, size: Size, pictures: int, styles: int) -> None:
         """Raise BadInput where so many pictures, and styles, at once take more memory than there is."""
-        of_none = named_tensors(
-            generator.style(next(generator.parameters()).new_zeros(0, generator.latent_dim))
-        )
+        no_codes = next(generator.parameters()).new_zeros(0, generator.latent_dim)
+        of_none = named_tensors(generator.style(no_codes))
         each = 4 * sum(math.prod(x.shape[1:]) for x in of_none.values())
         size = (size[0] * (1 + self.depth), size[1])
         needed = size[0] * size[1] * (RENDERED_PIXEL + SHOWN_PIXEL * pictures) + 2 * each * styles
@@ -115,12 +119,13 @@ class RenderingOptions:
         """
         direction, (height, width) = FROM_FRONT if self.view_lock else None, size
         label = f"rendering {pictures:.10g} pictures of {height}x{width}"
-        total, advice = round(pictures * height * width), f"shorter: {shorter}, --samples"
-        with timed_progress(label, total, advice) as advance:
+        advice = f"shorter: {shorter}, --samples"
+        with timed_progress(label, round(pictures * height * width), advice) as advance:
             yield RenderOptions(
                 samples=self.samples,
                 background=self.background,
                 fixed_direction=direction,
+                least_transmittance=0.0 if self.exact else OPAQUE,
                 max_bytes=int(self.memory * 2**30),
                 progress=advance,
             )
@@ -186,28 +191,38 @@ def views_along(
 
 @torch.no_grad()
 def render_pictures(
+    generator: Generator, w: Any, views: Camera | Grid, show: Show, options: RenderOptions
+) -> Tensor:
+    """B styles from B views -> pictures [B, 3, H, W] in [0, 1], on the CPU."""
+    return render_bound(generator, generator.bind(w), views, show, options)
+
+
+@torch.no_grad()
+def render_bound(
     generator: Generator,
-    w: Any,
+    scene: Any,
     views: Camera | Grid,
     show: Show,
     options: RenderOptions,
     depths: DepthRange | None = None,
 ) -> Tensor:
-    """B styles from B views -> pictures [B, 3, H, W] in [0, 1], on the CPU; depths: with their depth below.
-
-    Then they are [B, 3, 2 H, W].
-    """
+    """The same of B scenes; depths: with their depth below, [B, 3, 2 H, W]."""
     device = next(generator.parameters()).device
     if show in ("gradient", "laplacian"):
-        return derivative_pictures(generator, generator.bind(w), views.to(device), show, options)
-    rendering = generator.render(generator.bind(w), views.to(device), options)
+        return derivative_pictures(generator, scene, views.to(device), show, options)
+    rendering = generator.render(scene, views.to(device), options)
     picture = to_picture(rendering, show, depth_range(generator)).clamp(0, 1).cpu()
-    if depths is None:
+    if depths is None or rendering.depth is None or rendering.alpha is None:
         return picture
-    assert rendering.depth is not None
-    assert rendering.alpha is not None
     below = depth_colors(rendering.depth, rendering.alpha, depths)
     return torch.cat([picture, below.clamp(0, 1).cpu()], dim=2)
+
+
+@torch.no_grad()
+def bind_one(generator: Generator, w: Any, s: int, views: Camera | Grid, options: RenderOptions) -> Any:
+    """The scene of one of S styles, for so many views of it."""
+    scene = generator.bind(take_styles(w, slice(s, s + 1)))
+    return sparse_scene(generator, scene, math.prod((len(views), *views.size)), options)
 
 
 def render_rows(
@@ -220,9 +235,9 @@ def render_rows(
 ) -> Iterator[Tensor]:
     """Each of S styles from all V views -> S rows of pictures [V, 3, H, W]."""
     for s in range(style_count(w)):
-        one = take_styles(w, slice(s, s + 1))
+        one = bind_one(generator, w, s, views, options)
         each = (views[i : i + 1] for i in range(len(views)))
-        yield torch.cat([render_pictures(generator, one, view, show, options, depths) for view in each])
+        yield torch.cat([render_bound(generator, one, view, show, options, depths) for view in each])
 
 
 def render_frames(
@@ -239,13 +254,15 @@ def render_frames(
 
     grid: columns and rows of the styles.
     """
+    if not interpolated:
+        scenes = [bind_one(generator, w, s, views, options) for s in range(style_count(w))]
     for i in range(len(views)):
         view = views[i : i + 1]
         if interpolated:
-            yield render_pictures(generator, take_styles(w, slice(i, i + 1)), view, show, options, depths)[0]
+            scene = bind_one(generator, w, i, view, options)
+            yield render_bound(generator, scene, view, show, options, depths)[0]
         else:
-            styles = [take_styles(w, slice(s, s + 1)) for s in range(style_count(w))]
-            pictures = [render_pictures(generator, s, view, show, options, depths) for s in styles]
+            pictures = [render_bound(generator, s, view, show, options, depths) for s in scenes]
             yield tile(arrange(torch.cat(pictures), grid))
 
 
@@ -254,17 +271,16 @@ def require_seen(pictures: Iterable[Tensor], show: Show, source: Path) -> Iterat
     extremes, pixels = [], 0
     for each in pictures:
         if not each.isfinite().all():
-            raise BadInput(
-                f"{source}: its pictures hold numbers that are not finite, wanted a trained generator"
-            )
+            what = f"{source}: its pictures hold numbers that are not finite"
+            raise BadInput(f"{what}, wanted a trained generator")
         channels = each.movedim(-3, 0).flatten(1)
         extremes += [channels.amin(dim=1), channels.amax(dim=1)]
         pixels += channels.shape[1]
         yield each
     colors = torch.stack(extremes)
     if show == "image" and pixels > 16 and float((colors.amax(dim=0) - colors.amin(dim=0)).max()) < ONE_COLOR:
-        what = "every picture is one color: nothing of the scene is seen"
-        raise BadInput(f"{source}: {what}; wanted a trained generator, and views of its scene (--path)")
+        what = f"{source}: every picture is one color: nothing of the scene is seen"
+        raise BadInput(f"{what}; wanted a trained generator, and views of its scene (--path)")
 
 
 def arrange(pictures: Tensor, grid: tuple[int, int] | None = None) -> Tensor:

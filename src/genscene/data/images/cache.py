@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from genscene.devices import require_memory
 from genscene.errors import BadInput
 from genscene.io.atomic import atomic, cache_folder, make_parent, reserve
 
@@ -32,7 +35,8 @@ def cached_array(key: Any, compute: Callable[[Allocate], Cached]) -> Cached:
         return _load(array, notes)
     except (OSError, ValueError):
         pass
-    partial = array.with_name(f".{array.stem}.{os.getpid()}.partial")
+    mine = f"{socket.gethostname()}.{os.getpid()}"  # the folder may be on a disk of several machines
+    partial = array.with_name(f".{array.stem}.{mine}.partial")
     try:
         pixels, about = compute(lambda shape: _allocate(partial, shape))
         if not isinstance(pixels, np.memmap):
@@ -68,4 +72,6 @@ def _allocate(path: Path, shape: Shape) -> np.ndarray:
             return array
     except (OSError, BadInput):
         pass
+    wanted = "room on the disk of GENSCENE_CACHE, a smaller --size, or --data-cache share"
+    require_memory(math.prod(shape), "decoded images, for which the cache has no room,", wanted)
     return np.empty(shape, np.uint8)

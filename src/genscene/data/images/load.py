@@ -17,7 +17,7 @@ from genscene.data.images.decode import (
     parse_color,
 )
 from genscene.data.images.files import FileReader, ImageFiles, list_images
-from genscene.data.images.image_set import ImageSet
+from genscene.data.images.image_set import RESIDENT, ImageSet, release
 from genscene.data.images.names import entries, mask_names, read_index
 from genscene.data.progress import log_line, track_progress
 from genscene.data.synthetic import PICTURES, check_name, synthesize, synthesize_pictures, synthetic_set
@@ -53,13 +53,12 @@ def load_images(
     if source.startswith(SYNTHETIC):
         return _load_embedded(source, config, size, quiet, cameras, masks)
     files = list_images(source)
-    listed = read_index(files, config.index) if config.index else list(range(len(files.names)))
-    listed = [listed[i] for i in evenly_spaced(len(listed), config.limit)]
-    pixels, notes = _decode_cached(files, sorted(set(listed)), config, size, quiet)
+    listed = chosen_images(files, config)
+    pixels, notes = decode_cached(files, sorted(set(listed)), config, size, quiet)
     readable: list[int] = notes["readable"]
     place = {index: row for row, index in enumerate(readable)}
     kept = [index for index in listed if index in place]
-    labels = _read_cameras(files, kept, size) if cameras else None
+    labels = read_cameras(files, kept, size) if cameras else None
     found = load_masks(files, readable, config, size, quiet) if masks else None
     small = {readable[row] for row in notes["enlarged"]}
     enlarged = tuple(i for i, index in enumerate(kept) if index in small)
@@ -67,6 +66,12 @@ def load_images(
         return ImageSet(pixels, labels, found, enlarged)
     rows = np.array([place[index] for index in kept])
     return ImageSet(pixels, labels, found and replace(found, rows=rows), enlarged, rows)
+
+
+def chosen_images(files: ImageFiles, config: ImageConfig) -> list[int]:
+    """Indices of the files that a configuration uses, with repeats."""
+    listed = read_index(files, config.index) if config.index else list(range(len(files.names)))
+    return [listed[i] for i in evenly_spaced(len(listed), config.limit)]
 
 
 def _load_embedded(
@@ -83,7 +88,7 @@ def _load_embedded(
     return replace(found.cut_out(), masks=found.masks if masks else None) if clear else found
 
 
-def _decode_cached(
+def decode_cached(
     files: ImageFiles, chosen: list[int], config: ImageConfig, size: Size, quiet: bool
 ) -> Cached:
     """The pixels of the chosen files and notes on them, from the cache if possible; logs what is wrong."""
@@ -167,6 +172,7 @@ def decode_files(
     Fourth: the rows among the N whose files were enlarged. masks: names of the files of their transparency.
     """
     pixels = allocate((len(chosen), *options.size, 4 if options.keep_alpha else 3))
+    often = max(1, RESIDENT // max(1, pixels[0].nbytes))
     readable: list[int] = []
     enlarged: list[int] = []
     unreadable: dict[str, str] = {}
@@ -181,6 +187,8 @@ def decode_files(
                 pixels[len(readable)], upsampled = result
                 enlarged += [len(readable)] if upsampled else []
                 readable.append(index)
+                if len(readable) % often == 0:
+                    release(pixels)
     if not readable:
         name, reason = next(iter(unreadable.items()))
         raise BadInput(
@@ -225,7 +233,7 @@ def _decode(
         return error
 
 
-def _read_cameras(files: ImageFiles, indices: list[int], size: Size) -> Camera:
+def read_cameras(files: ImageFiles, indices: list[int], size: Size) -> Camera:
     """The cameras of the files at N indices, from the dataset.json among them."""
     path = f"{files.root}/{files.labels}"
     with files.open() as reader:

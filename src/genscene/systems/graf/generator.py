@@ -14,6 +14,7 @@ from genscene.layers.mapping import scale_codes
 from genscene.layers.nerf_field import FieldConfig, NeRFField
 from genscene.randomness import Randomness
 from genscene.ranges import Channels
+from genscene.render.fields.sparse import SparseField, skip_empty
 from genscene.render.march import March
 from genscene.render.volume import VolumeGenerator, render_view
 
@@ -96,8 +97,12 @@ class GRAFGenerator(VolumeGenerator):
         """Codes -> B fields."""
         return CodedField(self.field, w, self.config.view_dependent)
 
+    def sparse(self, scene: CodedField) -> SparseField:
+        """The scene with its empty space measured."""
+        return skip_empty(scene, scene.codes.shape, self.bounds, self.march)
+
     def render(
-        self, scene: CodedField, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS
+        self, scene: CodedField | SparseField, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS
     ) -> Rendering:
         """B fields, B cameras or rays -> pictures in [0, 1], depth, alpha."""
         rays, size = self.rays(view)

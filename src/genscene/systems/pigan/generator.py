@@ -19,8 +19,10 @@ from genscene.layers.mapping import LatentDistribution, MappingNetwork
 from genscene.layers.siren import siren_init
 from genscene.randomness import Randomness, RandomStreams
 from genscene.ranges import Box, Cells, Channels, Factor, Layers, NonNegative, Octaves, Range, Signed
+from genscene.render.fields.query import query_where
+from genscene.render.fields.sparse import SparseField, skip_empty
 from genscene.render.march import March
-from genscene.render.volume import EMPTY, VolumeGenerator, render_view
+from genscene.render.volume import VolumeGenerator, render_view
 
 
 @dataclass(frozen=True)
@@ -177,25 +179,17 @@ class StyledField:
 
     network: FilmField | ConcatField
     w: Tensor  # [B, 2, L, W] raw frequencies and phases, or [B, Z] codes
+    boxed: bool = True  # space outside the network's box, if it has one, is empty and black
 
     def __call__(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """points, unit directions [B, N, 3] -> colors [B, N, 3] in (0, 1), raw density [B, N]."""
         box = self.network.config.box
-        if box is None:
+        if box is None or not self.boxed:
             return self.network(points, directions, self.w)
         inside = (points.abs() <= torch.tensor(box).to(points)).all(dim=-1)
-        return self.query_inside_box(points, directions, inside)
-
-    def query_inside_box(self, points: Tensor, directions: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-        """Evaluate the network only where inside [B, N] is set; space outside is empty and black."""
-        most = int(inside.sum(dim=1).max()) if len(inside) else 0
-        first = inside.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
-        index = first[..., None].expand(-1, -1, 3)
-        colors, density = self.network(points.gather(1, index), directions.gather(1, index), self.w)
-        real = inside.gather(1, first)  # scenes with fewer points inside are padded
-        density, colors = torch.where(real, density, EMPTY), torch.where(real[..., None], colors, 0.0)
-        empty = torch.full_like(points[..., 0], EMPTY)
-        return torch.zeros_like(points).scatter(1, index, colors), empty.scatter(1, first, density)
+        return query_where(
+            lambda scenes: StyledField(self.network, self.w[scenes], boxed=False), points, directions, inside
+        )
 
 
 class PiGANGenerator(VolumeGenerator):
@@ -225,8 +219,14 @@ class PiGANGenerator(VolumeGenerator):
         """w, as `style` returns it -> B fields."""
         return StyledField(self.field, w)
 
+    def sparse(self, scene: StyledField) -> SparseField:
+        """The scene with its empty space measured."""
+        boxed = self.config.field.box is not None
+        inside = replace(scene, boxed=False) if boxed else None
+        return skip_empty(scene, scene.w, self.bounds, self.march, inside)
+
     def render(
-        self, scene: StyledField, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS
+        self, scene: StyledField | SparseField, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS
     ) -> Rendering:
         """B fields, B cameras -> pictures in [0, 1], depth, alpha."""
         rays, size = self.rays(view)
