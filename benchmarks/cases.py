@@ -37,13 +37,18 @@ CASES = {
     "pi-GAN field, forward and backward, bf16": Case(pigan.backward, "bf16", exact=False),
     "pi-GAN render": Case(pigan.render),
     "pi-GAN step": Case(pigan.step),
+    "pi-GAN step, medium": Case(pigan.step, "medium"),
     "pi-GAN step, bf16": Case(pigan.step, "bf16", exact=False),
     "pi-GAN step, bf16, one rendering for both players": Case(
         partial(pigan.step, shared=True), "bf16", exact=False
     ),
+    "step of the demo": Case(pigan.demo_step),
+    "step of the demo, bf16": Case(pigan.demo_step, "bf16", exact=False),
     "NeRF step": Case(nerf.step),
+    "NeRF step, medium": Case(nerf.step, "medium"),
     "NeRF step, bf16": Case(nerf.step, "bf16", exact=False),
     "NeRF render": Case(nerf.render, exact=False),  # untrained: rounding moves the samples of the second pass
+    "NeRF render, 100 x 100": Case(partial(nerf.render, pixels=100), exact=False, large=True),
     "GIRAFFE forward, faces, against decoding every sample": Case(
         partial(giraffe.forward, name="giraffe-celeba")
     ),

@@ -31,9 +31,9 @@ def step(side: Side) -> Work:
     return work
 
 
-def render(side: Side) -> Work:
+def render(side: Side, pixels: int = 32) -> Work:
     """One picture without a gradient."""
-    size = 200 if side.large else 32
+    size = 200 if side.large else pixels
     config = PRESETS["nerf-blender"].system
     assert isinstance(config, NeRFConfig)
     generator = config.build().generator.to(side.device)

@@ -8,7 +8,7 @@ from torch import Tensor
 from benchmarks.side import WHOLE, Side, Work, training_step
 from genscene.contract import MAX_BYTES, RenderOptions
 from genscene.distributed import ProcessGroup
-from genscene.experiment.schema import Stage
+from genscene.experiment.schema import Experiment, Stage
 from genscene.randomness import RandomStreams
 from genscene.systems import PRESETS
 from genscene.systems.pigan.generator import PiGANGenerator, StyledField
@@ -67,7 +67,18 @@ def step(side: Side, shared: bool = False) -> Work:
     preset = PRESETS["pigan-celeba"]
     assert isinstance(preset.system, PiGANConfig)
     system = replace(preset.system, share_fakes=shared and not side.plain)
-    experiment = replace(preset, system=system, stages=(Stage(0, (size, size), batch),))
+    return step_of(side, replace(preset, system=system), size, batch)
+
+
+def demo_step(side: Side) -> Work:
+    """A step of `make demo` in one process, one of those without R1 -> the losses."""
+    preset = PRESETS["pigan-demo"]
+    return step_of(side, preset, preset.stages[0].size[0], preset.stages[0].batch)
+
+
+def step_of(side: Side, experiment: Experiment, size: int, batch: int) -> Work:
+    """A whole step of an experiment on random images -> the losses."""
+    experiment = replace(experiment, stages=(Stage(0, (size, size), batch),))
     state = init_state(experiment, side.device, ProcessGroup(), side.precision)
     steps = training_step(side, state, batch, size)
 

@@ -37,6 +37,12 @@ class Side:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait for all that a card was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
 def training_step(side: Side, state: TrainState, batch: int, pixels: int) -> Work:
     """A whole step of all players on random square images -> the losses."""
     numbers = torch.Generator().manual_seed(0)

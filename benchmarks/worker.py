@@ -1,7 +1,9 @@
-"""One side of one case in a process of its own: python -m benchmarks.worker CASE plain|ours RESULT [tuned]
+"""One side of one case in a process of its own: python -m benchmarks.worker CASE system|plain|ours RESULT.
 
-The plain side has the system's allocator, ours, and both where they are tuned, as the command line. For every
-line on stdin the case is computed once and its seconds are printed; RESULT is the file of the first result.
+The plain side has the system's allocator (system), or the process is configured as the command line does it
+(plain); ours is always so. First the floating-point operations of products and convolutions and the machine's
+peak of them a second are printed; then for every line on stdin the case is computed once, and its seconds by
+the clock and of the processor are printed. RESULT is the file of the first result.
 """
 
 import sys
@@ -12,26 +14,30 @@ import numpy as np
 from genscene.cli import configure_process
 
 if __name__ == "__main__":
-    name, who, result, *tuned = sys.argv[1:]
-    if who == "ours" or tuned:
+    name, who, result = sys.argv[1:]
+    if who != "system":
         configure_process()
     import torch
 
     from benchmarks.cases import CASES
-    from benchmarks.side import Side
+    from benchmarks.peak import Operations, peak
+    from benchmarks.side import Side, synchronize
+    from genscene.training.loop import Precision, set_matmul_precision
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     case = CASES[name]
+    precision: Precision = case.precision if who == "ours" else "fp32"
+    set_matmul_precision(precision)
     torch.manual_seed(0)
-    work = case.make(Side(who == "plain", device, "fp32" if who == "plain" else case.precision))
-    np.save(result, work().float().cpu().numpy())
+    work = case.make(Side(who != "ours", device, precision))
+    with Operations() as operations:
+        found = work()
+    np.save(result, found.float().cpu().numpy())
     work()
-    print("ready", flush=True)
+    print(operations.total, peak(device, precision) if who == "ours" else 0, flush=True)
     for _ in sys.stdin:
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
+        synchronize(device)
+        start = time.perf_counter(), time.process_time()
         work()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        print(time.perf_counter() - start, flush=True)
+        synchronize(device)
+        print(time.perf_counter() - start[0], time.process_time() - start[1], flush=True)

@@ -102,7 +102,7 @@ IMPOSSIBLE = {
     "data poses x --matching all": "--matching all: wanted one of 'exhaustive', 'sequential'",
     "train pigan-demo --steps 0": "--steps 0: wanted 1 or more",
     "train pigan-demo --batch 3.5": "--batch 3.5: wanted a whole number, or None",
-    "train pigan-demo --precision fp8": "--precision fp8: wanted one of 'fp32', 'tf32', 'bf16'",
+    "train pigan-demo --precision fp8": "--precision fp8: wanted one of 'fp32', 'tf32', 'medium', 'bf16'",
     "train pigan-demo --system.generator.march.samples 0": "march.samples 0: wanted a number from 1 to",
     "train pigan-demo --optim.generator.lr -1": "--optim.generator.lr -1: wanted 0 or more",
     "train pigan-demo --stages.0.start half": "--stages.0.start half: wanted a whole number",

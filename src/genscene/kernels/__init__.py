@@ -6,7 +6,6 @@ memory, `triton` on CUDA. `choice` says which of them computes on a device.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -39,7 +38,7 @@ def film_sine(
         whole = x if isinstance(x, Tensor) else torch.cat([part.to(last) for part in x], dim=-1)
         if film.is_faster(whole) or wanted_kernels() == "triton":
             return film.film_sine(whole, weight, bias, frequency, phase)
-    return _folded.film_sine(cast(Tensor, x), weight, bias, frequency, phase)
+    return _folded.film_sine(x, weight, bias, frequency, phase)
 
 
 def composite(optical: Tensor, values: Tensor, distances: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

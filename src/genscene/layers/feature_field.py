@@ -136,11 +136,10 @@ class SineFeatureField(nn.Module):
             assert isinstance(layer, nn.Linear)
             x = kernels.film_sine(x, layer.weight, layer.bias, *style)
         density = self.density(x)[..., 0]
-        if config.view_dependent:
-            x = torch.cat([x, normalize(directions, dim=-1).to(x)], dim=-1)
+        parts = (x, *([normalize(directions, dim=-1).to(x)] if config.view_dependent else []))
         (style,) = self.styles(self.appearance(appearance), 1)
         layer = self.feature_layer
-        features = self.feature(kernels.film_sine(x, layer.weight, layer.bias, *style)).to(points.dtype)
+        features = self.feature(kernels.film_sine(parts, layer.weight, layer.bias, *style)).to(points.dtype)
         return features.sigmoid() if config.sigmoid else features, density.to(points.dtype)
 
     def styles(self, raw: Tensor, layers: int) -> list[tuple[Tensor, Tensor]]:

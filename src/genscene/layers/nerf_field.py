@@ -6,7 +6,6 @@ from typing import Annotated
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
 
 import genscene.kernels as kernels
 from genscene.layers.encoding import Spacing, official_encoding, positional_encoding
@@ -103,8 +102,8 @@ class NeRFField(nn.Module):
         feature, color = self.feature, self.color_layer
         if feature is None or color is None:
             return self.color(x), density
-        hidden = kernels.linear_twice(x, direction, feature.weight, feature.bias, color.weight, color.bias)
-        return self.color(relu(hidden, inplace=True)), density
+        pair = (feature.weight, feature.bias, color.weight, color.bias)
+        return self.color(kernels.linear_twice(x, direction, *pair, rectify=True)), density
 
     def trunk(self, position: Sequence[Tensor]) -> Tensor:
         """Parts of encoded positions [B, N or 1, C] -> features before the density [B, N, width]."""
@@ -112,7 +111,7 @@ class NeRFField(nn.Module):
         for i, layer in enumerate(self.layers):
             assert isinstance(layer, nn.Linear)
             parts = [*(position if i == 0 or i in self.config.skips else ()), *(() if x is None else (x,))]
-            x = relu(kernels.joint_linear(parts, layer.weight, layer.bias), inplace=True)
+            x = kernels.joint_linear(parts, layer.weight, layer.bias, rectify=True)
         assert x is not None
         return x
 

@@ -117,6 +117,14 @@ class AdversarialSystem(System):
     ) -> DiscriminatorOutput:
         """Images [B, 3, H, W] in [-1, 1], seen from views through windows [B, 3] -> predictions."""
 
+    def differentiated_once(self, images: Tensor, context: StepContext) -> bool:
+        """Whether no penalty differentiates these predictions twice, so that they may be in bfloat16.
+
+        Reals and fakes of a step are predicted in the same precision.
+        """
+        learns = any(x.requires_grad for x in self.discriminator.parameters())
+        return not (learns and (images.requires_grad or self.config.loss.penalizes(context.step)))
+
     def predict(
         self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext, turn: int
     ) -> DiscriminatorOutput:

@@ -17,7 +17,7 @@ from genscene.experiment.schema import Experiment
 from genscene.randomness import derive_seed
 from genscene.scenes import PointBatch, SceneViews
 
-Precision = Literal["fp32", "tf32", "bf16"]
+Precision = Literal["fp32", "tf32", "medium", "bf16"]
 Optimizers = dict[str, torch.optim.Optimizer]
 Batch = ImageBatch | RayBatch | PointBatch | SceneViews
 
@@ -108,6 +108,12 @@ def update_ema(ema: nn.Module, model: nn.Module, decay: float) -> None:
         averaged.lerp_(value, 1 - decay)
     for buffer, current in zip(ema.buffers(), model.buffers(), strict=True):
         buffer.copy_(current)
+
+
+def set_matmul_precision(precision: Precision) -> None:
+    """How float32 products are computed from now on; float32 itself for the other precisions."""
+    names = {"tf32": "high", "medium": "medium"}
+    torch.set_float32_matmul_precision(names.get(precision, "highest"))
 
 
 def autocast(state: TrainState) -> AbstractContextManager[object]:

@@ -35,7 +35,7 @@ from genscene.training.image_grids import save_grid, save_held_out
 from genscene.training.initial_weights import initial_weights
 from genscene.training.interrupts import Interrupted, stop_flag
 from genscene.training.logger import Logger, open_logger
-from genscene.training.loop import Precision, TrainState, train_step
+from genscene.training.loop import Precision, TrainState, set_matmul_precision, train_step
 from genscene.training.optimizers import build_optimizers
 from genscene.training.resume import can_resume, how_to_resume, joint_state, require_agreement
 from genscene.training.trackers import open_trackers, require_wandb
@@ -60,7 +60,8 @@ class Run:
 
     out: Path = Path("runs/latest")  # folder of the run
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
-    # tf32: faster products on CUDA; bf16: faster still, coordinates stay in fp32
+    # tf32: faster products on CUDA; medium: products of float32 as torch's precision of that name has them
+    # (bfloat16 where that is faster, as with AMX; else float32, by oneDNN); bf16: coordinates stay in fp32
     precision: Precision = "fp32"
     resume: bool = False  # resume the run in the folder; start where there is none
     save_every: Natural = 500  # steps between two checkpoints; 0: only the last
@@ -98,7 +99,7 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
     """
     run = replace(run, out=Path(run.out)) if isinstance(run, Run) else Run(Path(run))
     device = pick_device(run.device)
-    torch.set_float32_matmul_precision("high" if run.precision == "tf32" else "highest")
+    set_matmul_precision(run.precision)
     with joined(device) as group:
         check(experiment, run, group)
         group.from_main(lambda: check_main(run))

@@ -5,10 +5,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 
 from torch import Tensor
 
+from genscene.kernels._threads import compiled
 from genscene.kernels.splats import _torch
 from genscene.kernels.splats._torch import Size, SortedSplats, extents
 from genscene.kernels.splats.limits import TILE, Limits
@@ -16,11 +16,6 @@ from genscene.kernels.splats.limits import TILE, Limits
 __all__ = ["TILE", "Limits", "Size", "SortedSplats", "blend", "compiled", "extents", "oracle"]
 
 _use_oracle = False
-
-
-def compiled() -> bool:
-    """Whether numba is installed."""
-    return find_spec("numba") is not None
 
 
 def blend(splats: SortedSplats, size: Size, limits: Limits) -> tuple[Tensor, Tensor]:

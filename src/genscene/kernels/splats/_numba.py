@@ -1,10 +1,5 @@
 """Blending on the CPU by compiled loops on all of torch's threads, with their backward pass."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from itertools import pairwise
-from os import getpid
 from typing import Any
 
 import numpy as np
@@ -12,12 +7,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from genscene.kernels._threads import spread
 from genscene.kernels.splats import _lists as lists
 from genscene.kernels.splats import _loops as loops
 from genscene.kernels.splats._torch import Size, SortedSplats
 from genscene.kernels.splats.limits import TILE, Limits
-
-PARTS = 8  # of the work of each thread: tiles take different times
 
 
 def blend(splats: SortedSplats, size: Size, limits: Limits) -> tuple[Tensor, Tensor]:
@@ -69,23 +63,3 @@ def list_tiles(
     members = np.empty(starts[-1], np.int32)
     spread(pictures, lists.fill_lists, order, counts, width, boxes, starts, members)
     return starts, members
-
-
-def spread(count: int, work: Callable[..., None], *given: Any) -> None:
-    """Call work(first, end, *given) for parts of `count` on as many threads as torch uses."""
-    threads = torch.get_num_threads()
-    if not count:
-        return
-    if threads == 1 or count < 2:
-        work(0, count, *given)
-        return
-    ends = np.linspace(0, count, min(count, threads * PARTS) + 1).astype(int).tolist()
-    pool = thread_pool(threads, getpid())
-    for done in [pool.submit(work, first, end, *given) for first, end in pairwise(ends)]:
-        done.result()
-
-
-@lru_cache(maxsize=1)
-def thread_pool(threads: int, process: int) -> ThreadPoolExecutor:
-    """Threads of this process; compiled loops do not hold Python's lock."""
-    return ThreadPoolExecutor(threads, "splats")

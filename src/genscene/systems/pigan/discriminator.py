@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
 from genscene.errors import BadInput
+from genscene.geometry.cameras import no_autocast
 from genscene.layers.minibatch_std import minibatch_std
 from genscene.objectives.adversarial import DiscriminatorOutput
 from genscene.ranges import Channels, Length, Natural
@@ -121,9 +122,11 @@ class Discriminator(nn.Module):
                 half = interpolate(images, scale_factor=0.5, mode="nearest")
                 x = alpha * x + (1 - alpha) * self.apply_from_rgb(i, half)
             x = block(x, windows)
-        if self.config.mbstd_group:
-            x = minibatch_std(x, self.config.mbstd_group)
-        out = self.last(x).mean(dim=(2, 3))  # one place, except for images that are not square
+        with no_autocast(images):  # logits and predictions in full precision
+            x = x.to(images.dtype)
+            if self.config.mbstd_group:
+                x = minibatch_std(x, self.config.mbstd_group)
+            out = self.last(x).mean(dim=(2, 3))  # one place, except for images that are not square
         if not self.config.heads:
             return DiscriminatorOutput(out[:, 0])
         return DiscriminatorOutput(out[:, 0], out[:, 1 : 1 + self.latent_dim], out[:, 1 + self.latent_dim :])

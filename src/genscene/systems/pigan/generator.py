@@ -1,5 +1,6 @@
 """pi-GAN's generator: latent code -> FiLM styles -> SIREN field -> picture; the field's ablations."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from secrets import randbits
@@ -137,20 +138,20 @@ class FilmField(FieldBase):
         frequencies, phases = scale * w[:, 0] + offset, w[:, 1]
         with torch.autocast(points.device.type, enabled=False):  # coordinates times 30 need more than 8 bits
             first = frequencies[:, 0].to(points.dtype), phases[:, 0].to(points.dtype)
-            x = self.film(self.layers[0], self.inputs(points), *first)
+            x = self.film(self.layers[0], (self.inputs(points),), *first)
         for i in range(1, self.config.depth):
-            x = self.film(self.layers[i], x, frequencies[:, i], phases[:, i])
+            x = self.film(self.layers[i], (x,), frequencies[:, i], phases[:, i])
         color = x
         if self.color_layer is not None:
-            joint = torch.cat([directions.to(x), x], dim=-1)
-            color = self.film(self.color_layer, joint, frequencies[:, -1], phases[:, -1])
+            color = self.film(self.color_layer, (directions, x), frequencies[:, -1], phases[:, -1])
         return self.heads(x, color, points.dtype)
 
-    def film(self, layer: nn.Module, x: Tensor, frequency: Tensor, phase: Tensor) -> Tensor:
-        """One FiLM layer: [B, N, I], styles [B, O] -> [B, N, O]."""
+    def film(self, layer: nn.Module, parts: Sequence[Tensor], frequency: Tensor, phase: Tensor) -> Tensor:
+        """One FiLM layer: parts of x [B, N, I_k], styles [B, O] -> [B, N, O]."""
         assert isinstance(layer, nn.Linear)
         if self.config.activation == "sine":
-            return kernels.film_sine(x, layer.weight, layer.bias, frequency, phase)
+            return kernels.film_sine(parts, layer.weight, layer.bias, frequency, phase)
+        x = torch.cat([part.to(parts[-1]) for part in parts], dim=-1)
         return relu(frequency[:, None] * layer(x) + phase[:, None])
 
 

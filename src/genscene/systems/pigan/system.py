@@ -1,5 +1,6 @@
 """pi-GAN as an adversarial system: its configuration, what its discriminator is given, its auxiliary loss."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -88,8 +89,9 @@ class PiGAN(AdversarialSystem):
     def discriminate(
         self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext
     ) -> DiscriminatorOutput:
-        """Images [B, 3, H, W] in [-1, 1] -> predictions; no autocast, since R1 differentiates twice."""
-        with no_autocast(images):
+        """Images [B, 3, H, W] in [-1, 1] -> predictions; no autocast where R1 differentiates twice."""
+        once = self.differentiated_once(images, context)
+        with nullcontext() if once else no_autocast(images):
             return self.discriminator(images, self.fade_alpha(context), windows)
 
     def render_options(self, context: StepContext, randomness: Randomness) -> RenderOptions:
