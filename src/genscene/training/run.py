@@ -60,8 +60,8 @@ class Run:
 
     out: Path = Path("runs/latest")  # folder of the run
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
-    # tf32: faster products on CUDA; medium: products of float32 as torch's precision of that name has them
-    # (bfloat16 where that is faster, as with AMX; else float32, by oneDNN); bf16: coordinates stay in fp32
+    # tf32: faster products on CUDA; medium: torch's precision of that name, on a CPU with AMX sums of
+    # products in bfloat16, else float32 by oneDNN; bf16: coordinates stay in fp32
     precision: Precision = "fp32"
     resume: bool = False  # resume the run in the folder; start where there is none
     save_every: Natural = 500  # steps between two checkpoints; 0: only the last
@@ -70,13 +70,12 @@ class Run:
     keep_every: Natural = 0
     grid_every: Natural = 500  # steps between two grids of pictures; 0: none
     evaluate_every: Natural = 0  # steps between two evaluations, which save best.safetensors; 0: none
-    # decoded images are cached whole on each machine (node), or a share of them by each process, which
-    # exchange what a batch needs (share); the batches are the same
-    data_cache: Literal["node", "share"] = "node"
     # the metric that determines the best; default: frechet, or psnr of held-out photographs
     best_by: str = ""
     evaluate_count: Annotated[int, Range(2)] = 2048  # images generated for each evaluation
     evaluate_weights: str = ""  # of the network of that metric: a file, or download (Inception, VGG16)
+    # decoded images are cached on each machine (node), or each process has a share of them (share)
+    data_cache: Literal["node", "share"] = "node"
     # [TEAM/]PROJECT of Weights & Biases, which gets losses, scores and grids, too (WANDB_MODE=offline saves
     # them in the folder); TensorBoard's files are written wherever that is installed
     wandb: str = ""
