@@ -121,6 +121,28 @@ def test_the_camera_of_a_new_photograph_of_one_scene_is_found():
     assert found.latents.cameras.pose.shape == (1 + len(found.ties), 4, 4)
 
 
+def test_the_camera_of_a_photograph_of_voxels_is_found_from_one_beside_it():
+    generator = build("nerf-grid-demo")
+    voxels = generator.voxels
+    level = int(voxels.level)
+    axes = (torch.linspace(-1, 1, n) for n in voxels.counts)
+    x, y, z = torch.meshgrid(*axes, indexing="ij")
+    inside = (x.abs() < 0.7) & (y > -0.7) & (y < 0.5) & (z.abs() < 0.5)
+    voxels.density[level].copy_(torch.where(inside, 4.0, -4.0))
+    constant = slice(3) if voxels.network is not None else slice(None, None, voxels.config.channels // 3)
+    voxels.color[level][:, constant] = 3 * torch.stack([x, y, z], dim=-1).view(-1, 3)
+    cameras = generator.prior.sweep(5, (24, 24))
+    poses = FreePoses(cameras[1:2], float(generator.prior.radius))
+    truth = poses.camera(torch.tensor([[0.05, 0.06, -0.04, 0.0, 0.0, 0.0]]), (24, 24))
+    with torch.no_grad():
+        image = generator.render(generator.bind(torch.zeros(1, 0)), truth).image.clamp(0, 1)
+    found = invert(generator, image, replace(SMALL, side=24, steps=100), cameras[1:2])
+    best = found.latents.cameras[:1]
+    assert rotation_error(cameras[1:2], truth) > 4
+    assert rotation_error(best, truth) < 2
+    assert found.latents.pictures[0]["psnr"] > 33
+
+
 def test_the_encoder_is_read_from_the_cache(monkeypatch):
     generator = build("cips-demo")
     images, _ = own_pictures(generator, [3])

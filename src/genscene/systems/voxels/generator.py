@@ -1,7 +1,7 @@
 """Pictures of voxel grids: only occupied space is sampled, only samples with weight are colored."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
@@ -112,6 +112,9 @@ class VoxelsGenerator(SingleSceneGenerator, VolumeGenerator):
     ) -> tuple[Tensor, ...]:
         """R unit rays [R, 3], jitter [R] -> color [R, 3], depth, opacity, distortion [R, 1]."""
         samples = self.sample_occupied(origins, directions, jitter, options.samples)
+        if origins.requires_grad or directions.requires_grad:  # cameras are optimised
+            points = origins[samples.ray] + samples.t[:, None] * directions[samples.ray]
+            samples = replace(samples, coords=self.voxels.to_grid(points))
         weights = compute_weights(scene.voxels.raw_density(samples.coords), samples, self.march)
         kept = (weights.detach() > MIN_WEIGHT).nonzero()[:, 0]
         owner = samples.ray[kept]

@@ -113,7 +113,6 @@ class VoxelGrid(nn.Module):
         basis = spherical_harmonics(directions, self.config.degree)
         return (found.view(-1, 3, basis.shape[-1]) * basis[:, None]).sum(dim=-1).sigmoid()
 
-    @torch.no_grad()
     def corners(self, coords: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates [N, 3] -> the eight corners around them and their trilinear weights [N, 8], [N, 8]."""
         counts = torch.tensor(self.counts, device=coords.device)
