@@ -18,7 +18,7 @@ from genscene.apps.directions.principal import (
     moved_styles,
     principal_directions,
 )
-from genscene.cli.shared.latents import choose_scene, choose_scenes
+from genscene.cli.shared.latents import choose_scene, choose_scenes, require_many
 from genscene.cli.shared.options import parse, print_line, require_suffix
 from genscene.cli.shared.rendering import RenderingOptions, open_generator, render_pictures
 from genscene.contract import Generator, RenderOptions
@@ -63,8 +63,7 @@ def main(words: list[str]) -> None:
     labels = read_labels(options.labels) if options.labels else {}
     content, size = open_generator(options.generator, options.rendering)
     generator, how = content.generator, options.rendering
-    if not generator.latent_dim:
-        raise BadInput(f"{options.generator} holds a single scene, wanted a generator of many")
+    require_many(generator, options.generator)
     directions = find_directions(generator, options, labels)
     w = choose_scene(generator, options.generator, options.seed, how.latents).styles(generator, how.psi)
     rows = len(directions.known)

@@ -20,7 +20,7 @@ from genscene.apps.analysis.fields import (
 from genscene.apps.analysis.rays import RayProfile, profile_ray
 from genscene.cli.scenes.analyse_directions import main as directions
 from genscene.cli.shared.evaluation_options import load_models
-from genscene.cli.shared.latents import choose_scene, choose_scenes
+from genscene.cli.shared.latents import choose_scene, choose_scenes, require_many
 from genscene.cli.shared.options import parse, print_line, require_suffix
 from genscene.cli.shared.rendering import RenderingOptions, open_generator, views_along
 from genscene.contract import Generator
@@ -158,8 +158,7 @@ def truncation(words: list[str]) -> None:
     how = options.rendering
     content, size = open_generator(options.generator, how)
     generator: Generator = content.generator
-    if not generator.latent_dim:
-        raise BadInput(f"{options.generator} holds a single scene, wanted a generator of many")
+    require_many(generator, options.generator)
     chosen = choose_scenes(generator, options.generator, options.seeds, how.latents, range(4))
     how.require_memory(generator, size, len(chosen) * options.steps, len(chosen))
     psis = torch.linspace(0, how.psi, options.steps).tolist()

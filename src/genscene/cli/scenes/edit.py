@@ -14,7 +14,7 @@ from genscene.apps.directions.principal import change_styles, moved_styles
 from genscene.apps.interpolate import blend_styles
 from genscene.apps.inversion.latents_file import Latents, write_latents
 from genscene.apps.scene_file import SceneFile, describe_scene, read_scene, styles_of_scene, write_scene
-from genscene.cli.shared.latents import ChosenScenes, choose_scene, choose_scenes
+from genscene.cli.shared.latents import ChosenScenes, choose_scene, choose_scenes, require_many
 from genscene.cli.shared.options import parse, parse_seeds, print_line, require_suffix
 from genscene.cli.shared.rendering import RenderingOptions, open_generator, render_pictures
 from genscene.contract import Generator
@@ -62,8 +62,7 @@ def main(words: list[str]) -> None:
     how = options.rendering
     content, size = open_generator(options.generator, how)
     generator = content.generator
-    if not generator.latent_dim:
-        raise BadInput(f"{options.generator} holds a single scene, wanted a generator of many")
+    require_many(generator, options.generator)
     chosen = choose_scenes(generator, options.generator, options.seeds, how.latents, USUAL)
     before, after, scene = changed_objects(generator, options, chosen)
     after = moved_along(generator, options, mixed(generator, options, after))

@@ -68,3 +68,9 @@ def choose_scenes(
 def choose_scene(generator: Generator, source: Path, seed: int, latents: Path | None) -> ChosenScenes:
     """The scene of --seed, or that in this place of --latents."""
     return choose_scenes(generator, source, str(seed), latents, [0])
+
+
+def require_many(generator: Generator, path: Path) -> None:
+    """Raise BadInput where a generator holds one scene, whatever the latent code."""
+    if not generator.latent_dim:
+        raise BadInput(f"{path} holds a single scene, wanted a generator of many")

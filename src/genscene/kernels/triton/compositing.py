@@ -33,15 +33,21 @@ def _transmittance(optical, place, sample, real):
 
 
 @triton.jit
+def _block(rays, samples, RAYS: tl.constexpr, SAMPLES: tl.constexpr):
+    """Numbers of rays and of samples, which of them there are, and where they are stored."""
+    ray = tl.program_id(0).to(tl.int64) * RAYS + tl.arange(0, RAYS)
+    sample = tl.arange(0, SAMPLES)[None, :]
+    real = (ray < rays)[:, None] & (sample < samples)
+    return ray, sample, real, ray[:, None] * samples + sample
+
+
+@triton.jit
 def _forward(
     optical, values, distances, weights, color, distance, alpha, rays, samples,
     CHANNELS: tl.constexpr, RAYS: tl.constexpr, SAMPLES: tl.constexpr,
 ):  # fmt: skip
     """Outputs of a block of rays."""
-    ray = tl.program_id(0).to(tl.int64) * RAYS + tl.arange(0, RAYS)
-    sample = tl.arange(0, SAMPLES)[None, :]
-    real = (ray < rays)[:, None] & (sample < samples)
-    place = ray[:, None] * samples + sample
+    ray, sample, real, place = _block(rays, samples, RAYS, SAMPLES)
     own = tl.load(optical + place, mask=real, other=0.0)
     weight = _transmittance(optical, place, sample, real) * _absorbed(own)
     tl.store(weights + place, weight, mask=real)
@@ -60,10 +66,7 @@ def _backward(
     CHANNELS: tl.constexpr, RAYS: tl.constexpr, SAMPLES: tl.constexpr,
 ):  # fmt: skip
     """Gradients of a block of rays: more light absorbed at a sample is less that later ones are seen by."""
-    ray = tl.program_id(0).to(tl.int64) * RAYS + tl.arange(0, RAYS)
-    sample = tl.arange(0, SAMPLES)[None, :]
-    real = (ray < rays)[:, None] & (sample < samples)
-    place = ray[:, None] * samples + sample
+    ray, sample, real, place = _block(rays, samples, RAYS, SAMPLES)
     own = tl.load(optical + place, mask=real, other=0.0)
     passed = _transmittance(optical, place, sample, real)
     weight = passed * _absorbed(own)
