@@ -40,7 +40,8 @@ def looking(viewed, most=96):
     try:
         with running(WIDTH, HEIGHT) as browser:
             browser.open(f"http://127.0.0.1:{server.port}")
-            browser.wait(lambda picture: part(picture).std() > 2)  # the page fades in
+            # the page fades in, before or after the server has made its controls
+            browser.wait(lambda picture: server.all() and part(picture).std() > 2)
             yield server, browser
     finally:
         server.close()
