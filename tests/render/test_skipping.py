@@ -11,7 +11,7 @@ from genscene.contract import RenderOptions
 from genscene.geometry.cameras import Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.randomness import RandomStreams
-from genscene.render.fields.query import alike, query_where
+from genscene.render.fields.query import groups, query_where, rounded_up
 from genscene.render.fields.sparse import SparseField, skip_empty
 from genscene.render.march import EMPTY, March
 from genscene.render.volume import render_rays, render_view, sparse_scene
@@ -137,13 +137,14 @@ def test_long_videos_measure_empty_space_and_single_pictures_do_not():
 
 
 def test_scenes_with_about_as_many_points_are_evaluated_together():
-    assert [group.tolist() for group in alike(torch.tensor([5, 100, 0, 90, 80, 10]))] == [
-        [1, 3],
-        [4],
-        [5],
-        [0],
+    found = [(group.tolist(), size) for group, size in groups(torch.tensor([5, 100, 0, 110, 80, 10]))]
+    assert found == [([1, 3], 112), ([4], 80), ([5], 10), ([0], 5)]
+    assert [(group.tolist(), size) for group, size in groups(torch.zeros(2, dtype=torch.long))] == [
+        ([0, 1], 0)
     ]
-    assert [group.tolist() for group in alike(torch.zeros(2, dtype=torch.long))] == [[0, 1]]
+    sizes = [rounded_up(count) for count in range(1, 4097)]
+    assert all(count <= size <= 1.25 * count for count, size in enumerate(sizes, 1))
+    assert len(set(sizes)) <= 4 * 12
     scales, points = torch.tensor([1.0, 2.0, 3.0]), torch.randn(3, 40, 3)
 
     def bound_to(scenes):

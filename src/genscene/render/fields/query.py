@@ -9,7 +9,7 @@ from genscene.geometry.cameras import Rays, check_shapes
 from genscene.render.march import EMPTY
 from genscene.scenes import Field
 
-ALIKE = 0.85  # scenes are evaluated together whose numbers of points are at least this share of the largest
+STEPS = 4  # sizes an octave that numbers of points are rounded up to; oneDNN compiles for each new one
 
 
 def query(
@@ -35,14 +35,14 @@ def query_where(
     """Evaluate fields at points [B, N, 3] where chosen [B, N]; features are 0, density EMPTY elsewhere.
 
     bound_to: scenes [b], indices -> the field of these alone. Scenes with about as many points are evaluated
-    together.
+    together, in few different sizes.
     """
     if bool(chosen.all()):
         return bound_to(torch.arange(len(chosen), device=chosen.device))(points, directions)
     counts = chosen.sum(dim=1)
     places, features, densities = [], [], []
-    for scenes in alike(counts):
-        index, real = pack(chosen, counts, scenes)
+    for scenes, size in groups(counts):
+        index, real = pack(chosen, counts, scenes, size)
         found = bound_to(scenes)(points.flatten(0, 1)[index], directions.flatten(0, 1)[index])
         places.append(index.flatten().index_select(0, real))
         features.append(found[0].flatten(0, 1).index_select(0, real))
@@ -54,26 +54,26 @@ def query_where(
     return values.view(*chosen.shape, -1), density.view(chosen.shape)
 
 
-def pack(chosen: Tensor, counts: Tensor, scenes: Tensor) -> tuple[Tensor, Tensor]:
+def pack(chosen: Tensor, counts: Tensor, scenes: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """The true ones of chosen [B, N], of which each scene has counts [B], for scenes [b].
 
-    -> Their places among B * N, with others filled up to the longest row [b, n], and which of these b * n are
-    no such others.
+    -> Their places among B * N, with others filled up to `size` a row [b, size], and which of these b * size
+    are no such others.
     """
     flat, first = chosen.flatten().nonzero()[:, 0], counts.cumsum(0) - counts
-    if len(chosen) == 1:
-        return flat[None], torch.arange(len(flat), device=flat.device)
-    count = counts[scenes][:, None]
-    rank = torch.arange(int(count.max()) if len(count) else 0, device=chosen.device)
+    rank = torch.arange(size, device=chosen.device)
     index = flat[(first[scenes][:, None] + rank).clamp(max=max(0, len(flat) - 1))]
-    return index, (rank < count).flatten().nonzero()[:, 0]
+    return index, (rank < counts[scenes][:, None]).flatten().nonzero()[:, 0]
 
 
-def alike(counts: Tensor) -> Iterator[Tensor]:
-    """Numbers of points of B scenes -> groups of scenes with about as many, from the most on."""
-    numbers, order = counts.tolist(), counts.argsort(descending=True, stable=True).tolist()
-    while order:
-        most = numbers[order[0]]
-        size = sum(numbers[scene] >= ALIKE * most for scene in order)
-        yield torch.tensor(order[:size], device=counts.device)
-        order = [scene for scene in order[size:] if numbers[scene]]
+def groups(counts: Tensor) -> Iterator[tuple[Tensor, int]]:
+    """Numbers of points of B scenes -> groups of scenes with as many when rounded up, and these numbers."""
+    sizes = [rounded_up(count) for count in counts.tolist()]
+    for size in sorted(set(sizes) - {0} or {0}, reverse=True):
+        yield torch.tensor([i for i, each in enumerate(sizes) if each == size], device=counts.device), size
+
+
+def rounded_up(count: int) -> int:
+    """A number of points, up to the next of STEPS sizes an octave."""
+    step = max(1, (1 << count.bit_length()) // (2 * STEPS))
+    return -(-count // step) * step
