@@ -41,8 +41,8 @@ def query_where(
         return bound_to(torch.arange(len(chosen), device=chosen.device))(points, directions)
     counts = chosen.sum(dim=1)
     places, features, densities = [], [], []
-    for scenes, size in groups(counts):
-        index, real = pack(chosen, counts, scenes, size)
+    for scenes in groups(counts):
+        index, real = pack(chosen, counts, scenes)
         found = bound_to(scenes)(points.flatten(0, 1)[index], directions.flatten(0, 1)[index])
         places.append(index.flatten().index_select(0, real))
         features.append(found[0].flatten(0, 1).index_select(0, real))
@@ -54,23 +54,26 @@ def query_where(
     return values.view(*chosen.shape, -1), density.view(chosen.shape)
 
 
-def pack(chosen: Tensor, counts: Tensor, scenes: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def pack(chosen: Tensor, counts: Tensor, scenes: Tensor) -> tuple[Tensor, Tensor]:
     """The true ones of chosen [B, N], of which each scene has counts [B], for scenes [b].
 
-    -> Their places among B * N, with others filled up to `size` a row [b, size], and which of these b * size
-    are no such others.
+    -> Their places among B * N, with others filled up to the most of a scene, rounded up, [b, n], and which
+    of these b * n are no such others.
     """
     flat, first = chosen.flatten().nonzero()[:, 0], counts.cumsum(0) - counts
-    rank = torch.arange(size, device=chosen.device)
+    if len(chosen) == 1:
+        return flat[None], torch.arange(len(flat), device=flat.device)
+    most = rounded_up(max(counts[scenes].tolist(), default=0))
+    rank = torch.arange(min(most, chosen.shape[1]), device=chosen.device)
     index = flat[(first[scenes][:, None] + rank).clamp(max=max(0, len(flat) - 1))]
     return index, (rank < counts[scenes][:, None]).flatten().nonzero()[:, 0]
 
 
-def groups(counts: Tensor) -> Iterator[tuple[Tensor, int]]:
-    """Numbers of points of B scenes -> groups of scenes with as many when rounded up, and these numbers."""
+def groups(counts: Tensor) -> Iterator[Tensor]:
+    """Numbers of points of B scenes -> groups of scenes with as many when rounded up, the most first."""
     sizes = [rounded_up(count) for count in counts.tolist()]
     for size in sorted(set(sizes) - {0} or {0}, reverse=True):
-        yield torch.tensor([i for i, each in enumerate(sizes) if each == size], device=counts.device), size
+        yield torch.tensor([i for i, each in enumerate(sizes) if each == size], device=counts.device)
 
 
 def rounded_up(count: int) -> int:
