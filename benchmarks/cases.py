@@ -42,8 +42,8 @@ CASES = {
     "pi-GAN step, bf16, one rendering for both players": Case(
         partial(pigan.step, shared=True), "bf16", exact=False
     ),
-    "step of the demo": Case(pigan.demo_step),
-    "step of the demo, bf16": Case(pigan.demo_step, "bf16", exact=False),
+    "two steps of the demo": Case(pigan.demo_steps),
+    "two steps of the demo, bf16": Case(pigan.demo_steps, "bf16", exact=False),
     "NeRF step": Case(nerf.step),
     "NeRF step, medium": Case(nerf.step, "medium"),
     "NeRF step, bf16": Case(nerf.step, "bf16", exact=False),

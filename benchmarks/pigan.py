@@ -1,11 +1,13 @@
 """pi-GAN at the paper's size: its field, a picture, a training step of both players."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 
 import torch
 from torch import Tensor
 
-from benchmarks.side import WHOLE, Side, Work, training_step
+from benchmarks.side import SECOND, WHOLE, Side, Work, training_step
 from genscene.contract import MAX_BYTES, RenderOptions
 from genscene.distributed import ProcessGroup
 from genscene.experiment.schema import Experiment, Stage
@@ -70,21 +72,32 @@ def step(side: Side, shared: bool = False) -> Work:
     return step_of(side, replace(preset, system=system), size, batch)
 
 
-def demo_step(side: Side) -> Work:
-    """A step of `make demo` in one process, one of those without R1 -> the losses."""
+def demo_steps(side: Side) -> Work:
+    """Two steps of `make demo` in one process, with windows, one of them with R1 -> the losses of the second.
+
+    As in training, each has windows, and so numbers of points, of its own.
+    """
     preset = PRESETS["pigan-demo"]
-    return step_of(side, preset, preset.stages[0].size[0], preset.stages[0].batch)
+    assert isinstance(preset.system, PiGANConfig)
+    start = preset.system.patches.start
+    step = step_of(side, preset, preset.stages[0].size[0], preset.stages[0].batch, count(start))
+
+    def work() -> Tensor:
+        step()
+        return step()
+
+    return work
 
 
-def step_of(side: Side, experiment: Experiment, size: int, batch: int) -> Work:
-    """A whole step of an experiment on random images -> the losses."""
+def step_of(side: Side, experiment: Experiment, size: int, batch: int, steps: Iterator[int] = SECOND) -> Work:
+    """A whole step of an experiment on random images -> the losses; steps: the numbers of steps."""
     experiment = replace(experiment, stages=(Stage(0, (size, size), batch),))
     state = init_state(experiment, side.device, ProcessGroup(), side.precision)
-    steps = training_step(side, state, batch, size)
+    step = training_step(side, state, batch, size, steps)
 
     def work() -> Tensor:
         with side.kernels():
-            return steps()
+            return step()
 
     return work
 
@@ -102,7 +115,7 @@ def random_points(side: Side) -> Tensor:
     return ((torch.rand(4, count, 3, generator=torch.Generator().manual_seed(0)) - 0.5) / 4).to(side.device)
 
 
-def bind_seeds(generator: PiGANGenerator, count: int) -> StyledField:
+def bind_seeds(generator: PiGANGenerator, scenes: int) -> StyledField:
     """Scenes of the first seeds."""
     device = next(generator.parameters()).device
-    return generator.bind(generator.style(generator.latents(RandomStreams(range(count), device))))
+    return generator.bind(generator.style(generator.latents(RandomStreams(range(scenes), device))))

@@ -1,8 +1,9 @@
 """The two sides of a comparison."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from genscene.contract import ImageBatch
 from genscene.training.loop import Precision, TrainState, train_step
 
 Work = Callable[[], Tensor]  # computes once -> numbers that both sides must agree on
+SECOND = repeat(1)  # the step that is computed again and again
 WHOLE = 1 << 50  # of RenderOptions.max_bytes: pictures at once, as the official code renders in training
 
 
@@ -43,13 +45,15 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def training_step(side: Side, state: TrainState, batch: int, pixels: int) -> Work:
-    """A whole step of all players on random square images -> the losses."""
+def training_step(
+    side: Side, state: TrainState, batch: int, pixels: int, steps: Iterator[int] = SECOND
+) -> Work:
+    """A whole step of all players on random square images -> the losses; steps: the numbers of steps."""
     numbers = torch.Generator().manual_seed(0)
     images = ImageBatch(torch.rand(batch, 3, pixels, pixels, generator=numbers).to(side.device))
 
     def work() -> Tensor:
-        stats = train_step(state, images, 1)
+        stats = train_step(state, images, next(steps))
         return torch.stack([stats[name].double() for name in sorted(stats)])
 
     return work
