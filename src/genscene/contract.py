@@ -26,6 +26,7 @@ from genscene.scenes import Vector as Vector
 
 Stats = dict[str, Tensor]
 MAX_BYTES = 1 << 28
+UNSEEN = 1e-4  # transmittance behind which nothing is seen in pictures of 8 bits
 
 
 @dataclass(frozen=True)

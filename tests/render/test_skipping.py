@@ -12,7 +12,7 @@ from genscene.geometry.cameras import Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.randomness import RandomStreams
 from genscene.render.fields.query import groups, query_where, rounded_up
-from genscene.render.fields.sparse import SparseField, skip_empty
+from genscene.render.fields.sparse import DETAILED, SparseField, complete, skip_empty
 from genscene.render.march import EMPTY, March
 from genscene.render.volume import render_rays, render_view, sparse_scene
 from genscene.systems import PRESETS
@@ -50,7 +50,7 @@ def test_pictures_without_skipped_samples_are_the_same(rays, march, background):
         field.points = 0
         seen = render_rays(field, rays, march, replace(options, least_transmittance=1e-4))
         assert field.points < 0.99 * every
-        sparse = skip_empty(field, torch.zeros(1, 0), SIDES, march)
+        sparse = complete(skip_empty(field, torch.zeros(1, 0), SIDES, march))
         field.points = 0
         both = render_rays(sparse, rays, march, replace(options, least_transmittance=1e-4))
         assert field.points < 0.75 * every
@@ -69,7 +69,7 @@ def test_the_last_sample_is_evaluated_where_its_interval_has_no_end(rays):
 
     with torch.no_grad():
         whole = render_rays(wall, rays, march, RenderOptions())
-        sparse = skip_empty(wall, torch.zeros(1, 0), (2.0, 2.0, 2.0), march)
+        sparse = complete(skip_empty(wall, torch.zeros(1, 0), (2.0, 2.0, 2.0), march))
         found = render_rays(sparse, rays, march, RenderOptions(least_transmittance=1e-4))
     assert 0.2 < float(whole.alpha.mean()) < 0.8
     assert_close(found.color, whole.color, atol=1e-3, rtol=0)
@@ -80,10 +80,10 @@ def test_several_scenes_at_once_are_each_as_alone(rays):
     three = Rays(*(x.expand(3, -1, -1) for x in (rays.origins, rays.directions)))
     options = RenderOptions(least_transmittance=1e-4)
     with torch.no_grad():
-        sparse = skip_empty(Counting(radii), torch.zeros(3, 0), SIDES, MARCH)
+        sparse = complete(skip_empty(Counting(radii), torch.zeros(3, 0), SIDES, MARCH))
         together = render_rays(sparse, three, MARCH, options).color
         for i, radius in enumerate(radii):
-            alone = skip_empty(Counting((radius,)), torch.zeros(1, 0), SIDES, MARCH)
+            alone = complete(skip_empty(Counting((radius,)), torch.zeros(1, 0), SIDES, MARCH))
             assert_close(together[i : i + 1], render_rays(alone, rays, MARCH, options).color)
 
 
@@ -125,6 +125,68 @@ def test_a_pigan_with_empty_space_is_the_same_but_for_skipped_points():
             found = generator.render(sparse, views[i : i + 1], skipping)
             assert float(whole.alpha.amax()) > 0.5
             assert_close(found.image, whole.image, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("fine_samples", [0, 24])
+def test_a_nerf_with_empty_space_is_the_same_but_for_skipped_points(fine_samples):
+    torch.manual_seed(0)
+    system = PRESETS["nerf-blender"].system
+    march = replace(system.generator.march, samples=24, fine_samples=fine_samples)
+    field = replace(system.generator.field, width=16, depth=2, skips=(1,), octaves=1)
+    config = replace(system.generator, field=field, march=march)
+    generator = replace(system, generator=config).build_generator()
+    scene = generator.scene(generator.latents(RandomStreams([0])))
+    views = generator.prior.sweep(3, (24, 24))
+    with torch.no_grad():
+        points = 1.5 * (2 * torch.rand(1, 4000, 3) - 1)
+        for network in (generator.coarse, generator.fine):
+            if network is not None:  # a part of space is opaque
+                scale = 12 / network(points, points)[1].std()
+                network.density.weight *= scale
+                network.density.bias -= network(points, points)[1].quantile(0.85)
+        sparse = generator.sparse(scene)
+        seen = sparse.fine or sparse.coarse
+        assert isinstance(seen, SparseField)
+        assert 0.1 < float((seen.cells[:, 1:-1, 1:-1, 1:-1] < 0).float().mean()) < 0.9
+        counted = [count_points(x) for x in (scene, sparse)]
+        for i in range(3):
+            whole = generator.render(counted[0][0], views[i : i + 1])
+            found = generator.render(counted[1][0], views[i : i + 1], RenderOptions(least_transmittance=1e-4))
+            assert float(whole.alpha.amax()) > 0.5
+            assert_close(found.image, whole.image, atol=1e-3, rtol=0)
+        assert sum(counted[1][1]) < 0.8 * sum(counted[0][1])
+        together = generator.render(sparse, views, RenderOptions(least_transmittance=1e-4))
+        assert_close(together.image[2:], found.image)
+
+
+def count_points(scene):
+    """The scene of a NeRF, and a list of the numbers of points that are evaluated."""
+    counts = []
+
+    def counted(field):
+        def call(points, directions):
+            counts.append(points.shape[0] * points.shape[1])
+            return field(points, directions)
+
+        return replace(field, inside=call) if isinstance(field, SparseField) else call
+
+    return replace(scene, coarse=counted(scene.coarse), fine=scene.fine and counted(scene.fine)), counts
+
+
+def test_details_between_points_are_expected_where_raw_density_varies():
+    march = replace(MARCH, density="relu", gain=1.0, shift=0.0)
+
+    def waves(points, directions):  # of density in a small part of each of 32 periods, else empty space
+        return points.sigmoid(), 10 * (50 * points[..., 0]).cos() - 9.99
+
+    w, sides = torch.zeros(1, 0), (2.0, 2.0, 2.0)
+    with torch.no_grad():
+        missed, evaluated = (
+            float((complete(skip_empty(waves, w, sides, march, margin=x)).cells < 0).float().mean())
+            for x in (0.0, DETAILED)
+        )
+    assert missed < 0.9
+    assert evaluated == 1.0
 
 
 def test_long_videos_measure_empty_space_and_single_pictures_do_not():

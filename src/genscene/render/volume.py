@@ -1,19 +1,17 @@
 """Volume rendering: sample distances along rays, turn densities into weights, composite."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 import genscene.kernels as kernels
 from genscene.contract import Background, Generator, Rendering, RenderOptions
-from genscene.errors import Cancelled
 from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size, as_float64
 from genscene.geometry.priors import HasPrior
-from genscene.render.fields.sparse import SparseField, worth
+from genscene.render.chunks import in_chunks
+from genscene.render.fields.sparse import POINTS, Parts, SparseField, complete, worth
 from genscene.render.fields.visible import Evaluated, Marching
 from genscene.render.march import (
     NO_NOISE,
@@ -179,42 +177,6 @@ def record(
         options.record(RaySamples(rays, distances, activate_density(density, march), weights))
 
 
-def in_chunks(
-    render: Callable[[Rays, RayNoise], tuple[Tensor, ...]],
-    rays: Rays,
-    noise: RayNoise,
-    options: RenderOptions,
-    ray_bytes: int,
-) -> tuple[Tensor, ...]:
-    """Render R rays in parts that fit options.max_bytes -> tensors [B, R, C] of all of them.
-
-    Where a graph is kept for the backward pass all rays are one part, unless options.recompute: then no graph
-    is kept, each part is computed again in the backward pass (Zhang et al. 2022, ARF, sec. 3.3).
-    """
-    chunk = max(1, options.max_bytes // max(1, ray_bytes * len(rays.origins)))
-    if not options.recompute and (torch.is_grad_enabled() or len(rays) <= chunk):
-        whole = render(rays, noise)
-        report_rays(options, rays)
-        return whole
-    parts = []
-    for start in range(0, len(rays), chunk):
-        if options.cancelled is not None and options.cancelled():
-            raise Cancelled("rendering was cancelled")
-        part = rays[start : start + chunk], noise[start : start + chunk]
-        if options.recompute:
-            parts.append(checkpoint(render, *part, use_reentrant=False, preserve_rng_state=False))
-        else:
-            parts.append(render(*part))
-        report_rays(options, part[0])
-    return tuple(torch.cat(columns, dim=1) for columns in zip(*parts, strict=True))
-
-
-def report_rays(options: RenderOptions, rays: Rays) -> None:
-    """Tell options.progress that these rays are done."""
-    if options.progress is not None:
-        options.progress(len(rays.origins) * len(rays))
-
-
 def to_image(pixels: Tensor, size: Size) -> Tensor:
     """[B, H * W, C] -> [B, C, H, W]."""
     return pixels.mT.unflatten(-1, size)
@@ -278,9 +240,17 @@ class VolumeGenerator(HasPrior, Generator):
         """Whether scenes are densities in a box of the world."""
         return self.bounds is not None and self.march.ndc is None
 
-    def sparse(self, scene: Any) -> Any:
-        """The scene with its empty space measured, for many pictures of it; itself where this is not done."""
+    def measure_empty(self, scene: Any, points: int = POINTS) -> Parts[Any]:
+        """In parts of so many points: the scene with its empty space measured, for many pictures of it.
+
+        The scene itself where this is not done.
+        """
+        yield from ()
         return scene
+
+    def sparse(self, scene: Any) -> Any:
+        """The same at once."""
+        return complete(self.measure_empty(scene))
 
     def sample_bytes(self, graph: bool) -> int:
         """Bytes that a sample takes while the field is evaluated, with its graph where one is kept."""

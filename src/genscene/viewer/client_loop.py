@@ -103,10 +103,21 @@ class ClientLoop:
             with self._event:
                 now = self.clock()
                 job = self.schedule.next(now)
-                if job is None:
+                rests = job is None and self.schedule.state == "waiting"
+                if job is None and not (rests and self.session.unmeasured):
                     self._event.wait(self.schedule.wait(now))
                     continue
-            self.step(job)
+            if job is None:
+                self.measure()
+            else:
+                self.step(job)
+
+    def measure(self) -> None:
+        """Measure the empty space of the scene while nothing else is to be done."""
+        try:
+            self.session.measure(lambda: self.closed or self.schedule.state != "waiting")
+        except Exception:
+            LOG.debug("empty space could not be measured", exc_info=True)
 
     def step(self, job: Job) -> None:
         """Render and send one picture; an error is shown, and the loop goes on."""

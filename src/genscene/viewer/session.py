@@ -16,6 +16,8 @@ from genscene.geometry.cameras import Size
 from genscene.geometry.priors import PlanePrior
 from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import join_styles, update_w_avg
+from genscene.render.fields.sparse import POINTS, Parts
+from genscene.render.volume import VolumeGenerator
 from genscene.scenes import Gaussians
 from genscene.viewer.pace import Pace
 from genscene.viewer.pictures import Cloud, Look, Picture, bake, canvas_picture, view_picture
@@ -111,6 +113,8 @@ class Session:
         self.choices = choices or Choices(most=most, beyond=beyond)
         self._lock, self.max_bytes = threading.Lock(), BYTES[1]
         self._scene: tuple[Any, Any, Any] = (None, None, None)  # what it depends on, styles, scene
+        self._sparse: Any = None  # the scene with its empty space measured; None: it is not yet
+        self._parts: Parts[Any] | None = None  # in which it is being measured
         self._baked: Any = None  # what the last cloud depends on
 
     def choose(self, **changes: Any) -> None:
@@ -155,8 +159,42 @@ class Session:
         if self._scene[0] != needs:
             w = self.styles()
             self._scene = needs, w, self.viewed.generator.bind(w)
-            self._baked = None
+            self._baked = self._sparse = self._parts = None
         return self._scene[1:]
+
+    @property
+    def unmeasured(self) -> bool:
+        """Whether pictures become faster by `measure`; weights that are being trained change too soon."""
+        generator, training = self.viewed.generator, self.viewed.training
+        if self._sparse is not None or (training is not None and not training.paused):
+            return False
+        return isinstance(generator, VolumeGenerator) and generator.has_density_box
+
+    def measure(self, useless: Callable[[], bool]) -> None:
+        """Measure the empty space of the scene in short parts, until it has become useless.
+
+        The next call goes on with the same scene.
+        """
+        try:
+            with self.viewed.pace.rendering() as between:
+                while self.unmeasured and not between(useless):
+                    self._measure_part()
+        finally:
+            self.adapt()
+
+    def _measure_part(self) -> None:
+        generator, (_, scene) = self.viewed.generator, self.scene()
+        assert isinstance(generator, VolumeGenerator)
+        if self._parts is None:
+            points = self.max_bytes // max(1, generator.sample_bytes(graph=False))
+            self._parts = generator.measure_empty(scene, min(points, POINTS))
+        try:
+            next(self._parts)
+        except StopIteration as end:
+            self._sparse = end.value
+        except BaseException:
+            self._sparse = scene  # not tried again
+            raise
 
     @property
     def framed(self) -> bool:
@@ -190,6 +228,7 @@ class Session:
         try:
             with viewed.pace.rendering() as between:
                 _, scene = self.scene()
+                scene = scene if self._sparse is None else self._sparse
                 how = choices.look.options(self.max_bytes, lambda: between(useless))
                 show = choices.look.show
                 if viewed.is_plane:

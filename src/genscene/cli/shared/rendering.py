@@ -15,7 +15,7 @@ from genscene.cli.shared.depth import DepthRange, measure_depths
 from genscene.cli.shared.options import parse_size, require_range
 from genscene.cli.shared.plane import parse_window, require_plane, set_outside
 from genscene.cli.shared.progress import timed_progress
-from genscene.contract import Generator, RenderOptions, Vector
+from genscene.contract import UNSEEN, Generator, RenderOptions, Vector
 from genscene.devices import Device, pick_device, require_memory
 from genscene.errors import BadInput
 from genscene.experiment.schedules import largest_size
@@ -43,7 +43,7 @@ FROM_FRONT: Vector = (0.0, 0.0, -1.0)
 PSI, FPS, FRAMES = (0, 1), (0.01, 1000), 100_000  # limits of options
 RENDERED_PIXEL, SHOWN_PIXEL = 100, 80  # bytes of a pixel that is rendered, and of one that is held
 # transmittance behind which nothing is evaluated; difference of channels that no picture of 8 bits shows
-OPAQUE, ONE_COLOR = 1e-4, 1 / 512
+ONE_COLOR = 1 / 512
 PHOTOGRAPHS = "photographs"  # the trajectory through the cameras of the photographs
 
 
@@ -125,7 +125,7 @@ class RenderingOptions:
                 samples=self.samples,
                 background=self.background,
                 fixed_direction=direction,
-                least_transmittance=0.0 if self.exact else OPAQUE,
+                least_transmittance=0.0 if self.exact else UNSEEN,
                 max_bytes=int(self.memory * 2**30),
                 progress=advance,
             )

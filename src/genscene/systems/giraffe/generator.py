@@ -25,9 +25,10 @@ from genscene.layers.neural_renderer import NeuralRenderer, NeuralRendererConfig
 from genscene.randomness import Randomness
 from genscene.ranges import Factor, Natural, Range, Signed
 from genscene.render.boxes import render_boxes
+from genscene.render.chunks import in_chunks
 from genscene.render.composition import Composition, Operator, Placed
 from genscene.render.march import NO_NOISE, March, RayNoise, activate_density
-from genscene.render.volume import VolumeGenerator, in_chunks, render_view, to_image
+from genscene.render.volume import VolumeGenerator, render_view, to_image
 
 BACKGROUND = FeatureFieldConfig(128, 64, 4, (), extent=12.0)
 MARCH = March(0.5, 6.0, 64, last_interval=1e10, bins="midpoints")

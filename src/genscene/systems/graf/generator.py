@@ -14,7 +14,7 @@ from genscene.layers.mapping import scale_codes
 from genscene.layers.nerf_field import FieldConfig, NeRFField
 from genscene.randomness import Randomness
 from genscene.ranges import Channels
-from genscene.render.fields.sparse import SparseField, skip_empty
+from genscene.render.fields.sparse import DETAILED, POINTS, Parts, SparseField, skip_empty
 from genscene.render.march import March
 from genscene.render.volume import VolumeGenerator, render_view
 
@@ -97,9 +97,10 @@ class GRAFGenerator(VolumeGenerator):
         """Codes -> B fields."""
         return CodedField(self.field, w, self.config.view_dependent)
 
-    def sparse(self, scene: CodedField) -> SparseField:
-        """The scene with its empty space measured."""
-        return skip_empty(scene, scene.codes.shape, self.bounds, self.march)
+    def measure_empty(self, scene: CodedField, points: int = POINTS) -> Parts[SparseField]:
+        """The scene with its empty space measured, so many points at once."""
+        codes = scene.codes.shape
+        return skip_empty(scene, codes, self.bounds, self.march, points=points, margin=DETAILED)
 
     def render(
         self, scene: CodedField | SparseField, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS

@@ -15,6 +15,7 @@ from genscene.geometry.cameras import Camera, PixelConvention, Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.layers.nerf_field import FieldConfig, NeRFField
 from genscene.ranges import Range, When
+from genscene.render.fields.sparse import DETAILED, POINTS, Parts, skip_empty
 from genscene.render.march import March
 from genscene.render.volume import VolumeGenerator, render_view
 from genscene.scenes import Field, SolidBackground
@@ -69,6 +70,15 @@ class NeRFGenerator(SingleSceneGenerator, VolumeGenerator):
     def bind(self, w: Tensor) -> CoarseFine:
         """w [B, 0] -> the scene, for B views."""
         return CoarseFine(self.coarse, self.fine, w)
+
+    def measure_empty(self, scene: CoarseFine, points: int = POINTS) -> Parts[CoarseFine]:
+        """The scene with the empty space of the network that is seen measured, so many points at once.
+
+        The coarse network places the samples of the fine one, so all of its own are evaluated.
+        """
+        seen, like = scene.fine or scene.coarse, next(self.parameters()).new_zeros(1, 0)
+        found = yield from skip_empty(seen, like, self.bounds, self.march, points=points, margin=DETAILED)
+        return replace(scene, coarse=found) if scene.fine is None else replace(scene, fine=found)
 
     def render(
         self, scene: CoarseFine, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS

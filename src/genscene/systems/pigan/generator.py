@@ -20,7 +20,7 @@ from genscene.layers.siren import siren_init
 from genscene.randomness import Randomness, RandomStreams
 from genscene.ranges import Box, Cells, Channels, Factor, Layers, NonNegative, Octaves, Range, Signed
 from genscene.render.fields.query import query_where
-from genscene.render.fields.sparse import SparseField, skip_empty
+from genscene.render.fields.sparse import POINTS, Parts, SparseField, skip_empty
 from genscene.render.march import March
 from genscene.render.volume import VolumeGenerator, render_view
 
@@ -219,11 +219,11 @@ class PiGANGenerator(VolumeGenerator):
         """w, as `style` returns it -> B fields."""
         return StyledField(self.field, w)
 
-    def sparse(self, scene: StyledField) -> SparseField:
-        """The scene with its empty space measured."""
+    def measure_empty(self, scene: StyledField, points: int = POINTS) -> Parts[SparseField]:
+        """The scene with its empty space measured, so many points at once."""
         boxed = self.config.field.box is not None
         inside = replace(scene, boxed=False) if boxed else None
-        return skip_empty(scene, scene.w, self.bounds, self.march, inside)
+        return skip_empty(scene, scene.w, self.bounds, self.march, inside, points)
 
     def render(
         self, scene: StyledField | SparseField, view: Camera | Rays, options: RenderOptions = DEFAULT_OPTIONS

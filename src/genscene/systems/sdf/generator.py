@@ -12,9 +12,10 @@ from genscene.geometry.cameras import Camera, Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.layers.coordinate_network import CoordinateNetwork, CoordinateNetworkConfig
 from genscene.ranges import Positive
+from genscene.render.chunks import in_chunks
 from genscene.render.derivatives import gradient
 from genscene.render.march import NO_NOISE, March
-from genscene.render.volume import VolumeGenerator, in_chunks, to_image
+from genscene.render.volume import VolumeGenerator, to_image
 from genscene.scenes import SolidBackground
 
 AROUND = CameraPrior(
