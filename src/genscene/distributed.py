@@ -58,12 +58,17 @@ class ProcessGroup:
         """Call `load` in one process of each machine, then in its others, which find what that has cached."""
         if self.world == 1:
             return load()
-        first = self.local_rank == 0
-        if first:
-            loaded = load()
+        loaded, wrong = None, None
+        if self.local_rank == 0:
+            try:
+                loaded = load()
+            except BadInput as error:  # the others find it, too
+                wrong = error
         with self.waiting():
             dist.barrier(group=self.on_cpu)
-        return loaded if first else load()
+        if wrong is not None:
+            raise wrong
+        return load() if loaded is None else loaded
 
     def from_main(self, load: Callable[[], bytes]) -> bytes:
         """What `load` returns in rank 0, in every process; so is the BadInput that it raises."""

@@ -12,8 +12,10 @@ from torch.testing import assert_close
 from genscene.contract import RenderOptions
 from genscene.errors import Cancelled
 from genscene.geometry.priors import CameraPrior
+from genscene.render.fields.sparse import SparseField
 from genscene.viewer.client_loop import ClientLoop
 from genscene.viewer.pictures import FAR, Picture, bake, fit
+from genscene.viewer.session import Training
 from genscene.viewer.views import visible
 from viewer.fakes import KINDS, session_of, slow
 
@@ -160,6 +162,80 @@ def test_drawing_is_cancelled_between_two_parts():
     loop.step(refine)
     assert len(parts) == 2
     assert len(window.pictures) == shown
+
+
+def test_empty_space_is_measured_at_rest_and_again_for_another_scene():
+    session, window = session_of("pigan-demo")
+    loop = ClientLoop(session, window, slow())
+    loop.start()
+    try:
+        for seed in (0, 4):
+            session.choose(seed=seed)
+            loop.changed()
+            run_until(loop, lambda: loop.schedule.state == "waiting" and not session.unmeasured)
+            assert isinstance(session._sparse, SparseField)
+            assert session._sparse.field is session.scene()[1]
+    finally:
+        loop.close()
+    exact, _ = session_of("pigan-demo")
+    exact.choose(seed=4)
+    view = session.shown(window.view())
+    pictures = [each.picture(view, (48, 48), lambda: False) for each in (session, exact)]
+    assert exact.unmeasured
+    assert np.abs(pictures[0].rgb.astype(int) - pictures[1].rgb).max() <= 1
+
+
+def test_measuring_gives_way_goes_on_and_starts_anew_with_other_weights():
+    session, window = session_of("pigan-demo")
+    settled(session, window)
+    calls = []
+
+    def moving():
+        calls.append(1)
+        return len(calls) % 3 == 0
+
+    session.max_bytes = 1 << 20
+    session.measure(moving)
+    assert len(calls) == 3
+    parts = session._parts
+    assert parts is not None
+    session.measure(moving)
+    assert session._parts is parts
+    assert session.unmeasured
+    session.viewed.version += 1
+    session.measure(moving)
+    assert session._parts is not parts
+    session.max_bytes = 1 << 27
+    session.measure(lambda: False)
+    assert not session.unmeasured
+
+
+def test_weights_that_are_being_trained_are_not_measured():
+    session, window = session_of("pigan-demo")
+    settled(session, window)
+    session.viewed.training = Training()
+    assert not session.unmeasured
+    session.viewed.training.paused = True
+    assert session.unmeasured
+    plane, window = session_of("cips-demo")
+    settled(plane, window)
+    assert not plane.unmeasured
+
+
+def test_a_scene_that_cannot_be_measured_is_rendered_as_it_is(monkeypatch):
+    session, window = session_of("pigan-demo")
+    settled(session, window)
+
+    def fail(*_):
+        raise MemoryError
+        yield
+
+    monkeypatch.setattr(type(session.viewed.generator), "measure_empty", fail)
+    loop = ClientLoop(session, window, slow())
+    loop.schedule.state = "waiting"
+    loop.measure()
+    assert not session.unmeasured
+    assert session.picture(session.shown(window.view()), (48, 48), lambda: False).rgb.shape == (48, 48, 3)
 
 
 def test_closing_cancels_what_is_being_drawn():

@@ -156,7 +156,7 @@ def posed_images(experiment: Experiment, split: Split, world: WorldTransform | N
         option = f": --split {held_out[0]}" if split != "train" and held_out else ""
         raise BadInput(f"{data} has no photographs for {split}; it has some for {', '.join(splits)}{option}")
     files = load_posed(data, split, config.holdout, world or config.world)
-    return decode_posed(files, behind_transparency(experiment), config.downscale, config.side)
+    return decode_posed(files, behind_transparency(experiment), config.downscale, config.side, cached=True)
 
 
 def _held_out(experiment: Experiment) -> PosedImages | None:

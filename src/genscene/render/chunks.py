@@ -9,9 +9,11 @@ from torch.utils.checkpoint import checkpoint
 from genscene.contract import RenderOptions
 from genscene.errors import Cancelled
 from genscene.geometry.cameras import Rays
+from genscene.render.fields.visible import SLABS
 from genscene.render.march import RayNoise
 
-CPU_BYTES = 1 << 26  # of a part on a CPU: the system clears the memory of larger tensors each time
+# of a part on a CPU: the system clears the memory of larger tensors anew each time
+CPU_BYTES = 1 << 26
 
 
 def in_chunks(
@@ -26,9 +28,9 @@ def in_chunks(
     Where a graph is kept for the backward pass all rays are one part, unless options.recompute: then no graph
     is kept, each part is computed again in the backward pass (Zhang et al. 2022, ARF, sec. 3.3).
     """
-    graph = options.recompute or torch.is_grad_enabled()
-    on_cpu = rays.origins.device.type == "cpu"
-    most = min(options.max_bytes, CPU_BYTES) if on_cpu and not graph else options.max_bytes
+    most = options.max_bytes
+    if rays.origins.device.type == "cpu" and not (options.recompute or torch.is_grad_enabled()):
+        most = min(most, CPU_BYTES * (SLABS if options.least_transmittance else 1))
     chunk = max(1, most // max(1, ray_bytes * len(rays.origins)))
     if not options.recompute and (torch.is_grad_enabled() or len(rays) <= chunk):
         whole = render(rays, noise)

@@ -125,7 +125,7 @@ def train_locked(experiment: Experiment, run: Run, device: torch.device, group: 
     """Train in a folder that no other process writes to; rank 0 has it, the others need none."""
     resumed = bool(group.from_main(lambda: check_main(run)))  # the lock may have been another's meanwhile
     given = None if resumed or not group.is_main else initial_weights(experiment)
-    source = data_source(experiment, quiet=not group.is_main)
+    source = group.node_first(lambda: data_source(experiment, quiet=not group.is_main))
     experiment = source.experiment
     check(experiment, run, group)  # with what the data determined
     size = source.train.camera.size if source.train is not None else None

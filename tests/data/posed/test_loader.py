@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from genscene.data.posed import available_splits, decode_posed, load_posed
+from genscene.data.posed import available_splits, decode, decode_posed, load_posed
 from genscene.data.posed.colmap import loader as colmap
 from genscene.data.posed.loader import detect_format
 from genscene.data.prepare.inspect import inspect
@@ -472,3 +472,36 @@ def test_deepvoxels_poses_bounds_and_splits(tmp_path):
     (place / "intrinsics.txt").write_text("30 nothing")
     with pytest.raises(BadInput, match=r"intrinsics\.txt"):
         load_posed(place)
+
+
+def test_decoded_photographs_are_mapped_from_the_cache(tmp_path, monkeypatch):
+    half = np.zeros((8, 12), np.uint8)
+    half[:, :6] = 255
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(half).save(tmp_path / "masks" / "m.png")
+    write_nerfstudio(tmp_path, extra={"mask_path": "masks/m.png"})
+    posed = load_posed(tmp_path)
+    clear = np.random.default_rng(0).integers(0, 256, (8, 12, 4), dtype=np.uint8)
+    Image.fromarray(clear).save(posed.paths[0])
+    in_memory = decode_posed(posed, downscale=2)
+    first = decode_posed(posed, downscale=2, cached=True)
+    calls = []
+    decode_all = decode._decode_all
+    monkeypatch.setattr(decode, "_decode_all", lambda *given: calls.append(1) or decode_all(*given))
+    again = decode_posed(posed, downscale=2, cached=True)
+    assert not calls
+    for found in (first, again):
+        for name in ("pixels", "masks", "alpha"):
+            part = getattr(found, name)
+            assert np.array_equal(part, getattr(in_memory, name)), name
+            assert not part.flags.writeable  # the file is mapped
+            assert part.flags.c_contiguous
+    assert np.ptp(again.alpha) > 0
+    decode_posed(posed, "black", downscale=2, cached=True)
+    decode_posed(posed, downscale=1, cached=True)
+    assert len(calls) == 2
+    Image.fromarray(clear[::-1]).save(posed.paths[0])
+    assert not np.array_equal(decode_posed(posed, downscale=2, cached=True).pixels, again.pixels)
+    posed.paths[0].write_bytes(b"nothing")
+    with pytest.raises(BadInput, match="cannot decode"):
+        decode_posed(posed, downscale=2, cached=True)

@@ -162,17 +162,17 @@ def _folder_entries(root: Path) -> Iterator[Entry]:
                 status = path.stat()
             except OSError:
                 continue  # a dangling link
-            yield path.relative_to(root).as_posix(), _fingerprint(status)
+            yield path.relative_to(root).as_posix(), fingerprint(status)
 
 
 def _zip_entries(root: Path) -> list[Entry]:
-    whole = _fingerprint(root.stat())
+    whole = fingerprint(root.stat())
     with open_zip(root, "zip of images") as archive:
         entries = [entry for entry in archive.infolist() if entry.filename and not entry.is_dir()]
     hidden = ("__MACOSX/", ".")
     return [(e.filename, (e.file_size, e.CRC, *whole)) for e in entries if not e.filename.startswith(hidden)]
 
 
-def _fingerprint(status: os.stat_result) -> Fingerprint:
+def fingerprint(status: os.stat_result) -> Fingerprint:
     """Size, times and inode: a tool that restores the modification time of a file still changes its ctime."""
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino

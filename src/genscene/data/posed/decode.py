@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from genscene.contract import Vector
+from genscene.data.images.cache import Allocate, Cached, cached_array
 from genscene.data.images.decode import has_alpha, parse_color, to_color, to_premultiplied
+from genscene.data.images.files import fingerprint
 from genscene.data.posed.posed_files import PosedFiles
 from genscene.data.posed.undistort import UndistortMap, undistort_image, undistort_map
 from genscene.data.progress import log_line, track_progress
@@ -36,7 +39,7 @@ FAINTEST = 8  # of 255: less alpha counts as wholly transparent
 
 @dataclass(frozen=True)
 class PosedImages:
-    """N photographs in memory and their cameras."""
+    """N photographs, in memory or mapped from the cache, and their cameras."""
 
     pixels: np.ndarray  # [N, H, W, 3], uint8
     camera: Camera  # N pinhole cameras, float32
@@ -73,26 +76,77 @@ class PosedImages:
 
 
 def decode_posed(
-    posed: PosedFiles, background: str = "white", downscale: float = 1.0, side: int = 0
+    posed: PosedFiles,
+    background: str = "white",
+    downscale: float = 1.0,
+    side: int = 0,
+    cached: bool = False,
 ) -> PosedImages:
     """Decode photographs, sides divided by `downscale`, or the longer one reduced to `side` if smaller.
 
     At full size, transparency is composited on the background (white, black or R,G,B) and distortion is
     removed; then images are downsampled. Raises BadInput, naming the file, for one that cannot be decoded,
-    has another size, or of which mask and distortion leave no pixel.
+    has another size, or of which mask and distortion leave no pixel. cached: they are mapped from the cache,
+    in which the first call stores them.
     """
     color, size = parse_color(background), _output_size(posed, downscale, side)
-    undistortion_of = _undistort_maps(posed)
+
+    def compute(allocate: Allocate) -> Cached:
+        flat = allocate((len(posed) * math.prod(size) * (3 + len(_planes(posed))),))
+        with collect_warnings() as findings:
+            transparent = _decode_all(posed, color, _views(posed, flat, size))
+        return flat, {"transparent": transparent, "findings": list(findings.lines())}
+
+    if cached:
+        flat, notes = cached_array(_cache_key(posed, color, size), compute)
+    else:
+        flat, notes = compute(lambda shape: np.empty(shape, np.uint8))
+    for line in notes["findings"]:
+        log_line(f"photographs: {line}")
+    parts = _views(posed, flat, size)
+    cameras = Camera(posed.pose.float(), posed.intrinsics.float(), size)
+    bounds = None if posed.bounds is None else posed.bounds.float()
+    given = (posed.transform, parts["alpha"] if notes["transparent"] else None, posed.sizes[0])
+    return PosedImages(parts["pixels"], cameras, bounds, parts.get("masks"), *given, points=posed.points)
+
+
+def _planes(posed: PosedFiles) -> tuple[str, ...]:
+    """What is decoded beside colors, one byte for each pixel."""
     masked = posed.masks is not None or posed.distortion_model != "pinhole"
-    pixels = np.empty((len(posed), *size, 3), np.uint8)
-    masks = np.empty((len(posed), *size), np.uint8) if masked else None
-    alphas = np.full((len(posed), *size), 255, np.uint8)
+    return ("alpha", "masks") if masked else ("alpha",)
+
+
+def _views(posed: PosedFiles, flat: np.ndarray, size: Size) -> dict[str, np.ndarray]:
+    """One array of bytes as that of the pixels [N, H, W, 3], and of each plane [N, H, W]."""
+    shape, flat = (len(posed), *size), np.asarray(flat)  # rows of a memmap are taken much more slowly
+    count = math.prod(shape)
+    planes = {
+        name: flat[at * count : (at + 1) * count].reshape(shape) for at, name in enumerate(_planes(posed), 3)
+    }
+    return {"pixels": flat[: 3 * count].reshape(*shape, 3), **planes}
+
+
+def _cache_key(posed: PosedFiles, color: tuple[int, int, int], size: Size) -> Any:
+    """What decoded photographs depend on."""
+    files = [
+        (str(path.resolve()), *fingerprint(path.stat())) for path in (*posed.paths, *(posed.masks or ()))
+    ]
+    lenses = posed.distortion_model, posed.intrinsics.tolist(), posed.distortion.tolist()
+    return ["photographs", files, lenses, posed.sizes, color, size]
+
+
+def _decode_all(posed: PosedFiles, color: tuple[int, int, int], into: dict[str, np.ndarray]) -> bool:
+    """Decode all photographs into arrays -> whether one has transparent pixels."""
+    undistortion_of = _undistort_maps(posed)
+    pixels, alphas, masks = into["pixels"], into["alpha"], into.get("masks")
+    size: Size = pixels.shape[1:3]
     transparent = np.zeros(len(posed), bool)
 
     def decode(i: int) -> None:
         undistortion = undistortion_of(i)
         image, alpha = _read(posed.paths[i], posed.sizes[i], color)
         pixels[i] = _downsample(image if undistortion is None else undistort_image(image, undistortion), size)
+        alphas[i] = 255
         if alpha is not None:
             alpha = alpha if undistortion is None else undistort_image(alpha[..., None], undistortion)[..., 0]
             alphas[i], transparent[i] = _downsample(alpha, size), True
@@ -103,15 +157,10 @@ def decode_posed(
                 cause = f"camera (focal length, principal point, distortion){' and mask' * bool(posed.masks)}"
                 raise BadInput(f"{posed.paths[i]}: no pixel to train on is left by its {cause}")
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool, collect_warnings() as findings:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in track_progress(pool.map(decode, range(len(posed))), "decoding photographs", len(posed)):
             pass
-    for line in findings.lines():
-        log_line(f"photographs: {line}")
-    cameras = Camera(posed.pose.float(), posed.intrinsics.float(), size)
-    bounds = None if posed.bounds is None else posed.bounds.float()
-    given = (posed.transform, alphas if transparent.any() else None, posed.sizes[0])
-    return PosedImages(pixels, cameras, bounds, masks, *given, points=posed.points)
+    return bool(transparent.any())
 
 
 def _output_size(posed: PosedFiles, downscale: float, side: int) -> Size:

@@ -19,7 +19,7 @@ PROBES = 4  # points of each cell that its means are measured by
 MANY = 8  # samples for each point that cells are measured by, from which on it saves time
 POINTS = 1 << 16  # that are evaluated at once
 TOLERANCE = 1e-2  # largest error of a color, 0 to 1, along a ray through the box
-DETAILED = 2.0  # margin of fields of encoded positions, whose details are smaller than cells
+DETAILED = 1.5  # margin of fields of encoded positions, whose details are smaller than cells
 
 T = TypeVar("T")
 Parts = Generator[None, Any, T]  # a computation that can be left between its parts, and its result
