@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genscene.contract import UNSEEN, Generator, RenderOptions
+from genscene.contract import Generator, RenderOptions
 from genscene.export.pictures import Show, depth_range, derivative_pictures, to_bytes, to_picture
 from genscene.geometry.cameras import Size
 from genscene.geometry.rotations import rotation
@@ -49,12 +49,7 @@ class Look:
 
     def options(self, max_bytes: int, cancelled: Callable[[], bool]) -> RenderOptions:
         """The same for the renderer; max_bytes: of a part, rendering can be cancelled between two."""
-        return RenderOptions(
-            background=self.background,
-            least_transmittance=UNSEEN,
-            max_bytes=max_bytes,
-            cancelled=cancelled,
-        )
+        return RenderOptions(background=self.background, max_bytes=max_bytes, cancelled=cancelled)
 
 
 @torch.no_grad()

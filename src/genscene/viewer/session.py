@@ -10,7 +10,7 @@ import torch
 from genscene.apps.interpolate import blend_styles, styles_of_seeds, truncate_styles
 from genscene.apps.inversion.latents_file import Latents
 from genscene.apps.scene_file import SceneFile, describe_scene, styles_of_scene
-from genscene.contract import Generator
+from genscene.contract import UNSEEN, Generator
 from genscene.geometry.boxes import BoxPrior
 from genscene.geometry.cameras import Size
 from genscene.geometry.priors import PlanePrior
@@ -228,8 +228,9 @@ class Session:
         try:
             with viewed.pace.rendering() as between:
                 _, scene = self.scene()
-                scene = scene if self._sparse is None else self._sparse
                 how = choices.look.options(self.max_bytes, lambda: between(useless))
+                if self._sparse is not None:
+                    scene, how = self._sparse, replace(how, least_transmittance=UNSEEN)
                 show = choices.look.show
                 if viewed.is_plane:
                     return canvas_picture(viewed.generator, scene, view, size, viewed.aspect, show, how)
