@@ -10,7 +10,7 @@ import genscene.kernels as kernels
 from genscene.contract import Background, Generator, Rendering, RenderOptions
 from genscene.geometry.cameras import Camera, PixelConvention, Rays, Size, as_float64
 from genscene.geometry.priors import HasPrior
-from genscene.render.chunks import in_chunks
+from genscene.render.fields.chunks import in_chunks
 from genscene.render.fields.sparse import POINTS, Parts, SparseField, complete, worth
 from genscene.render.fields.visible import Evaluated, Marching
 from genscene.render.march import (

@@ -1,1 +1,1 @@
-"""Fields at samples: all of them, those that are seen, those that are not in empty space."""
+"""Fields at samples: in parts of rays; all samples, those seen, those that are not in empty space."""

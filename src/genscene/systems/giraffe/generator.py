@@ -25,8 +25,8 @@ from genscene.layers.neural_renderer import NeuralRenderer, NeuralRendererConfig
 from genscene.randomness import Randomness
 from genscene.ranges import Factor, Natural, Range, Signed
 from genscene.render.boxes import render_boxes
-from genscene.render.chunks import in_chunks
 from genscene.render.composition import Composition, Operator, Placed
+from genscene.render.fields.chunks import in_chunks
 from genscene.render.march import NO_NOISE, March, RayNoise, activate_density
 from genscene.render.volume import VolumeGenerator, render_view, to_image
 

@@ -12,8 +12,8 @@ from genscene.geometry.cameras import Camera, Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.layers.coordinate_network import CoordinateNetwork, CoordinateNetworkConfig
 from genscene.ranges import Positive
-from genscene.render.chunks import in_chunks
 from genscene.render.derivatives import gradient
+from genscene.render.fields.chunks import in_chunks
 from genscene.render.march import NO_NOISE, March
 from genscene.render.volume import VolumeGenerator, to_image
 from genscene.scenes import SolidBackground

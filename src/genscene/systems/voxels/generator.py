@@ -17,7 +17,7 @@ from genscene.errors import BadInput
 from genscene.geometry.cameras import Camera, Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.ranges import Range, Share
-from genscene.render.chunks import in_chunks
+from genscene.render.fields.chunks import in_chunks
 from genscene.render.march import EMPTY, March, RayNoise, activate_density
 from genscene.render.volume import VolumeGenerator, to_image
 from genscene.scenes import SolidBackground
