@@ -106,7 +106,9 @@ def cips_network() -> dict[str, Call]:
 
 def discriminator(name: str, side: int, batch: int, channels: int = 3) -> dict[str, Call]:
     """A discriminator's gradient without penalties."""
-    return network(PRESETS[name].system.build().get_submodule("discriminator"), rows(batch, channels, side, side))
+    return network(
+        PRESETS[name].system.build().get_submodule("discriminator"), rows(batch, channels, side, side)
+    )
 
 
 CASES: dict[str, Callable[[], dict[str, Call]]] = {
@@ -116,9 +118,9 @@ CASES: dict[str, Callable[[], dict[str, Call]]] = {
     "GIRAFFE field": giraffe_field,
     "CIPS network": cips_network,
     "pi-GAN discriminator, 64 x 64": partial(discriminator, "pigan-celeba", 64, 2),
-    "StyleGAN2 discriminator, 64 x 64": partial(discriminator, "cips-demo", 64, 4, 5),
+    "StyleGAN2 discriminator, 32 x 32": partial(discriminator, "cips-demo", 32, 4, 5),
     "pigan-demo, step": partial(step, "pigan-demo", 32, 4),
-    "giraffe-demo, step": partial(step, "giraffe-demo", 32, 4),
+    "giraffe-demo, step": partial(step, "giraffe-demo", 64, 4),
     "cips-demo, step": partial(step, "cips-demo", 64, 4),
 }
 
@@ -142,7 +144,9 @@ def main() -> None:
     chosen = options.parse_args()
     configure_process()
     torch.set_num_threads(1)
-    print("| what | ours, s | compiled : ours | plain : ours | first call compiled, s |\n|---|---|---|---|---|")
+    print(
+        "| what | ours, s | compiled : ours | plain : ours | first call compiled, s |\n|---|---|---|---|---|"
+    )
     for name in (name for name in CASES if chosen.only in name):
         torch.manual_seed(0)
         calls = CASES[name]()

@@ -27,10 +27,14 @@ def check_compile(config: SystemConfig, mode: Compile) -> None:
         )
 
 
+def compiler_name() -> str:
+    """The C++ compiler that torch.compile calls on a CPU: CXX, or that of the system."""
+    return os.environ.get("CXX") or {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+
+
 def find_compiler() -> str:
-    """The path of the C++ compiler that torch.compile calls on a CPU; empty where there is none."""
-    default = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
-    return shutil.which(os.environ.get("CXX", default)) or ""
+    """Its path; empty where it is not installed."""
+    return shutil.which(compiler_name()) or ""
 
 
 def require_compiler(mode: Compile, device: torch.device) -> None:
@@ -40,13 +44,15 @@ def require_compiler(mode: Compile, device: torch.device) -> None:
     """
     if mode == "off":
         return
+    if device.type == "cpu" and not find_compiler():
+        raise BadInput(
+            f"--compile {mode}: no C++ compiler {compiler_name()} was found, wanted one (CXX), or off"
+        )
     try:
         torch.compile(lambda x: x.sin() + 1, dynamic=True)(torch.zeros(8, device=device))
     except Exception as error:  # of dynamo, inductor, Triton, the C++ compiler, or this version of Python
-        why = "" if find_compiler() else "no C++ compiler was found (CXX, else g++ or clang++): "
         raise BadInput(
-            f"--compile {mode}: torch.compile fails on {device}: {why}{describe_error(error)};"
-            " wanted a compiler, or --compile off"
+            f"--compile {mode}: torch.compile fails on {device}, wanted off: {describe_error(error)}"
         ) from None
 
 
@@ -64,6 +70,12 @@ def compile_networks(system: System, mode: Compile) -> None:
     if discriminator is not None:
         discriminator.compile(dynamic=True, mode=mode)
         discriminator._compiled_call_impl = unless_penalized(discriminator)
+
+
+def start_step(mode: Compile) -> None:
+    """Before each step: what CUDA graphs gave in the step before may be overwritten."""
+    if mode == "reduce-overhead":
+        torch.compiler.cudagraph_mark_step_begin()
 
 
 def generator_networks(generator: nn.Module) -> Iterator[nn.Module]:

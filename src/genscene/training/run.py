@@ -31,7 +31,13 @@ from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import update_w_avg
 from genscene.ranges import Natural, Range
 from genscene.training.checkpoint import Retention, restore, save
-from genscene.training.compilation import Compile, check_compile, compile_networks, require_compiler
+from genscene.training.compilation import (
+    Compile,
+    check_compile,
+    compile_networks,
+    require_compiler,
+    start_step,
+)
 from genscene.training.image_grids import save_grid, save_held_out
 from genscene.training.initial_weights import initial_weights
 from genscene.training.interrupts import Interrupted, stop_flag
@@ -155,6 +161,7 @@ def train_loop(state: TrainState, run: Run, source: DataSource, start: int) -> G
     saved, logging = start, start_logging(experiment, run, start) if group.is_main else nullcontext()
     with logging as logger, stop_flag() as stopped, viewing(run, content, group) as show:
         for step, batch in enumerate(batches, start):
+            start_step(run.compile)
             try:
                 stats = train_step(state, batch.to(device), step)
             except Diverged as error:
