@@ -33,7 +33,7 @@ Call = Callable[[], object]
 
 
 def network(module: nn.Module, *given: Tensor) -> dict[str, Call]:
-    """A network forward and backward, its inputs with gradients but for the first -> the call of each side."""
+    """A network forward and backward, gradients of all inputs but the first, too -> calls of the sides."""
     inputs = [given[0], *(x.requires_grad_() for x in given[1:])]
     fused = copy.deepcopy(module)
     fused.compile(dynamic=True)
