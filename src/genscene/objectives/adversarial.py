@@ -1,6 +1,7 @@
 """Adversarial training: sampling fakes, preparing reals, the turns of a generator and a discriminator."""
 
 from abc import abstractmethod
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +19,7 @@ from genscene.contract import (
     Turn,
 )
 from genscene.geometry.cameras import Camera, Grid, Size, View, named_tensors, no_autocast
+from genscene.kernels.convolutions import DifferentiatedTwice
 from genscene.objectives.augmentation import Augmentation
 from genscene.objectives.gan_loss import GANLoss, r1_penalty
 from genscene.randomness import Randomness
@@ -27,6 +29,7 @@ from genscene.scenes import Scene
 
 DISCRIMINATOR, GENERATOR, REALS, PENALTY = 0, 1, 2, 3  # numbers of the turns, for their random streams
 AUGMENT_REALS, AUGMENT_FAKES = 4, 5
+SMALL = 300_000  # weights of a discriminator below which conversions to bfloat16 take longer than they save
 
 
 # real images for the discriminator [B, 3, H, W] in [-1, 1], their cameras, their windows [B, 3]
@@ -117,22 +120,28 @@ class AdversarialSystem(System):
     ) -> DiscriminatorOutput:
         """Images [B, 3, H, W] in [-1, 1], seen from views through windows [B, 3] -> predictions."""
 
-    def differentiated_once(self, images: Tensor, context: StepContext) -> bool:
-        """Whether no penalty differentiates these predictions twice, so that they may be in bfloat16.
-
-        Reals and fakes of a step are predicted in the same precision.
-        """
-        learns = any(x.requires_grad for x in self.discriminator.parameters())
-        return not (learns and (images.requires_grad or self.config.loss.penalizes(context.step)))
+    @property
+    def learns(self) -> bool:
+        """Whether it is the discriminator's turn."""
+        return any(x.requires_grad for x in self.discriminator.parameters())
 
     def predict(
         self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext, turn: int
     ) -> DiscriminatorOutput:
-        """The same after augmentation with the random streams of a turn."""
+        """The same after augmentation with the random streams of a turn.
+
+        Under autocast in float32, too, where a penalty differentiates predictions of this step twice, of
+        reals and fakes alike, and by small networks.
+        """
         if self.config.augment.active:
             randomness = context.random_streams(len(images), turn, images.device)
             images = self.config.augment.apply(images, randomness)
-        return self.discriminate(images, view, windows, context)
+        twice = images.requires_grad and self.learns
+        penalized = self.learns and self.config.loss.penalizes(context.step)
+        small = sum(x.numel() for x in self.discriminator.parameters()) < SMALL
+        precision = no_autocast(images) if twice or penalized or small else nullcontext()
+        with precision, DifferentiatedTwice() if twice else nullcontext():
+            return self.discriminate(images, view, windows, context)
 
     def auxiliary_loss(self, output: DiscriminatorOutput, fakes: FakeBatch) -> Tensor | float:
         """What is added to both players' losses on fakes."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, instance_norm, leaky_relu, normalize
 
 from genscene.errors import BadInput
-from genscene.geometry.cameras import Size
+from genscene.geometry.cameras import Size, no_autocast
 from genscene.layers.minibatch_std import minibatch_std
 from genscene.ranges import Channels, Natural
 
@@ -74,8 +74,9 @@ class SpectralConv(nn.Conv2d):
     def iterated(self) -> tuple[Tensor, Tensor]:
         """u and v after one power iteration."""
         matrix = self.weight.flatten(1)
-        v = normalize(matrix.T @ self.u, dim=0, eps=1e-12)
-        return normalize(matrix @ v, dim=0, eps=1e-12), v
+        with no_autocast(matrix):
+            v = normalize(matrix.T @ self.u, dim=0, eps=1e-12)
+            return normalize(matrix @ v, dim=0, eps=1e-12), v
 
     def iterate(self) -> None:
         """Store the vectors of one more power iteration: once in every step of training."""
@@ -84,7 +85,8 @@ class SpectralConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H', W']."""
         u, v = self.iterated() if self.training else (self.u, self.v)
-        norm = u @ (self.weight.flatten(1) @ v)
+        with no_autocast(x):
+            norm = u @ (self.weight.flatten(1) @ v)
         return conv2d(x, self.weight / norm, None, self.stride, self.padding)
 
 
@@ -110,9 +112,11 @@ class DCGANDiscriminator(nn.Module):
             if self.config.norm == "instance" and (i or self.config.first_norm):
                 x = instance_norm(x)
             x = leaky_relu(x, 0.2)
-        if self.config.mbstd_group:
-            x = minibatch_std(x, self.config.mbstd_group)
-        found = self.last(x).mean(dim=(2, 3))
+        with no_autocast(images):  # logits in full precision
+            x = x.to(images.dtype)
+            if self.config.mbstd_group:
+                x = minibatch_std(x, self.config.mbstd_group)
+            found = self.last(x).mean(dim=(2, 3))
         return found[:, 0] if labels is None else found[:, 0] + (found[:, 1:] * labels.to(found)).sum(dim=1)
 
     def iterate(self) -> None:
@@ -164,4 +168,5 @@ class ResidualDiscriminator(nn.Module):
         x = self.first(images)
         for i, block in enumerate(self.blocks):
             x = block(avg_pool2d(x, 3, 2, 1) if i else x)
-        return self.last(leaky_relu(x.flatten(1), 0.2))[:, 0]
+        with no_autocast(images):  # logits in full precision
+            return self.last(leaky_relu(x.to(images.dtype).flatten(1), 0.2))[:, 0]

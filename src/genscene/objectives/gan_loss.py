@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 from genscene.errors import BadInput
+from genscene.kernels.convolutions import gradients_of_inputs
 from genscene.ranges import Count, NonNegative, PositiveShare
 
 Kind = Literal["logistic", "relativistic", "hinge"]
@@ -89,7 +90,8 @@ def relativistic_loss(higher: Tensor, lower: Tensor) -> Tensor:
 
 def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
     """Half the squared gradient norm of logits [B] at images, mean (Mescheder et al. 2018, eq. 9) -> []."""
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    with gradients_of_inputs():
+        (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.square().flatten(1).sum(1).mean() / 2
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from genscene.errors import BadInput
-from genscene.geometry.cameras import Size
+from genscene.geometry.cameras import Size, no_autocast
 from genscene.layers.minibatch_std import minibatch_std, strided_minibatch_std
 from genscene.layers.stylegan2 import (
     EqualConv2d,
@@ -113,7 +113,7 @@ class StyleGAN2Discriminator(nn.Module):
         last, self.adds = widths[-1], config.label_use == "add"
         outputs = config.label_features if labels and not self.adds else 1
         self.from_rgb = EqualConv2d(inputs, widths[0], 1, bias=True)
-        self.blocks = nn.ModuleList(ResidualBlock(a, b, config.conv_clamp) for a, b in pairwise(widths))
+        self.blocks = nn.Sequential(*(ResidualBlock(a, b, config.conv_clamp) for a, b in pairwise(widths)))
         self.last_conv = EqualConv2d(last + (config.mbstd_group > 0), last, 3, padding=1, bias=True)
         self.hidden = EqualLinear(16 * last, last)
         self.last = EqualLinear(last, outputs)
@@ -128,8 +128,14 @@ class StyleGAN2Discriminator(nn.Module):
         sigma = 0.0 if step is None else self.config.blur_at(step)
         if sigma:
             colors, others = images.split([3, images.shape[1] - 3], dim=1)
-            images = torch.cat([gaussian_blur(colors, sigma), others], dim=1)
+            with no_autocast(images):
+                images = torch.cat([gaussian_blur(colors, sigma), others], dim=1)
         found = self.features(images)
+        with no_autocast(images):
+            return self.logits(found, labels)
+
+    def logits(self, found: Tensor, labels: Tensor | None) -> Tensor:
+        """Features [B, channels at 4x4], labels [B, L] -> logits [B]."""
         if self.labels is None:
             return self.last(found)[:, 0]
         assert labels is not None, "this discriminator is given labels"
@@ -140,16 +146,18 @@ class StyleGAN2Discriminator(nn.Module):
         return (found * mapped).sum(dim=1) / math.sqrt(found.shape[1])
 
     def features(self, images: Tensor) -> Tensor:
-        """Images [B, C, S, S] in [-1, 1] -> features before the last layer [B, channels at 4x4]."""
-        clamp = self.config.conv_clamp
-        x = clamped(scaled_leaky_relu(self.from_rgb(images)), clamp)
-        for block in self.blocks:
-            x = block(x)
-        if self.config.mbstd_group:
-            deviation = strided_minibatch_std if self.config.mbstd_strided else minibatch_std
-            x = deviation(x, self.config.mbstd_group)
-        x = clamped(scaled_leaky_relu(self.last_conv(x)), clamp)
-        return scaled_leaky_relu(self.hidden(x.flatten(1)))
+        """Images [B, C, S, S] in [-1, 1] -> features before the last layer [B, channels at 4x4].
+
+        What is not of the blocks is never in less than full precision.
+        """
+        x = self.blocks(clamped(scaled_leaky_relu(self.from_rgb(images)), self.config.conv_clamp))
+        with no_autocast(images):
+            x = x.to(images.dtype)
+            if self.config.mbstd_group:
+                deviation = strided_minibatch_std if self.config.mbstd_strided else minibatch_std
+                x = deviation(x, self.config.mbstd_group)
+            x = clamped(scaled_leaky_relu(self.last_conv(x)), self.config.conv_clamp)
+            return scaled_leaky_relu(self.hidden(x.flatten(1)))
 
     def grow(self, smaller: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights of a discriminator of smaller images in the last blocks, its own in those before."""

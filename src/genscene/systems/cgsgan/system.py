@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from genscene.contract import PosedImageBatch, Stats, StepContext
 from genscene.errors import BadInput
-from genscene.geometry.cameras import Camera, Size, View, no_autocast
+from genscene.geometry.cameras import Camera, Size, View
 from genscene.objectives.adversarial import DiscriminatorOutput
 from genscene.objectives.dcgan import DCGANConfig, DCGANDiscriminator
 from genscene.objectives.gan_loss import GANLoss
@@ -124,7 +124,6 @@ class CGSGAN(MultiViewSystem):
     ) -> DiscriminatorOutput:
         """Images, or patches, [B, 3, S, S] in [-1, 1] from cameras -> predictions."""
         images, labels = self.discriminator_given(images, view, windows)
-        with no_autocast(images):
-            if isinstance(self.discriminator, StyleGAN2Discriminator):
-                return DiscriminatorOutput(self.discriminator(images, labels, context.step))
-            return DiscriminatorOutput(self.discriminator(images, labels))
+        if isinstance(self.discriminator, StyleGAN2Discriminator):
+            return DiscriminatorOutput(self.discriminator(images, labels, context.step))
+        return DiscriminatorOutput(self.discriminator(images, labels))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from genscene.contract import ImageBatch, StepContext
 from genscene.errors import BadInput
-from genscene.geometry.cameras import Grid, Size, View, no_autocast
+from genscene.geometry.cameras import Grid, Size, View
 from genscene.objectives.adversarial import AdversarialConfig, AdversarialSystem, DiscriminatorOutput, Reals
 from genscene.objectives.gan_loss import GANLoss
 from genscene.objectives.stylegan2 import StyleGAN2Discriminator, StyleGAN2DiscriminatorConfig
@@ -103,5 +103,4 @@ class CIPS(AdversarialSystem):
         """Images, or patches, [B, 3 or 5, S, S] in [-1, 1] -> predictions."""
         if self.config.discriminator_coords and images.shape[1] == 3:
             images = append_coords(images, windows, self.config.generator.corners)
-        with no_autocast(images):
-            return DiscriminatorOutput(self.discriminator(images, step=context.step))
+        return DiscriminatorOutput(self.discriminator(images, step=context.step))

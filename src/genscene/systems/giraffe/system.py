@@ -8,7 +8,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from genscene.contract import ImageBatch, StepContext
 from genscene.errors import BadInput
-from genscene.geometry.cameras import Camera, Size, View, no_autocast
+from genscene.geometry.cameras import Camera, Size, View
 from genscene.geometry.learned_priors import learn_priors
 from genscene.objectives.adversarial import (
     AdversarialConfig,
@@ -112,8 +112,7 @@ class GIRAFFE(AdversarialSystem):
         self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext
     ) -> DiscriminatorOutput:
         """Images [B, 3, H, W] in [-1, 1] -> predictions; the network sees them in [0, 1]."""
-        with no_autocast(images):
-            return DiscriminatorOutput(self.discriminator((images + 1) / 2))
+        return DiscriminatorOutput(self.discriminator((images + 1) / 2))
 
     def prepare_masks(self, masks: Tensor) -> Tensor:
         """Masks of real images [B, 1, H, W], as coarse as those of the fakes: of the feature image's size."""

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from genscene.contract import StepContext
 from genscene.errors import BadInput
-from genscene.geometry.cameras import Size, View, no_autocast
+from genscene.geometry.cameras import Size, View
 from genscene.geometry.learned_priors import learn_priors
 from genscene.objectives.adversarial import AdversarialConfig, AdversarialSystem, DiscriminatorOutput
 from genscene.objectives.augmentation import mirror
@@ -87,5 +87,4 @@ class GRAF(AdversarialSystem):
         if self.config.flip:
             coins = context.random_streams(len(images), FLIP, images.device).uniform()
             images = mirror(images, coins < 0.5)
-        with no_autocast(images):
-            return DiscriminatorOutput(self.discriminator(images))
+        return DiscriminatorOutput(self.discriminator(images))

@@ -1,6 +1,5 @@
 """pi-GAN as an adversarial system: its configuration, what its discriminator is given, its auxiliary loss."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,7 +8,7 @@ from torch.nn.functional import mse_loss
 
 from genscene.contract import ImageBatch, RenderOptions, Stats, StepContext
 from genscene.errors import BadInput
-from genscene.geometry.cameras import Camera, Size, View, no_autocast
+from genscene.geometry.cameras import Camera, Size, View
 from genscene.geometry.learned_priors import learn_priors
 from genscene.geometry.priors import camera_angles
 from genscene.objectives.adversarial import (
@@ -89,10 +88,8 @@ class PiGAN(AdversarialSystem):
     def discriminate(
         self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext
     ) -> DiscriminatorOutput:
-        """Images [B, 3, H, W] in [-1, 1] -> predictions; no autocast where R1 differentiates twice."""
-        once = self.differentiated_once(images, context)
-        with nullcontext() if once else no_autocast(images):
-            return self.discriminator(images, self.fade_alpha(context), windows)
+        """Images [B, 3, H, W] in [-1, 1] -> predictions."""
+        return self.discriminator(images, self.fade_alpha(context), windows)
 
     def render_options(self, context: StepContext, randomness: Randomness) -> RenderOptions:
         """Fakes have the background of training."""
