@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from benchmarks.side import SECOND, Side, training_step
 from genscene import kernels
 from genscene.cli import configure_process
+from genscene.compilation import compile_networks
 from genscene.contract import Generator
 from genscene.distributed import ProcessGroup
 from genscene.experiment.schema import Stage
 from genscene.layers.nerf_field import NeRFField
 from genscene.systems import PRESETS
-from genscene.training.compilation import compile_networks
 from genscene.training.run import init_state
 
 CPU = Side(plain=False, device=torch.device("cpu"))

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 
 from genscene.cli.shared.options import parse, print_line
+from genscene.compilation import compiler_name, find_compiler
 from genscene.io.atomic import cache_folder
 from genscene.kernels.choice import choose
-from genscene.training.compilation import compiler_name, find_compiler
 from genscene.version import __version__
 
 NEEDED = ("numpy", "pillow", "safetensors", "tyro", "rich", "av", "scikit-image", "trimesh", "numba")

@@ -10,6 +10,13 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import nn
 
+from genscene.compilation import (
+    Compile,
+    check_compile,
+    compile_networks,
+    require_compiler,
+    start_step,
+)
 from genscene.contract import Generator
 from genscene.data.images import SYNTHETIC
 from genscene.data.pictures import Picture
@@ -31,13 +38,6 @@ from genscene.io.generator_file import GeneratorFile
 from genscene.layers.mapping import update_w_avg
 from genscene.ranges import Natural, Range
 from genscene.training.checkpoint import Retention, restore, save
-from genscene.training.compilation import (
-    Compile,
-    check_compile,
-    compile_networks,
-    require_compiler,
-    start_step,
-)
 from genscene.training.image_grids import save_grid, save_held_out
 from genscene.training.initial_weights import initial_weights
 from genscene.training.interrupts import Interrupted, stop_flag

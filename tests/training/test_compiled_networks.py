@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from conftest import tiny
 from genscene.cli import main
+from genscene.compilation import compile_networks, find_compiler, unless_penalized
 from genscene.contract import ImageBatch, RayBatch, StepContext
 from genscene.distributed import ProcessGroup
 from genscene.errors import BadInput
@@ -21,7 +22,6 @@ from genscene.experiment.serialise import build_seeded
 from genscene.geometry.cameras import Rays
 from genscene.kernels import _cpu, joint_linear
 from genscene.systems import PRESETS
-from genscene.training.compilation import compile_networks, find_compiler, unless_penalized
 from genscene.training.loop import requires_grad_only
 from genscene.training.run import Run, check, init_state, train
 
