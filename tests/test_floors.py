@@ -14,7 +14,7 @@ FLOORS = (  # from the bottom up; modules of one floor may import one another
     "scenes layers metrics",
     "contract",
     "render",
-    "objectives experiment export",
+    "objectives experiment export compilation",
     "systems data",
     "io.generator_file evaluation",
     "training apps viewer",

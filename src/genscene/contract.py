@@ -262,6 +262,11 @@ class SystemConfig(ABC):
         return 1.0
 
     @property
+    def differentiates_twice(self) -> bool:
+        """Whether losses contain derivatives of the generator's networks."""
+        return False
+
+    @property
     def has_box(self) -> bool:
         """Whether the scene is in a box that `adapt` takes from photographs."""
         return False

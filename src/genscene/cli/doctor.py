@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from genscene.cli.shared.options import parse, print_line
+from genscene.compilation import compiler_name, find_compiler
 from genscene.io.atomic import cache_folder
 from genscene.kernels.choice import choose
 from genscene.version import __version__
@@ -47,6 +48,8 @@ def findings() -> Iterator[str]:
     yield f"memory: {memory()}"
     yield from devices()
     yield from implementations()
+    none = f"no {compiler_name()} (or CXX)"
+    yield f"C++ compiler, for genscene train --compile on a CPU: {find_compiler() or none}"
     for name in NEEDED:
         yield f"{name} {version(name) or 'is missing: pip install genscene again'}"
     for extra, name in EXTRAS.items():

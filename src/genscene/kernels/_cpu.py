@@ -22,6 +22,8 @@ Piece = tuple[int, slice]  # of a picture, and its rows
 
 def suits(x: Tensor, weight: Tensor) -> bool:
     """Whether rows x [B, N, I] of a layer [..., O, I] are many, of a precision that is computed here."""
+    if torch.compiler.is_compiling():  # torch's own operations are what its compiler fuses
+        return False
     size = len(x) * x.shape[1] * weight.shape[-2]
     kinds = (torch.float32, torch.bfloat16)
     return x.device.type == "cpu" and size >= LEAST and x.dtype in kinds and weight.dtype == torch.float32

@@ -28,9 +28,10 @@ def film_sine(
 def joint_linear(parts: Sequence[Tensor], weight: Tensor, bias: Tensor, rectify: bool = False) -> Tensor:
     """A product for each part, summed without concatenation: [B, N or 1, I_k] -> [B, N, O]."""
     weights = weight.split([part.shape[-1] for part in parts], dim=1)
-    most = max(parts, key=lambda part: part.shape[1])
-    if rectify and suits(most, weight):
-        return rectified(parts, weights, bias, most.shape[1])
+    if rectify and not torch.compiler.is_compiling():
+        most = max(parts, key=lambda part: part.shape[1])
+        if suits(most, weight):
+            return rectified(parts, weights, bias, most.shape[1])
     total = linear(parts[0], weights[0], bias)
     for part, columns in zip(parts[1:], weights[1:], strict=True):
         total = total + linear(part, columns)

@@ -20,6 +20,16 @@ from genscene.training.trackers import Tracker
 
 EVALUATIONS = "evaluations.jsonl"  # metrics measured while training, beside metrics.jsonl
 
+# what a batch holds, for lines of progress
+UNITS = {
+    "images": "images",
+    "posed_images": "images",
+    "rays": "rays",
+    "photographs": "photographs",
+    "pixels": "pixels",
+    "surface": "points",
+}
+
 
 @dataclass
 class Logger:

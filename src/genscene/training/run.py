@@ -10,6 +10,13 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import nn
 
+from genscene.compilation import (
+    Compile,
+    check_compile,
+    compile_networks,
+    require_compiler,
+    start_step,
+)
 from genscene.contract import Generator
 from genscene.data.images import SYNTHETIC
 from genscene.data.pictures import Picture
@@ -34,35 +41,28 @@ from genscene.training.checkpoint import Retention, restore, save
 from genscene.training.image_grids import save_grid, save_held_out
 from genscene.training.initial_weights import initial_weights
 from genscene.training.interrupts import Interrupted, stop_flag
-from genscene.training.logger import Logger, open_logger
+from genscene.training.logger import UNITS, Logger, open_logger
 from genscene.training.loop import Precision, TrainState, set_matmul_precision, train_step
 from genscene.training.optimizers import build_optimizers
 from genscene.training.resume import can_resume, how_to_resume, joint_state, require_agreement
 from genscene.training.trackers import open_trackers, require_wandb
 from genscene.training.validation import ValidationConfig, Validator, build_validator, validate_run
 
-# what a batch holds, for lines of progress
-UNITS = {
-    "images": "images",
-    "posed_images": "images",
-    "rays": "rays",
-    "photographs": "photographs",
-    "pixels": "pixels",
-    "surface": "points",
-}
 # what must be the same in all processes, beside the experiment
-SAME = ("precision", "save_every", "evaluate_every", "best_by", "evaluate_count", "data_cache")
+SAME = ("precision", "compile", "save_every", "evaluate_every", "best_by", "evaluate_count", "data_cache")
 
 
 @dataclass(frozen=True)
 class Run:
-    """Where and how a run is done; nothing here changes what is computed, except the precision."""
+    """Where and how a run is done; nothing here changes what is computed, except precision and compile."""
 
     out: Path = Path("runs/latest")  # folder of the run
     device: Device = "auto"  # auto: cuda where there is one, else mps, else cpu
     # tf32: faster products on CUDA; medium: torch's precision of that name, on a CPU with AMX sums of
     # products in bfloat16, else float32 by oneDNN; bf16: coordinates stay in fp32
     precision: Precision = "fp32"
+    # torch.compile of the networks: default, or reduce-overhead, which on CUDA has CUDA graphs, too
+    compile: Compile = "off"
     resume: bool = False  # resume the run in the folder; start where there is none
     save_every: Natural = 500  # steps between two checkpoints; 0: only the last
     keep_last: Natural = 2  # so many of the newest checkpoints are not removed
@@ -102,6 +102,7 @@ def train(experiment: Experiment, run: Run | str | Path) -> Generator:
     with joined(device) as group:
         check(experiment, run, group)
         group.from_main(lambda: check_main(run))
+        require_compiler(run.compile, device)
         with locked(run.out / ".lock") if group.is_main else nullcontext("") as own:
             holder = group.from_main(own.encode).decode()
             if holder:
@@ -136,6 +137,7 @@ def train_locked(experiment: Experiment, run: Run, device: torch.device, group: 
     if resumed:
         experiment, document = joint_state(experiment, run.out, group)
     state = init_state(experiment, device, group, run.precision)
+    compile_networks(state.system, run.compile)
     if given is not None:
         given.load_into(state)
     elif document is None and source.train is not None:
@@ -159,6 +161,7 @@ def train_loop(state: TrainState, run: Run, source: DataSource, start: int) -> G
     saved, logging = start, start_logging(experiment, run, start) if group.is_main else nullcontext()
     with logging as logger, stop_flag() as stopped, viewing(run, content, group) as show:
         for step, batch in enumerate(batches, start):
+            start_step(run.compile)
             try:
                 stats = train_step(state, batch.to(device), step)
             except Diverged as error:
@@ -263,6 +266,7 @@ def check(experiment: Experiment, run: Run, group: ProcessGroup) -> None:
     """Raise BadInput for all that would fail later; nothing is read or written."""
     validate(experiment)
     validate(run)
+    check_compile(experiment.system, run.compile)
     if experiment.system.moves_weights and (group.world > 1 or experiment.ema.active):
         got = f"{group.world} processes" if group.world > 1 else "a moving average (--ema.decay)"
         wanted = "Gaussians are moved between their slots: wanted one process, and --ema.decay 0"

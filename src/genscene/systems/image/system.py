@@ -41,6 +41,11 @@ class ImageSystemConfig(SystemConfig):
         """Greater where derivatives are differentiated again; of layers of sines as measured."""
         return {"color": 1.0, "gradient": 6.0, "laplacian": 48.0}[self.target]
 
+    @property
+    def differentiates_twice(self) -> bool:
+        """Whether derivatives are fitted."""
+        return self.target != "color"
+
     def adapt(self, dataset: Tensor) -> "ImageSystemConfig":
         """With the size of the picture [3, H, W], 0 to 1, its mean color, and weights by its content."""
         height, width = dataset.shape[1:]

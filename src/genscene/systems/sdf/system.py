@@ -30,6 +30,11 @@ class SDFConfig(SystemConfig):
     # weight of the difference from the distance of the mesh at these points; 0: it is not known (SIREN)
     distance: NonNegative = 0.0
 
+    @property
+    def differentiates_twice(self) -> bool:
+        """Normals, and the length of the gradient, are parts of the loss."""
+        return True
+
     def build_generator(self) -> SDFGenerator:
         """A generator with new weights."""
         return SDFGenerator(self.generator)
