@@ -21,6 +21,7 @@ from genscene.experiment.schema import Stage
 from genscene.experiment.serialise import dumps
 from genscene.training.run import Run, check, train
 
+torch.set_num_threads(1)  # as the two processes have: sums of products depend on it
 RUNNER = """
 import sys
 from pathlib import Path
