@@ -1,12 +1,15 @@
 """Layers on the CPU: sines in one pass, and layers of many rows against the oracle, in all precisions."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import current_thread, main_thread
 
 import pytest
 import torch
 from torch.testing import assert_close
 
 from genscene.kernels import _cpu, _folded, _torch
+from genscene.kernels._threads import side_by_side, threads_at_once
 
 
 def sines(x):
@@ -177,3 +180,26 @@ def test_second_derivatives_of_a_large_layer():
         return torch.autograd.grad(g.square().mean(), given)
 
     assert error(penalty(_folded), penalty(_torch)) < 1e-4
+
+
+def test_work_side_by_side_is_in_order_and_as_in_the_caller():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+
+        def work(part):
+            names = torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.get_num_threads()
+            return part, *names, current_thread() is main_thread()
+
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            found = list(side_by_side(work, range(5), 2))
+        assert found == [(i, False, True, 2, False) for i in range(5)]
+        assert list(side_by_side(work, range(1), 1)) == [(0, True, False, 4, True)]
+        with pytest.raises(ZeroDivisionError):
+            list(side_by_side(lambda part: 1 / part, [1, 0, 1], 2))
+        assert torch.get_num_threads() == 4
+        assert threads_at_once() == 4
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(threads_at_once).result() == 1
+    finally:
+        torch.set_num_threads(before)

@@ -11,6 +11,7 @@ from genscene.contract import RenderOptions
 from genscene.geometry.cameras import Rays
 from genscene.geometry.priors import CameraPrior
 from genscene.randomness import RandomStreams
+from genscene.render.fields import chunks
 from genscene.render.fields.query import groups, query_where, rounded_up
 from genscene.render.fields.sparse import DETAILED, SparseField, complete, skip_empty
 from genscene.render.march import EMPTY, March
@@ -216,3 +217,23 @@ def test_scenes_with_about_as_many_points_are_evaluated_together():
     everywhere = bound_to(torch.arange(3))(points, normalize(points, dim=-1))
     assert_close(features, torch.where(chosen[..., None], everywhere[0], 0.0))
     assert_close(density, torch.where(chosen, everywhere[1], EMPTY))
+
+
+@pytest.mark.parametrize("least", [0.0, 1e-4])
+def test_parts_of_pictures_are_rendered_side_by_side(rays, least, monkeypatch):
+    monkeypatch.setattr(chunks, "LEAST", 0)
+    found, seen = [], []
+    options = RenderOptions(least_transmittance=least, progress=seen.append)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            with torch.no_grad():
+                found.append(render_view(Counting(), rays, (24, 24), MARCH, options, 1))
+            assert sum(seen) == 24 * 24
+            assert torch.get_num_threads() == threads
+            seen.clear()
+    finally:
+        torch.set_num_threads(before)
+    assert_close(found[0].image, found[1].image)
+    assert_close(found[0].depth, found[1].depth)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, relu
+from torch.nn.functional import normalize
 
 import genscene.kernels as kernels
 from genscene.geometry.cameras import no_autocast
@@ -78,17 +78,20 @@ class FeatureField(nn.Module):
         """points, directions [M, N, 3], codes [M, codes] -> features [M, N, C], raw density [M, N]."""
         config, skips = self.config, iter(zip(self.skip_shapes, self.skip_points, strict=True))
         encoded = self.encode(points / config.extent, "")
-        x = relu(self.point(encoded) + self.shape(shape)[:, None])
+        x = kernels.joint_linear((shape[:, None], encoded), *joined(self.shape, self.point), rectify=True)
         for i, layer in enumerate(self.layers, 1):
-            x = relu(layer(x))
+            assert isinstance(layer, nn.Linear)
+            x = kernels.joint_linear((x,), layer.weight, layer.bias, rectify=True)
             if i in config.skips and i < config.depth - 1:
                 skip_shape, skip_point = next(skips)
                 x = x + skip_shape(shape)[:, None] + skip_point(encoded)
         density = self.density(x)[..., 0]
-        x = self.feature_layer(x) + self.appearance(appearance)[:, None]
+        parts, layers = [appearance[:, None], x], [self.appearance, self.feature_layer]
         if self.direction is not None:
             unit = normalize(directions, dim=-1) / config.direction_extent
-            x = relu(x + self.direction(self.encode(unit, "direction_")))
+            parts.append(self.encode(unit, "direction_"))
+            layers.append(self.direction)
+        x = kernels.joint_linear(parts, *joined(*layers), rectify=self.direction is not None)
         features = self.feature(x).to(points.dtype)
         return features.sigmoid() if config.sigmoid else features, density.to(points.dtype)
 
@@ -99,6 +102,12 @@ class FeatureField(nn.Module):
                 return positional_encoding(x, getattr(self.config, f"{name}octaves"))
             angles = torch.pi * x @ getattr(self, f"{name}frequencies").to(x).T
             return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def joined(*layers: nn.Linear) -> tuple[Tensor, Tensor]:
+    """Linear layers whose outputs are added -> weight and bias of the one of all their inputs."""
+    bias = torch.stack([each.bias for each in layers]).sum(dim=0)
+    return torch.cat([each.weight for each in layers], dim=1), bias
 
 
 def linear(codes: int, width: int) -> nn.Linear:

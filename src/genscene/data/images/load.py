@@ -27,6 +27,7 @@ from genscene.geometry.camera_files import read_labels
 from genscene.geometry.cameras import Camera, Size
 from genscene.io.files import MIB
 from genscene.io.pictures import UnreadableImage, collect_warnings, within
+from genscene.kernels._threads import side_by_side
 
 SYNTHETIC = "synthetic:"  # prefix of a source that names an embedded set
 EMBEDDED = 5000  # images of an embedded set where the configuration gives no limit
@@ -276,16 +277,11 @@ def _synthetic_images(
     One thread per core.
     """
     parts = [range(i, min(i + TRACED_TOGETHER, count)) for i in range(0, count, TRACED_TOGETHER)]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # small tensors: threads inside an operation would wait for one another
-    try:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            if name in PICTURES:
-                for pictures in pool.map(lambda part: synthesize_pictures(name, part, size), parts):
-                    yield from ((image, []) for image in pictures.numpy())
-                return
-            for truth in pool.map(lambda part: synthesize(name, part, size), parts):
-                pixels = (torch.cat([truth.pixels(), truth.masks()], -1) if masks else truth.pixels()).numpy()
-                yield from zip(pixels, truth.cameras.label().tolist(), strict=True)
-    finally:
-        torch.set_num_threads(threads)
+    threads = os.cpu_count() or 1
+    if name in PICTURES:
+        for pictures in side_by_side(lambda part: synthesize_pictures(name, part, size), parts, threads):
+            yield from ((image, []) for image in pictures.numpy())
+        return
+    for truth in side_by_side(lambda part: synthesize(name, part, size), parts, threads):
+        pixels = (torch.cat([truth.pixels(), truth.masks()], -1) if masks else truth.pixels()).numpy()
+        yield from zip(pixels, truth.cameras.label().tolist(), strict=True)
