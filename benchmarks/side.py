@@ -1,7 +1,7 @@
 """The two sides of a comparison."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genscene import kernels
 from genscene.contract import ImageBatch
+from genscene.render.fields import chunks
 from genscene.training.loop import Precision, TrainState, train_step
 
 Work = Callable[[], Tensor]  # computes once -> numbers that both sides must agree on
@@ -31,12 +32,23 @@ class Side:
         return self.device.type == "cuda"
 
     def kernels(self) -> AbstractContextManager[object]:
-        """The oracle for the plain side."""
-        return kernels.oracle() if self.plain else nullcontext()
+        """The oracle and whole pictures for the plain side."""
+        return plainly() if self.plain else nullcontext()
 
     def mixed(self) -> AbstractContextManager[object]:
         """Autocast to bf16 where that is the precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Compute as the papers write it, pictures in one part if options.max_bytes allow it."""
+    before, chunks.CPU_BYTES, chunks.LEAST = (chunks.CPU_BYTES, chunks.LEAST), WHOLE, WHOLE
+    try:
+        with kernels.oracle():
+            yield
+    finally:
+        chunks.CPU_BYTES, chunks.LEAST = before
 
 
 def synchronize(device: torch.device) -> None:
