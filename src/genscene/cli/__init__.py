@@ -220,12 +220,14 @@ def terminated_by_signal() -> Iterator[None]:
 
 
 def configure_process() -> None:
-    """Before torch is imported: passive OpenMP threads, freed memory is not returned, any name is printed.
+    """Before torch is imported: OpenMP's threads wait short, freed memory is not returned, any name is printed.
 
     glibc returns large blocks as soon as they are freed and gets them back page by page: training a field on
     a CPU takes up to twice as long that way.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # some microseconds
     if sys.stdout is None:  # closed by the caller
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     if sys.stderr is None:
