@@ -220,7 +220,7 @@ def terminated_by_signal() -> Iterator[None]:
 
 
 def configure_process() -> None:
-    """Before torch is imported: OpenMP threads wait briefly, freed memory is not returned, any name is printed.
+    """Before torch is imported: OpenMP threads wait briefly, freed memory stays, any name can be printed.
 
     glibc returns large blocks as soon as they are freed and gets them back page by page: training a field on
     a CPU takes up to twice as long that way.
