@@ -106,7 +106,9 @@ class FeatureField(nn.Module):
 
 def joined(*layers: nn.Linear) -> tuple[Tensor, Tensor]:
     """Linear layers whose outputs are added -> weight and bias of the one of all their inputs."""
-    bias = torch.stack([each.bias for each in layers]).sum(dim=0)
+    bias: Tensor = layers[0].bias
+    for each in layers[1:]:  # not as the sum of a stack: their gradients would be views of the same memory
+        bias = bias + each.bias
     return torch.cat([each.weight for each in layers], dim=1), bias
 
 

@@ -61,12 +61,12 @@ class Run:
     # tf32: faster products on CUDA; medium: torch's precision of that name, on a CPU with AMX sums of
     # products in bfloat16, else float32 by oneDNN; bf16: coordinates stay in fp32
     precision: Precision = "fp32"
-    # torch.compile of the networks: default, or reduce-overhead, which on CUDA has CUDA graphs, too
+    # torch.compile of networks; reduce-overhead: CUDA graphs
     compile: Compile = "off"
     resume: bool = False  # resume the run in the folder; start where there is none
     save_every: Natural = 500  # steps between two checkpoints; 0: only the last
     keep_last: Natural = 2  # so many of the newest checkpoints are not removed
-    # checkpoints whose step is a multiple of this are not removed either; 0: no others
+    # those at multiples of it are not removed, either; 0: none
     keep_every: Natural = 0
     grid_every: Natural = 500  # steps between two grids of pictures; 0: none
     evaluate_every: Natural = 0  # steps between two evaluations, which save best.safetensors; 0: none
