@@ -1,5 +1,6 @@
 """What hostile command lines end in, by exit code, line, memory, time, and what they start and leave."""
 
+import atexit
 import os
 import random
 import re
@@ -26,6 +27,7 @@ PROGRESS = re.compile(r"\d+ %|takes about|step \d+|left$", re.M)
 def goods() -> Path:
     """A folder of good inputs, made in a process of its own: this one starts no threads."""
     folder = Path(tempfile.mkdtemp(prefix="border"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # gigabytes of sets; forked processes skip it
     made = folder / "good"
     made.mkdir()
 
