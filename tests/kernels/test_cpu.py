@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from genscene.kernels import _cpu, _folded, _torch
-from genscene.kernels._threads import side_by_side, threads_at_once
+from genscene.kernels.threads import side_by_side, threads_at_once
 
 
 def sines(x):

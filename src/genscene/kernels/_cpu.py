@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from genscene.kernels._threads import compiled, spread
+from genscene.kernels.threads import compiled, spread
 
 # bytes of what a piece's product gives; a product in bfloat16 takes little longer than its call
 PIECES = {torch.float32: 1 << 20, torch.float64: 1 << 20, torch.bfloat16: 1 << 22}

@@ -120,11 +120,6 @@ class AdversarialSystem(System):
     ) -> DiscriminatorOutput:
         """Images [B, 3, H, W] in [-1, 1], seen from views through windows [B, 3] -> predictions."""
 
-    @property
-    def learns(self) -> bool:
-        """Whether it is the discriminator's turn."""
-        return any(x.requires_grad for x in self.discriminator.parameters())
-
     def predict(
         self, images: Tensor, view: View | None, windows: Tensor | None, context: StepContext, turn: int
     ) -> DiscriminatorOutput:
@@ -136,9 +131,11 @@ class AdversarialSystem(System):
         if self.config.augment.active:
             randomness = context.random_streams(len(images), turn, images.device)
             images = self.config.augment.apply(images, randomness)
-        twice = images.requires_grad and self.learns
-        penalized = self.learns and self.config.loss.penalizes(context.step)
-        small = sum(x.numel() for x in self.discriminator.parameters()) < SMALL
+        weights = list(self.discriminator.parameters())
+        learns = any(x.requires_grad for x in weights)
+        twice = learns and images.requires_grad
+        penalized = learns and self.config.loss.penalizes(context.step)
+        small = sum(x.numel() for x in weights) < SMALL
         precision = no_autocast(images) if twice or penalized or small else nullcontext()
         with precision, DifferentiatedTwice() if twice else nullcontext():
             return self.discriminate(images, view, windows, context)

@@ -42,8 +42,7 @@ FORWARD_FACING = 0.8  # length of the mean viewing direction above which photogr
 FROM_FRONT: Vector = (0.0, 0.0, -1.0)
 PSI, FPS, FRAMES = (0, 1), (0.01, 1000), 100_000  # limits of options
 RENDERED_PIXEL, SHOWN_PIXEL = 100, 80  # bytes of a pixel that is rendered, and of one that is held
-# transmittance behind which nothing is evaluated; difference of channels that no picture of 8 bits shows
-ONE_COLOR = 1 / 512
+ONE_COLOR = 1 / 512  # difference of channels that no picture of 8 bits shows
 PHOTOGRAPHS = "photographs"  # the trajectory through the cameras of the photographs
 
 

@@ -27,7 +27,7 @@ from genscene.geometry.camera_files import read_labels
 from genscene.geometry.cameras import Camera, Size
 from genscene.io.files import MIB
 from genscene.io.pictures import UnreadableImage, collect_warnings, within
-from genscene.kernels._threads import side_by_side
+from genscene.kernels.threads import side_by_side
 
 SYNTHETIC = "synthetic:"  # prefix of a source that names an embedded set
 EMBEDDED = 5000  # images of an embedded set where the configuration gives no limit

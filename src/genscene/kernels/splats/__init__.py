@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 from torch import Tensor
 
-from genscene.kernels._threads import compiled
 from genscene.kernels.splats import _torch
 from genscene.kernels.splats._torch import Size, SortedSplats, extents
 from genscene.kernels.splats.limits import TILE, Limits
+from genscene.kernels.threads import compiled
 
 __all__ = ["TILE", "Limits", "Size", "SortedSplats", "blend", "compiled", "extents", "oracle"]
 

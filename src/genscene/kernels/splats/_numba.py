@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from genscene.kernels._threads import spread
 from genscene.kernels.splats import _lists as lists
 from genscene.kernels.splats import _loops as loops
 from genscene.kernels.splats._torch import Size, SortedSplats
 from genscene.kernels.splats.limits import TILE, Limits
+from genscene.kernels.threads import spread
 
 
 def blend(splats: SortedSplats, size: Size, limits: Limits) -> tuple[Tensor, Tensor]:

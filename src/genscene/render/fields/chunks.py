@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from genscene.contract import RenderOptions
 from genscene.errors import Cancelled
 from genscene.geometry.cameras import Rays
-from genscene.kernels._threads import side_by_side, threads_at_once
+from genscene.kernels.threads import side_by_side, threads_at_once
 from genscene.render.fields.visible import SLABS
 from genscene.render.march import RayNoise
 
