@@ -6,7 +6,7 @@ export OMP_WAIT_POLICY ?= passive
 
 .PHONY: demo test lint bench fuzz clean
 
-# From a fresh clone to a generator of cars, a video of it and a mesh: eight minutes on two CPU cores with bf16.
+# From a fresh clone to a generator of cars, a video of it and a mesh: seven minutes on two CPU cores with bf16.
 demo: .venv
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc-per-node $(PROCESSES) -m genscene \
 		train pigan-demo --out demo/run --resume --device cpu --precision $(PRECISION)
