@@ -85,7 +85,7 @@ def test_weights_are_the_same_bit_for_bit(name, tmp_path, monkeypatch):
         update(self, done, stats, stopped)
         end = time.monotonic() + 60
         count = len(visitor.client.pictures) if visitor.client else 0
-        while done in (2, 8, STEPS - 1) and time.monotonic() < end:  # until another picture and a line
+        while done in (2, 8, 14, STEPS - 1) and time.monotonic() < end:  # until another picture and a line
             newer = visitor.client and len(visitor.client.pictures) > count
             read = any(f"of {STEPS}" in line for line in visitor.lines)
             if newer and read and (done == 2 or self.viewed.version):
